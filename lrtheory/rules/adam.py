@@ -1,0 +1,149 @@
+"""Adam, AMSGrad and AdamW."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .averages import average_of_squares, lerp, one_minus_power
+from .numbers import DECAY, NONNEGATIVE
+from .registry import add, register
+from .rule import ArrayRule, Rule
+
+
+class AdamHyper(NamedTuple):
+    """Numbers of Adam."""
+
+    lr: Any = 1e-3
+    beta1: Any = 0.9
+    beta2: Any = 0.999
+    eps: Any = 1e-8
+    weight_decay: Any = 0.0
+
+
+class AdamState(NamedTuple):
+    """State of Adam: step count, averages of the gradient and of its square, and the largest ``v`` with amsgrad."""
+
+    t: Any
+    m: Any
+    v: Any
+    v_max: Any
+
+
+@register
+def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
+    r"""Adam with bias correction; AdamW with ``decoupled=True``.
+
+    .. math::
+        g &\leftarrow g + weight\_decay \cdot p \qquad (coupled) \\
+        m_t &= beta1 \cdot m_{t-1} + (1 - beta1) \cdot g \\
+        v_t &= beta2 \cdot v_{t-1} + (1 - beta2) \cdot g^2 \\
+        \hat m &= m_t / (1 - beta1^t) \qquad \hat v = v_t / (1 - beta2^t) \\
+        p &\leftarrow p - lr \cdot weight\_decay \cdot p \;(decoupled) - lr \cdot \hat m / (\sqrt{\hat v} + eps)
+
+    With amsgrad ``v_max``, the largest ``v`` so far, takes the place of ``v``: the maximum first, then the correction.
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]
+    beta1 : scalar in [0, 1), 1
+    beta2 : scalar in [0, 1), 1
+    eps : scalar in [0, inf), [loss]/[param]
+    weight_decay : scalar in [0, inf), [loss]/[param]^2 coupled, 1/[param] decoupled
+        Default 0; 1e-2 when decoupled, as in torch.optim.AdamW.
+    amsgrad, decoupled, maximize : options
+        maximize negates the gradient first.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr/(√v̂ + eps)``. Direction: ``m̂``.
+
+    Notes
+    -----
+    With eps = 0 a coordinate whose gradients were all zero gives 0/0 = nan, as in torch.
+    Against torch.optim.Adam and AdamW: the same. ``Adam(decoupled_weight_decay=True)`` has decay 0 by default.
+    Against optax.adam: the same in float64; optax.amsgrad corrects before taking the maximum.
+
+    References
+    ----------
+    Kingma & Ba 2015 (1412.6980), algorithm 1; Loshchilov & Hutter 2019 (1711.05101), algorithm 2;
+    Reddi et al. 2018 (1904.09237), algorithm 2; ``torch/optim/adam.py`` (2.13), ``_single_tensor_adam``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = adam()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params["w"].round(5).tolist()
+    [0.5, 2.5]
+    """
+
+    def signed(g: Array) -> Array:
+        return -g if maximize else g
+
+    def init(p: Array) -> AdamState:
+        zero = jnp.zeros_like(p)
+        return AdamState(jnp.int32(0), zero, zero, zero if amsgrad else None)
+
+    def root_v_hat(h: AdamHyper, s: AdamState) -> Array:
+        largest_v = s.v_max if amsgrad else s.v
+        return jnp.sqrt(largest_v / one_minus_power(h.beta2, s.t))
+
+    def step(h: AdamHyper, s: AdamState, g: Array, p: Array) -> tuple[Array, AdamState]:
+        g = signed(g) if decoupled else signed(g) + h.weight_decay * p
+        m = lerp(s.m, g, 1 - h.beta1)
+        v = average_of_squares(s.v, g, h.beta2)
+        v_max = jnp.maximum(s.v_max, v) if amsgrad else None
+        s = AdamState(s.t + 1, m, v, v_max)
+        lr_t = h.lr / one_minus_power(h.beta1, s.t)
+        update = lr_t * (m / (root_v_hat(h, s) + h.eps))
+        if decoupled:
+            update = h.lr * h.weight_decay * p + update
+        return p - update, s
+
+    def effective_lr(h: AdamHyper, s: AdamState) -> Array:
+        return h.lr / (root_v_hat(h, s) + h.eps)
+
+    def direction(h: AdamHyper, s: AdamState, g: Array, p: Array) -> Array:
+        return s.m / one_minus_power(h.beta1, s.t)
+
+    def decay(h: AdamHyper, s: AdamState, g: Array, p: Array) -> Array:
+        return h.lr * h.weight_decay * p if decoupled else jnp.zeros_like(p)
+
+    return ArrayRule(
+        name="adam",
+        Hyper=AdamHyper,
+        State=AdamState,
+        units={
+            "lr": "[param]",
+            "beta1": "1",
+            "beta2": "1",
+            "eps": "[loss]/[param]",
+            "weight_decay": "1/[param]" if decoupled else "[loss]/[param]^2",
+            "t": "1",
+            "m": "[loss]/[param]",
+            "v": "[loss]^2/[param]^2",
+            "v_max": "[loss]^2/[param]^2",
+        },
+        ranges={"lr": NONNEGATIVE, "beta1": DECAY, "beta2": DECAY, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE},
+        defaults={"weight_decay": 1e-2} if decoupled else {},
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        decay=decay,
+        penalty=None if decoupled else lambda h, p: h.weight_decay * p,
+        scale=root_v_hat,
+    )
+
+
+def adamw(*, amsgrad: bool = False, maximize: bool = False) -> Rule:
+    """AdamW: ``adam(decoupled=True)``, the very same Rule."""
+    return adam(amsgrad=amsgrad, decoupled=True, maximize=maximize)
+
+
+add("adamw", adamw)

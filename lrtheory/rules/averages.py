@@ -1,0 +1,40 @@
+r"""Running averages and their bias corrections, formed so that nothing cancels in float32.
+
+A decay rate :math:`\beta` reaches a rule already rounded to the dtype it computes in. For
+:math:`\beta \ge 1/2` the difference :math:`1-\beta` is then exact (Sterbenz), and
+:math:`1-\beta^t` comes from ``expm1`` and ``log1p`` with a relative error of a few ulp, where the
+difference of a rounded power is wrong in the sixth digit at :math:`\beta = 0.999`. Both moments and
+corrections use this one rounded :math:`\beta`, so that a constant gradient is averaged to itself.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array
+
+
+def lerp(start: Array, end: Array, weight: Array) -> Array:
+    """``start + weight·(end − start)``, exact at both ends and with torch's way of meeting inf.
+
+    Two algebraically equal forms are switched at weight 1/2, as ``torch.lerp`` does
+    (``aten/src/ATen/native/Lerp.h``, torch 2.13), so that weight 1 gives ``end`` bit for bit.
+    """
+    from_start = start + weight * (end - start)
+    from_end = end - (end - start) * (1 - weight)
+    return jnp.where(weight < 0.5, from_start, from_end)
+
+
+def average_of_squares(v: Array, g: Array, beta: Array) -> Array:
+    """``β·v + (1−β)·g²``: a sum, not a lerp, so that an overflowed square stays inf as in torch."""
+    return beta * v + (1 - beta) * (g * g)
+
+
+def one_minus_power(beta: Array, t: Array) -> Array:
+    """``1 − βᵗ`` for 0 ≤ β < 1 and t ≥ 1, to a few ulp even where βᵗ is near 1, and exactly ``1 − β`` at t = 1.
+
+    The ratio of two ``expm1`` cancels what the logarithm was rounded by, so that the first step of a bias-corrected
+    average returns the gradient itself.
+    """
+    complement = 1 - beta
+    log_beta = jnp.log1p(-complement)
+    return complement * (jnp.expm1(t.astype(beta.dtype) * log_beta) / jnp.expm1(log_beta))

@@ -1,0 +1,67 @@
+"""The factories by name: one per rule, cached per set of options."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .rule import ArrayRule, Rule
+
+_FACTORIES: dict[str, Callable[..., Rule]] = {}
+
+
+def register(write: Callable[..., ArrayRule]) -> Callable[..., Rule]:
+    """Turn a function from options to :class:`ArrayRule` into a factory of :class:`Rule`, known by its name."""
+    signature = inspect.signature(write)
+    name = write.__name__
+
+    @functools.cache
+    def build(**options: Any) -> Rule:
+        return Rule(write(**options), options)
+
+    @functools.wraps(write)
+    def factory(*unexpected: Any, **options: Any) -> Rule:
+        if unexpected:
+            raise TypeError(f"{name} takes options by keyword only, but {unexpected[0]!r} was given by position")
+        for option in options:
+            if option not in signature.parameters:
+                raise TypeError(_unknown_option(name, signature, option, build()))
+        bound = signature.bind(**options)
+        bound.apply_defaults()
+        for option, value in bound.arguments.items():
+            default = signature.parameters[option].default
+            if isinstance(default, bool) and not isinstance(value, bool):
+                raise TypeError(f"{name}: {option}={value!r} must be True or False")
+        return build(**bound.arguments)
+
+    add(name, factory)
+    return factory
+
+
+def _unknown_option(name: str, signature: inspect.Signature, option: str, rule: Rule) -> str:
+    known = ", ".join(signature.parameters) or "none"
+    message = f"{name} has no option {option!r}: its options are {known}"
+    if option in rule.Hyper._fields or option == "betas":
+        message += f". {option} is a number: give it to {name}(...).hyper({option}=...)"
+    return message
+
+
+def add(name: str, factory: Callable[..., Rule]) -> None:
+    """Make a factory known under a name."""
+    if name in _FACTORIES:
+        raise ValueError(f"a rule named {name!r} is already registered")
+    _FACTORIES[name] = factory
+
+
+def names() -> list[str]:
+    """Names of all rules, aliases among them."""
+    return sorted(_FACTORIES)
+
+
+def get(name: str) -> Callable[..., Rule]:
+    """The factory of that name."""
+    if name not in _FACTORIES:
+        raise KeyError(f"no rule named {name!r}: there are {', '.join(names())}")
+    return _FACTORIES[name]

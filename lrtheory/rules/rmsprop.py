@@ -1,0 +1,156 @@
+"""RMSprop, with momentum and centring."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .averages import average_of_squares, lerp
+from .numbers import NONNEGATIVE
+from .registry import register
+from .rule import ArrayRule
+
+
+class RMSpropHyper(NamedTuple):
+    """Numbers of RMSprop; ``momentum`` is ``None`` where the option switched the buffer off."""
+
+    lr: Any = 1e-2
+    alpha: Any = 0.99
+    eps: Any = 1e-8
+    weight_decay: Any = 0.0
+    momentum: Any = 0.0
+
+
+class RMSpropState(NamedTuple):
+    """State of RMSprop.
+
+    ``v`` averages squares, ``g_avg`` gradients (centered), ``buffer`` gathers normalised gradients, and ``gain`` the
+    factors they were normalised with, so that ``buffer/gain`` is a weighted mean of gradients.
+    """
+
+    t: Any
+    v: Any
+    g_avg: Any
+    buffer: Any
+    gain: Any
+
+
+@register
+def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: bool = True) -> ArrayRule:
+    r"""RMSprop without bias correction, eps outside the root.
+
+    .. math::
+        g &\leftarrow g + weight\_decay \cdot p \\
+        v_t &= alpha \cdot v_{t-1} + (1 - alpha) \cdot g^2 \\
+        g\_avg_t &= alpha \cdot g\_avg_{t-1} + (1 - alpha) \cdot g \qquad (centered) \\
+        scale_t &= \sqrt{v_t} \qquad (centered:\; \sqrt{v_t - g\_avg_t^2}) \\
+        buffer_t &= momentum \cdot buffer_{t-1} + g/(scale_t + eps) \\
+        gain_t &= momentum \cdot gain_{t-1} + 1/(scale_t + eps) \\
+        p &\leftarrow p - lr \cdot buffer_t
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]
+    alpha : scalar in [0, inf), 1
+        torch accepts values of 1 and more, which are no average.
+    eps : scalar in [0, inf), [loss]/[param]
+    weight_decay : scalar in [0, inf), [loss]/[param]^2
+        Coupled: added to the gradient.
+    momentum : scalar in [0, inf), 1
+        At 0 the buffer is left alone.
+    centered, maximize : options
+    momentum_buffer : option
+        ``False`` drops the two momentum arrays and the number ``momentum``, for runs without it.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr·gain_t``, which is ``lr/(√v + eps)`` without momentum. Direction: ``buffer_t/gain_t``,
+        which is the gradient without momentum.
+
+    Notes
+    -----
+    Centred, ``v − g_avg²`` can round below zero under a constant gradient and gives nan, as in torch.
+    Against torch.optim.RMSprop: the same; ``gain`` is kept beside torch's state to state the effective lr.
+    Against optax.rmsprop: alpha 0.9 by default, eps inside the root unless ``eps_in_sqrt=False``, lr inside the buffer.
+
+    References
+    ----------
+    Tieleman & Hinton 2012, lecture 6.5; Graves 2013 (1308.0850), eq. 38-45, for the centred form;
+    ``torch/optim/rmsprop.py`` (2.13), ``_single_tensor_rmsprop``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = rmsprop()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> params, state = rule.step(rule.hyper(lr=0.05), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params["w"].round(5).tolist()
+    [0.5, 2.5]
+    """
+
+    def regularised(h: RMSpropHyper, g: Array, p: Array) -> Array:
+        return (-g if maximize else g) + h.weight_decay * p
+
+    def init(p: Array) -> RMSpropState:
+        zero = jnp.zeros_like(p)
+        buffer = zero if momentum_buffer else None
+        return RMSpropState(jnp.int32(0), zero, zero if centered else None, buffer, buffer)
+
+    def scale(h: RMSpropHyper, s: RMSpropState) -> Array:
+        return jnp.sqrt(s.v - s.g_avg * s.g_avg) if centered else jnp.sqrt(s.v)
+
+    def step(h: RMSpropHyper, s: RMSpropState, g: Array, p: Array) -> tuple[Array, RMSpropState]:
+        g = regularised(h, g, p)
+        s = s._replace(
+            t=s.t + 1,
+            v=average_of_squares(s.v, g, h.alpha),
+            g_avg=lerp(s.g_avg, g, 1 - h.alpha) if centered else None,
+        )
+        denominator = scale(h, s) + h.eps
+        normalised = g / denominator
+        if not momentum_buffer:
+            return p - h.lr * normalised, s
+        plain = h.momentum == 0
+        buffer = h.momentum * s.buffer + normalised
+        kept = s._replace(
+            buffer=jnp.where(plain, s.buffer, buffer),
+            gain=jnp.where(plain, s.gain, h.momentum * s.gain + 1 / denominator),
+        )
+        return p - h.lr * jnp.where(plain, normalised, buffer), kept
+
+    def effective_lr(h: RMSpropHyper, s: RMSpropState) -> Array:
+        plain = h.lr / (scale(h, s) + h.eps)
+        return jnp.where(h.momentum == 0, plain, h.lr * s.gain) if momentum_buffer else plain
+
+    def direction(h: RMSpropHyper, s: RMSpropState, g: Array, p: Array) -> Array:
+        g = regularised(h, g, p)
+        return jnp.where(h.momentum == 0, g, s.buffer / s.gain) if momentum_buffer else g
+
+    return ArrayRule(
+        name="rmsprop",
+        Hyper=RMSpropHyper,
+        State=RMSpropState,
+        units={
+            "lr": "[param]",
+            "alpha": "1",
+            "eps": "[loss]/[param]",
+            "weight_decay": "[loss]/[param]^2",
+            "momentum": "1",
+            "t": "1",
+            "v": "[loss]^2/[param]^2",
+            "g_avg": "[loss]/[param]",
+            "buffer": "1",
+            "gain": "[param]/[loss]",
+        },
+        ranges=dict.fromkeys(RMSpropHyper._fields, NONNEGATIVE),
+        defaults={} if momentum_buffer else {"momentum": None},
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        penalty=lambda h, p: h.weight_decay * p,
+        scale=scale,
+    )

@@ -1,0 +1,146 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .numbers import NONNEGATIVE, is_concrete
+from .registry import register
+from .rule import ArrayRule
+
+
+class SGDHyper(NamedTuple):
+    """Numbers of SGD."""
+
+    lr: Any = 1e-3
+    momentum: Any = 0.0
+    dampening: Any = 0.0
+    weight_decay: Any = 0.0
+
+
+class SGDState(NamedTuple):
+    """State of SGD: ``t`` gradients have entered ``buffer``, with weights that sum to ``weight``."""
+
+    t: Any
+    buffer: Any
+    weight: Any
+
+
+@register
+def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
+    r"""SGD with momentum, dampening, Nesterov's look-ahead and coupled weight decay.
+
+    .. math::
+        g &\leftarrow g + weight\_decay \cdot p \\
+        buffer_t &= momentum \cdot buffer_{t-1} + (1 - dampening) \cdot g \qquad buffer_1 = g \\
+        weight_t &= momentum \cdot weight_{t-1} + (1 - dampening) \qquad\quad weight_1 = 1 \\
+        p &\leftarrow p - lr \cdot buffer_t \qquad
+            (nesterov:\; p - lr \cdot (g + momentum \cdot buffer_t))
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]^2/[loss]
+    momentum : scalar in [0, inf), 1
+        At 0 the gradient itself is used and the buffer is left alone, whatever the dampening.
+    dampening : scalar, 1
+        The first gradient enters undamped.
+    weight_decay : scalar in [0, inf), [loss]/[param]^2
+        Coupled: added to the gradient.
+    nesterov : option
+        Needs momentum > 0 and dampening 0.
+    maximize : option
+        Negates the gradient first; the direction is then that of the negated gradient.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr·weight_t``, rising to ``lr·(1−dampening)/(1−momentum)``; with nesterov
+        ``lr·(1 + momentum·weight_t)``. Direction: the buffer (or the look-ahead) over its weight sum.
+
+    Notes
+    -----
+    A non-finite gradient stays in the buffer for good, as in torch.
+    Against torch.optim.SGD: the same, but a buffer is kept also at momentum 0, where torch has none.
+    Against optax.sgd: optax's trace has no dampening; otherwise the same.
+
+    References
+    ----------
+    ``torch/optim/sgd.py`` (2.13), ``_single_tensor_sgd``; Sutskever et al. 2013, eq. 1-2, for the momentum.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = sgd()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([2.0, -2.0])}, params)
+    >>> params["w"].tolist()
+    [0.0, 3.0]
+    """
+
+    def regularised(h: SGDHyper, g: Array, p: Array) -> Array:
+        return (-g if maximize else g) + h.weight_decay * p
+
+    def init(p: Array) -> SGDState:
+        return SGDState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32)))
+
+    def step(h: SGDHyper, s: SGDState, g: Array, p: Array) -> tuple[Array, SGDState]:
+        g = regularised(h, g, p)
+        first = s.t == 0
+        buffer = jnp.where(first, g, h.momentum * s.buffer + (1 - h.dampening) * g)
+        weight = jnp.where(first, 1, h.momentum * s.weight + (1 - h.dampening))
+        plain = h.momentum == 0
+        update = jnp.where(plain, g, g + h.momentum * buffer if nesterov else buffer)
+        kept = SGDState(
+            jnp.where(plain, s.t, s.t + 1),
+            jnp.where(plain, s.buffer, buffer),
+            jnp.where(plain, s.weight, weight),
+        )
+        return p - h.lr * update, kept
+
+    def gain(h: SGDHyper, s: SGDState) -> Array:
+        """Weight sum of the update over all gradients so far."""
+        momentum_gain = 1 + h.momentum * s.weight if nesterov else s.weight
+        return jnp.where(h.momentum == 0, 1, momentum_gain)
+
+    def effective_lr(h: SGDHyper, s: SGDState) -> Array:
+        return jnp.broadcast_to(h.lr * gain(h, s), s.buffer.shape)
+
+    def direction(h: SGDHyper, s: SGDState, g: Array, p: Array) -> Array:
+        g = regularised(h, g, p)
+        update = jnp.where(h.momentum == 0, g, g + h.momentum * s.buffer if nesterov else s.buffer)
+        return update / gain(h, s)
+
+    def check(hyper: SGDHyper) -> None:
+        if not nesterov:
+            return
+        for name, allowed in (("momentum", lambda x: x > 0), ("dampening", lambda x: x == 0)):
+            value = getattr(hyper, name)
+            if is_concrete(value) and not jnp.all(allowed(jnp.asarray(value))):
+                raise ValueError(
+                    f"sgd(nesterov=True): {name}={value}, but Nesterov needs momentum above 0 and dampening 0"
+                )
+
+    return ArrayRule(
+        name="sgd",
+        Hyper=SGDHyper,
+        State=SGDState,
+        units={
+            "lr": "[param]^2/[loss]",
+            "momentum": "1",
+            "dampening": "1",
+            "weight_decay": "[loss]/[param]^2",
+            "t": "1",
+            "buffer": "[loss]/[param]",
+            "weight": "1",
+        },
+        ranges={"lr": NONNEGATIVE, "momentum": NONNEGATIVE, "weight_decay": NONNEGATIVE},
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        penalty=lambda h, p: h.weight_decay * p,
+        check=check,
+    )
