@@ -1,0 +1,1 @@
+"""The same runs in other frameworks, and what differs: evidence for what lrtheory states."""

@@ -55,8 +55,6 @@ def exponential(*, lr: Any, gamma: Any) -> Exponential:
     [1.0, 0.5, 0.125]
     """
     gamma = number("exponential", "gamma", gamma, NONNEGATIVE)
-    if isinstance(gamma, (int, float)):
-        log_gamma = math.log(gamma) if gamma > 0 else -math.inf
-    else:
-        log_gamma = jnp.log(gamma)
+    known = isinstance(gamma, (int, float))
+    log_gamma = (math.log(gamma) if gamma > 0 else -math.inf) if known else jnp.log(gamma)
     return Exponential(lr=number("exponential", "lr", lr, NONNEGATIVE), log_gamma=log_gamma)

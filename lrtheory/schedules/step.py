@@ -96,10 +96,10 @@ def multi_step(*, lr: Any, milestones: Any, gamma: Any = 0.1) -> MultiStep:
     >>> multi_step(lr=0.5, milestones=[2, 3], gamma=0.5)([1, 2, 3]).tolist()
     [0.5, 0.25, 0.125]
     """
-    if jnp.ndim(milestones) != 1:
-        raise ValueError(f"multi_step: milestones={milestones} must be a 1-D sequence of step counts")
     if isinstance(milestones, (list, tuple)):
         milestones = np.asarray(milestones, dtype=np.int32 if all(isinstance(m, int) for m in milestones) else float)
+    if np.ndim(milestones) != 1:
+        raise ValueError(f"multi_step: milestones={milestones} must be a 1-D sequence of step counts")
     return MultiStep(
         lr=number("multi_step", "lr", lr, NONNEGATIVE),
         milestones=number("multi_step", "milestones", milestones, NONNEGATIVE),

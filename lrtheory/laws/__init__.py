@@ -1,0 +1,1 @@
+"""Laws of scaling, batch size, invariance and stability."""

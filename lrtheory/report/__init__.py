@@ -1,0 +1,1 @@
+"""Measured data in, one offline HTML file out."""

@@ -1,0 +1,159 @@
+"""What a report is made of: the measured data, as plain JSON values.
+
+``parity`` measures, this package draws; these types are all that the two share. Curves are lists over
+``step``; a value that is not finite is stored as ``None`` and drawn as a gap.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+Curve = list[float | None]
+
+
+class Verdict(TypedDict):
+    """One question a practitioner asks, its answer, the evidence and what to do."""
+
+    id: str
+    question: str
+    outcome: Literal["holds", "fails", "depends"]
+    sentence: str
+    evidence: str
+    advice: str
+    figure: str  # id of the figure that shows it
+
+
+class Layer(TypedDict):
+    """One parameter of a training run, by name, over the recorded steps."""
+
+    name: str
+    q05: Curve
+    q50: Curve
+    q95: Curve
+    harmonic_mean: Curve
+    eps_dominated: Curve
+    relative_update: Curve
+    decay_share: Curve
+
+
+class Training(TypedDict):
+    """A closed-loop run on the digits, each framework computing its own gradients."""
+
+    model: str
+    rule: str
+    schedule: str
+    steps: int
+    dtype: str
+    step: list[int]  # recorded steps, from 1
+    nominal_lr: Curve
+    loss_jax: Curve
+    loss_torch: Curve
+    accuracy_jax: float
+    accuracy_torch: float
+    largest_difference: float  # of any parameter at any recorded step, over the largest distance travelled
+    first_difference_step: int | None  # first step at which any parameter differs by more than 1e-9 of travel
+    layers: list[Layer]
+
+
+class LossScaleRun(TypedDict):
+    """A run with the loss multiplied by alpha; ``loss`` is divided by alpha again, so that curves compare."""
+
+    problem: str
+    rule: str
+    variant: str
+    framework: str
+    alpha: float
+    hyper: dict[str, float]
+    loss: Curve
+    diverged: bool
+    distance: float | None  # largest parameter difference from the unscaled run, over its travel; None if diverged
+
+
+class Threshold(TypedDict):
+    """The alpha at which SGD starts to diverge."""
+
+    framework: str
+    lr: float
+    curvature: float  # largest eigenvalue of the Hessian of the unscaled loss
+    predicted: float
+    largest_converging: float
+    smallest_diverging: float
+
+
+class BatchRun(TypedDict):
+    """First step of SGD on the ten-feature linear model."""
+
+    framework: str
+    reduction: str
+    batch: int
+    gradient_norm: float
+    step_norm: float
+    step_ratio: float  # over that of the smallest batch
+    predicted_ratio: float | None  # what the law says, where it says something exact
+    per_example_lr: float
+
+
+class EffectiveCurves(TypedDict):
+    """Effective lr of single coordinates of one run, under a nominal lr."""
+
+    framework: str
+    rule: str
+    step: list[int]
+    nominal_lr: Curve
+    coordinates: dict[str, Curve]  # by parameter name and index
+    step_norm: Curve
+
+
+class FirstDifference(TypedDict):
+    """Where two runs first differ beyond rounding."""
+
+    step: int
+    tensor: str
+    coordinate: list[int]
+    ours: float
+    theirs: float
+
+
+class ParityRow(TypedDict):
+    """One rule with one set of options against one implementation."""
+
+    rule: str
+    options: str
+    implementation: str
+    mode: str
+    dtype: str
+    schedule: str
+    steps: int
+    largest_error: float  # over the distance travelled
+    ulp_median: float
+    ulp_99: float
+    ulp_largest: float
+    first_difference: FirstDifference | None
+    gate: float | None  # the bound it is held to; None where it is reported only
+    passed: bool | None
+    note: str  # why it is expected to differ, if it is
+
+
+class Meta(TypedDict):
+    """How the data came about."""
+
+    created: str  # ISO date and time, UTC
+    seed: int
+    quick: bool
+    seconds: float
+    versions: dict[str, str]
+    device: str
+
+
+class Report(TypedDict):
+    """Everything on the page."""
+
+    meta: Meta
+    verdicts: list[Verdict]
+    training: list[Training]
+    loss_scale: list[LossScaleRun]
+    thresholds: list[Threshold]
+    batch: list[BatchRun]
+    adam_nominal: list[EffectiveCurves]
+    step_schedule: list[EffectiveCurves]
+    parity: list[ParityRow]
