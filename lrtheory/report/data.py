@@ -10,6 +10,19 @@ from typing import Literal, TypedDict
 
 Curve = list[float | None]
 
+FigureId = Literal[
+    "training",  # loss curves and accuracies of the closed-loop runs, in both frameworks
+    "effective-lr",  # effective lr per layer over the steps of one run
+    "heat-map",  # layer × step, log10(effective/nominal)
+    "relative-update",
+    "loss-scale",  # a run as it is, its loss times alpha uncorrected and corrected
+    "threshold",  # the alpha at which SGD diverges
+    "batch",
+    "schedule",  # StepLR: nominal and effective lr, realised step
+    "adam",  # nominal lr and effective lr of single coordinates
+    "parity",
+]
+
 
 class Verdict(TypedDict):
     """One question a practitioner asks, its answer, the evidence and what to do."""
@@ -20,7 +33,7 @@ class Verdict(TypedDict):
     sentence: str
     evidence: str
     advice: str
-    figure: str  # id of the figure that shows it
+    figure: FigureId  # the figure that shows it
 
 
 class Layer(TypedDict):
