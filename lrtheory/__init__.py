@@ -1,6 +1,23 @@
 """Update rules and learning-rate schedules as pure functions, and the learning rate they really train with."""
 
-from . import dims, effective, rules, schedules
+from __future__ import annotations
 
-__all__ = ["dims", "effective", "rules", "schedules"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import dims, effective, laws, report, rules, schedules
+
+__all__ = ["dims", "effective", "laws", "report", "rules", "schedules"]
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Import a submodule when it is first named: the command line's help and version need no jax."""
+    if name in __all__:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}: it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
