@@ -7,20 +7,21 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from .schedule import FRACTION, NONNEGATIVE, Schedule, as_float, number, pytree, register
+from .factor import Factor
+from .schedule import FRACTION, NONNEGATIVE, as_count, as_float, number, pytree, register
 
 
 @pytree
-class Constant(Schedule):
+class Constant(Factor):
     """``lr·factor`` before ``total_iters``, ``lr`` from there on."""
 
     lr: Any
     factor: Any
     total_iters: Any
 
-    def lr_at(self, t: Array) -> Array:
+    def factor_at(self, t: Array) -> Array:
         """See :func:`constant`."""
-        return as_float(self.lr) * jnp.where(t < self.total_iters, as_float(self.factor), 1)
+        return jnp.where(t < as_count(self.total_iters), as_float(self.factor), 1)
 
 
 @register
@@ -42,7 +43,8 @@ def constant(*, lr: Any, factor: Any = 1.0, total_iters: Any = 0) -> Constant:
 
     References
     ----------
-    ``torch/optim/lr_scheduler.py`` (2.13), ``ConstantLR``.
+    ``torch/optim/lr_scheduler.py`` (2.13), ``ConstantLR._get_closed_form_lr``. Its chained form keeps the factor for
+    ever when ``total_iters`` is 0, and divides by zero when the factor is.
 
     Examples
     --------

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from .schedule import NONNEGATIVE, POSITIVE, Schedule, as_float, number, pytree, register
+from ..rules.numbers import is_concrete
+from .anneal import blend, half_cosine, ratio
+from .schedule import NONNEGATIVE, POSITIVE, REAL, Schedule, as_count, number, pytree, register
 
 
 @pytree
@@ -20,11 +23,26 @@ class CosineAnnealing(Schedule):
 
     def lr_at(self, t: Array) -> Array:
         """See :func:`cosine_annealing`."""
-        lr, eta_min = as_float(self.lr), as_float(self.eta_min)
-        phase = as_float(t % (2 * self.T_max)) / as_float(
-            self.T_max
-        )  # reduced first: cos of a large angle loses digits
-        return eta_min + (lr - eta_min) * (1 + jnp.cos(jnp.pi * phase)) / 2
+        done, left = self._shares(t)
+        return blend(self.lr, self.eta_min, done, left, "cos")
+
+    def require_factor(self) -> None:
+        """Annealing is a factor of the lr in force only when it ends at 0, and that must be known."""
+        if not is_concrete(self.eta_min) or np.any(np.asarray(self.eta_min) != 0):
+            raise ValueError(
+                f"chained: cosine_annealing(eta_min={self.eta_min}) is no factor of the lr in force; it is one "
+                "with eta_min=0 only"
+            )
+
+    def factor_at(self, t: Array) -> Array:
+        """The lr over its first, when it anneals to 0."""
+        return half_cosine(self._shares(t)[1])
+
+    def _shares(self, t: Array) -> tuple[Array, Array]:
+        """Shares of the way to ``eta_min`` that are done and left, with the period taken off in whole steps."""
+        T_max = as_count(self.T_max)
+        remaining = jnp.abs(T_max - t % (2 * T_max))
+        return ratio(T_max - remaining, T_max), ratio(remaining, T_max)
 
 
 @register
@@ -40,7 +58,7 @@ def cosine_annealing(*, lr: Any, T_max: Any, eta_min: Any = 0.0) -> CosineAnneal
     lr : scalar in [0, inf)
     T_max : scalar in (0, inf)
         Steps from the highest lr to the lowest.
-    eta_min : scalar in [0, inf)
+    eta_min : scalar
 
     Returns
     -------
@@ -59,5 +77,5 @@ def cosine_annealing(*, lr: Any, T_max: Any, eta_min: Any = 0.0) -> CosineAnneal
     return CosineAnnealing(
         lr=number("cosine_annealing", "lr", lr, NONNEGATIVE),
         T_max=number("cosine_annealing", "T_max", T_max, POSITIVE),
-        eta_min=number("cosine_annealing", "eta_min", eta_min, NONNEGATIVE),
+        eta_min=number("cosine_annealing", "eta_min", eta_min, REAL),
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 from jax import Array
 
 from ..rules.numbers import Range
-from .schedule import FRACTION, NONNEGATIVE, POSITIVE, Schedule, as_float, number, pytree, register
+from .anneal import blend, elapsed_and_remaining, ratio
+from .factor import Factor
+from .schedule import FRACTION, NONNEGATIVE, POSITIVE, number, pytree, register
 
 
 @pytree
-class Linear(Schedule):
+class Linear(Factor):
     """``lr`` times a factor that moves linearly over ``total_iters`` steps and then stays."""
 
     lr: Any
@@ -20,11 +21,11 @@ class Linear(Schedule):
     end_factor: Any
     total_iters: Any
 
-    def lr_at(self, t: Array) -> Array:
+    def factor_at(self, t: Array) -> Array:
         """See :func:`linear`."""
-        start, end = as_float(self.start_factor), as_float(self.end_factor)
-        progress = jnp.minimum(as_float(t), as_float(self.total_iters)) / as_float(self.total_iters)
-        return as_float(self.lr) * (start + (end - start) * progress)
+        elapsed, remaining = elapsed_and_remaining(t, self.total_iters)
+        done, left = ratio(elapsed, self.total_iters), ratio(remaining, self.total_iters)
+        return blend(self.start_factor, self.end_factor, done, left)
 
 
 @register
@@ -47,7 +48,7 @@ def linear(*, lr: Any, start_factor: Any = 1 / 3, end_factor: Any = 1.0, total_i
 
     References
     ----------
-    ``torch/optim/lr_scheduler.py`` (2.13), ``LinearLR``.
+    ``torch/optim/lr_scheduler.py`` (2.13), ``LinearLR._get_closed_form_lr``.
 
     Examples
     --------

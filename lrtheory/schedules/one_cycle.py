@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
 from ..rules.numbers import Range
-from .schedule import FRACTION, NONNEGATIVE, POSITIVE, Schedule, as_float, float_dtype, number, pytree, register, static
+from .anneal import STRATEGIES, blend
+from .schedule import (
+    FRACTION,
+    NONNEGATIVE,
+    POSITIVE,
+    Schedule,
+    as_count,
+    as_float,
+    choice,
+    number,
+    pytree,
+    register,
+    static,
+    whole_number,
+)
 
 
 @pytree
@@ -35,31 +50,26 @@ class OneCycle(Schedule):
 
     def momentum(self, t: Any) -> Array:
         """The momentum (beta1 of Adam-like rules) in force after ``t`` scheduler steps."""
-        t = jnp.asarray(t)
         highest, lowest = as_float(self.max_momentum), as_float(self.base_momentum)
         levels = [highest, lowest, highest, highest] if self.three_phase else [highest, lowest, highest]
-        return jnp.broadcast_to(self._through(levels, t), t.shape).astype(float_dtype())
+        return self._over(lambda t: self._through(levels, t), t)
 
     def _through(self, levels: list[Array], t: Array) -> Array:
         """Anneal from level to level over the phases; nan past the end, where torch raises."""
-        steps, share = as_float(self.total_steps), as_float(self.pct_start)
+        total, share = as_count(self.total_steps), as_float(self.pct_start)
         # A phase ends one step early, and the second of three another one: torch counts its ends so.
-        ends = [share * steps - 1, 2 * share * steps - 2] if self.three_phase else [share * steps - 1]
-        ends.append(steps - 1)
-        starts = [jnp.zeros_like(steps), *ends[:-1]]
-        x = as_float(t)
-        phases = [
-            self._anneal(levels[i], levels[i + 1], (x - starts[i]) / (ends[i] - starts[i])) for i in range(len(ends))
-        ]
+        first = share * as_float(total) - 1
+        ends = [first, 2 * share * as_float(total) - 2, total - 1] if self.three_phase else [first, total - 1]
+        starts = [jnp.zeros_like(total), *ends[:-1]]
+        phases = []
+        for start, end, (low, high) in zip(starts, ends, pairwise(levels), strict=True):
+            length = as_float(end - start)
+            done, left = as_float(t - start) / length, as_float(end - t) / length
+            phases.append(blend(low, high, done, left, self.anneal_strategy))
         value = phases[-1]
         for end, phase in zip(reversed(ends[:-1]), reversed(phases[:-1]), strict=True):
-            value = jnp.where(x <= end, phase, value)
-        return jnp.where(x <= steps, value, jnp.nan)
-
-    def _anneal(self, start: Array, end: Array, progress: Array) -> Array:
-        if self.anneal_strategy == "cos":
-            return end + (start - end) / 2 * (jnp.cos(jnp.pi * progress) + 1)
-        return start + (end - start) * progress
+            value = jnp.where(t <= end, phase, value)
+        return jnp.where(t <= total, value, jnp.nan)
 
 
 @register
@@ -86,8 +96,9 @@ def one_cycle(
     Parameters
     ----------
     max_lr : scalar in [0, inf)
-    total_steps : scalar in (0, inf)
-        After more steps than this the lr is nan: torch raises there.
+    total_steps : integer in (0, inf)
+        After more steps than this the lr is nan: torch raises there. At ``t = total_steps`` torch goes one step past
+        its own end, and so does this.
     pct_start : scalar in [0, 1]
     base_momentum, max_momentum : scalars in [0, inf)
     div_factor, final_div_factor : scalars in (0, inf)
@@ -109,13 +120,11 @@ def one_cycle(
     >>> cycle(4).item(), cycle.momentum([0, 4]).round(2).tolist() == cycle.momentum([9, 4]).round(2).tolist()
     (1.0, True)
     """
-    if anneal_strategy not in ("cos", "linear"):
-        raise ValueError(f"one_cycle: anneal_strategy={anneal_strategy!r} must be 'cos' or 'linear'")
+    choice("one_cycle", "anneal_strategy", anneal_strategy, STRATEGIES)
     if not isinstance(three_phase, bool):
         raise TypeError(f"one_cycle: three_phase={three_phase!r} must be True or False")
     allowed: dict[str, tuple[Any, Range]] = {
         "max_lr": (max_lr, NONNEGATIVE),
-        "total_steps": (total_steps, POSITIVE),
         "pct_start": (pct_start, FRACTION),
         "base_momentum": (base_momentum, NONNEGATIVE),
         "max_momentum": (max_momentum, NONNEGATIVE),
@@ -123,4 +132,5 @@ def one_cycle(
         "final_div_factor": (final_div_factor, POSITIVE),
     }
     numbers = {name: number("one_cycle", name, value, interval) for name, (value, interval) in allowed.items()}
+    numbers["total_steps"] = whole_number("one_cycle", "total_steps", total_steps, POSITIVE)
     return OneCycle(**numbers, anneal_strategy=anneal_strategy, three_phase=three_phase)

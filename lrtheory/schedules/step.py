@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from .schedule import NONNEGATIVE, POSITIVE, Schedule, as_float, number, pytree, register
+from .factor import Factor
+from .power import Gamma, gamma_of, power
+from .schedule import NONNEGATIVE, POSITIVE, as_count, number, pytree, register, step_counts
 
 
 @pytree
-class Step(Schedule):
+class Step(Factor):
     """``lr·gamma^⌊t/step_size⌋``."""
 
     lr: Any
     step_size: Any
-    gamma: Any
+    gamma: Gamma
 
-    def lr_at(self, t: Array) -> Array:
+    def factor_at(self, t: Array) -> Array:
         """See :func:`step`."""
-        return as_float(self.lr) * as_float(self.gamma) ** as_float(t // self.step_size)
+        return power(self.gamma, t // as_count(self.step_size))
 
 
 @register
@@ -42,7 +43,7 @@ def step(*, lr: Any, step_size: Any, gamma: Any = 0.1) -> Step:
 
     References
     ----------
-    ``torch/optim/lr_scheduler.py`` (2.13), ``StepLR``.
+    ``torch/optim/lr_scheduler.py`` (2.13), ``StepLR._get_closed_form_lr``.
 
     Examples
     --------
@@ -52,22 +53,21 @@ def step(*, lr: Any, step_size: Any, gamma: Any = 0.1) -> Step:
     return Step(
         lr=number("step", "lr", lr, NONNEGATIVE),
         step_size=number("step", "step_size", step_size, POSITIVE),
-        gamma=number("step", "gamma", gamma, NONNEGATIVE),
+        gamma=gamma_of("step", "gamma", gamma),
     )
 
 
 @pytree
-class MultiStep(Schedule):
+class MultiStep(Factor):
     """``lr·gamma^(number of milestones ≤ t)``."""
 
     lr: Any
     milestones: Any
-    gamma: Any
+    gamma: Gamma
 
-    def lr_at(self, t: Array) -> Array:
+    def factor_at(self, t: Array) -> Array:
         """See :func:`multi_step`."""
-        passed = jnp.sum(t[..., None] >= jnp.asarray(self.milestones), axis=-1)
-        return as_float(self.lr) * as_float(self.gamma) ** as_float(passed)
+        return power(self.gamma, jnp.sum(t[..., None] >= as_count(self.milestones), axis=-1))
 
 
 @register
@@ -89,19 +89,15 @@ def multi_step(*, lr: Any, milestones: Any, gamma: Any = 0.1) -> MultiStep:
 
     References
     ----------
-    ``torch/optim/lr_scheduler.py`` (2.13), ``MultiStepLR``.
+    ``torch/optim/lr_scheduler.py`` (2.13), ``MultiStepLR._get_closed_form_lr``.
 
     Examples
     --------
     >>> multi_step(lr=0.5, milestones=[2, 3], gamma=0.5)([1, 2, 3]).tolist()
     [0.5, 0.25, 0.125]
     """
-    if isinstance(milestones, (list, tuple)):
-        milestones = np.asarray(milestones, dtype=np.int32 if all(isinstance(m, int) for m in milestones) else float)
-    if np.ndim(milestones) != 1:
-        raise ValueError(f"multi_step: milestones={milestones} must be a 1-D sequence of step counts")
     return MultiStep(
         lr=number("multi_step", "lr", lr, NONNEGATIVE),
-        milestones=number("multi_step", "milestones", milestones, NONNEGATIVE),
-        gamma=number("multi_step", "gamma", gamma, NONNEGATIVE),
+        milestones=step_counts("multi_step", "milestones", milestones),
+        gamma=gamma_of("multi_step", "gamma", gamma),
     )
