@@ -1,1 +1,22 @@
 """The same runs in other frameworks, and what differs: evidence for what lrtheory states."""
+
+from . import rows as _rows  # fills the table  # noqa: F401
+from .backends import BACKENDS, replay
+from .cases import Case, LrSchedule, Stream
+from .compare import GATES, Comparison, Difference, compare
+from .table import Inexpressible
+from .trajectory import Trajectory
+
+__all__ = [
+    "BACKENDS",
+    "GATES",
+    "Case",
+    "Comparison",
+    "Difference",
+    "Inexpressible",
+    "LrSchedule",
+    "Stream",
+    "Trajectory",
+    "compare",
+    "replay",
+]

@@ -1,0 +1,59 @@
+"""One adapter a framework, imported when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..cases import Case
+from ..trajectory import Trajectory
+
+#: Backend name → module and its arguments.
+BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lrtheory": ("lrtheory_backend", {}),
+    "torch": ("torch_backend", {"implementation": "loop"}),
+    "torch-foreach": ("torch_backend", {"implementation": "foreach"}),
+    "torch-fused": ("torch_backend", {"implementation": "fused"}),
+    "optax": ("optax_backend", {}),
+}
+
+
+def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajectory | None = None) -> Trajectory:
+    """Run a case on a backend.
+
+    Parameters
+    ----------
+    case : Case
+    backend : one of :data:`BACKENDS`
+    mode : "free" or "forced"
+        Free: the implementation evolves alone. Forced: it is set to the reference's parameters and state before every
+        step, which tells a wrong rule from accumulated rounding.
+    reference : Trajectory, optional
+        For forced replay; torch's plain loop, run freely, unless given.
+
+    Raises
+    ------
+    KeyError, ValueError
+        For an unknown backend or mode.
+    Inexpressible
+        When the backend cannot express the case.
+    """
+    if backend not in BACKENDS:
+        raise KeyError(f"no backend {backend!r}: there are {', '.join(BACKENDS)}")
+    if mode not in ("free", "forced"):
+        raise ValueError(f"mode={mode!r} must be 'free' or 'forced'")
+    if mode == "free" and reference is not None:
+        raise ValueError("a free run takes no reference: ask for mode='forced'")
+    if mode == "forced" and reference is None:
+        reference = replay(case, "torch")
+    module, arguments = BACKENDS[backend]
+    try:
+        adapter = importlib.import_module(f".{module}", __package__)
+        return adapter.replay(case, reference=reference, **arguments)
+    except ModuleNotFoundError as error:
+        extra = (error.name or "").split(".")[0]
+        if extra not in ("torch", "optax"):
+            raise
+        raise ModuleNotFoundError(
+            f"backend {backend!r} needs {extra}: pip install 'lrtheory[{extra}]'", name=error.name
+        ) from error

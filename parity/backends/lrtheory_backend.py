@@ -1,0 +1,113 @@
+"""Replay in lrtheory: the whole run as one compiled scan."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lrtheory import rules, schedules
+from lrtheory.rules import Rule
+
+from ..cases import Case
+from ..table import row
+from ..trajectory import Snapshot, Trajectory
+
+
+def rule_of(case: Case) -> Rule:
+    """The case's rule with its options."""
+    return rules.get(case.rule)(**case.options)
+
+
+def replay(case: Case, *, reference: Trajectory | None = None, rule: Rule | None = None) -> Trajectory:
+    """One run; with ``reference``, parameters and state are set to the reference's before every step."""
+    rule = rule or rule_of(case)
+    with jax.enable_x64(case.dtype == "float64"):
+        hyper = rule.hyper(**case.numbers)
+        numbers = moving_numbers(case, hyper)
+        params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
+        grads = {name: jnp.asarray(value) for name, value in case.gradients().items()}
+        state = rule.init(params)
+        forced = _forcing(rule, case.steps, params, state, reference)
+        history = _run(rule, reference is not None, hyper, numbers, state, params, grads, forced)
+        param_history, state_history = jax.tree.map(np.asarray, history)
+    first = {name: np.asarray(value)[None] for name, value in params.items()}
+    return Trajectory(
+        "lrtheory",
+        {name: np.concatenate([first[name], value]) for name, value in param_history.items()},
+        [snapshot(state), *(snapshot(state_history, step) for step in range(case.steps))],
+        np.asarray(numbers["lr"]),
+    )
+
+
+def moving_numbers(case: Case, hyper: Any) -> dict[str, Any]:
+    """The numbers that a schedule moves, by name, with one entry a step."""
+    lr = float(hyper.lr)
+    if case.schedule.is_drawn:
+        return {"lr": case.schedule.drawn(lr, case.steps)}
+    steps = jnp.arange(case.steps)
+    if case.schedule.name == "one_cycle":
+        cycle = schedules.one_cycle(max_lr=lr, **case.schedule.numbers)
+        cycled = "momentum" if "momentum" in hyper._fields else "beta1"
+        return {"lr": cycle(steps), cycled: cycle.momentum(steps)}
+    return {"lr": schedules.get(case.schedule.name)(lr=lr, **case.schedule.numbers)(steps)}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _run(rule: Rule, is_forced: Any, hyper: Any, numbers: Any, state: Any, params: Any, grads: Any, forced: Any) -> Any:
+    """The run; ``is_forced`` is traced, so that free and forced replay are one program."""
+
+    def step(carry: Any, now: Any) -> Any:
+        params, state = carry
+        numbers, grads, (forced_params, forced_fields) = now
+        own_fields = {name: getattr(state, name) for name in forced_fields}
+        params, fields = jax.tree.map(
+            lambda theirs, ours: jnp.where(is_forced, theirs, ours),
+            (forced_params, forced_fields),
+            (params, own_fields),
+        )
+        params, state = rule.step(hyper._replace(**numbers), state._replace(**fields), grads, params)
+        return (params, state), (params, state)
+
+    return lax.scan(step, (params, state), (numbers, grads, forced))[1]
+
+
+def _forcing(rule: Rule, steps: int, params: Any, state: Any, reference: Trajectory | None) -> Any:
+    """Parameters and state fields to start each step from: the initial ones throughout without a reference.
+
+    A field the reference does not keep (a weight sum, say) goes on by itself: it has no part in the update. One that
+    it starts to keep at its first step is zero before.
+    """
+    torch_row = row(rule.name).torch
+    fields = [f for f in rule.State._fields if getattr(state, f) is not None and torch_row and f in torch_row.state]
+    if reference is None:
+        constant = {f: getattr(state, f) for f in fields}
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, *x.shape)), (params, constant))
+    forced = {}
+    for field in fields:
+        initial = getattr(state, field)
+        forced[field] = {
+            name: jnp.asarray(
+                np.stack([np.asarray(s.get(name, {}).get(field, initial[name])) for s in reference.states[:-1]]),
+                initial[name].dtype,
+            )
+            for name in params
+        }
+    return {name: jnp.asarray(value[:-1]) for name, value in reference.params.items()}, forced
+
+
+def snapshot(state: Any, step: int | None = None) -> Snapshot:
+    """State fields by tensor name, at one step of a stacked history."""
+    fields = {name: column for name, column in zip(state._fields, state, strict=True) if column is not None}
+    tensors = next(iter(fields.values()))
+    return {
+        tensor: {
+            name: np.asarray(column[tensor] if step is None else column[tensor][step])
+            for name, column in fields.items()
+        }
+        for tensor in tensors
+    }

@@ -1,0 +1,107 @@
+"""Replay in optax: the whole run as one compiled scan."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ..cases import Case
+from ..table import Inexpressible, row
+from ..trajectory import Snapshot, Trajectory
+from .lrtheory_backend import moving_numbers, rule_of
+
+
+def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
+    """One run; with ``reference``, parameters and moments are set to the reference's before every step.
+
+    Raises
+    ------
+    Inexpressible
+        When optax has no such rule, or cannot express its options.
+    """
+    optax_row = row(case.rule).optax
+    if optax_row is None:
+        raise Inexpressible(f"optax has no {case.rule}")
+    rule = rule_of(case)
+    with jax.enable_x64(case.dtype == "float64"):
+        hyper = rule.hyper(**case.numbers)
+        moving = moving_numbers(case, hyper)
+        if set(moving) != {"lr"}:
+            raise Inexpressible(f"optax schedules the lr alone, not {', '.join(sorted(set(moving) - {'lr'}))}")
+        lrs = jnp.asarray(moving["lr"], case.dtype)
+        params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
+        grads = {name: jnp.asarray(value) for name, value in case.gradients().items()}
+        run = _program(case.rule, tuple(rule.options.items()), tuple(hyper._asdict().items()))
+        forced = None if reference is None else _forcing(reference, optax_row.state, params)
+        param_history, kept = jax.tree.map(np.asarray, run(lrs, params, grads, forced))
+    states: list[Snapshot] = [{name: {} for name in params}]
+    for step in range(case.steps):
+        states.append({name: {ours: values[name][step] for ours, values in kept.items()} for name in params})
+    return Trajectory(
+        "optax",
+        {name: np.concatenate([np.asarray(params[name])[None], value]) for name, value in param_history.items()},
+        states,
+        np.asarray(lrs),
+    )
+
+
+@functools.cache
+def _program(rule: str, options: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, float], ...]) -> Any:
+    """The compiled run of one optimizer, whatever its lr does: ``run(lrs, params, grads, forced)``."""
+    import optax
+
+    optax_row = row(rule).optax
+    assert optax_row is not None
+
+    @jax.jit
+    def run(lrs: Any, params: Any, grads: Any, forced: Any) -> Any:
+        optimizer = optax_row.build(dict(options), dict(numbers), lambda count: lrs[count])
+
+        def step(carry: Any, now: Any) -> Any:
+            params, state = carry
+            grads, forced = now
+            if forced is not None:
+                params, values = forced
+                state = optax.tree.set(state, **values)
+            updates, state = optimizer.update(grads, state, params)
+            params = optax.apply_updates(params, updates)
+            kept = {}
+            for ours, theirs in optax_row.state.items():
+                found = optax.tree.get_all_with_path(state, theirs)
+                if found:
+                    kept[ours] = _per_tensor(found[0][1], params)
+            return (params, state), (params, kept)
+
+        return lax.scan(step, (params, optimizer.init(params)), (grads, forced))[1]
+
+    return run
+
+
+def _per_tensor(value: Any, params: Any) -> Any:
+    """A state field by tensor name; a count that optax keeps once stands for every tensor."""
+    return value if isinstance(value, dict) else {name: value for name in params}
+
+
+def _forcing(reference: Trajectory, fields: Mapping[str, str], params: Any) -> Any:
+    values = {}
+    for ours, theirs in fields.items():
+        if theirs == "count" or not all(ours in reference.states[-1].get(name, {}) for name in params):
+            continue  # optax counts once for all tensors, and its schedules by the same count
+        values[theirs] = {
+            name: jnp.asarray(
+                np.stack(
+                    [
+                        np.asarray(s.get(name, {}).get(ours, np.zeros(np.shape(params[name]))))
+                        for s in reference.states[:-1]
+                    ]
+                )
+            )
+            for name in params
+        }
+    return {name: jnp.asarray(value[:-1]) for name, value in reference.params.items()}, values

@@ -1,0 +1,152 @@
+"""Replay in torch.optim: the plain loop, foreach and fused implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lrtheory import rules
+
+from ..cases import Case
+from ..table import Inexpressible, TorchRow, row
+from ..trajectory import Snapshot, Trajectory
+
+IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
+    "loop": {"foreach": False},
+    "foreach": {"foreach": True},
+    "fused": {"fused": True},
+}
+
+#: Our schedule's name → torch's scheduler class; numbers have torch's names but for the lr itself.
+SCHEDULERS = {
+    "step": "StepLR",
+    "multi_step": "MultiStepLR",
+    "exponential": "ExponentialLR",
+    "linear": "LinearLR",
+    "cosine_annealing": "CosineAnnealingLR",
+    "one_cycle": "OneCycleLR",
+}
+
+
+def replay(case: Case, *, implementation: str = "loop", reference: Trajectory | None = None) -> Trajectory:
+    """One run; with ``reference``, parameters and state are set to the reference's before every step.
+
+    Raises
+    ------
+    Inexpressible
+        When torch has no such rule or the implementation does not exist for it.
+    """
+    import torch
+
+    torch_row = _row(case, implementation)
+    gradients = {name: torch.tensor(value) for name, value in case.gradients().items()}
+    tensors = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in case.first_params().items()}
+    optimizer = _optimizer(case, torch_row, list(tensors.values()), implementation)
+    scheduler = _scheduler(case, optimizer)
+    drawn = case.schedule.drawn(optimizer.defaults["lr"], case.steps) if case.schedule.is_drawn else None
+
+    params = {name: [p.detach().numpy().copy()] for name, p in tensors.items()}
+    states: list[Snapshot] = [_read(optimizer, tensors, torch_row)]
+    lrs = []
+    for step in range(case.steps):
+        if reference is not None:
+            _write(optimizer, tensors, torch_row, reference, step)
+        if drawn is not None:
+            optimizer.param_groups[0]["lr"] = float(drawn[step])
+        lrs.append(float(optimizer.param_groups[0]["lr"]))
+        for name, p in tensors.items():
+            p.grad = gradients[name][step].clone()
+        optimizer.step()
+        if scheduler is not None and step + 1 < case.steps:
+            scheduler.step()
+        for name, p in tensors.items():
+            params[name].append(p.detach().numpy().copy())
+        states.append(_read(optimizer, tensors, torch_row))
+    return Trajectory(
+        f"torch {implementation}", {name: np.stack(values) for name, values in params.items()}, states, np.array(lrs)
+    )
+
+
+def implementations(rule: str) -> tuple[str, ...]:
+    """Torch's implementations of a rule, the loop first; none where torch lacks the rule."""
+    torch_row = row(rule).torch
+    return () if torch_row is None else ("loop", *torch_row.implementations)
+
+
+def _row(case: Case, implementation: str) -> TorchRow:
+    torch_row = row(case.rule).torch
+    if torch_row is None:
+        raise Inexpressible(f"torch.optim has no {case.rule}")
+    if implementation not in implementations(case.rule):
+        raise Inexpressible(f"torch.optim has no {implementation} implementation of {case.rule}")
+    return torch_row
+
+
+def arguments(torch_row: TorchRow, options: Mapping[str, Any], hyper: Any) -> dict[str, Any]:
+    """Constructor arguments for our options and numbers."""
+    given: dict[str, Any] = {}
+    for option, value in options.items():
+        name = torch_row.options.get(option, option)
+        if name is not None:
+            given[name] = value
+    entries: dict[str, dict[int, float]] = {}
+    for number, value in zip(hyper._fields, hyper, strict=True):
+        name = torch_row.numbers.get(number, {"beta1": ("betas", 0), "beta2": ("betas", 1)}.get(number, number))
+        if value is None or name is None:
+            continue
+        if isinstance(name, tuple):
+            entries.setdefault(name[0], {})[name[1]] = value
+        else:
+            given[name] = value
+    for name, parts in entries.items():
+        given[name] = tuple(parts[i] for i in sorted(parts))
+    return given
+
+
+def _optimizer(case: Case, torch_row: TorchRow, tensors: list[Any], implementation: str) -> Any:
+    import torch
+
+    rule = rules.get(case.rule)(**case.options)
+    name = torch_row.optimizer if isinstance(torch_row.optimizer, str) else torch_row.optimizer(rule.options)
+    choice = IMPLEMENTATIONS[implementation] if torch_row.implementations else {}
+    return getattr(torch.optim, name)(
+        tensors, **arguments(torch_row, rule.options, rule.hyper(**case.numbers)), **choice
+    )
+
+
+def _scheduler(case: Case, optimizer: Any) -> Any:
+    import torch
+
+    if case.schedule.is_drawn:
+        return None
+    numbers = dict(case.schedule.numbers)
+    if case.schedule.name == "one_cycle":
+        numbers["max_lr"] = optimizer.defaults["lr"]
+    return getattr(torch.optim.lr_scheduler, SCHEDULERS[case.schedule.name])(optimizer, **numbers)
+
+
+def _read(optimizer: Any, tensors: Mapping[str, Any], torch_row: TorchRow) -> Snapshot:
+    snapshot: Snapshot = {}
+    for name, p in tensors.items():
+        kept = optimizer.state.get(p, {})
+        snapshot[name] = {
+            field: kept[key].detach().numpy().copy()
+            for field, key in torch_row.state.items()
+            if kept.get(key) is not None
+        }
+    return snapshot
+
+
+def _write(optimizer: Any, tensors: Mapping[str, Any], torch_row: TorchRow, reference: Trajectory, step: int) -> None:
+    import torch
+
+    with torch.no_grad():
+        for name, p in tensors.items():
+            p.copy_(torch.tensor(reference.params[name][step]))
+            kept = optimizer.state.get(p, {})
+            for field, key in torch_row.state.items():
+                value = reference.states[step].get(name, {}).get(field)
+                if value is not None and kept.get(key) is not None:
+                    kept[key].copy_(torch.tensor(value))

@@ -1,0 +1,112 @@
+"""The runs as data: a rule with its options and numbers, a stream of gradients and a moving lr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+TENSORS: Mapping[str, tuple[int, ...]] = {"weight": (5, 4), "bias": (7,), "scalar": (), "kernel": (2, 3, 2)}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Gradients that change sign and size: no constant stream can tell one decay rate from another.
+
+    Each coordinate has its own size, spread evenly in the logarithm over ``decades``, and each step another,
+    over ``step_decades``. A share of the entries is exactly zero.
+    """
+
+    seed: int = 0
+    decades: float = 12.0
+    step_decades: float = 2.0
+    zeros: float = 0.05
+
+    def draw(self, tensors: Mapping[str, tuple[int, ...]], steps: int) -> dict[str, np.ndarray]:
+        """Float64 gradients by tensor name, shape (steps, *shape)."""
+        rng = np.random.default_rng(self.seed)
+        step_size = 10.0 ** rng.uniform(-self.step_decades / 2, self.step_decades / 2, steps)
+        gradients = {}
+        for name, shape in tensors.items():
+            size = 10.0 ** rng.uniform(-self.decades / 2, self.decades / 2, shape)
+            noise = rng.standard_normal((steps, *shape)) + 0.3 * rng.standard_normal(shape)
+            present = rng.random((steps, *shape)) >= self.zeros
+            gradients[name] = noise * present * size * step_size.reshape((steps,) + (1,) * len(shape))
+        return gradients
+
+
+@dataclass(frozen=True)
+class LrSchedule:
+    """How the lr moves: ``constant``, ``moving`` (drawn anew every step) or a schedule's name with its numbers.
+
+    A named schedule is stepped by each framework with its own scheduler.
+    """
+
+    name: str = "constant"
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __str__(self) -> str:
+        return self.name
+
+    def drawn(self, lr: float, steps: int) -> np.ndarray:
+        """The lr of each step for ``constant`` and ``moving``, over two decades in the latter."""
+        if self.name == "constant":
+            return np.full(steps, lr)
+        if self.name == "moving":
+            return lr * 10.0 ** np.random.default_rng(self.seed).uniform(-1, 1, steps)
+        raise ValueError(f"the lr of schedule {self.name!r} is not drawn: a backend steps it")
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the lr of each step is part of the data."""
+        return self.name in ("constant", "moving")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of one rule.
+
+    Attributes
+    ----------
+    rule, options, numbers
+        Names and values as :mod:`lrtheory.rules` has them; numbers that are not named have their defaults.
+    stream, schedule, steps, dtype, tensors, seed
+        Gradients, moving lr, length, ``"float64"`` or ``"float32"``, shapes by name, and the seed of the
+        first parameters: zero in the first tensor, so that nothing hides a small step, and of size 1 elsewhere.
+    """
+
+    rule: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    stream: Stream = Stream()
+    schedule: LrSchedule = LrSchedule()
+    steps: int = 200
+    dtype: str = "float64"
+    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: dict(TENSORS))
+    seed: int = 0
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Gradients by tensor name, shape (steps, *shape), in the run's dtype."""
+        return {k: v.astype(self.dtype) for k, v in self.stream.draw(self.tensors, self.steps).items()}
+
+    def first_params(self) -> dict[str, np.ndarray]:
+        """Parameters before the first step, in the run's dtype."""
+        rng = np.random.default_rng(self.seed)
+        params = {name: rng.standard_normal(shape) for name, shape in self.tensors.items()}
+        first = next(iter(params))
+        params[first] = np.zeros_like(params[first])
+        return {name: np.asarray(value, self.dtype) for name, value in params.items()}
+
+    @property
+    def label(self) -> str:
+        """Options and numbers that differ from the defaults, as text."""
+        parts = [k if v is True else f"{k}={v}" for k, v in self.options.items() if v is not False]
+        parts += [f"{k}={v:g}" for k, v in self.numbers.items() if k != "lr"]
+        return ", ".join(parts) or "defaults"
+
+    def with_(self, **changes: Any) -> Case:
+        """The same case with some fields changed."""
+        return replace(self, **changes)

@@ -1,0 +1,170 @@
+"""Where and by how much two runs differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from .trajectory import Trajectory
+
+#: Error, relative to the reach of a coordinate, that two correct implementations stay within over 200 steps.
+GATES = {"float64": 1e-13, "float32": 1e-4}
+
+
+class Difference(NamedTuple):
+    """One coordinate of one tensor after one step (counted from 1)."""
+
+    step: int
+    tensor: str
+    coordinate: tuple[int, ...]
+    a: float
+    b: float
+    relative: float
+    ulp: float
+
+    def __str__(self) -> str:
+        where = f"{self.tensor}{list(self.coordinate) if self.coordinate else ''}"
+        return (
+            f"step {self.step}, {where}: {self.a!r} against {self.b!r} "
+            f"(relative {self.relative:.2e}, {self.ulp:.3g} ulp)"
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side.
+
+    ``relative`` holds, per quantity, ``abs(a − b)`` over the *reach* of the coordinate: the largest value it takes or the
+    farthest it moves from its start, whichever is larger. No implementation can do better than round a parameter,
+    and a coordinate that moves little is not excused by one that moves far. Non-finite values agree when they are the
+    same; where only one is finite, the error is inf.
+
+    Attributes
+    ----------
+    a, b : names of the implementations
+    relative, ulp : dict
+        By quantity (``weight``, or ``weight.m`` for state), arrays of shape (steps, *shape).
+    values : dict
+        The two arrays themselves.
+    """
+
+    a: str
+    b: str
+    dtype: str
+    relative: dict[str, np.ndarray]
+    ulp: dict[str, np.ndarray]
+    values: dict[str, tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def largest_error(self) -> float:
+        """Largest relative error of any parameter or state field at any step."""
+        return max(float(error.max(initial=0)) for error in self.relative.values())
+
+    def ulp_quantiles(self, levels: tuple[float, ...] = (0.5, 0.99, 1.0)) -> tuple[float, ...]:
+        """Quantiles of the distance in ulp over all parameters (state left out) and steps.
+
+        The largest is inflated where a coordinate passes near zero; read it with the relative error.
+        """
+        distances = np.concatenate([v.ravel() for name, v in self.ulp.items() if "." not in name])
+        return tuple(float(q) for q in np.quantile(distances, levels, method="higher"))
+
+    def first_difference(self, bound: float | None = None) -> Difference | None:
+        """The first step with an error above ``bound`` (the gate of the dtype), and its largest error."""
+        bound = GATES[self.dtype] if bound is None else bound
+        firsts = {}
+        for name, error in self.relative.items():
+            over = np.flatnonzero((error > bound).reshape(error.shape[0], -1).any(axis=1))
+            if over.size:
+                firsts[name] = int(over[0])
+        if not firsts:
+            return None
+        step = min(firsts.values())
+        candidates = [name for name, first in firsts.items() if first == step]
+        name = max(candidates, key=lambda n: self.relative[n][step].max())
+        return self._difference(name, step)
+
+    def _difference(self, name: str, step: int) -> Difference:
+        errors = self.relative[name][step]
+        coordinate = np.unravel_index(int(np.argmax(errors)), errors.shape)
+        a, b = self.values[name]
+        return Difference(
+            step + 1,
+            name,
+            tuple(int(i) for i in coordinate),
+            float(a[step][coordinate]),
+            float(b[step][coordinate]),
+            float(errors[coordinate]),
+            float(self.ulp[name][step][coordinate]),
+        )
+
+    def require(self, bound: float | None = None) -> None:
+        """Raise AssertionError naming the first difference unless every error is within ``bound``."""
+        bound = GATES[self.dtype] if bound is None else bound
+        worst = self.largest_error
+        if not worst <= bound:
+            raise AssertionError(
+                f"{self.a} and {self.b} differ by {worst:.3e} of the distance travelled, more than {bound:.0e}; "
+                f"first at {self.first_difference(bound)}"
+            )
+
+
+def compare(a: Trajectory, b: Trajectory) -> Comparison:
+    """Two runs of the same case, parameters and every state field that both keep.
+
+    Raises
+    ------
+    ValueError
+        When the runs have other tensors, lengths or dtypes, or fewer than 7 steps: a shorter run cannot show
+        a wrong bias correction or rectifier.
+    """
+    if a.params.keys() != b.params.keys():
+        raise ValueError(f"{a.implementation} has tensors {sorted(a.params)}, {b.implementation} {sorted(b.params)}")
+    if a.steps != b.steps:
+        raise ValueError(f"{a.implementation} ran {a.steps} steps, {b.implementation} {b.steps}")
+    if a.steps < 7:
+        raise ValueError(f"a run of {a.steps} steps proves little; at least 7 are compared")
+    if a.dtype != b.dtype:
+        raise ValueError(f"{a.implementation} ran in {a.dtype}, {b.implementation} in {b.dtype}")
+
+    pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    starts: dict[str, np.ndarray] = {}
+    for tensor in a.params:
+        pairs[tensor] = (a.params[tensor][1:], b.params[tensor][1:])
+        starts[tensor] = a.params[tensor][0]
+        for name in a.states[-1].get(tensor, {}):
+            left, right = a.field(tensor, name), b.field(tensor, name)
+            if left is not None and right is not None:
+                pairs[f"{tensor}.{name}"] = (left, right)
+                starts[f"{tensor}.{name}"] = np.zeros_like(left[0])
+    relative = {name: _relative(*pair, starts[name]) for name, pair in pairs.items()}
+    ulp = {name: _ulp(*pair, a.dtype) for name, pair in pairs.items()}
+    return Comparison(a.implementation, b.implementation, str(a.dtype), relative, ulp, pairs)
+
+
+def _gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``abs(a − b)``: 0 where both are the same non-finite value, inf where they are not."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(a - b)
+    return np.where(same, 0.0, np.where(np.isfinite(gap), gap, np.inf))
+
+
+def _relative(a: np.ndarray, b: np.ndarray, start: np.ndarray) -> np.ndarray:
+    a64, b64 = a.astype(np.float64), b.astype(np.float64)
+    sizes = np.stack([np.abs(a64), np.abs(b64), np.abs(a64 - start), np.abs(b64 - start)])
+    reach = np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
+    gap = _gap(a, b)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(gap == 0, 0.0, gap / reach)
+
+
+def _ulp(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if not np.issubdtype(a.dtype, np.floating):
+        return _gap(a, b)
+    larger = np.maximum(np.abs(a), np.abs(b)).astype(dtype)
+    finite = np.isfinite(larger)
+    spacing = np.where(finite, np.spacing(np.where(finite, larger, 1)), 1).astype(np.float64)
+    return _gap(a, b) / spacing

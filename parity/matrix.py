@@ -1,0 +1,139 @@
+"""The parity matrix: every rule with every option against every implementation that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from lrtheory.report.data import ParityRow
+
+from . import table
+from .backends import replay
+from .cases import Case, LrSchedule
+from .compare import GATES, Comparison, compare
+from .known import known_difference
+from .trajectory import Trajectory
+
+BACKENDS = ("torch", "torch-foreach", "torch-fused", "optax")
+
+#: Schedules stepped by each framework's own scheduler, once per rule.
+NAMED_SCHEDULES = (
+    LrSchedule("step", {"step_size": 30, "gamma": 0.5}),
+    LrSchedule("multi_step", {"milestones": [40, 90, 91], "gamma": 0.3}),
+    LrSchedule("exponential", {"gamma": 0.98}),
+    LrSchedule("linear", {"start_factor": 0.1, "total_iters": 50}),
+    LrSchedule("cosine_annealing", {"T_max": 60, "eta_min": 1e-4}),
+    LrSchedule("one_cycle", {"total_steps": 200}),
+)
+
+Progress = Callable[[str, float], None]
+
+
+def cases(rule: str, *, dtype: str = "float64", quick: bool = False) -> Iterator[Case]:
+    """The runs of one rule: all variants at constant and at moving lr, and the named schedules on the richest one.
+
+    Quick: one variant per set of options, the one with most numbers set, and of the negated ones a single set.
+    """
+    chosen = list(table.variants(rule))
+    if quick:
+        richest: dict[str, tuple[Any, Any]] = {}
+        for options, numbers in chosen:
+            key = str(sorted(options.items()))
+            if key not in richest or len(numbers) >= len(richest[key][1]):
+                richest[key] = (options, numbers)
+        plain = [v for v in richest.values() if not v[0].get("maximize")]
+        negated = [v for v in richest.values() if v[0].get("maximize")]
+        chosen = plain + negated[-1:]
+    for options, numbers in chosen:
+        for schedule in (LrSchedule("constant"), LrSchedule("moving")):
+            yield Case(rule, options, numbers, schedule=schedule, dtype=dtype)
+    if not quick:
+        options, numbers = max((v for v in chosen if not v[0]), key=lambda v: len(v[1]), default=chosen[-1])
+        cycles_momentum = "momentum" in numbers or "beta1" in numbers
+        for schedule in NAMED_SCHEDULES:
+            if schedule.name != "one_cycle" or cycles_momentum:
+                yield Case(rule, options, numbers, schedule=schedule, dtype=dtype)
+
+
+def rows(
+    rules: Sequence[str] | None = None,
+    *,
+    dtype: str = "float64",
+    quick: bool = False,
+    progress: Progress = lambda text, done: None,
+) -> list[ParityRow]:
+    """Replay and compare.
+
+    Parameters
+    ----------
+    rules : names, or all rules
+    dtype : "float64" is held to the gate, "float32" is reported as a distribution
+    quick : one set of numbers per set of options
+    progress : called with what runs now and the share that is done
+
+    Raises
+    ------
+    KeyError
+        For a rule that does not exist.
+    """
+    if dtype not in GATES:
+        raise ValueError(f"dtype={dtype!r} must be one of {', '.join(GATES)}")
+    known_rules = table.known_rules()
+    unknown = [rule for rule in rules or () if rule not in known_rules]
+    if unknown:
+        raise KeyError(f"no rule named {unknown[0]!r}: there are {', '.join(known_rules)}")
+    work = [case for rule in rules or known_rules for case in cases(rule, dtype=dtype, quick=quick)]
+    result: list[ParityRow] = []
+    for done, case in enumerate(work):
+        progress(f"{case.rule} ({case.label}), {case.schedule} lr", done / len(work))
+        result.extend(_rows_of(case))
+    progress("parity", 1.0)
+    return result
+
+
+def _rows_of(case: Case) -> Iterable[ParityRow]:
+    ours = replay(case, "lrtheory")
+    for backend in BACKENDS:
+        try:
+            theirs = replay(case, backend)
+        except table.Inexpressible:
+            continue
+        yield _row(case, backend, "free", compare(ours, theirs))
+        if backend == "torch":
+            yield _row(case, backend, "forced", compare(_forced(case, theirs), theirs))
+
+
+def _forced(case: Case, reference: Trajectory) -> Trajectory:
+    return replay(case, "lrtheory", "forced", reference=reference)
+
+
+def _row(case: Case, backend: str, mode: str, comparison: Comparison) -> ParityRow:
+    gate = GATES["float64"] if case.dtype == "float64" else None
+    known = known_difference(case, backend)
+    first = comparison.first_difference()
+    median, high, largest = comparison.ulp_quantiles()
+    return ParityRow(
+        rule=case.rule,
+        options=case.label,
+        implementation=backend,
+        mode=mode,
+        dtype=case.dtype,
+        schedule=str(case.schedule),
+        steps=case.steps,
+        largest_error=comparison.largest_error,
+        ulp_median=median,
+        ulp_99=high,
+        ulp_largest=largest,
+        first_difference=None
+        if first is None
+        else {
+            "step": first.step,
+            "tensor": first.tensor,
+            "coordinate": list(first.coordinate),
+            "ours": first.a,
+            "theirs": first.b,
+        },
+        gate=None if known else gate,
+        passed=None if known or gate is None else comparison.largest_error <= gate,
+        note=f"{known.reason} ({known.source})" if known else "",
+    )

@@ -1,0 +1,180 @@
+"""Rows of the table for the rest of torch.optim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+from .rows import MAXIMIZE
+from .rows import _signed as signed
+from .table import OptaxRow, Row, TorchRow, add
+
+DECOUPLED = {"decoupled": True}
+
+
+def _variants(options: tuple[Any, ...], numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(product(options, numbers))
+
+
+def _optax_adamax(options: Mapping[str, Any], numbers: Mapping[str, float], lr: Any) -> Any:
+    import optax
+
+    return signed(
+        options,
+        optax.add_decayed_weights(numbers["weight_decay"]),
+        optax.adamax(lr, b1=numbers["beta1"], b2=numbers["beta2"], eps=numbers["eps"]),
+    )
+
+
+def _optax_adadelta(options: Mapping[str, Any], numbers: Mapping[str, float], lr: Any) -> Any:
+    import optax
+
+    return signed(
+        options,
+        optax.add_decayed_weights(numbers["weight_decay"]),
+        optax.adadelta(lr, rho=numbers["rho"], eps=numbers["eps"]),
+    )
+
+
+def _optax_rprop(options: Mapping[str, Any], numbers: Mapping[str, float], lr: Any) -> Any:
+    import optax
+
+    return signed(
+        options,
+        optax.rprop(
+            numbers["lr"],
+            eta_minus=numbers["eta_minus"],
+            eta_plus=numbers["eta_plus"],
+            min_step_size=numbers["step_size_min"],
+            max_step_size=numbers["step_size_max"],
+        ),
+    )
+
+
+add(
+    "adamax",
+    Row(
+        variants=_variants(
+            ({}, MAXIMIZE),
+            (
+                {"lr": 0.1},
+                {"lr": 0.001, "weight_decay": 0.02},
+                {"lr": 0.1, "beta1": 0.0, "beta2": 0.9, "eps": 1e-2},
+                {"lr": 0.001, "beta1": 0.5, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.1},
+            ),
+        ),
+        torch=TorchRow("Adamax", state={"t": "step", "m": "exp_avg", "u": "exp_inf"}),
+        optax=OptaxRow(_optax_adamax, state={"t": "count", "m": "mu", "u": "nu"}),
+    ),
+)
+add(
+    "nadam",
+    Row(
+        variants=_variants(
+            ({}, MAXIMIZE, DECOUPLED, MAXIMIZE | DECOUPLED),
+            (
+                {"lr": 0.1},
+                {"lr": 0.001, "weight_decay": 0.02},
+                {"lr": 0.1, "beta1": 0.0, "beta2": 0.95, "eps": 1e-2, "momentum_decay": 0.0},
+                {"lr": 0.001, "beta1": 0.5, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.1, "momentum_decay": 0.3},
+            ),
+        ),
+        torch=TorchRow(
+            "NAdam",
+            state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq"},
+            options={"decoupled": "decoupled_weight_decay"},
+        ),
+    ),
+)
+add(
+    "radam",
+    Row(
+        variants=_variants(
+            ({}, MAXIMIZE, DECOUPLED, MAXIMIZE | DECOUPLED),
+            (
+                {"lr": 0.1},
+                {"lr": 0.001, "weight_decay": 0.02},
+                {"lr": 0.1, "beta1": 0.0, "beta2": 0.95, "eps": 1e-2},
+                {"lr": 0.001, "beta1": 0.5, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.1},
+                {"lr": 0.01, "beta2": 0.6},
+            ),
+        ),
+        torch=TorchRow(
+            "RAdam",
+            state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq"},
+            options={"decoupled": "decoupled_weight_decay"},
+        ),
+    ),
+)
+add(
+    "adagrad",
+    Row(
+        variants=_variants(
+            ({}, MAXIMIZE),
+            (
+                {"lr": 0.1},
+                {"lr": 0.01, "weight_decay": 0.02},
+                {"lr": 0.1, "lr_decay": 0.05, "eps": 1e-2},
+                {"lr": 0.01, "lr_decay": 0.5, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
+            ),
+        ),
+        torch=TorchRow("Adagrad", state={"t": "step", "sum": "sum"}, implementations=("foreach", "fused")),
+    ),
+)
+add(
+    "adadelta",
+    Row(
+        variants=_variants(
+            ({}, MAXIMIZE),
+            (
+                {"lr": 1.0},
+                {"lr": 0.1, "weight_decay": 0.02},
+                {"lr": 1.0, "rho": 0.95, "eps": 1e-2},
+                {"lr": 0.1, "rho": 0.0, "weight_decay": 0.1},
+                {"lr": 0.1, "rho": 1.0},
+            ),
+        ),
+        torch=TorchRow("Adadelta", state={"t": "step", "square_avg": "square_avg", "acc_delta": "acc_delta"}),
+        optax=OptaxRow(_optax_adadelta, state={"square_avg": "e_g", "acc_delta": "e_x"}),
+    ),
+)
+add(
+    "rprop",
+    Row(
+        variants=_variants(
+            ({}, MAXIMIZE),
+            (
+                {"lr": 0.01},
+                {"lr": 0.1, "eta_minus": 0.3, "eta_plus": 1.5},
+                {"lr": 0.1, "step_size_min": 0.05, "step_size_max": 0.2},
+            ),
+        ),
+        torch=TorchRow(
+            "Rprop",
+            state={"t": "step", "prev": "prev", "step_size": "step_size"},
+            numbers={
+                "eta_minus": ("etas", 0),
+                "eta_plus": ("etas", 1),
+                "step_size_min": ("step_sizes", 0),
+                "step_size_max": ("step_sizes", 1),
+            },
+        ),
+        optax=OptaxRow(_optax_rprop, state={"step_size": "step_sizes"}),
+    ),
+)
+add(
+    "asgd",
+    Row(
+        variants=_variants(
+            ({}, MAXIMIZE),
+            (
+                {"lr": 0.1},
+                {"lr": 0.1, "weight_decay": 0.02},
+                {"lr": 0.1, "lambd": 0.1, "alpha": 0.5, "t0": 20.0},
+                {"lr": 0.1, "lambd": 0.0, "t0": 0.0, "weight_decay": 0.1},
+            ),
+        ),
+        torch=TorchRow("ASGD", state={"t": "step", "eta": "eta", "mu": "mu", "ax": "ax"}),
+    ),
+)

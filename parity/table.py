@@ -1,0 +1,99 @@
+"""One row a rule: the options and numbers it is replayed with, and what it is called elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from lrtheory import rules
+
+
+class Inexpressible(Exception):
+    """A backend has no such rule or option; the message says which."""
+
+
+@dataclass(frozen=True)
+class TorchRow:
+    """A rule in torch.optim.
+
+    Attributes
+    ----------
+    optimizer : str or callable
+        Class name in ``torch.optim``, or a function of our options that gives it.
+    state : mapping
+        Our state field → key in torch's per-parameter state.
+    numbers : mapping
+        Our number → torch's argument, where the names differ; ``("betas", 0)`` names an entry of a tuple.
+    options : mapping
+        Our option → torch's argument, where the names differ; ``None`` for an option torch has no argument for.
+    implementations : tuple
+        Those beside the plain loop: ``"foreach"``, ``"fused"``.
+    """
+
+    optimizer: str | Callable[[Mapping[str, Any]], str]
+    state: Mapping[str, str]
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, str | None] = field(default_factory=dict)
+    implementations: tuple[str, ...] = ("foreach",)
+
+
+@dataclass(frozen=True)
+class OptaxRow:
+    """A rule in optax.
+
+    Attributes
+    ----------
+    build : callable
+        ``(options, numbers, lr_of_count) -> optax.GradientTransformation``; raises :class:`Inexpressible` with
+        the reason where optax cannot express the options.
+    state : mapping
+        Our state field → field name in optax's state.
+    """
+
+    build: Callable[[Mapping[str, Any], Mapping[str, float], Any], Any]
+    state: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one rule is replayed.
+
+    ``variants`` are pairs of options and numbers; without any, every combination of the rule's boolean options is
+    run with its default numbers.
+    """
+
+    variants: tuple[tuple[Mapping[str, Any], Mapping[str, float]], ...] = ()
+    torch: TorchRow | None = None
+    optax: OptaxRow | None = None
+
+
+_ROWS: dict[str, Row] = {}
+
+
+def add(rule: str, row: Row) -> None:
+    """Give a rule its row."""
+    if rule in _ROWS:
+        raise ValueError(f"rule {rule!r} has a row already")
+    _ROWS[rule] = row
+
+
+def row(rule: str) -> Row:
+    """The row of a rule; an empty one for a rule that has none, so that a new rule can be run at once."""
+    return _ROWS.get(rule, Row())
+
+
+def known_rules() -> list[str]:
+    """Rules that are replayed: all in the registry but for aliases, which give the same Rule."""
+    return [name for name in rules.names() if rules.get(name)().name == name]
+
+
+def variants(rule: str) -> tuple[tuple[Mapping[str, Any], Mapping[str, float]], ...]:
+    """Options and numbers the rule is replayed with."""
+    given = row(rule).variants
+    if given:
+        return given
+    switches = [name for name, value in rules.get(rule)().options.items() if isinstance(value, bool)]
+    choices = [dict(zip(switches, values, strict=True)) for values in product((False, True), repeat=len(switches))]
+    return tuple((options, {}) for options in choices)
