@@ -1,0 +1,120 @@
+"""From equations to a verdict: solve, decide which guards are footnotes, and name the lines to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .dimensions import Break, ChainLink, GuardFound
+from .equations import Equation, Guard, Location
+from .ledger import HUGE, TINY, Ledger
+from .solver import Contradiction, Solver
+from .units import Units
+
+
+@dataclass
+class Diagnosis:
+    """The solved system, and what is wrong with the program."""
+
+    solver: Solver
+    breaks: list[Break]
+    guards: list[GuardFound]
+
+
+def diagnose(ledger: Ledger, held: Mapping[str, float] | None = None) -> Diagnosis:
+    """Solve the ledger. ``held`` names the numbers that were not traced, to call a bare number by its name."""
+    hard = [number for number, e in enumerate(ledger.equations) if e.guard is None]
+    solver, contradictions = _solve(ledger, hard)
+    breaks = []
+    while contradictions:
+        blamed, found = _blame(ledger, hard, contradictions)
+        breaks.append(_break(ledger, _solve(ledger, [n for n in hard if n not in blamed])[0], found, blamed, held))
+        hard = [n for n in hard if n not in blamed]
+        solver, contradictions = _solve(ledger, hard)
+
+    guards = []
+    for number, equation in enumerate(ledger.equations):
+        if equation.guard is None:
+            continue
+        residual, _ = solver.residual(equation.difference)
+        if residual.is_pure:
+            continue
+        if _is_footnote(equation.guard, residual):
+            guards.append(GuardFound(equation.origin.location(), equation.guard.condition, residual))
+        else:
+            chain = (*solver.sources(equation.difference), number)
+            breaks.append(_break(ledger, solver, Contradiction(chain, residual), {number}, held))
+    return Diagnosis(solver, breaks, guards)
+
+
+def _solve(ledger: Ledger, numbers: Sequence[int]) -> tuple[Solver, list[Contradiction]]:
+    solver = Solver(priority=ledger.priorities.__getitem__)
+    added = ((number, solver.add(number, ledger.equations[number].difference)) for number in numbers)
+    return solver, [contradiction for _, contradiction in added if contradiction is not None]
+
+
+def _blame(ledger: Ledger, hard: Sequence[int], found: list[Contradiction]) -> tuple[set[int], Contradiction]:
+    """The line without which fewest contradictions remain; of several, one with a bare number, and then the last."""
+    lines: dict[object, set[int]] = {}
+    for number in hard:
+        lines.setdefault(_line(ledger.equations[number], number), set()).add(number)
+
+    def demerits(number: int) -> tuple[int, bool, bool, int]:
+        equation = ledger.equations[number]
+        without = lines[_line(equation, number)]
+        remaining = len(_solve(ledger, [n for n in hard if n not in without])[1])
+        return remaining, equation.origin.location() is None, equation.literal is None, -number
+
+    involved = {number for contradiction in found for number in contradiction.equations}
+    worst = min(involved, key=demerits)
+    return (
+        lines[_line(ledger.equations[worst], worst)],
+        next(contradiction for contradiction in found if worst in contradiction.equations),
+    )
+
+
+def _line(equation: Equation, number: int) -> object:
+    location = equation.origin.location()
+    return (location.file, location.line, location.callers[:1]) if location else number
+
+
+def _is_footnote(guard: Guard, residual: Units) -> bool:
+    """Whether a guard only acts far from ordinary magnitudes, per power of [loss] or [param]."""
+    if guard.threshold is None:
+        return True
+    size = guard.threshold ** (1 / float(max(abs(residual.loss), abs(residual.param))))
+    return size <= TINY or size >= HUGE
+
+
+def _break(
+    ledger: Ledger, solver: Solver, found: Contradiction, blamed: set[int], held: Mapping[str, float] | None
+) -> Break:
+    number = max(blamed.intersection(found.equations), default=found.equations[-1])
+    equation = ledger.equations[number]
+    chain = tuple(
+        ChainLink(ledger.equations[n].origin.location(), _demand(ledger, ledger.equations[n], held))
+        for n in found.equations
+    )
+    left, right = (solver.residual(side)[0] for side in (equation.left, equation.right))
+    location: Location | None = equation.origin.location()
+    if equation.literal is not None:
+        statement = f"{equation.what} {_bare(equation.literal, held)} and a quantity in {left}"
+    elif left == right:
+        statement = f"{equation.what} quantities that cannot have one unit"
+    else:
+        statement = f"{equation.what} a quantity in {left} and one in {right}"
+    return Break(location, statement, found.residual, equation.literal, chain)
+
+
+def _demand(ledger: Ledger, equation: Equation, held: Mapping[str, float] | None) -> str:
+    left = equation.left.show(ledger.names.__getitem__)
+    if equation.literal is not None:
+        return f"{equation.what} {_bare(equation.literal, held)} and {left}"
+    return f"{equation.what} {left} and {equation.right.show(ledger.names.__getitem__)}"
+
+
+def _bare(literal: float, held: Mapping[str, float] | None) -> str:
+    for name, value in (held or {}).items():
+        if value and abs(literal - value) <= 1e-6 * abs(value):
+            return f"the bare number {literal:.6g} (the {name} that was not passed)"
+    return f"the bare number {literal:.6g}"

@@ -1,0 +1,77 @@
+"""Inference for a target of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .dimensions import Dimensions
+from .program import Program, infer_program
+from .units import Units
+
+
+def infer(
+    target: Any,
+    *,
+    hyper: Mapping[str, float] | None = None,
+    expected: Mapping[str, Units | str] | None = None,
+    **options: Any,
+) -> Dimensions:
+    """Units of every hyperparameter and every piece of state of an update, read from its own program.
+
+    Parameters
+    ----------
+    target : Rule, or a callable that returns an optax transformation, or a torch.optim.Optimizer class
+    hyper : mapping of str to float
+        For a callable or a class: the numbers to trace, passed to it by name. All its other numbers are constants
+        of the program. Not needed for a Rule, whose numbers are known.
+    expected : mapping of str to Units or str
+        Units that hyperparameters are meant to have: a line that needs others is a break.
+    options
+        Further arguments of the callable or class, passed as they are.
+
+    Returns
+    -------
+    Dimensions
+
+    Raises
+    ------
+    TypeError
+        For a target that is none of these.
+    """
+    wanted = {
+        name: units if isinstance(units, Units) else Units.parse(units) for name, units in (expected or {}).items()
+    }
+    from ..rules.rule import Rule  # rules read units, so units cannot read rules when they are imported
+
+    if isinstance(target, Rule):
+        if options or hyper:
+            given = ", ".join([*options, *(hyper or {})])
+            raise TypeError(f"{target!r} is a complete rule: give its options to its factory ({given})")
+        return infer_program(rule_program(target, wanted))
+    if isinstance(target, type) and any(base.__module__ == "torch.optim.optimizer" for base in target.__mro__):
+        from ..integrations.torch_dims import infer_torch
+
+        return infer_torch(target, hyper=hyper or {}, expected=wanted, **options)
+    if callable(target):
+        from ..integrations.optax_dims import infer_optax
+
+        return infer_optax(target, hyper=hyper or {}, expected=wanted, **options)
+    raise TypeError(
+        f"cannot infer units of {target!r}: give a Rule, a callable that returns an optax transformation, "
+        "or a torch.optim.Optimizer class"
+    )
+
+
+def rule_program(rule: Any, expected: Mapping[str, Units]) -> Program:
+    """A Rule's own functions, with its numbers traced."""
+    values = {**rule.Hyper._field_defaults, **rule.array_rule.defaults}
+    defaults = rule.Hyper(**{name: values.get(name, 1.0) for name in rule.Hyper._fields})
+    hyper = {name: value for name, value in zip(defaults._fields, defaults, strict=True) if value is not None}
+    return Program(
+        target=repr(rule),
+        init=lambda numbers, params: rule.init(params),
+        step=lambda numbers, state, grads, params, extra: rule.step(defaults._replace(**numbers), state, grads, params),
+        hyper=hyper,
+        expected=expected,
+    )

@@ -1,0 +1,199 @@
+"""An update as two traced functions, ``init`` and ``step``, and the units of everything that enters them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .diagnose import Diagnosis, diagnose
+from .dimensions import Dimensions
+from .equations import Demand
+from .expression import PURE_EXPRESSION, Expression
+from .ledger import HYPER, LEARNING_RATE, STATE, Ledger
+from .units import GRADIENT, LOSS, PARAM, PURE, Units
+from .value import PURE_VALUE, Value
+from .walk import UnknownPrimitiveError, walk
+
+PyTree = Any
+
+# A matrix large enough to be factored, and a vector: rules may treat the two differently. Only shapes are traced.
+SHAPES = {"matrix": (128, 130), "vector": (8,)}
+
+
+def example_params(dtype: Any = np.float32) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of the parameters that an update is traced with."""
+    return {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in SHAPES.items()}
+
+
+@dataclass
+class Program:
+    """An update to be walked.
+
+    Attributes
+    ----------
+    target : str
+    init : hyper, params -> state
+    step : hyper, state, grads, params, extra -> (update or new params, state)
+    hyper : mapping of str to float
+        The numbers that are traced, in the order of the signature.
+    params : pytree of shapes
+    extra : mapping of str to (shape, Units)
+        Further inputs of the step, such as the value of the loss.
+    update : Units or None
+        What the step's first result must be in; ``None`` to accept any, as of a transformation to be chained.
+    held : mapping of str to float
+        Numbers that were not traced.
+    expected : mapping of str to Units
+        Units that hyperparameters are known to have.
+    """
+
+    target: str
+    init: Callable[[Any, PyTree], PyTree]
+    step: Callable[..., tuple[PyTree, PyTree]]
+    hyper: Mapping[str, float]
+    params: PyTree = field(default_factory=example_params)
+    extra: Mapping[str, tuple[Any, Units]] = field(default_factory=dict)
+    update: Units | None = PARAM
+    held: Mapping[str, float] = field(default_factory=dict)
+    expected: Mapping[str, Units] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def infer_program(program: Program) -> Dimensions:
+    """Units of a program's hyperparameters and state."""
+    ledger = Ledger()
+    hyper = {
+        name: ledger.unknown(name, LEARNING_RATE if position == 0 or name in ("lr", "learning_rate") else HYPER)
+        for position, name in enumerate(program.hyper)
+    }
+    for name, units in program.expected.items():
+        if name not in hyper:
+            raise ValueError(f"{program.target} has no hyperparameter {name!r}: it has {', '.join(hyper) or 'none'}")
+        ledger.demand(hyper[name], Expression(units), f"expects {name} in {units}:", Demand())
+
+    scalar = jax.ShapeDtypeStruct((), jnp.float32)
+    numbers = dict.fromkeys(hyper, scalar)
+    number_values = [Value(hyper[name], name=name) for name in sorted(hyper)]  # dicts are flattened in sorted order
+    init_jaxpr, state_shapes = jax.make_jaxpr(program.init, return_shape=True)(numbers, program.params)
+    extras = {name: shape for name, (shape, _) in program.extra.items()}
+    step_jaxpr, (update_shapes, _) = jax.make_jaxpr(program.step, return_shape=True)(
+        numbers, state_shapes, program.params, program.params, extras
+    )
+
+    leaves, _ = jax.tree_util.tree_flatten_with_path(state_shapes)
+    paths = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
+    state = {
+        path: ledger.unknown(path, STATE)
+        for path, (_, leaf) in zip(paths, leaves, strict=True)
+        if jnp.issubdtype(leaf.dtype, np.inexact)
+    }
+    state_values = [
+        Value(state[path], measured=True, name=path) if path in state else PURE_VALUE.but(name=path) for path in paths
+    ]
+
+    def inputs(units: Units, tree: PyTree, name: str) -> list[Value]:
+        return [Value(Expression(units), measured=True, name=name) for _ in jax.tree.leaves(tree)]
+
+    grads, params = inputs(GRADIENT, program.params, "the gradient"), inputs(PARAM, program.params, "the parameter")
+    extra_values = [
+        Value(Expression(program.extra[name][1]), measured=True, name=name)
+        for name in sorted(program.extra)
+        for _ in jax.tree.leaves(extras[name])
+    ]
+    try:
+        for value, path in zip(walk(ledger, init_jaxpr, [*number_values, *params]), paths, strict=True):
+            _keep_units(ledger, state, path, value, "starts")
+        results = walk(ledger, step_jaxpr, [*number_values, *state_values, *grads, *params, *extra_values])
+    except UnknownPrimitiveError as error:
+        return Dimensions(program.target, unknown=str(error), notes=program.notes)
+
+    updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]
+    for value, path in zip(new_state, paths, strict=True):
+        _keep_units(ledger, state, path, value, "updates")
+    wanted = Expression(program.update) if program.update is not None else ledger.unknown("update", STATE)
+    for value in updates:
+        if value.units is not None:
+            ledger.demand(value.units, wanted, "moves parameters by", value.origin, value.constant)
+
+    diagnosis = diagnose(ledger, program.held)
+    numeric = [p for p, (_, leaf) in zip(paths, leaves, strict=True) if jnp.issubdtype(leaf.dtype, np.number)]
+    update = diagnosis.solver.residual(wanted)[0]
+    return _dimensions(program, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update)
+
+
+def _keep_units(ledger: Ledger, state: Mapping[str, Expression], path: str, value: Value, what: str) -> None:
+    if value.units is None:
+        return
+    ledger.demand(
+        state.get(path, PURE_EXPRESSION), value.units, f"{what} the state {path}:", value.origin, value.constant
+    )
+
+
+def _leaf_names(params: PyTree) -> list[str]:
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+    return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
+
+
+def _dimensions(
+    program: Program,
+    ledger: Ledger,
+    diagnosis: Diagnosis,
+    hyper: Mapping[str, Expression],
+    state: Mapping[str, Expression],
+    paths: list[str],
+    leaf_names: list[str],
+    update: Units,
+) -> Dimensions:
+    solver = diagnosis.solver
+    units, free, ties = {}, set(), {}
+    for name, unknown in {**hyper, **state}.items():
+        number = unknown.terms[0][0]
+        units[name] = solver.value(number)
+        tied = solver.tied_to(number)
+        if tied == ((number, 1),):
+            free.add(name)
+        elif tied:
+            ties[name] = Expression(units[name], tied).show(ledger.names.__getitem__)
+    state_units = {path: units.get(path, PURE) for path in paths}
+    collapsed, state_free, state_ties = collapse(state_units, free, ties, leaf_names)
+    return Dimensions(
+        target=program.target,
+        hyper={name: units[name] for name in hyper},
+        state=collapsed,
+        free=frozenset({n for n in free if n in hyper} | state_free),
+        ties={**{n: t for n, t in ties.items() if n in hyper}, **state_ties},
+        update=update,
+        breaks=tuple(diagnosis.breaks),
+        guards=tuple(diagnosis.guards),
+        notes=program.notes,
+    )
+
+
+def collapse(
+    units: Mapping[str, Units], free: set[str], ties: Mapping[str, str], leaf_names: list[str]
+) -> tuple[dict[str, Units], set[str], dict[str, str]]:
+    """State by path, with the entries of one slot for each parameter under one path where they agree."""
+    groups: dict[str, list[str]] = {}
+    for path in units:
+        suffix = next((f".{name}" for name in leaf_names if path.endswith(f".{name}")), "")
+        groups.setdefault(path.removesuffix(suffix), []).append(path)
+    result: dict[str, Units] = {}
+    new_free, new_ties = set(), {}
+    for slot, paths in groups.items():
+        determined = [p for p in paths if p not in free] or paths[:1]
+        agree = len({(units[p], ties.get(p)) for p in determined}) == 1
+        for name, path in [(slot, determined[0])] if agree else [(p, p) for p in paths]:
+            result[name] = units[path]
+            if path in free:
+                new_free.add(name)
+            if path in ties:
+                new_ties[name] = ties[path]
+    return result, new_free, new_ties
+
+
+__all__ = ["LOSS", "Program", "collapse", "example_params", "infer_program"]
