@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from lrtheory import rules
+
 from ..cases import Case
 from ..trajectory import Trajectory
 
@@ -40,6 +42,7 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
     """
     if backend not in BACKENDS:
         raise KeyError(f"no backend {backend!r}: there are {', '.join(BACKENDS)}")
+    rules.get(case.rule)  # an unknown rule is named as such, not as one that the backend lacks
     if mode not in ("free", "forced"):
         raise ValueError(f"mode={mode!r} must be 'free' or 'forced'")
     if mode == "free" and reference is not None:

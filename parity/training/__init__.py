@@ -1,0 +1,32 @@
+"""Closed-loop training of small models in JAX and in PyTorch, step for step on the same numbers."""
+
+from .digits import Digits, load_digits
+from .jax_loop import observe_effective_lr, observe_nothing, train_jax
+from .linear import largest_curvature, linear_problem
+from .mlp import NORMALISED, PLAIN, Mlp
+from .problem import Problem
+from .setup import CONSTANT, Plan, Setup
+from .torch_loop import train_torch
+from .trajectory import BEYOND_ROUNDING, Distance, Trajectory, distance
+
+__all__ = [
+    "BEYOND_ROUNDING",
+    "CONSTANT",
+    "NORMALISED",
+    "PLAIN",
+    "Digits",
+    "Distance",
+    "Mlp",
+    "Plan",
+    "Problem",
+    "Setup",
+    "Trajectory",
+    "distance",
+    "largest_curvature",
+    "linear_problem",
+    "load_digits",
+    "observe_effective_lr",
+    "observe_nothing",
+    "train_jax",
+    "train_torch",
+]

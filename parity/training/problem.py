@@ -1,0 +1,36 @@
+"""What is trained, written once for JAX and once for PyTorch: data, first parameters, model and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Parameters = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """One problem, with nothing shared between the two frameworks but the numbers.
+
+    Attributes
+    ----------
+    name : str
+    initial : parameters by name, float64
+        Names are those of ``torch_module().state_dict()``.
+    x, y : arrays with one example a row
+    jax_loss : (parameters, x, y) -> scalar
+        Compares and hashes alike for alike models, so that a compiled run is found again for another seed.
+    torch_module : () -> torch.nn.Module
+    torch_loss : (outputs, y) -> scalar tensor
+    """
+
+    name: str
+    initial: Parameters
+    x: np.ndarray
+    y: np.ndarray
+    jax_loss: Callable[[Any, Any, Any], Any]
+    torch_module: Callable[[], Any]
+    torch_loss: Callable[[Any, Any], Any]

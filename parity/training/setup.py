@@ -1,0 +1,79 @@
+"""How a problem is trained: a rule and a schedule, by the names each framework has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import torch
+
+from lrtheory import schedules
+from lrtheory.rules import Rule
+
+TORCH_SCHEDULERS: dict[str, type[torch.optim.lr_scheduler.LRScheduler]] = {
+    "constant": torch.optim.lr_scheduler.ConstantLR,
+    "cosine_annealing": torch.optim.lr_scheduler.CosineAnnealingLR,
+    "one_cycle": torch.optim.lr_scheduler.OneCycleLR,
+    "step": torch.optim.lr_scheduler.StepLR,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A schedule by its name in ``lrtheory.schedules``, with the numbers both frameworks give it.
+
+    ``period`` is the number of optimizer steps between two scheduler steps: 1, or the steps of an epoch.
+    """
+
+    name: str = "constant"
+    numbers: Mapping[str, float] = field(default_factory=lambda: {"factor": 1.0, "total_iters": 0})
+    period: int = 1
+
+    def ours(self, lr: float) -> schedules.Schedule:
+        """The schedule in lrtheory."""
+        return schedules.get(self.name)(**{"max_lr" if self.name == "one_cycle" else "lr": lr}, **self.numbers)
+
+    def torch(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
+        """The scheduler in PyTorch."""
+        peak = {"max_lr": optimizer.param_groups[0]["lr"]} if self.name == "one_cycle" else {}
+        return TORCH_SCHEDULERS[self.name](optimizer, **peak, **self.numbers)  # type: ignore[call-arg]
+
+
+CONSTANT = Plan()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A rule with its numbers and schedule."""
+
+    label: str
+    rule: Rule
+    numbers: Mapping[str, float]
+    plan: Plan = CONSTANT
+
+    def hypers(self, steps: int) -> Any:
+        """Hyperparameters of every step: a NamedTuple of arrays of shape (steps,)."""
+        hyper = self.rule.hyper(**self.numbers)
+        schedule = self.plan.ours(hyper.lr)
+        t = np.arange(steps) // self.plan.period
+        moving: dict[str, Any] = {"lr": schedule(t)}
+        cycle = getattr(schedule, "momentum", None)
+        if cycle is not None:
+            moving["momentum" if "momentum" in hyper._fields else "beta1"] = cycle(t)
+        fixed = {name: jnp.full(steps, value, float) for name, value in hyper._asdict().items() if value is not None}
+        return hyper._replace(**{**fixed, **moving})
+
+    def torch_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """The optimizer in PyTorch."""
+        numbers = {**self.rule.hyper(**self.numbers)._asdict(), **self.rule.options}
+        numbers.pop("momentum_buffer", None)
+        if self.rule.name == "sgd":
+            return torch.optim.SGD(parameters, **numbers)
+        if self.rule.name == "rmsprop":
+            return torch.optim.RMSprop(parameters, **numbers)
+        betas = (numbers.pop("beta1"), numbers.pop("beta2"))
+        decoupled = numbers.pop("decoupled")
+        return (torch.optim.AdamW if decoupled else torch.optim.Adam)(parameters, betas=betas, **numbers)
