@@ -1,0 +1,122 @@
+"""Adagrad."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .numbers import NONNEGATIVE
+from .registry import register
+from .rule import ArrayRule
+from .weight_decay import decayed
+
+
+class AdagradHyper(NamedTuple):
+    """Numbers of Adagrad."""
+
+    lr: Any = 1e-2
+    lr_decay: Any = 0.0
+    eps: Any = 1e-10
+    weight_decay: Any = 0.0
+    initial_accumulator_value: Any = 0.0
+
+
+class AdagradState(NamedTuple):
+    """State of Adagrad: step count and sum of squares, to which the first step adds the initial value."""
+
+    t: Any
+    sum: Any
+
+
+@register
+def adagrad(*, maximize: bool = False) -> ArrayRule:
+    r"""Adagrad with eps outside the root.
+
+    .. math::
+        g &\leftarrow g + weight\_decay \cdot p \\
+        sum_t &= sum_{t-1} + g^2 \qquad sum_0 = initial\_accumulator\_value \\
+        p &\leftarrow p - \frac{lr}{1 + (t-1) \cdot lr\_decay} \cdot g / (\sqrt{sum_t} + eps)
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]
+    lr_decay : scalar in [0, inf), 1
+    eps : scalar in [0, inf), [loss]/[param]
+    weight_decay : scalar in [0, inf), [loss]/[param]^2
+        Coupled: added to the gradient.
+    initial_accumulator_value : scalar in [0, inf), [loss]^2/[param]^2
+        Enters at the first step; what it is later plays no part.
+    maximize : option
+        Negates the gradient first.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr/(1 + (t−1)·lr_decay)/(√sum + eps)``. Direction: the gradient.
+
+    Notes
+    -----
+    With eps = 0 a coordinate whose gradients were all zero gives 0/0 = nan, as in torch.
+    Against torch.optim.Adagrad: the same for dense gradients; a sparse gradient there leaves the other rows alone, as
+    zeros do here.
+    Against optax.adagrad: the sum starts at 0.1, eps 1e-7 stands inside the root, and there is no lr_decay.
+
+    References
+    ----------
+    Duchi et al. 2011, JMLR 12, eq. 1 with the diagonal of G; ``torch/optim/adagrad.py`` (2.13),
+    ``_single_tensor_adagrad``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = adagrad()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params["w"].round(5).tolist()
+    [0.5, 2.5]
+    """
+
+    def regularised(h: AdagradHyper, g: Array, p: Array) -> Array:
+        return (-g if maximize else g) + decayed(h.weight_decay, p)
+
+    def init(p: Array) -> AdagradState:
+        return AdagradState(jnp.int32(0), jnp.zeros_like(p))
+
+    def step(h: AdagradHyper, s: AdagradState, g: Array, p: Array) -> tuple[Array, AdagradState]:
+        g = regularised(h, g, p)
+        before = jnp.where(s.t == 0, h.initial_accumulator_value, s.sum)
+        s = AdagradState(s.t + 1, before + g * g)
+        return p - decayed_lr(h, s) * (g / (jnp.sqrt(s.sum) + h.eps)), s
+
+    def decayed_lr(h: AdagradHyper, s: AdagradState) -> Array:
+        return h.lr / (1 + (s.t - 1).astype(h.lr.dtype) * h.lr_decay)
+
+    def effective_lr(h: AdagradHyper, s: AdagradState) -> Array:
+        return decayed_lr(h, s) / (jnp.sqrt(s.sum) + h.eps)
+
+    def direction(h: AdagradHyper, s: AdagradState, g: Array, p: Array) -> Array:
+        return regularised(h, g, p)
+
+    return ArrayRule(
+        name="adagrad",
+        Hyper=AdagradHyper,
+        State=AdagradState,
+        units={
+            "lr": "[param]",
+            "lr_decay": "1",
+            "eps": "[loss]/[param]",
+            "weight_decay": "[loss]/[param]^2",
+            "initial_accumulator_value": "[loss]^2/[param]^2",
+            "t": "1",
+            "sum": "[loss]^2/[param]^2",
+        },
+        ranges=dict.fromkeys(AdagradHyper._fields, NONNEGATIVE),
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        penalty=lambda h, p: decayed(h.weight_decay, p),
+        scale=lambda h, s: jnp.sqrt(s.sum),
+    )

@@ -1,0 +1,141 @@
+"""Averaged SGD."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .numbers import NONNEGATIVE
+from .registry import register
+from .rule import ArrayRule
+from .weight_decay import decayed
+
+
+class ASGDHyper(NamedTuple):
+    """Numbers of averaged SGD."""
+
+    lr: Any = 1e-2
+    lambd: Any = 1e-4
+    alpha: Any = 0.75
+    t0: Any = 1e6
+    weight_decay: Any = 0.0
+
+
+class ASGDState(NamedTuple):
+    """State of averaged SGD.
+
+    ``eta`` and ``mu`` are the lr and the averaging weight of the *next* step, ``ax`` the average of the parameters;
+    ``eta_used`` is the lr of the last step, kept beside torch's state to state the effective lr.
+    """
+
+    t: Any
+    eta: Any
+    mu: Any
+    ax: Any
+    eta_used: Any
+
+
+@register
+def asgd(*, maximize: bool = False) -> ArrayRule:
+    r"""SGD with a decaying lr, a decoupled decay and an average of the parameters.
+
+    .. math::
+        g &\leftarrow g + weight\_decay \cdot p \\
+        p &\leftarrow p - lambd \cdot \eta_t \cdot p - \eta_t \cdot g \qquad \eta_1 = lr \\
+        ax_t &= ax_{t-1} + \mu_t \cdot (p - ax_{t-1}) \qquad \mu_1 = 1 \\
+        \eta_{t+1} &= lr / (1 + lambd \cdot lr \cdot t)^{alpha} \\
+        \mu_{t+1} &= 1/\max(1, t - t0)
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]^2/[loss]
+        A new lr acts one step late, as in torch.
+    lambd : scalar, [loss]/[param]^2
+    alpha : scalar, 1
+    t0 : scalar, 1
+        Until one step after t0 the average is the parameters themselves.
+    weight_decay : scalar in [0, inf), [loss]/[param]^2
+        Coupled: added to the gradient.
+    maximize : option
+        Negates the gradient first.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``η_t``. Direction: the gradient. ``lambd·η_t·p`` is decay. The average is ``state.ax``.
+
+    Notes
+    -----
+    Against torch.optim.ASGD: the same where torch's default dtype is that of the parameters; torch keeps eta and mu in
+    its default dtype. optax has no such rule.
+
+    References
+    ----------
+    Polyak & Juditsky 1992; Bottou 2010, section 5.2, for eta; ``torch/optim/asgd.py`` (2.13), ``_single_tensor_asgd``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = asgd()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> hyper = rule.hyper(lr=0.5, lambd=0.0)
+    >>> params, state = rule.step(hyper, rule.init(params), {"w": jnp.array([2.0, -2.0])}, params)
+    >>> params["w"].tolist()
+    [0.0, 3.0]
+    """
+
+    def regularised(h: ASGDHyper, g: Array, p: Array) -> Array:
+        return (-g if maximize else g) + decayed(h.weight_decay, p)
+
+    def init(p: Array) -> ASGDState:
+        scalar = jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32))
+        return ASGDState(jnp.int32(0), eta=scalar, mu=scalar + 1, ax=jnp.zeros_like(p), eta_used=scalar)
+
+    def step(h: ASGDHyper, s: ASGDState, g: Array, p: Array) -> tuple[Array, ASGDState]:
+        eta = jnp.where(s.t == 0, h.lr, s.eta)
+        p = p * (1 - h.lambd * eta) - eta * regularised(h, g, p)
+        t = (s.t + 1).astype(eta.dtype)
+        kept = ASGDState(
+            t=s.t + 1,
+            eta=h.lr / (1 + h.lambd * h.lr * t) ** h.alpha,
+            mu=1 / jnp.maximum(1, t - h.t0),
+            ax=jnp.where(s.mu == 1, p, s.ax + (p - s.ax) * s.mu),
+            eta_used=eta,
+        )
+        return p, kept
+
+    def effective_lr(h: ASGDHyper, s: ASGDState) -> Array:
+        return jnp.broadcast_to(s.eta_used, s.ax.shape)
+
+    def direction(h: ASGDHyper, s: ASGDState, g: Array, p: Array) -> Array:
+        return regularised(h, g, p)
+
+    def decay(h: ASGDHyper, s: ASGDState, g: Array, p: Array) -> Array:
+        return decayed(h.lambd * s.eta_used, p)
+
+    return ArrayRule(
+        name="asgd",
+        Hyper=ASGDHyper,
+        State=ASGDState,
+        units={
+            "lr": "[param]^2/[loss]",
+            "lambd": "[loss]/[param]^2",
+            "alpha": "1",
+            "t0": "1",
+            "weight_decay": "[loss]/[param]^2",
+            "t": "1",
+            "eta": "[param]^2/[loss]",
+            "mu": "1",
+            "ax": "[param]",
+            "eta_used": "[param]^2/[loss]",
+        },
+        ranges={"lr": NONNEGATIVE, "weight_decay": NONNEGATIVE},
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        decay=decay,
+        penalty=lambda h, p: decayed(h.weight_decay, p),
+    )

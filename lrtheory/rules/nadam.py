@@ -1,0 +1,181 @@
+"""NAdam: Adam with Nesterov's look-ahead and a momentum that rises over the run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .averages import average_of_squares, lerp, one_minus_power
+from .numbers import DECAY, NONNEGATIVE
+from .registry import register
+from .rule import ArrayRule
+from .weight_decay import decayed
+
+LOG_PSI = math.log(0.96)
+
+
+class NAdamHyper(NamedTuple):
+    """Numbers of NAdam."""
+
+    lr: Any = 2e-3
+    beta1: Any = 0.9
+    beta2: Any = 0.999
+    eps: Any = 1e-8
+    weight_decay: Any = 0.0
+    momentum_decay: Any = 4e-3
+
+
+class NAdamState(NamedTuple):
+    """State of NAdam: step count, averages of the gradient and of its square, and ``mu_gap``, one minus the product of
+    the momenta so far (torch's ``mu_product`` is ``1 − mu_gap``), kept as the gap so that it loses no digits near 1.
+    """
+
+    t: Any
+    m: Any
+    v: Any
+    mu_gap: Any
+
+
+@register
+def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
+    r"""NAdam with Dozat's momentum schedule.
+
+    .. math::
+        g &\leftarrow g + weight\_decay \cdot p \qquad (coupled) \\
+        \mu_t &= beta1 \cdot (1 - \tfrac12 \cdot 0.96^{t \cdot momentum\_decay}) \\
+        m_t &= beta1 \cdot m_{t-1} + (1 - beta1) \cdot g \\
+        v_t &= beta2 \cdot v_{t-1} + (1 - beta2) \cdot g^2 \qquad \hat v = v_t / (1 - beta2^t) \\
+        u &= \frac{1-\mu_t}{1-\prod_{i \le t}\mu_i} \cdot g
+            + \frac{\mu_{t+1}}{1-\prod_{i \le t+1}\mu_i} \cdot m_t \\
+        p &\leftarrow p - lr \cdot weight\_decay \cdot p \;(decoupled) - lr \cdot u / (\sqrt{\hat v} + eps)
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]
+    beta1 : scalar in [0, 1), 1
+    beta2 : scalar in [0, 1), 1
+    eps : scalar in [0, inf), [loss]/[param]
+    weight_decay : scalar in [0, inf), [loss]/[param]^2 coupled, 1/[param] decoupled
+    momentum_decay : scalar in [0, inf), 1
+        At 0 the momentum stays at ``beta1/2``.
+    decoupled : option
+        ``decoupled_weight_decay`` of torch.
+    maximize : option
+        Negates the gradient first.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr·W/(√v̂ + eps)``, W the sum of the weights that u gives to all gradients so far.
+        Direction: ``u/W``.
+
+    Notes
+    -----
+    With eps = 0 a coordinate whose gradients were all zero gives 0/0 = nan, as in torch.
+    Against torch.optim.NAdam: the same where torch's default dtype is that of the parameters; torch keeps
+    ``mu_product`` in its default dtype, so that float64 parameters under a float32 default part ways near 1e-7.
+    Against optax.nadam: optax has no momentum schedule.
+
+    References
+    ----------
+    Dozat 2016, "Incorporating Nesterov momentum into Adam", algorithm 2; ``torch/optim/nadam.py`` (2.13),
+    ``_single_tensor_nadam``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = nadam()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> [round(x, 4) for x in params["w"].tolist()]
+    [0.4718, 2.5282]
+    """
+
+    def regularised(h: NAdamHyper, g: Array, p: Array) -> Array:
+        g = -g if maximize else g
+        return g if decoupled else g + decayed(h.weight_decay, p)
+
+    def init(p: Array) -> NAdamState:
+        zero = jnp.zeros_like(p)
+        return NAdamState(jnp.int32(0), zero, zero, jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32)))
+
+    def momentum(h: NAdamHyper, t: Array) -> tuple[Array, Array]:
+        """μ_t and 1 − μ_t, neither by subtracting the other from 1."""
+        half = 0.5 * jnp.exp(LOG_PSI * (t.astype(h.beta1.dtype) * h.momentum_decay))
+        return h.beta1 * (1 - half), (1 - h.beta1) + h.beta1 * half
+
+    def coefficients(h: NAdamHyper, s: NAdamState) -> tuple[Array, Array]:
+        """What the update multiplies the gradient and the average by."""
+        _, gap = momentum(h, s.t)
+        mu_next, gap_next = momentum(h, s.t + 1)
+        return gap / s.mu_gap, mu_next / (s.mu_gap * mu_next + gap_next)
+
+    def weight_sum(h: NAdamHyper, s: NAdamState) -> Array:
+        of_g, of_m = coefficients(h, s)
+        return of_g + of_m * one_minus_power(h.beta1, s.t)
+
+    def root_v_hat(h: NAdamHyper, s: NAdamState) -> Array:
+        return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))
+
+    def look_ahead(h: NAdamHyper, s: NAdamState, g: Array) -> Array:
+        of_g, of_m = coefficients(h, s)
+        return of_g * g + of_m * s.m
+
+    def step(h: NAdamHyper, s: NAdamState, g: Array, p: Array) -> tuple[Array, NAdamState]:
+        g = regularised(h, g, p)
+        mu, gap = momentum(h, s.t + 1)
+        s = NAdamState(
+            t=s.t + 1,
+            m=lerp(s.m, g, 1 - h.beta1),
+            v=average_of_squares(s.v, g, h.beta2),
+            mu_gap=s.mu_gap * mu + gap,
+        )
+        of_g, of_m = coefficients(h, s)
+        denominator = root_v_hat(h, s) + h.eps
+        update = h.lr * of_g * (g / denominator) + h.lr * of_m * (s.m / denominator)
+        return (p * (1 - h.lr * h.weight_decay) if decoupled else p) - update, s
+
+    def effective_lr(h: NAdamHyper, s: NAdamState) -> Array:
+        return h.lr * weight_sum(h, s) / (root_v_hat(h, s) + h.eps)
+
+    def direction(h: NAdamHyper, s: NAdamState, g: Array, p: Array) -> Array:
+        return look_ahead(h, s, regularised(h, g, p)) / weight_sum(h, s)
+
+    def decay(h: NAdamHyper, s: NAdamState, g: Array, p: Array) -> Array:
+        return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
+
+    return ArrayRule(
+        name="nadam",
+        Hyper=NAdamHyper,
+        State=NAdamState,
+        units={
+            "lr": "[param]",
+            "beta1": "1",
+            "beta2": "1",
+            "eps": "[loss]/[param]",
+            "weight_decay": "1/[param]" if decoupled else "[loss]/[param]^2",
+            "momentum_decay": "1",
+            "t": "1",
+            "m": "[loss]/[param]",
+            "v": "[loss]^2/[param]^2",
+            "mu_gap": "1",
+        },
+        ranges={
+            "lr": NONNEGATIVE,
+            "beta1": DECAY,
+            "beta2": DECAY,
+            "eps": NONNEGATIVE,
+            "weight_decay": NONNEGATIVE,
+            "momentum_decay": NONNEGATIVE,
+        },
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        decay=decay,
+        penalty=None if decoupled else lambda h, p: decayed(h.weight_decay, p),
+        scale=root_v_hat,
+    )

@@ -1,0 +1,187 @@
+"""RAdam: Adam whose first steps are plain momentum, then rectified for the variance of v."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .averages import average_of_squares, lerp, one_minus_power
+from .numbers import DECAY, NONNEGATIVE
+from .registry import register
+from .rule import ArrayRule
+from .weight_decay import decayed
+
+
+class RAdamHyper(NamedTuple):
+    """Numbers of RAdam."""
+
+    lr: Any = 1e-3
+    beta1: Any = 0.9
+    beta2: Any = 0.999
+    eps: Any = 1e-8
+    weight_decay: Any = 0.0
+
+
+class RAdamState(NamedTuple):
+    """State of RAdam: step count, averages of the gradient and of its square."""
+
+    t: Any
+    m: Any
+    v: Any
+
+
+@register
+def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
+    r"""RAdam: unnormalised while the average of squares is too short, rectified from then on.
+
+    .. math::
+        g &\leftarrow g + weight\_decay \cdot p \qquad (coupled) \\
+        m_t &= beta1 \cdot m_{t-1} + (1 - beta1) \cdot g \qquad \hat m = m_t / (1 - beta1^t) \\
+        v_t &= beta2 \cdot v_{t-1} + (1 - beta2) \cdot g^2 \\
+        \rho_\infty &= 2/(1 - beta2) - 1 \qquad \rho_t = \rho_\infty - 2t \cdot beta2^t/(1 - beta2^t) \\
+        r_t &= \sqrt{\frac{(\rho_t-4)(\rho_t-2)\rho_\infty}{(\rho_\infty-4)(\rho_\infty-2)\rho_t}} \\
+        p &\leftarrow p - lr \cdot weight\_decay \cdot p \;(decoupled)
+            - lr \cdot \hat m \cdot \begin{cases}
+                r_t \sqrt{1 - beta2^t}/(\sqrt{v_t} + eps) & \rho_t > 5 \\ 1 & otherwise \end{cases}
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]
+        In the unnormalised steps it acts as [param]^2/[loss], so that no constant lr is invariant to the loss scale.
+    beta1 : scalar in [0, 1), 1
+    beta2 : scalar in [0, 1), 1
+        Up to 2/3 no step is ever rectified.
+    eps : scalar in [0, inf), [loss]/[param]
+        Added to the uncorrected root.
+    weight_decay : scalar in [0, inf), [loss]/[param]^2 coupled, 1/[param] decoupled
+    decoupled : option
+        ``decoupled_weight_decay`` of torch.
+    maximize : option
+        Negates the gradient first.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr·r_t·√(1−beta2^t)/(√v + eps)``, and ``lr`` in the unnormalised steps. Direction: ``m̂``.
+
+    Notes
+    -----
+    The first step that is rectified is the sixth (torch's defaults).
+    Against torch.optim.RAdam: the same. Against optax.radam: optax adds eps to the corrected root and rectifies from
+    ρ = 5 on.
+
+    References
+    ----------
+    Liu et al. 2020 (1908.03265), algorithm 2, where the threshold is 4; ``torch/optim/radam.py`` (2.13),
+    ``_single_tensor_radam``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = radam()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([1.0, -1.0])}, params)
+    >>> params["w"].round(5).tolist()
+    [0.5, 2.5]
+    """
+
+    def regularised(h: RAdamHyper, g: Array, p: Array) -> Array:
+        g = -g if maximize else g
+        return g if decoupled else g + decayed(h.weight_decay, p)
+
+    def init(p: Array) -> RAdamState:
+        return RAdamState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p))
+
+    def m_hat(h: RAdamHyper, s: RAdamState) -> Array:
+        return s.m / one_minus_power(h.beta1, s.t)
+
+    def normaliser(h: RAdamHyper, s: RAdamState) -> Array:
+        """What m̂ is multiplied by besides lr."""
+        length, limit = average_length(h.beta2, s.t), 2 / (1 - h.beta2) - 1
+        rectified = length > 5
+        # Where no step is rectified the limit may be 2 or 4: keep the ratio defined there.
+        length, limit = jnp.where(rectified, length, 6), jnp.where(rectified, limit, 7)
+        rectifier = jnp.sqrt((length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length))
+        adaptive = jnp.sqrt(one_minus_power(h.beta2, s.t)) / (jnp.sqrt(s.v) + h.eps)
+        return jnp.where(rectified, rectifier * adaptive, 1)
+
+    def step(h: RAdamHyper, s: RAdamState, g: Array, p: Array) -> tuple[Array, RAdamState]:
+        g = regularised(h, g, p)
+        s = RAdamState(s.t + 1, lerp(s.m, g, 1 - h.beta1), average_of_squares(s.v, g, h.beta2))
+        update = h.lr * m_hat(h, s) * normaliser(h, s)
+        return (p * (1 - h.lr * h.weight_decay) if decoupled else p) - update, s
+
+    def effective_lr(h: RAdamHyper, s: RAdamState) -> Array:
+        return h.lr * normaliser(h, s)
+
+    def direction(h: RAdamHyper, s: RAdamState, g: Array, p: Array) -> Array:
+        return m_hat(h, s)
+
+    def decay(h: RAdamHyper, s: RAdamState, g: Array, p: Array) -> Array:
+        return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
+
+    return ArrayRule(
+        name="radam",
+        Hyper=RAdamHyper,
+        State=RAdamState,
+        units={
+            "lr": "[param]",
+            "beta1": "1",
+            "beta2": "1",
+            "eps": "[loss]/[param]",
+            "weight_decay": "1/[param]" if decoupled else "[loss]/[param]^2",
+            "t": "1",
+            "m": "[loss]/[param]",
+            "v": "[loss]^2/[param]^2",
+        },
+        ranges={"lr": NONNEGATIVE, "beta1": DECAY, "beta2": DECAY, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE},
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        decay=decay,
+        penalty=None if decoupled else lambda h, p: decayed(h.weight_decay, p),
+        scale=lambda h, s: jnp.sqrt(s.v),
+    )
+
+
+def average_length(beta: Array, t: Array) -> Array:
+    r"""ρ_t, the length of the simple average that bias-corrected averaging over t steps amounts to.
+
+    As printed it is the difference of two numbers near 2/(1−β): at β = 0.999 and t = 6 float32 keeps four digits, at
+    β = 0.9999 it can rectify a step early. With :math:`L = -\log\beta` and the even function
+    :math:`D(x) = (x/2)\coth(x/2) - 1 = x^2/12 - x^4/720 + \dots` it is :math:`t - (2/L)(D(tL) - D(L))`, where
+    nothing cancels for small tL; for large tL the printed form is accurate.
+    """
+    t = t.astype(beta.dtype)
+    log_beta = -jnp.log1p(-(1 - beta))
+    x = t * log_beta
+    early = x < 1
+    small, rate = jnp.where(early, x, 1), jnp.where(early, log_beta, 1)
+    series = t - 2 / rate * (_half_coth(small) - _half_coth(rate))
+    printed = 2 / (1 - beta) - 1 - 2 * t / jnp.expm1(jnp.where(early, 1, x))
+    return jnp.where(early, series, printed)
+
+
+# Coefficients of x², x⁴, … of (x/2)·coth(x/2) − 1: the Bernoulli numbers B₂ₖ/(2k)!, enough for x ≤ 1 in float64.
+_BERNOULLI = (
+    1 / 12,
+    -1 / 720,
+    1 / 30240,
+    -1 / 1209600,
+    1 / 47900160,
+    -691 / 1307674368000,
+    1 / 74724249600,
+    -3617 / 10670622842880000,
+    43867 / 5109094217170944000,
+)
+
+
+def _half_coth(x: Array) -> Array:
+    square = x * x
+    total = jnp.zeros_like(x)
+    for coefficient in reversed(_BERNOULLI):
+        total = square * (coefficient + total)
+    return total
