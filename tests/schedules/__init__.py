@@ -1,0 +1,1 @@
+"""Schedules against torch stepping its own schedulers."""
