@@ -54,7 +54,10 @@ def _solve(ledger: Ledger, numbers: Sequence[int]) -> tuple[Solver, list[Contrad
 
 
 def _blame(ledger: Ledger, hard: Sequence[int], found: list[Contradiction]) -> tuple[set[int], Contradiction]:
-    """The line without which fewest contradictions remain; of several, one with a bare number, and then the last."""
+    """The line without which fewest contradictions remain; of several, one with a bare number, and then the last.
+
+    Something must go from the first contradiction in any case, so the choice is among its lines.
+    """
     lines: dict[object, set[int]] = {}
     for number in hard:
         lines.setdefault(_line(ledger.equations[number], number), set()).add(number)
@@ -65,12 +68,8 @@ def _blame(ledger: Ledger, hard: Sequence[int], found: list[Contradiction]) -> t
         remaining = len(_solve(ledger, [n for n in hard if n not in without])[1])
         return remaining, equation.origin.location() is None, equation.literal is None, -number
 
-    involved = {number for contradiction in found for number in contradiction.equations}
-    worst = min(involved, key=demerits)
-    return (
-        lines[_line(ledger.equations[worst], worst)],
-        next(contradiction for contradiction in found if worst in contradiction.equations),
-    )
+    worst = min(found[0].equations, key=demerits)
+    return lines[_line(ledger.equations[worst], worst)], found[0]
 
 
 def _line(equation: Equation, number: int) -> object:

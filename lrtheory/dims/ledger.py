@@ -24,6 +24,7 @@ class Ledger:
         self.names: list[str] = []
         self.priorities: list[int] = []
         self.equations: list[Equation] = []
+        self.exponents: set[str] = set()  # names of the numbers that stand in an exponent
         self._seen: set[object] = set()
 
     def unknown(self, name: str, priority: int = INTERNAL) -> Expression:

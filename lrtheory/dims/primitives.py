@@ -51,7 +51,7 @@ def measured(values: Values) -> bool:
 def keep(site: Site, values: Values) -> Value:
     """The first operand, moved, copied, negated or added up: units and zero stay; the other operands are indices."""
     value = values[0]
-    return value if value.is_zero else value.but(constant=None)
+    return value if value.is_zero else value.but(constant=None, name="")
 
 
 def broadcast(site: Site, values: Values) -> Value:
@@ -62,13 +62,13 @@ def broadcast(site: Site, values: Values) -> Value:
 def negate(site: Site, values: Values) -> Value:
     """Minus the operand."""
     constant = values[0].constant
-    return values[0].but(constant=None if constant is None else -constant, nonnegative=constant == 0)
+    return values[0].but(constant=None if constant is None else -constant, nonnegative=constant == 0, name="")
 
 
 def magnitude(site: Site, values: Values) -> Value:
     """A size: the operand's units, never negative."""
     constant = values[0].constant
-    return values[0].but(constant=None if constant is None else abs(constant), nonnegative=True)
+    return values[0].but(constant=None if constant is None else abs(constant), nonnegative=True, name="")
 
 
 def add(site: Site, values: Values) -> Value:
@@ -127,6 +127,7 @@ def general_power(site: Site, values: Values) -> Value:
     base, exponent = values
     if exponent.constant is not None and math.isfinite(exponent.constant):
         return Value(site.ledger.power(base, rational(exponent.constant)), None, base.nonnegative, measured(values))
+    site.ledger.exponents.add(exponent.name)
     site.ledger.pure(exponent, "raises to a power of", site.at)
     units = site.ledger.pure(base, "raises to a varying power", site.at)
     return Value(units, None, base.nonnegative, measured(values))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -50,6 +50,8 @@ class Program:
         Numbers that were not traced.
     expected : mapping of str to Units
         Units that hyperparameters are known to have.
+    gradient : Units
+        What enters the step in the place of gradients.
     """
 
     target: str
@@ -62,16 +64,58 @@ class Program:
     held: Mapping[str, float] = field(default_factory=dict)
     expected: Mapping[str, Units] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    gradient: Units = GRADIENT
+
+    def holding(self, names: Iterable[str], why: str) -> Program:
+        """The same program with some numbers held at their values, and a note that says so."""
+        fixed = {name: self.hyper[name] for name in self.hyper if name in names}
+        notes = tuple(f"{name} is held at {value:g}: {why}" for name, value in fixed.items())
+
+        def with_fixed(function: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda numbers, *rest: function({**fixed, **numbers}, *rest)
+
+        return replace(
+            self,
+            init=with_fixed(self.init),
+            step=with_fixed(self.step),
+            hyper={name: value for name, value in self.hyper.items() if name not in fixed},
+            held={**self.held, **fixed},
+            notes=(*self.notes, *notes),
+        )
 
 
 def infer_program(program: Program) -> Dimensions:
-    """Units of a program's hyperparameters and state."""
+    """Units of a program's hyperparameters and state.
+
+    A number in an exponent of something that is not pure allows no law while it may vary, and one that is 0 may allow
+    none for other values. Where holding just those makes a law, that is the answer, with a note.
+    """
+    result, exponents = _infer(program)
+    if result.status != "broken":
+        return result
+    for names, why in (
+        (exponents, "it is an exponent"),
+        ({name for name, value in program.hyper.items() if value == 0}, "no law holds for other values"),
+    ):
+        names = {name for name in names if name in program.hyper}
+        if names and _infer(program.holding(names, why))[0].status != "broken":
+            for name in sorted(names):  # hold no more than it takes
+                fewer = names - {name}
+                if fewer and _infer(program.holding(fewer, why))[0].status != "broken":
+                    names = fewer
+            return _infer(program.holding(names, why))[0]
+    return result
+
+
+def _infer(program: Program) -> tuple[Dimensions, set[str]]:
     ledger = Ledger()
     hyper = {
         name: ledger.unknown(name, LEARNING_RATE if position == 0 or name in ("lr", "learning_rate") else HYPER)
         for position, name in enumerate(program.hyper)
     }
     for name, units in program.expected.items():
+        if name in program.held:
+            continue
         if name not in hyper:
             raise ValueError(f"{program.target} has no hyperparameter {name!r}: it has {', '.join(hyper) or 'none'}")
         ledger.demand(hyper[name], Expression(units), f"expects {name} in {units}:", Demand())
@@ -99,7 +143,10 @@ def infer_program(program: Program) -> Dimensions:
     def inputs(units: Units, tree: PyTree, name: str) -> list[Value]:
         return [Value(Expression(units), measured=True, name=name) for _ in jax.tree.leaves(tree)]
 
-    grads, params = inputs(GRADIENT, program.params, "the gradient"), inputs(PARAM, program.params, "the parameter")
+    grads, params = (
+        inputs(program.gradient, program.params, "the gradient"),
+        inputs(PARAM, program.params, "the parameter"),
+    )
     extra_values = [
         Value(Expression(program.extra[name][1]), measured=True, name=name)
         for name in sorted(program.extra)
@@ -110,7 +157,7 @@ def infer_program(program: Program) -> Dimensions:
             _keep_units(ledger, state, path, value, "starts")
         results = walk(ledger, step_jaxpr, [*number_values, *state_values, *grads, *params, *extra_values])
     except UnknownPrimitiveError as error:
-        return Dimensions(program.target, unknown=str(error), notes=program.notes)
+        return Dimensions(program.target, unknown=str(error), notes=program.notes), set()
 
     updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]
     for value, path in zip(new_state, paths, strict=True):
@@ -123,7 +170,8 @@ def infer_program(program: Program) -> Dimensions:
     diagnosis = diagnose(ledger, program.held)
     numeric = [p for p, (_, leaf) in zip(paths, leaves, strict=True) if jnp.issubdtype(leaf.dtype, np.number)]
     update = diagnosis.solver.residual(wanted)[0]
-    return _dimensions(program, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update)
+    units = _dimensions(program, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update)
+    return units, ledger.exponents
 
 
 def _keep_units(ledger: Ledger, state: Mapping[str, Expression], path: str, value: Value, what: str) -> None:

@@ -44,7 +44,7 @@ def walk(ledger: Ledger, closed: Any, values: Values, call: EquationOrigin | Non
         operands = [read(atom) for atom in eqn.invars]
         results = _apply(site, operands, call)
         for var, value in zip(eqn.outvars, results, strict=True):
-            env[var] = value.but(origin=site.at, name="")
+            env[var] = value.but(origin=site.at)
     return [read(atom) for atom in jaxpr.outvars]
 
 
@@ -83,7 +83,7 @@ def _is_real(aval: Any) -> bool:
 def known_array(value: Any) -> Value:
     """A constant of the program: a bare number where all entries agree, a pure array otherwise."""
     dtype = getattr(value, "dtype", np.asarray(value).dtype)
-    if not (jax.numpy.issubdtype(dtype, np.number) or dtype == bool):
+    if not (jax.numpy.issubdtype(dtype, np.number) or jax.numpy.issubdtype(dtype, np.bool_)):
         return PURE_VALUE  # a key
     if jax.numpy.issubdtype(dtype, np.complexfloating):
         return number(0.0) if not np.any(np.asarray(value)) else PURE_VALUE

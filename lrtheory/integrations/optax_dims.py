@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -46,26 +47,24 @@ def infer_optax(
     build_with = functools.partial(_build, factory, name, options)
     extra = _extra_arguments(build_with(dict(hyper)))
     held = _held(build_with, hyper, params, extra)
-    traced = {n: v for n, v in hyper.items() if n not in held}
-
-    def build(numbers: Mapping[str, Any]) -> Any:
-        return build_with({**held, **numbers})
-
-    notes = tuple(f"{n} is held at {v:g}: the factory needs it as a plain number" for n, v in held.items())
-    return infer_program(
-        Program(
-            target=name,
-            init=lambda numbers, p: build(numbers).init(p),
-            step=lambda numbers, state, grads, p, more: build(numbers).update(grads, state, p, **more),
-            hyper=traced,
-            params=params,
-            extra=extra,
-            update=update,
-            held={**_hidden_numbers(factory, hyper, options), **held},
-            expected=expected or {},
-            notes=notes,
-        )
-    )
+    program = Program(
+        target=name,
+        init=lambda numbers, p: build_with(numbers).init(p),
+        step=lambda numbers, state, grads, p, more: build_with(numbers).update(grads, state, p, **more),
+        hyper=dict(hyper),
+        params=params,
+        extra=extra,
+        update=update,
+        held=_hidden_numbers(factory, hyper, options),
+        expected=expected or {},
+    ).holding(held, "the factory needs it as a plain number")
+    result = infer_program(program)
+    if result.status == "broken" and update is None:
+        note = "takes updates in [param], not gradients"
+        of_updates = infer_program(replace(program, gradient=PARAM, notes=(*program.notes, note)))
+        if of_updates.status != "broken":
+            return of_updates
+    return result
 
 
 def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Mapping[str, Any]) -> Any:
@@ -126,3 +125,39 @@ def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mappi
         for name, p in parameters.items()
         if isinstance(p.default, float) and name not in hyper and name not in options
     }
+
+
+def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any], list[str]]:
+    """The numbers of a factory, its other arguments, and notes.
+
+    A parameter is a number if it is a float, or an integer whose annotation allows a float. A learning rate without
+    a default is 1e-3, and the notes say so.
+    """
+    numbers: dict[str, float] = {}
+    others: dict[str, Any] = {}
+    notes = []
+    parameters = inspect.signature(factory).parameters
+    for name, parameter in parameters.items():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        value = given.get(name, parameter.default)
+        if value is parameter.empty and name == "learning_rate":
+            value = 1e-3
+            notes.append("learning_rate has no default: 1e-3")
+        annotation = str(parameter.annotation)
+        real = isinstance(value, float) or (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and any(word in annotation for word in ("float", "Scalar", "ArrayLike", "Numeric"))
+        )
+        if real:
+            numbers[name] = float(value)
+        elif name in given:
+            others[name] = value
+    others.update({name: value for name, value in given.items() if name not in parameters})
+    return numbers, others, notes
+
+
+def is_optimizer(factory: Factory) -> bool:
+    """Whether a factory has a learning rate, so that what it returns moves parameters by itself."""
+    return any("learning_rate" in name for name in inspect.signature(factory).parameters)

@@ -1,0 +1,265 @@
+"""Units of a PyTorch optimizer, from running its own unmodified code on numbers that carry units."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+
+from ..dims.diagnose import diagnose
+from ..dims.dimensions import Dimensions
+from ..dims.equations import Demand
+from ..dims.expression import Expression
+from ..dims.ledger import HYPER, LEARNING_RATE, STATE, Ledger
+from ..dims.program import collapse
+from ..dims.units import GRADIENT, LOSS, PARAM, PURE, Units
+from ..dims.value import PURE_VALUE, Value, number
+from .torch_mode import UnitsMode, UnknownFunctionError
+from .torch_numbers import Float, UnitFloat, standing_in
+
+# RAdam's branch changes after five steps, so eight see both.
+STEPS = 8
+# What a number that is 0 by default is run with, so that the code it switches on is seen.
+SWITCHED_ON = 0.01
+
+Numbers = dict[str, float]
+
+
+class NotAnOptimizerError(TypeError):
+    """The class cannot be run as an optimizer."""
+
+
+def default_numbers(optimizer: type, given: Mapping[str, Any]) -> tuple[Numbers, dict[str, Any]]:
+    """The numbers of a constructor, by name (``betas[0]`` for an entry of a tuple), and its other arguments.
+
+    A parameter is a number if it is a float, or an integer whose annotation allows a float.
+    """
+    numbers: Numbers = {}
+    others: dict[str, Any] = {}
+    for name, parameter in inspect.signature(optimizer).parameters.items():
+        if name == "params" or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if name not in given and parameter.default is parameter.empty:
+            continue
+        value = given.get(name, parameter.default)
+        if isinstance(value, tuple) and any(isinstance(v, float) for v in value):
+            numbers.update({f"{name}[{i}]": float(v) for i, v in enumerate(value) if isinstance(v, (int, float))})
+            others[name] = value
+        elif isinstance(value, float) or (
+            isinstance(value, int) and not isinstance(value, bool) and "float" in str(parameter.annotation)
+        ):
+            numbers[name] = float(value)
+        elif name in given:
+            others[name] = value
+    unexpected = set(given) - set(numbers) - set(others)
+    others.update({name: given[name] for name in unexpected if not isinstance(given[name], tuple)})
+    return numbers, others
+
+
+def infer_torch(
+    optimizer: type,
+    *,
+    hyper: Mapping[str, float] | None = None,
+    expected: Mapping[str, Units] | None = None,
+    target: str | None = None,
+    **options: Any,
+) -> Dimensions:
+    """Units of an optimizer's numbers and state, over the branches that a few real steps take.
+
+    Numbers that are 0 by default are run with a small value, so that what they switch on is seen; one that makes
+    a law impossible when switched on is left at 0, and the notes say so.
+    """
+    given = {**options, **(hyper or {})}
+    numbers, others = default_numbers(optimizer, given)
+    zeros = {name for name, value in numbers.items() if value == 0 and name not in given}
+    result = _run_forms(optimizer, numbers, others, zeros, expected or {}, target)
+    if result.status == "broken" and zeros:
+        plain = _run_forms(optimizer, numbers, others, set(), expected or {}, target)
+        if plain.status != "broken":
+            return plain
+    return result
+
+
+def _run_forms(
+    optimizer: type,
+    numbers: Numbers,
+    others: Mapping[str, Any],
+    switched_on: set[str],
+    expected: Mapping[str, Units],
+    target: str | None,
+) -> Dimensions:
+    """Dense matrices and vectors first, then the forms that some optimizers insist on."""
+    failures = []
+    for form in (dict(_DENSE), {"matrix": (4, 3)}, {"sparse": (4, 3)}):
+        for names in (switched_on, set()) if switched_on else (set(),):
+            try:
+                return _run(optimizer, numbers, others, names, expected, form, target)
+            except UnknownFunctionError as error:
+                return Dimensions(target or optimizer.__name__, unknown=str(error))
+            except Exception as error:
+                failures.append(error)
+    raise NotAnOptimizerError(f"{target or optimizer.__name__} cannot be run: {failures[0]}") from failures[0]
+
+
+_DENSE = {"matrix": (4, 3), "vector": (5,)}
+
+
+def _run(
+    optimizer: type,
+    numbers: Numbers,
+    others: Mapping[str, Any],
+    switched_on: set[str],
+    expected: Mapping[str, Units],
+    shapes: Mapping[str, tuple[int, ...]],
+    target: str | None,
+) -> Dimensions:
+    ledger = Ledger()
+    unknowns = {name: ledger.unknown(name, LEARNING_RATE if name == "lr" else HYPER) for name in numbers}
+    for name, units in expected.items():
+        if name not in unknowns:
+            raise ValueError(f"{optimizer.__name__} has no number {name!r}: it has {', '.join(unknowns)}")
+        ledger.demand(unknowns[name], Expression(units), f"expects {name} in {units}:", Demand())
+    carried = {
+        name: UnitFloat(SWITCHED_ON if name in switched_on else value, Value(unknowns[name], name=name), ledger)
+        for name, value in numbers.items()
+    }
+    mode = UnitsMode(ledger)
+    generator = torch.Generator().manual_seed(0)
+    params = {
+        name: torch.nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64))
+        for name, shape in shapes.items()
+    }
+    for p in params.values():
+        mode.note(p, Value(Expression(PARAM), measured=True, name="the parameter"))
+    state: dict[str, Expression] = {}
+    pure_state: set[str] = set()
+
+    with standing_in(_modules(optimizer)):
+        ledger_length = len(ledger.equations)
+        with mode:
+            instance = optimizer(list(params.values()), **_arguments(carried, others))
+        if not (hasattr(instance, "step") and hasattr(instance, "state")):
+            raise NotAnOptimizerError(f"{optimizer.__name__}(...) is not a torch.optim.Optimizer")
+        if not expected:
+            del ledger.equations[ledger_length:]  # the constructor only checks ranges
+            ledger._seen.clear()
+        for step in range(STEPS):
+            _give_gradients(mode, params, generator, step)
+            with mode:
+                _step(instance, mode, params, generator)
+            for name, p in params.items():
+                mode.known(p)
+                value = mode.known(p)
+                if value.units is not None:
+                    ledger.demand(value.units, Expression(PARAM), "moves parameters by", value.origin)
+                for path, value in _state_values(mode, instance.state.get(p, {}), name):
+                    if value is PURE_VALUE:
+                        pure_state.add(path)
+                    elif value.units is not None:
+                        unknown = (
+                            state.setdefault(path, ledger.unknown(path, STATE)) if path not in state else state[path]
+                        )
+                        ledger.demand(unknown, value.units, f"updates the state {path}:", value.origin, value.constant)
+
+    diagnosis = diagnose(ledger)
+    solver = diagnosis.solver
+    units = {name: solver.value(e.terms[0][0]) for name, e in {**unknowns, **state}.items()}
+    free, ties = set(), {}
+    for name, unknown in {**unknowns, **state}.items():
+        tied = solver.tied_to(unknown.terms[0][0])
+        if tied == ((unknown.terms[0][0], 1),):
+            free.add(name)
+        elif tied:
+            ties[name] = Expression(units[name], tied).show(ledger.names.__getitem__)
+    slots = {**dict.fromkeys(sorted(pure_state), PURE), **{p: units[p] for p in state}}
+    collapsed, state_free, state_ties = collapse(slots, free, ties, list(shapes))
+    notes = [
+        f"covers the branches that {STEPS} steps took" + ("" if len(shapes) > 1 else f" on a {next(iter(shapes))}")
+    ]
+    if switched_on:
+        notes.append(f"{', '.join(sorted(switched_on))}: 0 by default, run with {SWITCHED_ON:g} to see what it does")
+    return Dimensions(
+        target=target or f"torch.optim.{optimizer.__name__}",
+        hyper={name: units[name] for name in unknowns},
+        state=collapsed,
+        free=frozenset({n for n in free if n in unknowns} | state_free),
+        ties={**{n: t for n, t in ties.items() if n in unknowns}, **state_ties},
+        breaks=tuple(diagnosis.breaks),
+        guards=tuple(diagnosis.guards),
+        notes=tuple(notes),
+    )
+
+
+def _arguments(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor arguments, with the entries of tuples put back."""
+    arguments: dict[str, Any] = {name: value for name, value in others.items() if not isinstance(value, tuple)}
+    for name, value in others.items():
+        if isinstance(value, tuple):
+            arguments[name] = tuple(numbers.get(f"{name}[{i}]", v) for i, v in enumerate(value))
+    arguments.update({name: value for name, value in numbers.items() if "[" not in name})
+    return arguments
+
+
+def _modules(optimizer: type) -> list[Any]:
+    """The modules whose code runs: the class's own, its bases', and torch's optimizers."""
+    names = {base.__module__ for base in optimizer.__mro__} | {m for m in sys.modules if m.startswith("torch.optim.")}
+    return [sys.modules[name] for name in sorted(names) if name not in ("builtins", "typing") and name in sys.modules]
+
+
+def _give_gradients(mode: UnitsMode, params: Mapping[str, Any], generator: torch.Generator, step: int) -> None:
+    for name, p in params.items():
+        g = torch.randn(p.shape, generator=generator, dtype=p.dtype) * 10.0 ** (step % 3 - 1)
+        if name == "sparse":
+            g = g.to_sparse(1)
+            for part in (g, g._values()):
+                mode.note(part, Value(Expression(GRADIENT), measured=True, name="the gradient"))
+        p.grad = g
+        mode.note(p.grad, Value(Expression(GRADIENT), measured=True, name="the gradient"))
+
+
+def _step(instance: Any, mode: UnitsMode, params: Mapping[str, Any], generator: torch.Generator) -> None:
+    closure = inspect.signature(type(instance).step).parameters.get("closure")
+    if closure is None or closure.default is not closure.empty:
+        instance.step()
+        return
+    curvature = {name: torch.rand(p.shape, generator=generator, dtype=p.dtype) + 0.5 for name, p in params.items()}
+
+    def evaluate() -> torch.Tensor:
+        mode.paused = True
+        try:
+            loss = torch.zeros((), dtype=torch.float64)
+            for name, p in params.items():
+                p.grad = (curvature[name] * p).detach().clone()
+                mode.note(p.grad, Value(Expression(GRADIENT), measured=True, name="the gradient"))
+                loss = loss + (0.5 * curvature[name] * p * p).sum().detach()
+            mode.note(loss, Value(Expression(LOSS), measured=True, name="the loss"))
+            return loss
+        finally:
+            mode.paused = False
+
+    instance.step(evaluate)
+
+
+def _state_values(mode: UnitsMode, entries: Any, name: str) -> Iterator[tuple[str, Value]]:
+    """What is known of each piece of a parameter's state, by path."""
+    if isinstance(entries, torch.Tensor):
+        value = mode.known(entries)
+        yield name, value if entries.is_floating_point() else PURE_VALUE
+    elif isinstance(entries, (list, tuple)):
+        for entry in entries:
+            yield from _state_values(mode, entry, name)
+    elif isinstance(entries, Mapping):
+        for key, entry in entries.items():
+            yield from _state_values(mode, entry, f"{key}.{name}")
+    elif isinstance(entries, UnitFloat):
+        yield name, entries.value
+    elif isinstance(entries, (int, float)) and not isinstance(entries, bool):
+        yield name, PURE_VALUE if isinstance(entries, int) else number(entries)
+
+
+__all__ = ["Float", "NotAnOptimizerError", "default_numbers", "infer_torch"]
+_ = (contextlib, Callable)

@@ -1,0 +1,288 @@
+"""What each torch function that optimizers call does to units, in terms of the rules shared with jaxprs.
+
+A rule takes :class:`Call` and gives the value of the result. In-place variants, operators and ``_foreach_`` lists are
+led back to the plain name before the table is asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..dims.ledger import Ledger
+from ..dims.primitives import measured
+from ..dims.value import PURE_VALUE, Rare, Value, number
+from .torch_numbers import FrameOrigin, apply
+
+
+@dataclass
+class Call:
+    """One call: its arguments, and how to look up what is known of them."""
+
+    ledger: Ledger
+    args: Sequence[Any]
+    kwargs: dict[str, Any]
+    known: Callable[[Any], Value]
+
+    def given(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument by position or name."""
+        if position < len(self.args):
+            return self.args[position]
+        return self.kwargs.get(name, default)
+
+    def value(self, position: int, name: str, default: Any = None) -> Value:
+        """What is known of an argument."""
+        return self.known(self.given(position, name, default))
+
+    def apply(self, primitive: str, *values: Value, same: bool = False) -> Value:
+        """A shared rule."""
+        return apply(self.ledger, primitive, *values, same=same)
+
+    @property
+    def self(self) -> Value:
+        """What is known of the first argument."""
+        return self.known(self.args[0])
+
+
+Rule = Callable[[Call], Value]
+
+
+def keep(c: Call) -> Value:
+    """The first argument's units: a view, a copy, a sum."""
+    return c.self if c.self.is_zero else c.self.but(constant=None)
+
+
+def same(c: Call) -> Value:
+    """The first argument entry by entry."""
+    return c.self
+
+
+def unary(primitive: str) -> Rule:
+    """A shared rule of one operand."""
+    return lambda c: c.apply(primitive, c.self)
+
+
+def binary(primitive: str) -> Rule:
+    """A shared rule of two operands."""
+    return lambda c: c.apply(primitive, c.self, c.value(1, "other"), same=c.args[0] is c.given(1, "other"))
+
+
+def plus(primitive: str) -> Rule:
+    """``self ± alpha·other``."""
+
+    def rule(c: Call) -> Value:
+        return c.apply(primitive, c.self, _times(c, c.given(2, "alpha", 1), c.value(1, "other")))
+
+    return rule
+
+
+def _times(c: Call, factor: Any, value: Value) -> Value:
+    """``factor·value``, without asking what a bare factor is."""
+    return (
+        value.but(constant=None) if type(factor) in (int, float) and factor else c.apply("mul", c.known(factor), value)
+    )
+
+
+def swapped(primitive: str) -> Rule:
+    """An operator with its operands the other way round."""
+    return lambda c: c.apply(primitive, c.value(1, "other"), c.self)
+
+
+def addcmul(c: Call) -> Value:
+    """``self + value·tensor1·tensor2``."""
+    first, second = c.given(1, "tensor1"), c.given(2, "tensor2")
+    product = c.apply("mul", c.known(first), c.known(second), same=first is second)
+    return c.apply("add", c.self, _times(c, c.given(3, "value", 1), product))
+
+
+def addcdiv(c: Call) -> Value:
+    """``self + value·tensor1/tensor2``."""
+    quotient = c.apply("div", c.value(1, "tensor1"), c.value(2, "tensor2"))
+    return c.apply("add", c.self, _times(c, c.given(3, "value", 1), quotient))
+
+
+def lerp(c: Call) -> Value:
+    """``self + weight·(end − self)``: the two have one unit and the weight is pure."""
+    weight = c.value(2, "weight")
+    difference = c.apply("sub", c.value(1, "end"), c.self)
+    return c.apply("add", c.self, c.apply("mul", weight, difference))
+
+
+def addmm(c: Call) -> Value:
+    """``beta·self + alpha·(a @ b)``."""
+    product = c.apply("mul", c.value(1, "mat1"), c.value(2, "mat2"))
+    left = _times(c, c.given(3, "beta", 1), c.self)
+    return c.apply("add", left, _times(c, c.given(4, "alpha", 1), product))
+
+
+def clamp(c: Call) -> Value:
+    """Between two bounds, either of which may be left out."""
+    value = c.self
+    for position, name, primitive in ((1, "min", "max"), (2, "max", "min")):
+        bound = c.given(position, name)
+        if bound is not None:
+            value = c.apply(primitive, value, c.known(bound))
+    return value
+
+
+def bound(primitive: str, name: str) -> Rule:
+    """One bound."""
+    return lambda c: c.apply(primitive, c.self, c.value(1, name))
+
+
+def extreme(primitive: str) -> Rule:
+    """Of two tensors entry by entry, or of one along its axes."""
+
+    def rule(c: Call) -> Value:
+        other = c.given(1, "other")
+        return c.apply(primitive, c.self, c.known(other)) if hasattr(other, "dtype") else keep(c)
+
+    return rule
+
+
+def power(c: Call) -> Value:
+    """A power."""
+    return c.apply("pow", c.self, c.value(1, "exponent"))
+
+
+def norm(c: Call) -> Value:
+    """A length: the operand's units, never negative."""
+    return c.apply("abs", keep(c))
+
+
+def variance(c: Call) -> Value:
+    """A mean of squares of differences."""
+    return c.apply("square", keep(c))
+
+
+def where(c: Call) -> Value:
+    """A choice, entry by entry."""
+    return c.apply("select_n", c.self, c.value(2, "other"), c.value(1, "self"))
+
+
+def masked_fill(c: Call) -> Value:
+    """Another value where a mask is true."""
+    return c.apply("select_n", c.value(1, "mask"), c.self, c.value(2, "value"))
+
+
+def filled(position: int, name: str) -> Rule:
+    """A tensor full of one number."""
+    return lambda c: c.value(position, name)
+
+
+def constant(x: float) -> Rule:
+    """A tensor full of a number that the function's name says."""
+    return lambda c: number(x)
+
+
+def copied(c: Call) -> Value:
+    """The source's units, whatever was there."""
+    return c.value(1, "src")
+
+
+def given_data(c: Call) -> Value:
+    """A tensor made of Python numbers, all of one unit."""
+    flat: list[Any] = []
+
+    def collect(data: Any) -> None:
+        if isinstance(data, (list, tuple)):
+            for item in data:
+                collect(item)
+        else:
+            flat.append(data)
+
+    collect(c.args[0])
+    values = [c.known(x) for x in flat]
+    return values[0] if len(values) == 1 else Value(c.ledger.same(values, "puts side by side", FrameOrigin.here()))
+
+
+def joined(c: Call) -> Value:
+    """Several tensors in one."""
+    return c.apply("concatenate", *(c.known(t) for t in c.args[0]))
+
+
+def written_into(c: Call) -> Value:
+    """``self[index] = value``."""
+    return c.apply("dynamic_update_slice", c.self, c.value(2, "value"))
+
+
+def sparse_of(c: Call) -> Value:
+    """A sparse tensor of given entries."""
+    return c.value(1, "values")
+
+
+def product_of_all(c: Call) -> Value:
+    """A product of all entries."""
+    if c.given(1, "dim") is not None:
+        return c.apply("cumprod", c.self)
+    return Value(c.ledger.power(c.self, c.args[0].numel()), None, c.self.nonnegative, c.self.measured)
+
+
+def pure(c: Call) -> Value:
+    """An index, a sign, a truth value: blind to a positive factor."""
+    return PURE_VALUE.but(measured=c.self.measured if c.args and hasattr(c.args[0], "dtype") else False)
+
+
+def truth(outcome: bool, condition: str) -> Rule:
+    """A truth value with a rare outcome."""
+    return lambda c: PURE_VALUE.but(measured=True, rare=Rare(outcome, condition))
+
+
+TABLE: dict[str, Rule] = {
+    # moved, copied, summed over axes
+    **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "flatten", "contiguous", "to", "float", "double",
+                     "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
+                     "expand", "expand_as", "real", "view_as_real", "view_as_complex", "requires_grad", "coalesce",
+                     "_values", "sparse_mask", "to_dense", "resolve_conj", "alias", "detach"), same),
+    **dict.fromkeys(("sum", "nansum", "mean", "cumsum", "getitem", "index_select", "gather", "take", "select", "narrow",
+                     "roll", "flip", "diag", "diagonal", "trace", "amax", "amin", "median", "imag", "triu", "tril",
+                     "masked_select", "unbind", "split", "chunk", "sort", "topk", "kthvalue"), keep),
+    # one unit
+    "add": plus("add"), "sub": plus("sub"), "subtract": plus("sub"), "radd": plus("add"), "rsub": swapped("sub"),
+    "maximum": binary("max"), "minimum": binary("min"), "max": extreme("max"), "min": extreme("min"),
+    "fmax": binary("max"), "fmin": binary("min"),
+    "clamp": clamp, "clip": clamp, "clamp_min": bound("max", "min"), "clamp_max": bound("min", "max"),
+    "lerp": lerp, "addcmul": addcmul, "addcdiv": addcdiv, "addmm": addmm, "baddbmm": addmm,
+    "where": where, "masked_fill": masked_fill, "setitem": written_into, "cat": joined, "stack": joined,
+    "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": plus("add"),
+    # products and powers
+    "mul": binary("mul"), "multiply": binary("mul"), "rmul": binary("mul"), "div": binary("div"),
+    "divide": binary("div"), "true_divide": binary("div"), "truediv": binary("div"), "rdiv": swapped("div"),
+    "rtruediv": swapped("div"),
+    **dict.fromkeys(("mm", "matmul", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger"), binary("mul")),
+    "rmatmul": swapped("mul"),
+    "sqrt": unary("sqrt"), "rsqrt": unary("rsqrt"), "square": unary("square"),
+    "reciprocal": lambda c: c.apply("div", number(1.0), c.self), "pow": power, "rpow": swapped("pow"),
+    "norm": norm, "linalg_vector_norm": norm, "vector_norm": norm, "linalg_norm": norm, "std": norm, "var": variance,
+    "prod": product_of_all,
+    "neg": unary("neg"), "negative": unary("neg"), "abs": unary("abs"), "absolute": unary("abs"),
+    # no power: pure numbers only
+    **{name: unary(name) for name in ("exp", "exp2", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf",
+                                      "floor", "ceil", "round", "lgamma", "digamma", "sinh", "cosh", "asin", "acos")},
+    "sigmoid": unary("logistic"), "cumprod": unary("cumprod"), "softmax": unary("exp"), "frac": unary("floor"),
+    "int": unary("floor"), "long": unary("floor"), "trunc": unary("floor"), "log2": unary("log"),
+    "log10": unary("log"), "logsumexp": unary("exp"), "softplus": unary("exp"),
+    # comparisons, signs and truth values
+    **{name: binary(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    "equal": binary("eq"), "atan2": binary("atan2"), "isclose": binary("eq"),
+    "isfinite": truth(False, "it is not finite"), "isnan": truth(True, "it is nan"),
+    "isinf": truth(True, "it is not finite"),
+    "logical_and": binary("and"), "bitwise_and": binary("and"), "and": binary("and"),
+    "logical_or": binary("or"), "bitwise_or": binary("or"), "or": binary("or"),
+    "logical_not": unary("not"), "bitwise_not": unary("not"), "invert": unary("not"),
+    "any": same, "all": same,
+    **dict.fromkeys(("sign", "sgn", "signbit", "argmax", "argmin", "argsort", "nonzero", "count_nonzero", "numel",
+                     "_indices", "indices", "bool", "is_nonzero", "bincount"), pure),
+    # made anew
+    **dict.fromkeys(("zeros", "zeros_like", "new_zeros", "zero"), constant(0.0)),
+    **dict.fromkeys(("empty", "empty_like", "new_empty", "empty_strided"), constant(math.nan)),
+    **dict.fromkeys(("ones", "ones_like", "new_ones", "eye"), constant(1.0)),
+    "full": filled(1, "fill_value"), "full_like": filled(1, "fill_value"), "new_full": filled(2, "fill_value"),
+    "fill": filled(1, "value"), "copy": copied, "tensor": given_data, "as_tensor": given_data, "asarray": given_data,
+    "scalar_tensor": given_data, "new_tensor": lambda c: c.value(1, "data"), "sparse_coo_tensor": sparse_of,
+    "new": lambda c: c.value(2, "values"),
+    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "normal", "uniform", "bernoulli", "arange",
+                     "randint", "linspace"), lambda c: PURE_VALUE),
+}  # fmt: skip
