@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from .equations import Demand, Equation, Guard, Origin
 from .expression import PURE_EXPRESSION, Expression
-from .value import Rare, Value
+from .value import Deferred, Rare, Value
 
 # Bare numbers this small protect against zero, this large against infinity; in between they act on ordinary values.
 TINY, HUGE = 1e-12, 1e12
@@ -115,17 +115,36 @@ class Ledger:
             self.demand(value.units, PURE_EXPRESSION, what, at)
         return PURE_EXPRESSION
 
-    def choice(self, predicate: Value, when_false: Value, when_true: Value, what: str, at: Origin) -> Expression | None:
-        """Units of a choice between two values; one that is only taken for degenerate input need not fit."""
+    def choice(self, predicate: Value, when_false: Value, when_true: Value, what: str, at: Origin) -> Value:
+        """A choice between two values; one that is only taken for degenerate input need not fit.
+
+        A bare number put in the place of ``x`` counts once it comes out: its demand is deferred.
+        """
         rare = predicate.rare
-        if rare is None:
-            return self.same([when_false, when_true], what, at)
-        usual, exception = (when_false, when_true) if rare.outcome else (when_true, when_false)
+        cases = {False: when_false, True: when_true}
+        bare = [outcome for outcome, v in cases.items() if v.constant is not None and v.units is not None]
+        if rare is not None:
+            exception = rare.outcome
+        elif len(bare) == 1 and cases[not bare[0]].constant is None and predicate.identity is not None:
+            exception = bare[0]
+        else:
+            return Value(self.same([when_false, when_true], what, at))
+        usual, other = cases[not exception], cases[exception]
         if usual.units is None:  # the usual outcome is a bare zero: nothing to protect
-            return exception.units
-        if exception.units is not None:
-            self._equate(usual, exception, what, at, rare)
-        return usual.units
+            return Value(other.units)
+        if other.units is None:
+            return Value(usual.units)
+        guard = None if rare is None else Guard(rare.condition, rare.threshold)
+        demand = (usual.units, other.units, what, at, other.constant, guard)
+        if predicate.identity is None or other.constant is None:
+            self.demand(*demand)
+            return Value(usual.units)
+        return Value(usual.units, deferred=(Deferred(predicate.identity, exception, demand),))
+
+    def settle(self, value: Value) -> None:
+        """Write down what was deferred: the value comes out."""
+        for deferred in value.deferred:
+            self.demand(*deferred.demand)
 
     def comparison(self, operator: str, left: Value, right: Value, at: Origin) -> Rare | None:
         """Demand comparable values; say whether an outcome is rare, as ``norm == 0`` and ``norm > 0`` are."""

@@ -51,7 +51,7 @@ def measured(values: Values) -> bool:
 def keep(site: Site, values: Values) -> Value:
     """The first operand, moved, copied, negated or added up: units and zero stay; the other operands are indices."""
     value = values[0]
-    return value if value.is_zero else value.but(constant=None, name="")
+    return value.but(constant=0.0 if value.is_zero else None, name="", identity=None)
 
 
 def broadcast(site: Site, values: Values) -> Value:
@@ -59,16 +59,23 @@ def broadcast(site: Site, values: Values) -> Value:
     return values[0]
 
 
+def picked(site: Site, values: Values) -> Value:
+    """Entries of the first operand, or one of them."""
+    return values[0].but(identity=None)
+
+
 def negate(site: Site, values: Values) -> Value:
     """Minus the operand."""
     constant = values[0].constant
-    return values[0].but(constant=None if constant is None else -constant, nonnegative=constant == 0, name="")
+    return values[0].but(
+        constant=None if constant is None else -constant, nonnegative=constant == 0, name="", identity=None
+    )
 
 
 def magnitude(site: Site, values: Values) -> Value:
     """A size: the operand's units, never negative."""
     constant = values[0].constant
-    return values[0].but(constant=None if constant is None else abs(constant), nonnegative=True, name="")
+    return values[0].but(constant=None if constant is None else abs(constant), nonnegative=True, name="", identity=None)
 
 
 def add(site: Site, values: Values) -> Value:
@@ -207,15 +214,21 @@ def select(site: Site, values: Values) -> Value:
     if predicate.constant is not None:
         return cases[int(predicate.constant)]
     if len(cases) == 2:
-        units = site.ledger.choice(predicate, *cases, "chooses between", site.at)
+        chosen = site.ledger.choice(predicate, *cases, "chooses between", site.at)
     else:
-        units = site.ledger.same(cases, "chooses between", site.at)
+        chosen = Value(site.ledger.same(cases, "chooses between", site.at))
     constants = {v.constant for v in cases}
-    return Value(
-        units,
-        constants.pop() if len(constants) == 1 else None,
-        all(v.nonnegative for v in cases),
-        measured(values),
+    kept = [
+        d
+        for outcome, case in enumerate(cases)
+        for d in case.deferred
+        if d.choice != predicate.identity or d.outcome == bool(outcome)
+    ]
+    return chosen.but(
+        constant=constants.pop() if len(constants) == 1 else None,
+        nonnegative=all(v.nonnegative for v in cases),
+        measured=measured(values),
+        deferred=(*predicate.deferred, *kept, *chosen.deferred),
     )
 
 
@@ -227,7 +240,9 @@ def compare(name: str) -> Rule:
             rare: Rare | None = Rare(name == "ne", "it is nan")
         else:
             rare = site.ledger.comparison(name, values[0], values[1], site.at)
-        return PURE_VALUE.but(measured=measured(values), rare=rare)
+        identities = tuple(v.identity for v in values)
+        identity = None if None in identities else (name, *identities)
+        return PURE_VALUE.but(measured=measured(values), rare=rare, identity=identity)
 
     return rule
 
@@ -345,9 +360,10 @@ _POSITIVE = {"exp": "exponential", "exp2": "exponential", "cosh": "hyperbolic co
 
 TABLE: dict[str, Rule] = {
     # moved, copied, negated, summed over axes: units stay
-    **dict.fromkeys(("broadcast_in_dim", "reshape", "squeeze", "transpose", "copy", "copy_p", "stop_gradient",
-                     "real", "conj", "reduce_precision", "device_put", "sharding_constraint", "name",
-                     "reduce_max", "reduce_min", "cummax", "cummin", "slice", "rev", "expand_dims"), broadcast),
+    **dict.fromkeys(("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "copy", "copy_p", "stop_gradient",
+                     "device_put", "sharding_constraint", "name"), broadcast),
+    **dict.fromkeys(("transpose", "real", "conj", "reduce_precision", "reduce_max", "reduce_min", "cummax", "cummin",
+                     "slice", "rev"), picked),
     **dict.fromkeys(("reduce_sum", "cumsum", "dynamic_slice", "reduce_window_sum", "reduce_window_max",
                      "reduce_window_min", "fft", "imag", "psum", "pmax", "pmin", "all_gather", "ppermute"), keep),
     "neg": negate,
@@ -401,8 +417,8 @@ TABLE: dict[str, Rule] = {
     "and": logical(rare_when=False),
     "or": logical(rare_when=True),
     "not": logical_not,
-    "reduce_and": broadcast,
-    "reduce_or": broadcast,
+    "reduce_and": picked,
+    "reduce_or": picked,
     # linear algebra
     "cholesky": power(Fraction(1, 2), nonnegative=False),
     "qr": qr,

@@ -122,7 +122,9 @@ def _infer(program: Program) -> tuple[Dimensions, set[str]]:
 
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     numbers = dict.fromkeys(hyper, scalar)
-    number_values = [Value(hyper[name], name=name) for name in sorted(hyper)]  # dicts are flattened in sorted order
+    number_values = [
+        Value(hyper[name], name=name, identity=object()) for name in sorted(hyper)
+    ]  # dicts are flattened in sorted order
     init_jaxpr, state_shapes = jax.make_jaxpr(program.init, return_shape=True)(numbers, program.params)
     extras = {name: shape for name, (shape, _) in program.extra.items()}
     step_jaxpr, (update_shapes, _) = jax.make_jaxpr(program.step, return_shape=True)(
@@ -137,11 +139,14 @@ def _infer(program: Program) -> tuple[Dimensions, set[str]]:
         if jnp.issubdtype(leaf.dtype, np.inexact)
     }
     state_values = [
-        Value(state[path], measured=True, name=path) if path in state else PURE_VALUE.but(name=path) for path in paths
+        Value(state[path], measured=True, name=path, identity=object())
+        if path in state
+        else PURE_VALUE.but(name=path, identity=object())
+        for path in paths
     ]
 
     def inputs(units: Units, tree: PyTree, name: str) -> list[Value]:
-        return [Value(Expression(units), measured=True, name=name) for _ in jax.tree.leaves(tree)]
+        return [Value(Expression(units), measured=True, name=name, identity=object()) for _ in jax.tree.leaves(tree)]
 
     grads, params = (
         inputs(program.gradient, program.params, "the gradient"),
@@ -154,8 +159,11 @@ def _infer(program: Program) -> tuple[Dimensions, set[str]]:
     ]
     try:
         for value, path in zip(walk(ledger, init_jaxpr, [*number_values, *params]), paths, strict=True):
+            ledger.settle(value)
             _keep_units(ledger, state, path, value, "starts")
         results = walk(ledger, step_jaxpr, [*number_values, *state_values, *grads, *params, *extra_values])
+        for value in results:
+            ledger.settle(value)
     except UnknownPrimitiveError as error:
         return Dimensions(program.target, unknown=str(error), notes=program.notes), set()
 

@@ -18,6 +18,19 @@ class Rare:
     threshold: float | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Deferred:
+    """A demand that lapses where the same choice, made again, discards what this one put in.
+
+    Programs protect a function by ``where(bad, 1, x)`` before it and ``where(bad, …, f(x))`` after it: the 1 never
+    comes out.
+    """
+
+    choice: Any
+    outcome: bool
+    demand: tuple[Any, ...]
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Value:
     """Abstract value of one array, all entries alike.
@@ -38,6 +51,10 @@ class Value:
         What it is called in messages, where it has a name.
     origin : object
         The line that made it.
+    identity : object
+        The same for two values that are known to agree entry by entry, up to shape.
+    deferred : tuple of Deferred
+        Demands that hold if this value comes out in a result.
     """
 
     units: Expression | None
@@ -47,6 +64,8 @@ class Value:
     rare: Rare | None = None
     name: str = ""
     origin: Any = None
+    identity: Any = None
+    deferred: tuple[Deferred, ...] = ()
 
     def but(self, **changes: Any) -> Value:
         """A copy with some facts changed."""
@@ -67,7 +86,8 @@ def number(value: float) -> Value:
     """A bare number in the program: pure, unless it is 0, inf or nan, which fit any units."""
     value = float(value)
     anything = value == 0 or not math.isfinite(value)
-    return Value(None if anything else PURE_EXPRESSION, constant=value, nonnegative=value >= 0)
+    units = None if anything else PURE_EXPRESSION
+    return Value(units, constant=value, nonnegative=value >= 0, identity=("number", value))
 
 
 PURE_VALUE = Value(PURE_EXPRESSION)

@@ -13,7 +13,7 @@ from .equations import Location
 from .ledger import Ledger
 from .primitives import TABLE, Site, folded
 from .source import EquationOrigin, origin_inside
-from .value import PURE_VALUE, Value, number
+from .value import PURE_VALUE, Deferred, Value, number
 
 Values = Sequence[Value]
 
@@ -43,9 +43,20 @@ def walk(ledger: Ledger, closed: Any, values: Values, call: EquationOrigin | Non
         site = Site(ledger, eqn, EquationOrigin(eqn, call))
         operands = [read(atom) for atom in eqn.invars]
         results = _apply(site, operands, call)
+        handed_on = _deferred(eqn.primitive.name, operands)
         for var, value in zip(eqn.outvars, results, strict=True):
-            env[var] = value.but(origin=site.at)
+            identity = object() if value.identity is None else value.identity
+            deferred = value.deferred if handed_on is None else handed_on
+            env[var] = value.but(origin=site.at, identity=identity, deferred=deferred)
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def _deferred(primitive: str, operands: Values) -> tuple[Deferred, ...] | None:
+    """What the operands of a plain primitive hand on; choices and bodies see to it themselves."""
+    if primitive == "select_n" or primitive in BODIES:
+        return None
+    carrying = [v.deferred for v in operands if v.deferred]
+    return carrying[0] if len(carrying) == 1 else tuple(dict.fromkeys(d for ds in carrying for d in ds))
 
 
 def _needed(jaxpr: Any) -> list[Any]:
@@ -119,8 +130,14 @@ def inline(name: str) -> Body:
     return rule
 
 
+def _settle(site: Site, operands: Values) -> None:
+    for value in operands:
+        site.ledger.settle(value)
+
+
 def cond(site: Site, operands: list[Value], call: EquationOrigin | None) -> list[Value]:
     """All branches give results of one unit, unless a branch is only taken for degenerate input."""
+    _settle(site, operands)
     index, *arguments = operands
     branches = site.params["branches"]
     if index.constant is not None:
@@ -128,17 +145,19 @@ def cond(site: Site, operands: list[Value], call: EquationOrigin | None) -> list
     outcomes = [_inside(site, branch, arguments, call) for branch in branches]
     results = []
     for cases in zip(*outcomes, strict=True):
+        _settle(site, cases)
         if len(cases) == 2:
-            units = site.ledger.choice(index, *cases, "chooses a branch between", site.at)
+            chosen = site.ledger.choice(index, *cases, "chooses a branch between", site.at)
+            _settle(site, [chosen])
         else:
-            units = site.ledger.same(cases, "chooses a branch between", site.at)
+            chosen = Value(site.ledger.same(cases, "chooses a branch between", site.at))
         constants = {v.constant for v in cases}
         results.append(
-            Value(
-                units,
-                constants.pop() if len(constants) == 1 else None,
-                all(v.nonnegative for v in cases),
-                index.measured or any(v.measured for v in cases),
+            chosen.but(
+                constant=constants.pop() if len(constants) == 1 else None,
+                nonnegative=all(v.nonnegative for v in cases),
+                measured=index.measured or any(v.measured for v in cases),
+                deferred=(),
             )
         )
     return results
@@ -165,23 +184,28 @@ def _hand_on(site: Site, carry: Values, new: Values) -> None:
 
 def scan(site: Site, operands: list[Value], call: EquationOrigin | None) -> list[Value]:
     """A loop over slices: what is carried keeps its units from turn to turn."""
+    _settle(site, operands)
     consts, carries = site.params["num_consts"], site.params["num_carry"]
     fixed, initial, slices = operands[:consts], operands[consts : consts + carries], operands[consts + carries :]
     body = site.params["jaxpr"]
     carry = _carried(site, initial, body.in_avals[consts : consts + carries], "carried by scan")
     results = _inside(site, body, [*fixed, *carry, *slices], call)
+    _settle(site, results)
     _hand_on(site, carry, results[:carries])
-    return [*carry, *results[carries:]]
+    return [*carry, *(v.but(deferred=(), identity=None) for v in results[carries:])]
 
 
 def while_loop(site: Site, operands: list[Value], call: EquationOrigin | None) -> list[Value]:
     """A loop until a condition: what is carried keeps its units from turn to turn."""
+    _settle(site, operands)
     for_condition, for_body = site.params["cond_nconsts"], site.params["body_nconsts"]
     initial = operands[for_condition + for_body :]
     body = site.params["body_jaxpr"]
     carry = _carried(site, initial, body.in_avals[for_body:], "carried by while")
-    _inside(site, site.params["cond_jaxpr"], [*operands[:for_condition], *carry], call)
-    _hand_on(site, carry, _inside(site, body, [*operands[for_condition : for_condition + for_body], *carry], call))
+    _settle(site, _inside(site, site.params["cond_jaxpr"], [*operands[:for_condition], *carry], call))
+    results = _inside(site, body, [*operands[for_condition : for_condition + for_body], *carry], call)
+    _settle(site, results)
+    _hand_on(site, carry, results)
     return carry
 
 

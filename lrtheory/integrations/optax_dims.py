@@ -18,6 +18,9 @@ from ..dims.units import LOSS, PARAM, Units
 Factory = Callable[..., Any]
 
 
+LEARNING_RATES = ("learning_rate", "max_learning_rate")
+
+
 class NotATransformationError(TypeError):
     """What the factory returned has no ``init`` and ``update``."""
 
@@ -141,14 +144,14 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         value = given.get(name, parameter.default)
-        if value is parameter.empty and name == "learning_rate":
+        if name in LEARNING_RATES and (value is parameter.empty or value is None):
             value = 1e-3
-            notes.append("learning_rate has no default: 1e-3")
+            notes.append(f"{name} has no default: 1e-3")
         annotation = str(parameter.annotation)
         real = isinstance(value, float) or (
             isinstance(value, int)
             and not isinstance(value, bool)
-            and any(word in annotation for word in ("float", "Scalar", "ArrayLike", "Numeric"))
+            and any(word in annotation for word in ("float", "Scalar"))
         )
         if real:
             numbers[name] = float(value)
@@ -160,4 +163,6 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
 
 def is_optimizer(factory: Factory) -> bool:
     """Whether a factory has a learning rate, so that what it returns moves parameters by itself."""
-    return any("learning_rate" in name for name in inspect.signature(factory).parameters)
+    name = getattr(factory, "__name__", "")
+    parameters = inspect.signature(factory).parameters
+    return any(rate in parameters for rate in LEARNING_RATES) and name != "scale_by_learning_rate"

@@ -73,7 +73,8 @@ def apply(ledger: Ledger, name: str, *values: Value, same: bool = False) -> Valu
     site = Site(ledger, FrameOrigin.here(), same=same)
     result = TABLE[name](site, values)  # type: ignore[arg-type]
     value = result if isinstance(result, Value) else result[0]
-    return value.but(origin=site.at)
+    ledger.settle(value)  # a later choice is not known to be the same one: tensors are overwritten
+    return value.but(origin=site.at, deferred=(), identity=object() if value.identity is None else value.identity)
 
 
 class UnitFloat(float):
