@@ -13,7 +13,8 @@ from .table import OptaxRow, Row, TorchRow, add
 DECOUPLED = {"decoupled": True}
 
 
-def _variants(options: tuple[Any, ...], numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+def variants(options: tuple[Any, ...], numbers: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Every set of options with every set of numbers."""
     return tuple(product(options, numbers))
 
 
@@ -40,7 +41,7 @@ def _optax_adadelta(options: Mapping[str, Any], numbers: Mapping[str, float], lr
 add(
     "adamax",
     Row(
-        variants=_variants(
+        variants=variants(
             ({}, MAXIMIZE),
             (
                 {"lr": 0.1},
@@ -56,7 +57,7 @@ add(
 add(
     "nadam",
     Row(
-        variants=_variants(
+        variants=variants(
             ({}, MAXIMIZE, DECOUPLED, MAXIMIZE | DECOUPLED),
             (
                 {"lr": 0.1},
@@ -75,7 +76,7 @@ add(
 add(
     "radam",
     Row(
-        variants=_variants(
+        variants=variants(
             ({}, MAXIMIZE, DECOUPLED, MAXIMIZE | DECOUPLED),
             (
                 {"lr": 0.1},
@@ -97,7 +98,7 @@ add(
 add(
     "adagrad",
     Row(
-        variants=_variants(
+        variants=variants(
             ({}, MAXIMIZE),
             (
                 {"lr": 0.1},
@@ -112,7 +113,7 @@ add(
 add(
     "adadelta",
     Row(
-        variants=_variants(
+        variants=variants(
             ({}, MAXIMIZE),
             (
                 {"lr": 1.0},
@@ -129,7 +130,7 @@ add(
 add(
     "rprop",
     Row(
-        variants=_variants(
+        variants=variants(
             ({}, MAXIMIZE),
             (
                 {"lr": 0.01},
@@ -152,7 +153,7 @@ add(
 add(
     "asgd",
     Row(
-        variants=_variants(
+        variants=variants(
             ({}, MAXIMIZE),
             (
                 {"lr": 0.1},

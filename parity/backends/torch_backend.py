@@ -33,11 +33,25 @@ SCHEDULERS = {
 def replay(case: Case, *, implementation: str = "loop", reference: Trajectory | None = None) -> Trajectory:
     """One run; with ``reference``, parameters and state are set to the reference's before every step.
 
+    Torch's default dtype is the run's: step counts, and the numbers that some rules keep as tensors (NAdam's
+    ``mu_product``, ASGD's ``eta`` and ``mu``), have the default dtype whatever that of the parameters.
+
     Raises
     ------
     Inexpressible
         When torch has no such rule or the implementation does not exist for it.
     """
+    import torch
+
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, case.dtype))
+    try:
+        return _replay(case, implementation, reference)
+    finally:
+        torch.set_default_dtype(default)
+
+
+def _replay(case: Case, implementation: str, reference: Trajectory | None) -> Trajectory:
     import torch
 
     torch_row = _row(case, implementation)

@@ -1,0 +1,131 @@
+"""AdaBelief: Adam normalised by the gradient's distance from its average."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .averages import average_of_squares, lerp, one_minus_power
+from .numbers import DECAY, NONNEGATIVE
+from .registry import register
+from .rule import ArrayRule
+
+
+class AdaBeliefHyper(NamedTuple):
+    """Numbers of AdaBelief."""
+
+    lr: Any = 1e-3
+    beta1: Any = 0.9
+    beta2: Any = 0.999
+    eps: Any = 1e-16
+    eps_root: Any = 1e-16
+
+
+class AdaBeliefState(NamedTuple):
+    """State of AdaBelief: step count, average gradient, average square of the distance from it."""
+
+    t: Any
+    m: Any
+    v: Any
+
+
+@register
+def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
+    r"""AdaBelief, eps_root entering the average at every step.
+
+    .. math::
+        m_t &= beta1 \cdot m_{t-1} + (1 - beta1) \cdot g \qquad \hat m = m_t / (1 - beta1^t) \\
+        v_t &= beta2 \cdot v_{t-1} + (1 - beta2) \cdot (g - m_t)^2 + eps\_root \qquad \hat v = v_t/(1 - beta2^t) \\
+        \hat m &\leftarrow beta1 \cdot m_t/(1 - beta1^{t+1}) + (1 - beta1) \cdot g/(1 - beta1^t)
+            \qquad (nesterov) \\
+        p &\leftarrow p - lr \cdot \hat m / (\sqrt{\hat v} + eps)
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]
+    beta1 : scalar in [0, 1), 1
+    beta2 : scalar in [0, 1), 1
+    eps : scalar in [0, inf), [loss]/[param]
+    eps_root : scalar in [0, inf), [loss]^2/[param]^2
+        Gathered in ``v``, where it grows to ``eps_root/(1 − beta2)``.
+    nesterov : option
+    maximize : option
+        Negates the gradient first.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr/(√v̂ + eps)``; with nesterov times the sum W of the weights in m̂. Direction: ``m̂``, over W.
+
+    Notes
+    -----
+    A constant gradient is no surprise: v falls to eps_root alone and the effective lr is bounded by it only.
+    Not in torch.optim. Against optax.adabelief: the same.
+
+    References
+    ----------
+    Zhuang et al. 2020 (2010.07468), algorithm 2; ``optax/_src/transform.py`` (0.2.8), ``scale_by_belief``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = adabelief()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> params, state = rule.step(rule.hyper(lr=0.45), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> [round(x, 4) for x in params["w"].tolist()]
+    [0.5, 2.5]
+    """
+
+    def init(p: Array) -> AdaBeliefState:
+        return AdaBeliefState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p))
+
+    def m_hat(h: AdaBeliefHyper, s: AdaBeliefState, g: Array) -> Array:
+        correction = one_minus_power(h.beta1, s.t)
+        if not nesterov:
+            return s.m / correction
+        return h.beta1 * (s.m / one_minus_power(h.beta1, s.t + 1)) + (1 - h.beta1) * (g / correction)
+
+    def weight_sum(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
+        correction = one_minus_power(h.beta1, s.t)
+        if not nesterov:
+            return jnp.ones_like(correction)
+        return h.beta1 * (correction / one_minus_power(h.beta1, s.t + 1)) + (1 - h.beta1) / correction
+
+    def root_v_hat(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
+        return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))
+
+    def step(h: AdaBeliefHyper, s: AdaBeliefState, g: Array, p: Array) -> tuple[Array, AdaBeliefState]:
+        g = -g if maximize else g
+        m = lerp(s.m, g, 1 - h.beta1)
+        s = AdaBeliefState(s.t + 1, m, average_of_squares(s.v, g - m, h.beta2) + h.eps_root)
+        return p - h.lr * (m_hat(h, s, g) / (root_v_hat(h, s) + h.eps)), s
+
+    def effective_lr(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
+        return h.lr * weight_sum(h, s) / (root_v_hat(h, s) + h.eps)
+
+    def direction(h: AdaBeliefHyper, s: AdaBeliefState, g: Array, p: Array) -> Array:
+        return m_hat(h, s, -g if maximize else g) / weight_sum(h, s)
+
+    return ArrayRule(
+        name="adabelief",
+        Hyper=AdaBeliefHyper,
+        State=AdaBeliefState,
+        units={
+            "lr": "[param]",
+            "beta1": "1",
+            "beta2": "1",
+            "eps": "[loss]/[param]",
+            "eps_root": "[loss]^2/[param]^2",
+            "t": "1",
+            "m": "[loss]/[param]",
+            "v": "[loss]^2/[param]^2",
+        },
+        ranges={"lr": NONNEGATIVE, "beta1": DECAY, "beta2": DECAY, "eps": NONNEGATIVE, "eps_root": NONNEGATIVE},
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        scale=root_v_hat,
+    )

@@ -1,0 +1,165 @@
+"""Adan: Adam with an average of gradient differences as Nesterov's look-ahead."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .averages import average_of_squares, lerp, one_minus_power
+from .numbers import DECAY, NONNEGATIVE
+from .registry import register
+from .rule import ArrayRule
+from .weight_decay import decayed
+
+
+class AdanHyper(NamedTuple):
+    """Numbers of Adan; the betas are decay rates, one minus the paper's."""
+
+    lr: Any = 1e-3
+    beta1: Any = 0.98
+    beta2: Any = 0.92
+    beta3: Any = 0.99
+    eps: Any = 1e-8
+    eps_root: Any = 0.0
+    weight_decay: Any = 0.0
+
+
+class AdanState(NamedTuple):
+    """State of Adan: averages ``m`` of the gradient, ``v`` of its change and ``n`` of the squared look-ahead, and the
+    last gradient.
+    """
+
+    t: Any
+    m: Any
+    v: Any
+    n: Any
+    g_last: Any
+
+
+@register
+def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
+    r"""Adan with bias correction.
+
+    .. math::
+        \Delta &= g - g\_last \qquad (0 \;at\; t = 1) \\
+        m_t &= beta1 \cdot m_{t-1} + (1 - beta1) \cdot g \\
+        v_t &= beta2 \cdot v_{t-1} + (1 - beta2) \cdot \Delta \\
+        n_t &= beta3 \cdot n_{t-1} + (1 - beta3) \cdot (g + beta2 \cdot \Delta)^2 \\
+        u &= \frac{m_t/(1 - beta1^t) + beta2 \cdot v_t/(1 - beta2^t)}{\sqrt{n_t/(1 - beta3^t) + eps\_root} + eps} \\
+        p &\leftarrow (p - lr \cdot u)/(1 + lr \cdot weight\_decay) \qquad
+            (proximal=False:\; p - lr \cdot u - lr \cdot weight\_decay \cdot p)
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]
+    beta1 : scalar in [0, 1), 1
+    beta2 : scalar in [0, 1), 1
+    beta3 : scalar in [0, 1), 1
+    eps : scalar in [0, inf), [loss]/[param]
+    eps_root : scalar in [0, inf), [loss]^2/[param]^2
+    weight_decay : scalar in [0, inf), 1/[param]
+        Decoupled.
+    proximal : option
+        The paper's decay, which divides; ``False`` for that of AdamW.
+    maximize : option
+        Negates the gradient first.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr/(√(n̂ + eps_root) + eps)``, over ``1 + lr·weight_decay`` when proximal. Direction:
+        ``m̂ + beta2·v̂``, whose weights sum to 1 (those of the differences to 0).
+
+    Notes
+    -----
+    Not in torch.optim. optax.adan 0.2.8 weighs the differences by ``1 − beta2`` where the paper and its code have
+    ``beta2`` (there the paper's β₂ is one minus this one): the two agree at beta2 = 1/2 only. Its decay is not
+    proximal and its eps_root 1e-8.
+
+    References
+    ----------
+    Xie et al. 2022 (2208.06677), algorithm 1, with the bias corrections and defaults of its published code.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = adan()
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params["w"].round(5).tolist()
+    [0.5, 2.5]
+    """
+
+    def init(p: Array) -> AdanState:
+        zero = jnp.zeros_like(p)
+        return AdanState(jnp.int32(0), zero, zero, zero, zero)
+
+    def look_ahead(h: AdanHyper, s: AdanState) -> Array:
+        return s.m / one_minus_power(h.beta1, s.t) + h.beta2 * (s.v / one_minus_power(h.beta2, s.t))
+
+    def root_n_hat(h: AdanHyper, s: AdanState) -> Array:
+        return jnp.sqrt(s.n / one_minus_power(h.beta3, s.t) + h.eps_root)
+
+    def shrinkage(h: AdanHyper) -> Array:
+        return 1 + h.lr * h.weight_decay if proximal else jnp.ones_like(h.lr)
+
+    def step(h: AdanHyper, s: AdanState, g: Array, p: Array) -> tuple[Array, AdanState]:
+        g = -g if maximize else g
+        change = jnp.where(s.t == 0, 0, g - s.g_last)
+        s = AdanState(
+            t=s.t + 1,
+            m=lerp(s.m, g, 1 - h.beta1),
+            v=lerp(s.v, change, 1 - h.beta2),
+            n=average_of_squares(s.n, g + h.beta2 * change, h.beta3),
+            g_last=g,
+        )
+        update = h.lr * (look_ahead(h, s) / (root_n_hat(h, s) + h.eps))
+        if proximal:
+            return (p - update) / shrinkage(h), s
+        return p * (1 - h.lr * h.weight_decay) - update, s
+
+    def effective_lr(h: AdanHyper, s: AdanState) -> Array:
+        return h.lr / shrinkage(h) / (root_n_hat(h, s) + h.eps)
+
+    def direction(h: AdanHyper, s: AdanState, g: Array, p: Array) -> Array:
+        return look_ahead(h, s)
+
+    def decay(h: AdanHyper, s: AdanState, g: Array, p: Array) -> Array:
+        return decayed(h.lr * h.weight_decay / shrinkage(h), p)
+
+    return ArrayRule(
+        name="adan",
+        Hyper=AdanHyper,
+        State=AdanState,
+        units={
+            "lr": "[param]",
+            "beta1": "1",
+            "beta2": "1",
+            "beta3": "1",
+            "eps": "[loss]/[param]",
+            "eps_root": "[loss]^2/[param]^2",
+            "weight_decay": "1/[param]",
+            "t": "1",
+            "m": "[loss]/[param]",
+            "v": "[loss]/[param]",
+            "n": "[loss]^2/[param]^2",
+            "g_last": "[loss]/[param]",
+        },
+        ranges={
+            "lr": NONNEGATIVE,
+            "beta1": DECAY,
+            "beta2": DECAY,
+            "beta3": DECAY,
+            "eps": NONNEGATIVE,
+            "eps_root": NONNEGATIVE,
+            "weight_decay": NONNEGATIVE,
+        },
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        decay=decay,
+        scale=root_n_hat,
+    )
