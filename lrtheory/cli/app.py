@@ -1,0 +1,123 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lrtheory import __version__
+
+from .errors import BAD_INPUT, FAILED, INTERRUPTED, BadInput, NotWritten, complain, missing_package
+
+app = typer.Typer(
+    name="lrtheory",
+    help="What learning rate does a parameter really train with, and does the code obey the theory?",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
+LARGEST_SEED = 2**32 - 1
+
+
+def _seed(text: str) -> int:
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed <= LARGEST_SEED:
+        raise typer.BadParameter(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
+    return seed
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lrtheory {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _front(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option(help="Directory for index.html and report.json.")] = Path("report"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer runs: some 45 seconds on two cores.")] = False,
+    seed: Annotated[int, typer.Option(parser=_seed, metavar="INTEGER", help="Seed of data, weights and batches.")] = 0,
+    json: Json = False,
+) -> int:
+    """Train a real model in JAX and PyTorch, and write one offline page of verdicts and pictures."""
+    from .report import report as command
+
+    return command(out, quick=quick, seed=seed, as_json=json)
+
+
+@app.command()
+def replay(
+    rules: Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Rules by name; all of them.")] = None,
+    dtype: Annotated[
+        Literal["float64", "float32"], typer.Option(help="float64 is held to a gate, float32 is reported.")
+    ] = "float64",
+    quick: Annotated[bool, typer.Option("--quick", help="One set of numbers for each set of options.")] = False,
+    json: Json = False,
+) -> int:
+    """Feed the same gradients to every implementation of a rule and show by how much they differ.
+
+    Exits with 1 if a difference is beyond the bound it is held to.
+    """
+    from .replay import replay as command
+
+    return command(rules or [], dtype=dtype, quick=quick, as_json=json)
+
+
+@app.command()
+def dims(
+    target: Annotated[
+        str | None, typer.Argument(help="A rule, a dotted name with or without arguments, or module:callable.")
+    ] = None,
+    audit: Annotated[
+        list[str] | None, typer.Option(metavar="LIBRARY", help="optax, optax.contrib or torch; may be repeated.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Infer units of an optimizer's numbers and state from its own code, or the line where no scaling law holds."""
+    from .dims import dims as command
+
+    return command(target, libraries=audit or [], as_json=json)
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command line; what the user can mend is said in one line."""
+    try:
+        status = app(arguments, prog_name="lrtheory", standalone_mode=False) or 0
+    except BadInput as error:
+        complain(error)
+        return BAD_INPUT
+    except NotWritten as error:
+        complain(error)
+        return FAILED
+    except ModuleNotFoundError as error:
+        return missing_package(error)
+    except typer.Abort:
+        status = INTERRUPTED
+    except Exception as error:
+        # What typer refuses says so itself; its exception classes are click's own or a copy of them.
+        explain = getattr(error, "format_message", None)
+        if explain is None:
+            raise
+        complain(f"{str(explain()).rstrip('.')}; try 'lrtheory --help'")
+        return BAD_INPUT
+    if status == INTERRUPTED:  # typer returns it where click raises Abort
+        complain("stopped; files written earlier are as they were")
+    return status

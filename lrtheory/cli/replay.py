@@ -1,0 +1,81 @@
+"""``lrtheory replay``: the parity matrix in the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lrtheory.report.files import finite_or_none
+from lrtheory.report.parity_matrix import View, views
+
+from .errors import FAILED, BadInput
+from .progress import progress_bar
+
+MARKS = {"pass": ("✓", "green"), "fail": ("✗", "bold red"), "known": ("≠", "yellow"), "none": ("·", "dim")}
+
+
+def replay(names: Sequence[str], *, dtype: str, quick: bool, as_json: bool) -> int:
+    """Run the command; 1 if a difference is beyond its bound."""
+    with progress_bar() as step:
+        step("loading JAX and PyTorch", 0.0)
+        chosen = canonical(names)
+        from parity import matrix
+
+        rows = matrix.rows(chosen or None, dtype=dtype, quick=quick, progress=step)
+    if as_json:
+        print(json.dumps(finite_or_none(rows), indent=1))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:  # a file or a pipe has no width; give the options room
+            console = Console(highlight=False, width=140)
+        for view in views(rows):
+            _tell(console, view)
+    return FAILED if any(row["passed"] is False for row in rows) else 0
+
+
+def canonical(names: Sequence[str]) -> list[str]:
+    """Rules by the name their Rule has, each once: an alias is the rule it stands for."""
+    from lrtheory import rules
+
+    known = rules.names()
+    for name in names:
+        if name not in known:
+            raise BadInput(f"no rule named {name!r}: there are {', '.join(known)}")
+    return list(dict.fromkeys(rules.get(name)().name for name in names))
+
+
+def _tell(console: Console, view: View) -> None:
+    table = Table(
+        title=f"Largest error over the distance travelled, {view.label}", title_justify="left", box=box.SIMPLE_HEAD
+    )
+    table.add_column("rule and options", overflow="fold", min_width=22)
+    for implementation, mode in view.columns:
+        table.add_column(f"{implementation.replace('-', chr(10))}\n{mode}", justify="right", no_wrap=True)
+    failures = []
+    for rule, lines in view.rules.items():
+        table.add_row(Text(rule, "bold"))
+        for line in lines:
+            cells = []
+            for cell in line.cells:
+                if cell is None:
+                    cells.append(Text("–", "dim"))
+                    continue
+                mark, style = MARKS[cell.outcome]
+                cells.append(Text(f"{mark} {cell.text}", style))
+                if cell.outcome == "fail":
+                    failures.append(cell.detail)
+            table.add_row(Text(f"{line.options}, {line.schedule} lr"), *cells)
+    console.print(table)
+    for detail in failures:
+        console.print(Text(detail, "red"), soft_wrap=True)
+    console.print(
+        Text(
+            f"{view.passed} within their bound (✓), {view.failed} beyond it (✗), {view.reported} without one "
+            "(≠ by design, · reported only)."
+        )
+    )

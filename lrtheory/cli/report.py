@@ -1,0 +1,77 @@
+"""``lrtheory report``: measure, draw, and say what was found."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from lrtheory.report.data import Report
+
+from .errors import BadInput, NotWritten
+from .progress import progress_bar
+
+STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ fails", "bold red"), "depends": ("◐ depends", "cyan")}
+
+
+def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
+    """Run the command; the directory and the packages are tried before anything is measured."""
+    check_directory(out)
+    with progress_bar() as step:
+        step("loading JAX and PyTorch", 0.0)
+        # Drawing comes first: without its packages there is no use in measuring.
+        import lrtheory.report.page  # noqa: F401
+        from lrtheory.report import write
+        from parity import experiments
+
+        measured: Report = experiments.measure(quick, seed, step)
+        step("drawing", 1.0)
+        try:
+            page = write(measured, out)
+        except OSError as error:
+            raise NotWritten(f"the report could not be written to {out}: {error.strerror or error}") from error
+    if as_json:
+        print(json.dumps(summary(measured, page), indent=1))
+    else:
+        _tell(measured, page)
+    return 0
+
+
+def check_directory(out: Path) -> None:
+    """Make the directory, and refuse one that cannot be made or written to."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadInput(f"--out {out} is or lies under a file; give a directory") from error
+    except OSError as error:
+        raise BadInput(f"--out {out} cannot be written to ({error.strerror}); give another directory") from error
+
+
+def summary(report: Report, page: Path) -> dict:
+    """What the command found, without the curves."""
+    from lrtheory.report.files import finite_or_none
+
+    training = [{k: v for k, v in run.items() if not isinstance(v, list)} for run in report["training"]]
+    return finite_or_none(
+        {
+            "page": str(page),
+            "data": str(page.with_name("report.json")),
+            "meta": report["meta"],
+            "verdicts": report["verdicts"],
+            "training": training,
+        }
+    )
+
+
+def _tell(report: Report, page: Path) -> None:
+    console = Console(highlight=False)
+    for verdict in report["verdicts"]:
+        words, style = STYLES[verdict["outcome"]]
+        console.print(Text.assemble((f"{words:<10}", style), (verdict["question"], "bold")), soft_wrap=True)
+        console.print(Text(f"          {verdict['sentence']}"), soft_wrap=True)
+    print(page)

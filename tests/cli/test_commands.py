@@ -1,0 +1,104 @@
+"""The commands, with measuring replaced by made-up numbers: what they print, write and exit with."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+
+import pytest
+
+from lrtheory.cli.app import run
+
+from ..report.synthetic import HOSTILE, parity, report
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """``parity.experiments.measure`` answers at once; the calls it got are returned."""
+    calls = []
+
+    def measure(quick, seed, progress):
+        calls.append((quick, seed))
+        progress("training", 0.5)
+        progress("done", 1.0)
+        return report()
+
+    module = types.ModuleType("parity.experiments")
+    module.measure = measure
+    monkeypatch.setitem(sys.modules, "parity.experiments", module)
+    monkeypatch.setattr("parity.experiments", module, raising=False)
+    return calls
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    """``parity.matrix.rows`` answers at once with these rows; change them before the call."""
+    chosen: list = [row for row in parity() if row["dtype"] == "float64"]
+    calls = []
+
+    def answer(rules, *, dtype, quick, progress):
+        calls.append((rules, dtype, quick))
+        return chosen
+
+    monkeypatch.setattr("parity.matrix.rows", answer)
+    return chosen, calls
+
+
+def test_report_writes_and_tells(measured, tmp_path, capsys):
+    assert run(["report", "--out", str(tmp_path / "a" / "b"), "--quick", "--seed", "3"]) == 0
+    out = capsys.readouterr().out
+    assert measured == [(True, 3)]
+    assert out.splitlines()[-1] == str(tmp_path / "a" / "b" / "index.html")
+    assert (tmp_path / "a" / "b" / "index.html").exists()
+    for verdict in report()["verdicts"]:
+        assert verdict["question"] in out  # hostile markup is printed as it is
+    assert "✗ fails" in out
+    assert HOSTILE in out
+
+
+def test_report_json_is_all_of_stdout(measured, tmp_path, capsys):
+    assert run(["report", "--out", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdicts"] == report()["verdicts"]
+    assert told["page"] == str(tmp_path / "index.html")
+    assert told["training"][2]["largest_difference"] is None  # nan is no JSON
+    assert "layers" not in told["training"][0]
+
+
+def test_report_that_cannot_be_written_says_so(measured, tmp_path, capsys):
+    (tmp_path / "index.html").mkdir()  # a directory cannot be replaced by a file
+    assert run(["report", "--out", str(tmp_path)]) == 1
+    assert "could not be written" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_replay_shows_the_matrix_and_fails_with_a_gate(rows, capsys):
+    chosen, calls = rows
+    assert run(["replay", "sgd", "adamw", "adam", "--quick"]) == 1
+    out = capsys.readouterr().out
+    assert calls == [(["sgd", "adam"], "float64", True)]  # adamw is adam
+    assert "✗ 0.03" in out
+    assert "First difference at step 2" in out
+
+
+def test_replay_succeeds_without_failures(rows, capsys):
+    chosen, calls = rows
+    chosen[:] = [row for row in chosen if row["passed"] is not False]
+    assert run(["replay"]) == 0
+    assert calls == [(None, "float64", False)]
+    assert "≠ 0.03" in capsys.readouterr().out
+
+
+def test_replay_json_is_the_rows(rows, capsys):
+    chosen, _ = rows
+    assert run(["replay", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == chosen
+
+
+def test_interrupt_leaves_no_traceback(monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("parity.matrix.rows", interrupted)
+    assert run(["replay"]) == 130
+    assert "stopped" in capsys.readouterr().err

@@ -1,0 +1,126 @@
+"""The front door answers fast, and says in one line what is wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("jax", "torch", "optax", "altair", "sklearn", "numpy")
+
+
+def python(code: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=cwd, timeout=120
+    )
+
+
+def lrtheory(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return python("from lrtheory.cli import main; main()", *arguments, cwd=cwd)
+
+
+def imported_by(code: str, names: tuple[str, ...]) -> list[str]:
+    """Which of those packages a program has imported when it ends."""
+    watch = (
+        f"import atexit, sys; atexit.register(lambda: print('IMPORTED', *[n for n in {names!r} if n in sys.modules]))\n"
+    )
+    done = python(watch + code)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("IMPORTED"))
+    return line.split()[1:]
+
+
+def test_imported_by_sees_an_import():
+    assert imported_by("import numpy", HEAVY) == ["numpy"]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], [], ["report", "--help"], ["replay", "--help"]])
+def test_help_imports_no_framework(arguments):
+    code = f"import sys; sys.argv = ['lrtheory', *{arguments!r}]; from lrtheory.cli import main; main()"
+    assert imported_by(code, HEAVY) == []
+
+
+def test_import_lrtheory_is_light():
+    outside = (
+        "torch",
+        "optax",
+        "hypothesis",
+        "matplotlib",
+        "altair",
+        "vl_convert",
+        "plotly",
+        "sklearn",
+        "typer",
+        "rich",
+    )
+    assert imported_by("import lrtheory", (*outside, "jax")) == []
+    assert imported_by("import lrtheory; lrtheory.rules.adam()", outside) == []
+    assert imported_by("import lrtheory; lrtheory.effective; lrtheory.schedules; lrtheory.dims", outside) == []
+
+
+def test_submodules_are_found_by_name():
+    done = python("import lrtheory; print(lrtheory.rules.sgd().name, 'rules' in dir(lrtheory)); lrtheory.rulez")
+    assert done.stdout.split() == ["sgd", "True"]
+    assert "has no attribute 'rulez'" in done.stderr
+
+
+def test_version_is_the_packages():
+    from importlib.metadata import version
+
+    done = lrtheory("--version")
+    assert (done.returncode, done.stdout.split()) == (0, ["lrtheory", version("lrtheory")])
+
+
+def test_help_names_the_commands():
+    done = lrtheory("--help")
+    assert done.returncode == 0
+    assert "report" in done.stdout
+    assert "replay" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "quoted"),
+    [
+        pytest.param(["replay", "adamm"], "adamm", id="unknown-rule"),
+        pytest.param(["replay", "--dtype", "float16"], "float16", id="unknown-dtype"),
+        pytest.param(["report", "--seed", "-1"], "-1", id="negative-seed"),
+        pytest.param(["report", "--seed", "one"], "one", id="seed-no-number"),
+        pytest.param(["report", "--out", "file"], "file", id="out-is-a-file"),
+        pytest.param(["report", "--out", "file/below"], "file/below", id="out-under-a-file"),
+        pytest.param(["report", "--out", "/proc/report"], "/proc/report", id="out-not-writable"),
+        pytest.param(["report", "--fast"], "--fast", id="unknown-option"),
+        pytest.param(["repot"], "repot", id="unknown-command"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, quoted, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = lrtheory(*arguments, cwd=tmp_path)
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("lrtheory: ")
+    assert quoted in lines[0]
+
+
+def test_unknown_rule_is_told_the_known_ones(tmp_path):
+    assert "rmsprop" in lrtheory("replay", "adamm", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize("package", ["typer", "altair", "torch"])
+def test_missing_package_names_the_extra(package, tmp_path):
+    # None in sys.modules makes an import fail as if the package were not installed.
+    code = f"import sys; sys.modules[{package!r}] = None; from lrtheory.cli import main; main()"
+    done = python(code, "report", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "pip install 'lrtheory[report]'" in done.stderr
+    assert package in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_package_of_no_extra_is_not_hidden(tmp_path):
+    code = "import sys; sys.modules['lrtheory.cli.app'] = None; from lrtheory.cli import main; main()"
+    done = python(code, "--version", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
