@@ -27,9 +27,11 @@ class Lambda(Schedule):
         """See :func:`lambda_lr`."""
         try:
             return as_float(self.lr) * as_float(self.function(t, *self.numbers))
-        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+        except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError, ValueError) as error:
+            if isinstance(error, ValueError) and "truth value" not in str(error):
+                raise
             raise TypeError(
-                f"lambda_lr: {self.function!r} looks at the value of t, which is traced; write it with jax.numpy "
+                f"lambda_lr: {self.function!r} looks at the value of a single t, but is given traced arrays of them; write it with jax.numpy "
                 "(jnp.where, jnp.minimum) in place of if, min and math"
             ) from error
 

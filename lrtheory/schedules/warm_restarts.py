@@ -33,33 +33,24 @@ class CosineAnnealingWarmRestarts(Schedule):
         m = jnp.where(T_mult == 1, 2, T_mult)  # growth; cycles that do not grow are taken care of at the end
         # Cycle n has length T_0·mⁿ and starts at T_0·(mⁿ − 1)/(m − 1). The logarithm that inverts this may land on the
         # wrong side of a restart, never by more than one cycle; comparing whole steps puts it right.
-        n = jnp.floor(jnp.log1p(ratio(t, T_0) * as_float(m - 1)) / jnp.log(as_float(m))).astype(T_0.dtype)
-        n = jnp.maximum(jnp.where(_start(T_0, m, n) > t, n - 1, n), 0)
-        n = jnp.where(t - _start(T_0, m, n) >= _length(T_0, m, n), n + 1, n)
-        same = T_mult == 1
-        elapsed = jnp.where(same, t % T_0, t - _start(T_0, m, n))
-        length = jnp.where(same, T_0, _length(T_0, m, n))
-        endless = as_float(T_0) * as_float(m) ** as_float(n)  # the length where it is beyond the integers
-        beyond = ~same & (length == _largest(T_0))
-        return as_float(elapsed), jnp.where(beyond, endless - as_float(elapsed), as_float(length - elapsed))
+        n = jnp.floor(jnp.log1p(ratio(t, T_0) * as_float(m - 1)) / jnp.log(as_float(m)))
+        before = jnp.where(n > 0, _times(T_0, m ** jnp.maximum(n - 1, 0).astype(m.dtype)), 0)  # length of cycle n − 1
+        length = jnp.where(n > 0, _times(before, m), T_0)
+        start = jnp.where(n > 0, before + (before - T_0) // (m - 1), 0)
+        early, late = start > t, t - start >= length
+        start = jnp.where(early, start - before, jnp.where(late, start + length, start))
+        length = jnp.where(early, before, jnp.where(late, _times(length, m), length))
+        elapsed = jnp.where(T_mult == 1, t % T_0, t - start)
+        return as_float(elapsed), as_float(jnp.where(T_mult == 1, T_0, length) - elapsed)
 
 
-def _largest(count: Array) -> int:
-    """The longest cycle that is told apart: two of them still add up to an integer of the dtype."""
-    return int(jnp.iinfo(count.dtype).max) // 2
+def _times(length: Array, m: Array) -> Array:
+    """The product, held below half the integers so that a start and a length still add up.
 
-
-def _length(T_0: Array, m: Array, n: Array) -> Array:
-    """Length of cycle ``n`` in whole steps, or the largest that is told apart."""
-    rough = as_float(T_0) * as_float(m) ** as_float(n)
-    return jnp.where(rough < 0.99 * _largest(T_0), T_0 * m**n, _largest(T_0))
-
-
-def _start(T_0: Array, m: Array, n: Array) -> Array:
-    """First step of cycle ``n``: the sum of the lengths before it, without the product that overflows first."""
-    previous = _length(T_0, m, jnp.maximum(n - 1, 0))
-    # S(n) = (T_0·mⁿ − T_0)/(m − 1), and T_0·mⁿ = m·L(n − 1), so that S(n) = L(n − 1) + (L(n − 1) − T_0)/(m − 1).
-    return jnp.where(n == 0, 0, previous + (previous - T_0) // (m - 1))
+    A cycle that is held back is more than a billion steps long (2³⁰; 2⁶² under x64): its cosine is not followed.
+    """
+    most = int(jnp.iinfo(length.dtype).max) // 2
+    return jnp.where(as_float(length) * as_float(m) < 0.99 * most, length * m, most)
 
 
 @register

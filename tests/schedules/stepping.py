@@ -46,7 +46,16 @@ def closed_form(make: Callable[[torch.optim.Optimizer], Any], lr: float, steps: 
     return np.asarray(values, np.float64)
 
 
-_at = jax.jit(lambda schedule, t: schedule(t))  # one for all tests: a formula is compiled once, whatever its numbers
+class TRACES:
+    """How many programs were traced for :func:`evaluate`, all tests together."""
+
+    count = 0
+
+
+@jax.jit  # one for all tests: a formula is compiled once, whatever its numbers
+def _at(schedule: Any, t: Any) -> Any:
+    TRACES.count += 1
+    return schedule(t)
 
 
 def evaluate(schedule: Any, t: Any, *, x64: bool = True) -> np.ndarray:
