@@ -54,6 +54,11 @@ REFUSED_BY_BOTH = [
 ]
 
 
+def names_of(rows: list) -> list[str]:
+    """The schedule and the value that is refused: the last one given."""
+    return [f"{name}-{key}-{value!r:.12}" for name, given, _ in rows for key, value in [list(given.items())[-1]]]
+
+
 def make_ours(name: str, given: dict):
     if name == "plateau":
         options = {key: value for key, value in given.items() if key in ("mode", "threshold_mode")}
@@ -62,7 +67,7 @@ def make_ours(name: str, given: dict):
     return schedules.get(name)(**given, **({} if name in LR_OF_ITS_OWN else {"lr": 0.1}))
 
 
-@pytest.mark.parametrize(("name", "given", "quoted"), REFUSED_BY_BOTH, ids=lambda x: str(x))
+@pytest.mark.parametrize(("name", "given", "quoted"), REFUSED_BY_BOTH, ids=names_of(REFUSED_BY_BOTH))
 def test_schedule_refuses_what_torch_refuses(name: str, given: dict, quoted: str):
     kind = SWALR if name == "swalr" else getattr(torch_schedulers, OTHER[name])
     with pytest.raises((ValueError, TypeError)):
@@ -126,7 +131,7 @@ REFUSED_HERE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "given", "quoted"), REFUSED_HERE, ids=lambda x: str(x)[:40])
+@pytest.mark.parametrize(("name", "given", "quoted"), REFUSED_HERE, ids=names_of(REFUSED_HERE))
 def test_schedule_refuses_what_makes_no_sense(name: str, given: dict, quoted: str):
     with pytest.raises((ValueError, TypeError), match=quoted):
         schedules.get(name)(**given)
