@@ -100,6 +100,9 @@ def observe_layers(rule: Any, hyper: Any, state: Any, grads: Any, before: Any, a
     }
 
 
+UNOBSERVED: dict[str, Any] = {"observe": observe_layers, "recorded": ()}
+"""Options of ``train_jax`` for a run that observes nothing, but shares the program compiled for those that do."""
+
 FIELDS = ("harmonic_mean", "eps_dominated", "relative_update", "decay_share")
 
 

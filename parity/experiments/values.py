@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 from lrtheory.report.data import Curve
 
@@ -19,3 +20,12 @@ def curve(values: Iterable[float]) -> Curve:
 def finite(value: float) -> float | None:
     """A number with all its digits, or ``None`` if it is not finite."""
     return float(value) if math.isfinite(value) else None
+
+
+def plain(tree: Any) -> Any:
+    """The same lists and dicts with ``None`` for every number that is not finite: JSON has no other word for it."""
+    if isinstance(tree, dict):
+        return {key: plain(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [plain(value) for value in tree]
+    return finite(tree) if isinstance(tree, float) else tree

@@ -87,7 +87,7 @@ class Mlp:
     def on(self, digits: Digits, seed: int) -> Problem:
         """Classify the training digits from the first parameters of ``seed``."""
         return Problem(
-            name=self.name,
+            name=f"digits ({self.name})",
             initial=self.initial(seed),
             x=digits.train_x,
             y=digits.train_y,

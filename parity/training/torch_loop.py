@@ -18,10 +18,7 @@ Observer = Callable[[torch.optim.Optimizer, torch.nn.Module], Any]
 
 @contextlib.contextmanager
 def single_thread() -> Iterator[None]:
-    """One thread for models this small, where handing out work costs more than the work.
-
-    The number of threads is global: enter this once around runs that are made side by side.
-    """
+    """One thread for models this small, where handing out work takes several times as long as the work."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -81,18 +78,19 @@ def train_torch(
     optimizer = setup.torch_optimizer(module.parameters())
     scheduler = setup.plan.torch(optimizer)
     losses, lrs, seen, params = [], [], [], [values(module)]
-    for t, rows in enumerate(torch.from_numpy(batches), start=1):
-        optimizer.zero_grad()
-        loss = loss_scale * problem.torch_loss(module(x[rows]), y[rows])
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-        lrs.append(optimizer.param_groups[0]["lr"])
-        params.append(values(module))
-        if observe is not None:
-            seen.append(observe(optimizer, module))
-        if t % setup.plan.period == 0:
-            scheduler.step()
+    with single_thread():
+        for t, rows in enumerate(torch.from_numpy(batches), start=1):
+            optimizer.zero_grad()
+            loss = loss_scale * problem.torch_loss(module(x[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            lrs.append(optimizer.param_groups[0]["lr"])
+            params.append(values(module))
+            if observe is not None:
+                seen.append(observe(optimizer, module))
+            if t % setup.plan.period == 0:
+                scheduler.step()
     return Trajectory(np.array(losses), np.array(lrs), _stack(params), _stack(seen) if seen else None)
 
 

@@ -1,0 +1,101 @@
+"""One call that runs every experiment and hands back a report's data."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+
+import jax
+
+from lrtheory.report.data import Meta, Report
+
+from . import batch_size, digits_training, effective_curves, loss_scaling, verdicts
+from .values import plain
+
+Progress = Callable[[str, float], None]
+
+PACKAGES = ("lrtheory", "jax", "torch", "optax", "numpy", "scikit-learn")
+
+
+def measure(*, quick: bool = False, seed: int = 0, progress: Progress = lambda text, done: None) -> Report:
+    """Run the experiments and judge them.
+
+    Parameters
+    ----------
+    quick : fewer training runs and parity rows, all of the experiments
+    seed : of the data, first parameters and batches; the same seed measures the same
+    progress : called with what runs now and the share that is done
+
+    Returns
+    -------
+    Report
+        Plain JSON values; a number that is not finite is ``None``.
+    """
+    if seed < 0:
+        raise ValueError(f"seed={seed} must be 0 or more")
+    from .. import matrix  # builds on torch and optax; found only where a report is made
+
+    began = time.perf_counter()
+
+    def part(first: float, last: float) -> Progress:
+        return lambda text, done: progress(text, first + (last - first) * done)
+
+    progress("loss scaling", 0.0)
+    regression = loss_scaling.measure_regression(seed)
+    progress("divergence threshold", 0.1)
+    thresholds = loss_scaling.measure_thresholds(seed)
+    progress("batch size", 0.14)
+    batch = batch_size.measure(seed)
+    progress("Adam's effective lr", 0.18)
+    adam = effective_curves.measure_adam(seed)
+    progress("StepLR", 0.2)
+    schedule = effective_curves.measure_schedule(seed)
+    trainings = digits_training.measure(seed, quick=quick, progress=part(0.22, 0.6))
+    progress("loss scaling on the digits", 0.6)
+    digits = loss_scaling.measure_digits(
+        (digits_training.SGD_MOMENTUM, digits_training.ADAM),
+        digits_training.drawn_batches(seed),
+        seed,
+        **digits_training.UNOBSERVED,
+    )
+    rows = [
+        *matrix.rows(dtype="float64", quick=quick, progress=part(0.63, 0.85)),
+        *matrix.rows(dtype="float32", quick=quick, progress=part(0.85, 1.0)),
+    ]
+    judged = verdicts.all_verdicts(
+        trainings=trainings,
+        regression=regression,
+        digits=digits,
+        thresholds=thresholds,
+        batch=batch,
+        adam=adam,
+        schedule=schedule,
+        rows=rows,
+    )
+    progress("done", 1.0)
+    report = Report(
+        meta=_meta(seed, quick, time.perf_counter() - began),
+        verdicts=judged,
+        training=trainings,
+        loss_scale=[*regression, *digits],
+        thresholds=thresholds,
+        batch=batch.runs,
+        adam_nominal=adam.curves,
+        step_schedule=schedule.curves,
+        parity=rows,
+    )
+    return plain(report)
+
+
+def _meta(seed: int, quick: bool, seconds: float) -> Meta:
+    return Meta(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=seed,
+        quick=quick,
+        seconds=round(seconds, 2),
+        versions={"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
+        device=jax.devices()[0].device_kind,
+    )

@@ -1,0 +1,42 @@
+"""Verdicts: questions that a practitioner asks, answered by nothing but the measured numbers and stated bounds."""
+
+from __future__ import annotations
+
+from lrtheory.report.data import LossScaleRun, ParityRow, Threshold, Training, Verdict
+
+from ..batch_size import BatchSize
+from ..effective_curves import AdamNominal, StepSchedule
+from . import batch_size, effective_curves, loss_scaling, parity, training
+
+__all__ = ["all_verdicts", "batch_size", "effective_curves", "loss_scaling", "parity", "training"]
+
+
+def all_verdicts(
+    *,
+    trainings: list[Training],
+    regression: list[LossScaleRun],
+    digits: list[LossScaleRun],
+    thresholds: list[Threshold],
+    batch: BatchSize,
+    adam: AdamNominal,
+    schedule: StepSchedule,
+    rows: list[ParityRow],
+) -> list[Verdict]:
+    """Every verdict, in the order of the page."""
+    both = [*regression, *digits]
+    return [
+        training.agreement(trainings),
+        parity.gate(rows),
+        training.effective_lr(trainings),
+        training.hardly_learning(trainings),
+        training.eps_dominated(trainings),
+        *(loss_scaling.dividing_lr(regression, rule) for rule in ("sgd", "adam", "rmsprop")),
+        loss_scaling.noticing(both),
+        loss_scaling.correcting(both),
+        loss_scaling.divergence(thresholds),
+        batch_size.accumulation(batch),
+        batch_size.sgd_step(batch),
+        batch_size.adam_step(batch),
+        effective_curves.adam_nominal(adam),
+        effective_curves.step_schedule(schedule),
+    ]

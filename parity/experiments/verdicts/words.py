@@ -1,0 +1,31 @@
+"""Numbers and names as they stand in a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+SPOKEN = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "jax": "JAX", "torch": "PyTorch"}
+
+
+def spoken(name: str) -> str:
+    """A rule or framework as it is written in prose."""
+    return SPOKEN.get(name, name)
+
+
+def figure(value: float) -> str:
+    """Two significant digits, with an exponent only where zeros would have to be counted."""
+    if not math.isfinite(value):
+        return "without bound"
+    return f"{float(f'{value:.2g}'):g}"
+
+
+def percent(share: float) -> str:
+    """A share in percent, two significant digits."""
+    return f"{100 * share:.2g} %"
+
+
+def listed(names: Iterable[str]) -> str:
+    """``a, b and c``, each named once."""
+    *most, last = dict.fromkeys(names)
+    return f"{', '.join(most)} and {last}" if most else last
