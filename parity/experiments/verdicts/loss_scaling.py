@@ -66,7 +66,9 @@ def dividing_lr(runs: list[LossScaleRun], rule: str) -> Verdict:
         outcome="holds" if undone else "fails",
         sentence=sentence,
         evidence=f"Largest distance of a parameter from the unscaled run, over its travel: {figure(divided)} with lr/10, "
-        f"{figure(nothing)} with nothing changed, {figure(corrected)} with {remedy}. Equal means at most {UNDONE:g}. "
+        f"{figure(nothing)} with nothing changed"
+        + ("" if undone else f", {figure(corrected)} with {remedy}")
+        + f". Equal means at most {UNDONE:g}. "
         "Linear regression, JAX and PyTorch, the worse of the two.",
         advice=advice,
         figure="loss-scale",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from statistics import median
 
 from lrtheory.report.data import Curve, Layer, Training, Verdict
@@ -86,15 +87,11 @@ def hardly_learning(runs: list[Training]) -> Verdict:
     typical = {(run["rule"], layer["name"]): _typical(layer) for run in _constant(runs) for layer in run["layers"]}
     slow = {key: value for key, value in typical.items() if value < GUIDE}
     outcome = "holds" if not slow else "fails" if len(slow) == len(typical) else "depends"
-    names = listed(layer for _, layer in slow) if slow else ""
     lowest = min(typical.items(), key=lambda item: item[1])
     answers = {
-        "holds": f"Yes: every layer changes by more than {GUIDE:g} of itself in a typical step.",
-        "depends": f"Most do. {names} {'change' if ' and ' in names else 'changes'} by less than {GUIDE:g} of itself in "
-        f"a typical step under {listed(spoken(rule) for rule, _ in slow)}."
-        if slow
-        else "",
-        "fails": f"No layer changes by more than {GUIDE:g} of itself in a typical step.",
+        "holds": f"Yes: in a typical step every layer changes by more than {GUIDE:g} of its norm.",
+        "depends": f"Most do. In a typical step less than {GUIDE:g} of its norm is changed of {_by_layer(slow)}.",
+        "fails": f"Hardly: in a typical step no layer changes by more than {GUIDE:g} of its norm.",
     }
     return Verdict(
         id="hardly-learning",
@@ -124,7 +121,7 @@ def eps_dominated(runs: list[Training]) -> Verdict:
     (rule, layer), largest = max(shares.items(), key=lambda item: item[1])
     answers = {
         "holds": "Yes: no layer has a noticeable share of coordinates whose √v̂ is below eps.",
-        "depends": f"Not in {listed(name for _, name in noticeable)}: there eps is larger than √v̂ for "
+        "depends": f"Not in {listed(name for _, name in noticeable)}: there eps is above √v̂ for up to "
         f"{percent(largest)} of the coordinates. Elsewhere, yes.",
         "fails": f"No: every layer has coordinates whose √v̂ is below eps, up to {percent(largest)} of them.",
     }
@@ -150,6 +147,13 @@ def _constant(runs: list[Training]) -> list[Training]:
 
 def _label(run: Training) -> str:
     return f"{run['model']}, {spoken(run['rule'])}, {run['schedule']} lr"
+
+
+def _by_layer(keys: Iterable[tuple[str, str]]) -> str:
+    rules: dict[str, list[str]] = {}
+    for rule, layer in keys:
+        rules.setdefault(layer, []).append(spoken(rule))
+    return listed(f"{layer} ({', '.join(of_layer)})" for layer, of_layer in rules.items()) if rules else ""
 
 
 def _typical(layer: Layer) -> float:
