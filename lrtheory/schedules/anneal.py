@@ -1,7 +1,7 @@
 r"""Moving from one lr to another, without cancellation.
 
 The textbook forms ``end + (start − end)·(1 + cos πx)/2`` and ``start + (end − start)·x`` lose their digits where the
-lr has become small: in float32 half a cosine over a million steps is 0 for its last 150 steps. Written as
+lr has become small: in float32 half a cosine over a million steps is 0 for its last 77 steps. Written as
 
 .. math:: start \cdot w(1-x) + end \cdot w(x), \qquad w(x) = \sin^2(\pi x/2) \;\text{ or }\; w(x) = x
 

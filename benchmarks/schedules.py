@@ -1,0 +1,202 @@
+"""A schedule evaluated at t = 0 … 10⁶ in one compiled call, against torch stepping its scheduler so often.
+
+    python benchmarks/schedules.py [--steps N] [--only NAME] [--markdown]
+
+For each schedule: the largest difference from torch's stepping, relative to the largest lr, after 10³, 10⁴, … steps
+(float64), and from torch's own closed form where it has one; the largest relative error of float32 against float64;
+and the times. Compilation is left out of the times and shown apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import SWALR
+
+from lrtheory import schedules
+
+
+@dataclass(frozen=True)
+class Row:
+    """One schedule of N steps, and the torch scheduler that it is."""
+
+    name: str
+    schedule: Callable[[int], Any]
+    scheduler: Callable[[Any, int], Any]
+
+
+def _warmup_cosine(optimizer: Any, n: int) -> Any:
+    first = lr_scheduler.LinearLR(optimizer, start_factor=0.1, total_iters=n // 100)
+    second = lr_scheduler.CosineAnnealingLR(optimizer, T_max=n - n // 100)
+    return lr_scheduler.SequentialLR(optimizer, [first, second], milestones=[n // 100])
+
+
+LR = 0.3
+ROWS = [
+    Row("constant", lambda n: schedules.constant(lr=LR, factor=1 / 3, total_iters=n // 2),
+        lambda o, n: lr_scheduler.ConstantLR(o, factor=1 / 3, total_iters=n // 2)),
+    Row("step", lambda n: schedules.step(lr=LR, step_size=max(n // 100, 1), gamma=0.9),
+        lambda o, n: lr_scheduler.StepLR(o, step_size=max(n // 100, 1), gamma=0.9)),
+    Row("multi_step", lambda n: schedules.multi_step(lr=LR, milestones=[n // 2, 3 * n // 4], gamma=0.1),
+        lambda o, n: lr_scheduler.MultiStepLR(o, milestones=[n // 2, 3 * n // 4], gamma=0.1)),
+    Row("exponential", lambda n: schedules.exponential(lr=LR, gamma=1 - 5 / n),
+        lambda o, n: lr_scheduler.ExponentialLR(o, gamma=1 - 5 / n)),
+    Row("linear, down to 0", lambda n: schedules.linear(lr=LR, start_factor=1.0, end_factor=0.0, total_iters=n),
+        lambda o, n: lr_scheduler.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=n)),
+    Row("polynomial, power 2", lambda n: schedules.polynomial(lr=LR, total_iters=n, power=2.0),
+        lambda o, n: lr_scheduler.PolynomialLR(o, total_iters=n, power=2.0)),
+    Row("cosine_annealing, T_max 100", lambda n: schedules.cosine_annealing(lr=LR, T_max=100, eta_min=1e-3),
+        lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=100, eta_min=1e-3)),
+    Row("cosine_annealing, T_max 10000", lambda n: schedules.cosine_annealing(lr=LR, T_max=10_000, eta_min=1e-3),
+        lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=10_000, eta_min=1e-3)),
+    Row("cosine_annealing, T_max N", lambda n: schedules.cosine_annealing(lr=LR, T_max=n),
+        lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=n)),
+    Row("warm restarts, T_mult 2", lambda n: schedules.cosine_annealing_warm_restarts(lr=LR, T_0=10, T_mult=2),
+        lambda o, n: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=10, T_mult=2)),
+    Row("cyclic, triangular2",
+        lambda n: schedules.cyclic(base_lr=0.01, max_lr=LR, step_size_up=2000, step_size_down=3000, mode="triangular2"),
+        lambda o, n: lr_scheduler.CyclicLR(o, 0.01, LR, step_size_up=2000, step_size_down=3000, mode="triangular2")),
+    Row("one_cycle", lambda n: schedules.one_cycle(max_lr=LR, total_steps=n + 1),
+        lambda o, n: lr_scheduler.OneCycleLR(o, max_lr=LR, total_steps=n + 1)),
+    Row("swalr", lambda n: schedules.swalr(lr=LR, swa_lr=0.05, anneal_epochs=n // 2),
+        lambda o, n: SWALR(o, swa_lr=0.05, anneal_epochs=n // 2)),
+    Row("warm-up, then cosine", lambda n: schedules.sequential(
+            schedules=[schedules.linear(lr=LR, start_factor=0.1, total_iters=n // 100),
+                       schedules.cosine_annealing(lr=LR, T_max=n - n // 100)], milestones=[n // 100]),
+        _warmup_cosine),
+]  # fmt: skip
+
+
+def optimizer_of(lr: Any) -> torch.optim.Optimizer:
+    """An optimizer that has been stepped once, which is all a scheduler asks for."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    return torch.optim.SGD([parameter], lr=lr, momentum=0.9)
+
+
+def step_torch(row: Row, n: int, steps: int, lr: Any = LR) -> tuple[np.ndarray, float]:
+    """Torch's lr after 0 … ``steps`` scheduler steps, and the seconds the stepping took."""
+    optimizer = optimizer_of(lr)
+    scheduler = row.scheduler(optimizer, n)
+    optimizer.step()
+    group, values = optimizer.param_groups[0], np.empty(steps + 1)
+    values[0] = float(group["lr"])
+    start = time.perf_counter()
+    for t in range(1, steps + 1):
+        scheduler.step()
+        values[t] = group["lr"]
+    return values, time.perf_counter() - start
+
+
+def closed_form(row: Row, n: int, steps: int) -> np.ndarray | None:
+    """Torch's closed form at 0 … ``steps``, where the scheduler has one."""
+    scheduler = row.scheduler(optimizer_of(LR), n)
+    if not hasattr(scheduler, "_get_closed_form_lr"):
+        return None
+    values = np.empty(steps + 1)
+    for t in range(steps + 1):
+        scheduler.last_epoch = t
+        values[t] = scheduler._get_closed_form_lr()[0]
+    return values
+
+
+def evaluate(schedule: Any, steps: int, x64: bool) -> tuple[np.ndarray, float, float]:
+    """Our values, seconds of one compiled call (best of 5), and seconds of compilation."""
+    with jax.enable_x64(x64):
+        t = jax.numpy.arange(steps + 1)
+        start = time.perf_counter()
+        compiled = jax.jit(lambda schedule, t: schedule(t)).lower(schedule, t).compile()
+        compilation = time.perf_counter() - start
+        seconds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            values = jax.block_until_ready(compiled(schedule, t))
+            seconds.append(time.perf_counter() - start)
+        return np.asarray(values, np.float64), min(seconds), compilation
+
+
+def largest(difference: np.ndarray, scale: np.ndarray | float) -> float:
+    """The largest difference, relative to ``scale``; it must be a number."""
+    value = float(np.max(np.abs(difference) / scale))
+    if not np.isfinite(value):
+        raise ArithmeticError("a schedule gave a value that is no number")
+    return value
+
+
+def measure(row: Row, steps: int, marks: list[int]) -> list[str]:
+    """The cells of one row of the table."""
+    want, torch_seconds = step_torch(row, steps, steps)
+    got, _, _ = evaluate(row.schedule(steps), steps, x64=True)
+    single, seconds, compilation = evaluate(row.schedule(steps), steps, x64=False)
+    closed = closed_form(row, steps, min(steps, 100_000))
+    few = min(steps, 10_000)
+    tensor, _ = step_torch(row, steps, few, torch.tensor(LR))
+    top = np.max(want)
+    return [
+        row.name,
+        *(f"{largest(got[: mark + 1] - want[: mark + 1], top):.0e}" for mark in marks),
+        "none" if closed is None else f"{largest(got[: closed.size] - closed, top):.0e}",
+        f"{largest(tensor - got[: few + 1], top):.0e}",
+        f"{largest(single - got, np.where(got == 0, 1, np.abs(got))):.0e}",
+        f"{torch_seconds:.1f} s",
+        f"{1e3 * seconds:.1f} ms",
+        f"{compilation:.2f} s",
+        f"{torch_seconds / seconds:,.0f}",
+    ]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--only", help="rows whose name contains this")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    arguments = parser.parse_args()
+    if arguments.steps < 1000:
+        parser.error(f"--steps {arguments.steps}: at least 1000 are needed for the first column")
+    rows = [row for row in ROWS if arguments.only is None or arguments.only in row.name]
+    if not rows:
+        parser.error(f"--only {arguments.only!r} is in no name: {', '.join(row.name for row in ROWS)}")
+    torch.set_num_threads(1)
+    marks = [10**k for k in range(3, 13) if 10**k <= arguments.steps]
+    columns = [
+        "schedule",
+        *(f"torch stepping, {mark:.0e} steps".replace("e+0", "e") for mark in marks),
+        "torch closed form",
+        "torch, float32 tensor lr, 1e4 steps",
+        "float32 against float64",
+        "torch",
+        "jit",
+        "compilation",
+        "ratio",
+    ]
+    progress = Console(stderr=True)
+    cells = [measure(row, arguments.steps, marks) for row in track(rows, "stepping torch", console=progress)]
+    versions = (
+        f"N = {arguments.steps:,}; jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}, {platform.machine()}"
+    )
+    if arguments.markdown:
+        lines = [columns, ["---"] * len(columns), *cells]
+        sys.stdout.write("".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{versions}\n")
+        return
+    table = Table(*columns, title="Largest difference over the largest lr, and times", caption=versions)
+    for line in cells:
+        table.add_row(*line)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
