@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from .dimensions import Dimensions
-from .program import Program, infer_program
+from .program import SHAPES, Program, example_params, infer_program
 from .units import Units
 
 
@@ -15,6 +17,7 @@ def infer(
     *,
     hyper: Mapping[str, float] | None = None,
     expected: Mapping[str, Units | str] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     **options: Any,
 ) -> Dimensions:
     """Units of every hyperparameter and every piece of state of an update, read from its own program.
@@ -27,6 +30,9 @@ def infer(
         of the program. Not needed for a Rule, whose numbers are known.
     expected : mapping of str to Units or str
         Units that hyperparameters are meant to have: a line that needs others is a break.
+    shapes : mapping of str to tuple of int
+        Shapes of the parameters; a matrix large enough to be factored and a vector unless given. A law can hold for
+        some and not for others.
     options
         Further arguments of the callable or class, passed as they are.
 
@@ -48,30 +54,63 @@ def infer(
         if options or hyper:
             given = ", ".join([*options, *(hyper or {})])
             raise TypeError(f"{target!r} is a complete rule: give its options to its factory ({given})")
-        return infer_program(rule_program(target, wanted))
+        return infer_program(rule_program(target, wanted, shapes or _accepted_shapes(target)))
     if isinstance(target, type) and any(base.__module__ == "torch.optim.optimizer" for base in target.__mro__):
         from ..integrations.torch_dims import infer_torch
 
-        return infer_torch(target, hyper=hyper or {}, expected=wanted, **options)
+        return infer_torch(target, hyper=hyper or {}, expected=wanted, shapes=shapes, **options)
     if callable(target):
         from ..integrations.optax_dims import infer_optax
 
-        return infer_optax(target, hyper=hyper or {}, expected=wanted, **options)
+        return infer_optax(target, hyper=hyper or {}, expected=wanted, shapes=shapes, **options)
     raise TypeError(
         f"cannot infer units of {target!r}: give a Rule, a callable that returns an optax transformation, "
         "or a torch.optim.Optimizer class"
     )
 
 
-def rule_program(rule: Any, expected: Mapping[str, Units]) -> Program:
+def _accepted_shapes(rule: Any) -> Mapping[str, tuple[int, ...]]:
+    """Matrices and vectors, or matrices alone where a rule refuses the rest."""
+    try:
+        jax.eval_shape(rule.init, example_params(SHAPES))
+    except ValueError:
+        return {"matrix": SHAPES["matrix"]}
+    return SHAPES
+
+
+def rule_program(
+    rule: Any, expected: Mapping[str, Units], shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Program:
     """A Rule's own functions, with its numbers traced."""
+    from ..rules.sparse import SparseGradient
+
     values = {**rule.Hyper._field_defaults, **rule.array_rule.defaults}
     defaults = rule.Hyper(**{name: values.get(name, 1.0) for name in rule.Hyper._fields})
     hyper = {name: value for name, value in zip(defaults._fields, defaults, strict=True) if value is not None}
+    sparse = _takes_sparse_gradients(rule, example_params(shapes))
+
+    def step(numbers: Any, state: Any, grads: Any, params: Any, extra: Any) -> Any:
+        if sparse:
+            grads = jax.tree.map(SparseGradient.from_dense, grads)
+        return rule.step(defaults._replace(**numbers), state, grads, params)
+
     return Program(
         target=repr(rule),
         init=lambda numbers, params: rule.init(params),
-        step=lambda numbers, state, grads, params, extra: rule.step(defaults._replace(**numbers), state, grads, params),
+        step=step,
         hyper=hyper,
+        params=example_params(shapes),
         expected=expected,
+        notes=("sparse gradients",) if sparse else (),
     )
+
+
+def _takes_sparse_gradients(rule: Any, params: Any) -> bool:
+    """Whether the rule refuses a dense gradient for a sparse one."""
+    try:
+        jax.eval_shape(lambda p: rule.step(rule.hyper(), rule.init(p), p, p), params)
+    except TypeError as error:
+        return "sparse gradients" in str(error)
+    except ValueError:
+        return False
+    return False

@@ -139,7 +139,8 @@ class Ledger:
         if predicate.identity is None or other.constant is None:
             self.demand(*demand)
             return Value(usual.units)
-        return Value(usual.units, deferred=(Deferred(predicate.identity, exception, demand),))
+        uniform = isinstance(predicate.identity, tuple) and predicate.identity[-1] is True
+        return Value(usual.units, deferred=(Deferred(predicate.identity, exception, demand, uniform),))
 
     def settle(self, value: Value) -> None:
         """Write down what was deferred: the value comes out."""

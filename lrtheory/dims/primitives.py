@@ -55,8 +55,9 @@ def keep(site: Site, values: Values) -> Value:
 
 
 def broadcast(site: Site, values: Values) -> Value:
-    """The first operand with every entry as it was."""
-    return values[0]
+    """The first operand with every entry as it was; where entries change places, it is another array."""
+    operand, result = site.eqn.invars[0].aval, site.eqn.outvars[0].aval
+    return values[0] if operand.size == 1 or operand.shape == result.shape else values[0].but(identity=None)
 
 
 def picked(site: Site, values: Values) -> Value:
@@ -241,7 +242,8 @@ def compare(name: str) -> Rule:
         else:
             rare = site.ledger.comparison(name, values[0], values[1], site.at)
         identities = tuple(v.identity for v in values)
-        identity = None if None in identities else (name, *identities)
+        uniform = site.eqn is not None and site.eqn.outvars[0].aval.size == 1
+        identity = None if None in identities else (name, *identities, uniform)
         return PURE_VALUE.but(measured=measured(values), rare=rare, identity=identity)
 
     return rule
@@ -430,6 +432,13 @@ TABLE: dict[str, Rule] = {
                      "random_unwrap", "random_clone", "threefry2x32", "rng_bit_generator", "axis_index", "empty2"),
                     constant_source),
 }  # fmt: skip
+
+# Where an entry of the result depends on nothing but the same entry of the operands.
+ENTRY_BY_ENTRY = frozenset(
+    ("add", "add_any", "sub", "mul", "div", "max", "min", "neg", "abs", "sqrt", "rsqrt", "cbrt", "square",
+     "integer_pow", "pow", "exp", "log", "log1p", "expm1", "tanh", "sign", "convert_element_type", "clamp", "rem",
+     "is_finite", "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "not", "select_n", "copy", "stop_gradient")
+)  # fmt: skip
 
 # Arithmetic on numbers that are known is done, so that 1e-8**2 or -(0.8) stays a known number.
 FOLD: dict[str, Callable[..., float]] = {

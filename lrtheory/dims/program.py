@@ -25,9 +25,9 @@ PyTree = Any
 SHAPES = {"matrix": (128, 130), "vector": (8,)}
 
 
-def example_params(dtype: Any = np.float32) -> dict[str, jax.ShapeDtypeStruct]:
+def example_params(shapes: Mapping[str, tuple[int, ...]] | None = None) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of the parameters that an update is traced with."""
-    return {name: jax.ShapeDtypeStruct(shape, dtype) for name, shape in SHAPES.items()}
+    return {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in (shapes or SHAPES).items()}
 
 
 @dataclass

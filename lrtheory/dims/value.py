@@ -29,6 +29,8 @@ class Deferred:
     choice: Any
     outcome: bool
     demand: tuple[Any, ...]
+    uniform: bool = False
+    """Whether the choice is one for all entries, so that entries may be mixed in between."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

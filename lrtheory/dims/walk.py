@@ -11,7 +11,7 @@ from jax.extend.core import Literal
 
 from .equations import Location
 from .ledger import Ledger
-from .primitives import TABLE, Site, folded
+from .primitives import ENTRY_BY_ENTRY, TABLE, Site, folded
 from .source import EquationOrigin, origin_inside
 from .value import PURE_VALUE, Deferred, Value, number
 
@@ -43,7 +43,7 @@ def walk(ledger: Ledger, closed: Any, values: Values, call: EquationOrigin | Non
         site = Site(ledger, eqn, EquationOrigin(eqn, call))
         operands = [read(atom) for atom in eqn.invars]
         results = _apply(site, operands, call)
-        handed_on = _deferred(eqn.primitive.name, operands)
+        handed_on = _deferred(site, operands)
         for var, value in zip(eqn.outvars, results, strict=True):
             identity = object() if value.identity is None else value.identity
             deferred = value.deferred if handed_on is None else handed_on
@@ -51,12 +51,21 @@ def walk(ledger: Ledger, closed: Any, values: Values, call: EquationOrigin | Non
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _deferred(primitive: str, operands: Values) -> tuple[Deferred, ...] | None:
-    """What the operands of a plain primitive hand on; choices and bodies see to it themselves."""
+def _deferred(site: Site, operands: Values) -> tuple[Deferred, ...] | None:
+    """What the operands of a plain primitive hand on; choices and bodies see to it themselves.
+
+    Where entries are mixed or change places, a choice made entry by entry is not the same one afterwards.
+    """
+    primitive = site.eqn.primitive.name
     if primitive == "select_n" or primitive in BODIES:
         return None
-    carrying = [v.deferred for v in operands if v.deferred]
-    return carrying[0] if len(carrying) == 1 else tuple(dict.fromkeys(d for ds in carrying for d in ds))
+    carried = tuple(dict.fromkeys(d for v in operands for d in v.deferred))
+    if not carried or primitive in ENTRY_BY_ENTRY:
+        return carried
+    for deferred in carried:
+        if not deferred.uniform:
+            site.ledger.demand(*deferred.demand)
+    return tuple(d for d in carried if d.uniform)
 
 
 def _needed(jaxpr: Any) -> list[Any]:

@@ -32,6 +32,7 @@ def infer_optax(
     expected: Mapping[str, Units] | None = None,
     update: Units | None = PARAM,
     target: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     **options: Any,
 ) -> Dimensions:
     """Units of a transformation's numbers and state.
@@ -46,7 +47,7 @@ def infer_optax(
     options : passed to the factory as they are
     """
     name = target or getattr(factory, "__name__", repr(factory))
-    params = example_params()
+    params = example_params(shapes)
     build_with = functools.partial(_build, factory, name, options)
     extra = _extra_arguments(build_with(dict(hyper)))
     held = _held(build_with, hyper, params, extra)

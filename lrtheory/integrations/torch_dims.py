@@ -66,6 +66,7 @@ def infer_torch(
     hyper: Mapping[str, float] | None = None,
     expected: Mapping[str, Units] | None = None,
     target: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
     **options: Any,
 ) -> Dimensions:
     """Units of an optimizer's numbers and state, over the branches that a few real steps take.
@@ -76,9 +77,9 @@ def infer_torch(
     given = {**options, **(hyper or {})}
     numbers, others = default_numbers(optimizer, given)
     zeros = {name for name, value in numbers.items() if value == 0 and name not in given}
-    result = _run_forms(optimizer, numbers, others, zeros, expected or {}, target)
+    result = _run_forms(optimizer, numbers, others, zeros, expected or {}, target, shapes)
     if result.status == "broken" and zeros:
-        plain = _run_forms(optimizer, numbers, others, set(), expected or {}, target)
+        plain = _run_forms(optimizer, numbers, others, set(), expected or {}, target, shapes)
         if plain.status != "broken":
             return plain
     return result
@@ -91,10 +92,11 @@ def _run_forms(
     switched_on: set[str],
     expected: Mapping[str, Units],
     target: str | None,
+    shapes: Mapping[str, tuple[int, ...]] | None,
 ) -> Dimensions:
     """Dense matrices and vectors first, then the forms that some optimizers insist on."""
     failures = []
-    for form in (dict(_DENSE), {"matrix": (4, 3)}, {"sparse": (4, 3)}):
+    for form in (dict(shapes),) if shapes else (dict(_DENSE), {"matrix": (4, 3)}, {"sparse": (4, 3)}):
         for names in (switched_on, set()) if switched_on else (set(),):
             try:
                 return _run(optimizer, numbers, others, names, expected, form, target)
