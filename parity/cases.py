@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from . import table
+
 TENSORS: Mapping[str, tuple[int, ...]] = {"weight": (5, 4), "bias": (7,), "scalar": (), "kernel": (2, 3, 2)}
 
 
@@ -76,6 +78,9 @@ class Case:
     stream, schedule, steps, dtype, tensors, seed
         Gradients, moving lr, length, ``"float64"`` or ``"float32"``, shapes by name, and the seed of the
         first parameters: zero in the first tensor, so that nothing hides a small step, and of size 1 elsewhere.
+    loss_scale, param_scale
+        α and c: gradients are those of αL(θ/c), α/c times as large, and parameters start c times as far out. The
+        numbers are taken as they are given.
     """
 
     rule: str
@@ -85,12 +90,20 @@ class Case:
     schedule: LrSchedule = LrSchedule()
     steps: int = 200
     dtype: str = "float64"
-    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: dict(TENSORS))
+    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seed: int = 0
+
+    loss_scale: float = 1.0
+    param_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.tensors:
+            object.__setattr__(self, "tensors", dict(table.row(self.rule).tensors or TENSORS))
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradients by tensor name, shape (steps, *shape), in the run's dtype."""
-        return {k: v.astype(self.dtype) for k, v in self.stream.draw(self.tensors, self.steps).items()}
+        scale = self.loss_scale / self.param_scale
+        return {k: (scale * v).astype(self.dtype) for k, v in self.stream.draw(self.tensors, self.steps).items()}
 
     def first_params(self) -> dict[str, np.ndarray]:
         """Parameters before the first step, in the run's dtype."""
@@ -98,7 +111,7 @@ class Case:
         params = {name: rng.standard_normal(shape) for name, shape in self.tensors.items()}
         first = next(iter(params))
         params[first] = np.zeros_like(params[first])
-        return {name: np.asarray(value, self.dtype) for name, value in params.items()}
+        return {name: np.asarray(self.param_scale * value, self.dtype) for name, value in params.items()}
 
     @property
     def label(self) -> str:

@@ -108,7 +108,7 @@ def _forced(case: Case, reference: Trajectory) -> Trajectory:
 
 
 def _row(case: Case, backend: str, mode: str, comparison: Comparison) -> ParityRow:
-    gate = GATES["float64"] if case.dtype == "float64" else None
+    gate = (table.row(case.rule).gate or GATES["float64"]) if case.dtype == "float64" else None
     known = known_difference(case, backend)
     first = comparison.first_difference()
     median, high, largest = comparison.ulp_quantiles()

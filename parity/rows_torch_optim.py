@@ -165,3 +165,63 @@ add(
         torch=TorchRow("ASGD", state={"t": "step", "eta": "eta", "mu": "mu", "ax": "ax"}),
     ),
 )
+
+MATRICES = {"square": (4, 4), "tall": (7, 3), "wide": (2, 9), "row": (1, 5)}
+add(
+    "adafactor",
+    Row(
+        variants=variants(
+            ({}, MAXIMIZE),
+            (
+                {"lr": 0.01},
+                {"lr": 0.01, "weight_decay": 0.1},
+                {"lr": 0.2, "beta2_decay": -0.5, "eps2": 0.1, "d": 2.0, "weight_decay": 0.02},
+            ),
+        )
+        + variants(
+            ({"machine_eps": False}, {"machine_eps": False} | MAXIMIZE), ({"eps1": 1e-3}, {"eps1": 1e-30, "d": 1.5})
+        ),
+        torch=TorchRow(
+            "Adafactor",
+            state={"t": "step", "row_var": "row_var", "col_var": "col_var", "variance": "variance"},
+            numbers={"eps1": ("eps", 0), "eps2": ("eps", 1)},
+            options={"machine_eps": None},
+        ),
+    ),
+)
+add(
+    "muon",
+    Row(
+        variants=variants(
+            ({}, {"nesterov": False}, {"adjust_lr_fn": "match_rms_adamw"}, {"ns_steps": 2, "adjust_lr_fn": "original"}),
+            (
+                {"lr": 0.02},
+                {"lr": 0.02, "momentum": 0.8, "weight_decay": 0.0, "eps": 1e-2},
+                {"lr": 0.02, "ns_a": 3.4, "ns_b": -4.7, "ns_c": 2.0},
+            ),
+        ),
+        torch=TorchRow(
+            "Muon",
+            state={"buffer": "momentum_buffer"},
+            numbers={"ns_a": ("ns_coefficients", 0), "ns_b": ("ns_coefficients", 1), "ns_c": ("ns_coefficients", 2)},
+            implementations=(),
+        ),
+        tensors=MATRICES,
+        # Newton-Schulz runs in bfloat16. On most steps the bits are torch's; where a float32 sum that is rounded ends in
+        # another last bit, one entry flips by 2^-9 and each iteration left multiplies that by up to ns_a = 3.4.
+        # Empirical: up to 5e-4 of travel, on the CPUs tried; a mutant is above 0.1.
+        gate=2e-2,
+    ),
+)
+add(
+    "sparse_adam",
+    Row(
+        variants=variants(
+            ({}, MAXIMIZE),
+            ({"lr": 0.1}, {"lr": 0.1, "beta1": 0.5, "beta2": 0.95, "eps": 1e-2}, {"lr": 0.01, "beta1": 0.0}),
+        ),
+        torch=TorchRow("SparseAdam", state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq"}, implementations=()),
+        tensors={"embedding": (6, 3), "vector": (5,), "kernel": (2, 3, 2), "row": (1, 4)},
+        sparse=True,
+    ),
+)

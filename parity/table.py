@@ -61,12 +61,17 @@ class Row:
     """How one rule is replayed.
 
     ``variants`` are pairs of options and numbers; without any, every combination of the rule's boolean options is
-    run with its default numbers.
+    run with its default numbers. ``tensors`` are the shapes of a rule that does not take every shape, ``sparse`` says
+    that its gradients are sparse: the entries of the stream that are not 0. ``gate`` is the float64 bound of a rule
+    whose reference works in fewer digits.
     """
 
     variants: tuple[tuple[Mapping[str, Any], Mapping[str, float]], ...] = ()
     torch: TorchRow | None = None
     optax: OptaxRow | None = None
+    tensors: Mapping[str, tuple[int, ...]] | None = None
+    sparse: bool = False
+    gate: float | None = None
 
 
 _ROWS: dict[str, Row] = {}

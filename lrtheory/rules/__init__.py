@@ -2,6 +2,7 @@
 
 from .adabelief import AdaBeliefHyper, AdaBeliefState, adabelief
 from .adadelta import AdadeltaHyper, AdadeltaState, adadelta
+from .adafactor import AdafactorHyper, AdafactorState, adafactor
 from .adagrad import AdagradHyper, AdagradState, adagrad
 from .adam import AdamHyper, AdamState, adam, adamw
 from .adamax import AdamaxHyper, AdamaxState, adamax
@@ -10,6 +11,7 @@ from .asgd import ASGDHyper, ASGDState, asgd
 from .lamb import LAMBHyper, LAMBState, lamb
 from .lars import LARSHyper, LARSState, lars
 from .lion import LionHyper, LionState, lion
+from .muon import MuonHyper, MuonState, muon
 from .nadam import NAdamHyper, NAdamState, nadam
 from .radam import RAdamHyper, RAdamState, radam
 from .registry import get, names, register
@@ -18,6 +20,8 @@ from .rprop import RpropHyper, RpropState, rprop
 from .rule import ArrayRule, Rule
 from .sgd import SGDHyper, SGDState, sgd
 from .signum import SignumHyper, SignumState, signsgd, signum
+from .sparse import SparseGradient
+from .sparse_adam import SparseAdamHyper, SparseAdamState, sparse_adam
 
 __all__ = [
     "ASGDHyper",
@@ -26,6 +30,8 @@ __all__ = [
     "AdaBeliefState",
     "AdadeltaHyper",
     "AdadeltaState",
+    "AdafactorHyper",
+    "AdafactorState",
     "AdagradHyper",
     "AdagradState",
     "AdamHyper",
@@ -41,6 +47,8 @@ __all__ = [
     "LARSState",
     "LionHyper",
     "LionState",
+    "MuonHyper",
+    "MuonState",
     "NAdamHyper",
     "NAdamState",
     "RAdamHyper",
@@ -54,8 +62,12 @@ __all__ = [
     "SGDState",
     "SignumHyper",
     "SignumState",
+    "SparseAdamHyper",
+    "SparseAdamState",
+    "SparseGradient",
     "adabelief",
     "adadelta",
+    "adafactor",
     "adagrad",
     "adam",
     "adamax",
@@ -66,6 +78,7 @@ __all__ = [
     "lamb",
     "lars",
     "lion",
+    "muon",
     "nadam",
     "names",
     "radam",
@@ -75,4 +88,5 @@ __all__ = [
     "sgd",
     "signsgd",
     "signum",
+    "sparse_adam",
 ]

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from .sparse import SparseGradient
+
 PyTree = Any
 
 
@@ -73,13 +75,30 @@ def _as_array(owner: str, what: str, path: str, value: Any) -> Array:
     return value
 
 
+def _as_gradient(owner: str, path: str, value: Any, sparse: bool) -> Any:
+    """A dense or a sparse gradient, whichever the rule takes."""
+    if not sparse and isinstance(value, SparseGradient):
+        raise TypeError(f"{owner} takes dense gradients, but grads{path} is sparse: give its .todense()")
+    if not sparse:
+        return _as_array(owner, "grads", path, value)
+    if not isinstance(value, SparseGradient):
+        raise TypeError(
+            f"{owner} takes sparse gradients, but grads{path} is {type(value).__name__}: "
+            "give SparseGradient.from_dense of it, or use a rule for dense gradients"
+        )
+    problem = value.problem()
+    if problem is not None:
+        raise ValueError(f"{owner}: grads{path} is no sparse gradient: {problem}")
+    return value
+
+
 @dataclass(frozen=True)
 class Leaves:
     """The arrays of params, grads and state, paired leaf by leaf in one order."""
 
     structure: Any
     params: list[Array]
-    grads: list[Array | None]
+    grads: list[Any]
     states: list[Any]
 
     @classmethod
@@ -90,8 +109,9 @@ class Leaves:
         grads: PyTree = None,
         state: Any = None,
         state_type: type | None = None,
+        sparse: bool = False,
     ) -> Leaves:
-        """Pair the leaves, refusing what does not fit by its path."""
+        """Pair the leaves, refusing what does not fit by its path; ``sparse`` for a rule of sparse gradients."""
         with_paths, structure = jax.tree_util.tree_flatten_with_path(params)
         paths = [jax.tree_util.keystr(path) for path, _ in with_paths]
         arrays = [_as_array(owner, "params", path, leaf) for path, (_, leaf) in zip(paths, with_paths, strict=True)]
@@ -99,10 +119,10 @@ class Leaves:
             return cls(structure, arrays, [], [])
 
         check_state(owner, state, state_type)
-        grad_leaves: list[Array | None] = []
+        grad_leaves: list[Any] = []
         for path, p, g in zip(paths, arrays, _flatten_like(owner, structure, params, grads, "grads"), strict=True):
             if g is not None:
-                g = _as_array(owner, "grads", path, g)
+                g = _as_gradient(owner, path, g, sparse)
                 if g.shape != p.shape:
                     raise ValueError(f"{owner}: grads{path} has shape {g.shape} but params{path} has {p.shape}")
             grad_leaves.append(g)
@@ -114,7 +134,7 @@ class Leaves:
         structure = jax.tree.structure(state.t)
         return cls(structure, [], [], _split_state(type(state).__name__, structure, state.t, state))
 
-    def __iter__(self) -> Iterator[tuple[Array, Array | None, Any]]:
+    def __iter__(self) -> Iterator[tuple[Array, Any, Any]]:
         return iter(zip(self.params, self.grads, self.states, strict=True))
 
     def join(self, leaves: list[Array]) -> PyTree:

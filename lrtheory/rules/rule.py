@@ -55,6 +55,8 @@ class ArrayRule:
         The estimate of the gradient's size that eps is added to; ``None`` where the rule has no eps.
     check : Hyper -> None
         Raises for combinations that no single range can express; sees concrete values only where they are.
+    sparse : bool
+        Whether ``g`` is a :class:`~lrtheory.rules.SparseGradient`; dense gradients are refused then.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ArrayRule:
     ranges: Mapping[str, Range] = field(default_factory=dict)
     defaults: Mapping[str, float | None] = field(default_factory=dict)
     check: Callable[[Hyper], None] = lambda hyper: None
+    sparse: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +168,7 @@ class Rule:
             as torch does for a parameter without a gradient
         params : pytree of real floating-point arrays
         """
-        leaves = Leaves.of(repr(self), params, grads, state, self.State)
+        leaves = Leaves.of(repr(self), params, grads, state, self.State, self.array_rule.sparse)
         new_params, new_states = [], []
         for p, g, s in leaves:
             check_state_shapes(repr(self), self.array_rule.init, p, s)
@@ -229,7 +232,7 @@ class Rule:
         grads: PyTree,
         params: PyTree,
     ) -> PyTree:
-        leaves = Leaves.of(repr(self), params, grads, state, self.State)
+        leaves = Leaves.of(repr(self), params, grads, state, self.State, self.array_rule.sparse)
         results = []
         for p, g, s in leaves:
             dtype = compute_dtype(p)

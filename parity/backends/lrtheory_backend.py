@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from lrtheory import rules, schedules
-from lrtheory.rules import Rule
+from lrtheory.rules import Rule, SparseGradient
 
 from ..cases import Case
 from ..table import row
@@ -64,6 +64,8 @@ def _run(rule: Rule, is_forced: Any, hyper: Any, numbers: Any, state: Any, param
     def step(carry: Any, now: Any) -> Any:
         params, state = carry
         numbers, grads, (forced_params, forced_fields) = now
+        if rule.array_rule.sparse:
+            grads = {name: SparseGradient.from_dense(g) for name, g in grads.items()}
         own_fields = {name: getattr(state, name) for name in forced_fields}
         params, fields = jax.tree.map(
             lambda theirs, ours: jnp.where(is_forced, theirs, ours),
@@ -91,7 +93,9 @@ def _forcing(rule: Rule, steps: int, params: Any, state: Any, reference: Traject
     for field in fields:
         initial = getattr(state, field)
         forced[field] = {
-            name: jnp.asarray(
+            name: None
+            if initial[name] is None
+            else jnp.asarray(
                 np.stack([np.asarray(s.get(name, {}).get(field, initial[name])) for s in reference.states[:-1]]),
                 initial[name].dtype,
             )
@@ -108,6 +112,7 @@ def snapshot(state: Any, step: int | None = None) -> Snapshot:
         tensor: {
             name: np.asarray(column[tensor] if step is None else column[tensor][step])
             for name, column in fields.items()
+            if column[tensor] is not None
         }
         for tensor in tensors
     }

@@ -71,7 +71,8 @@ def _replay(case: Case, implementation: str, reference: Trajectory | None) -> Tr
             optimizer.param_groups[0]["lr"] = float(drawn[step])
         lrs.append(float(optimizer.param_groups[0]["lr"]))
         for name, p in tensors.items():
-            p.grad = gradients[name][step].clone()
+            gradient = gradients[name][step].clone()
+            p.grad = gradient.to_sparse() if row(case.rule).sparse else gradient
         optimizer.step()
         if scheduler is not None and step + 1 < case.steps:
             scheduler.step()
@@ -105,14 +106,12 @@ def arguments(torch_row: TorchRow, options: Mapping[str, Any], hyper: Any) -> di
         name = torch_row.options.get(option, option)
         if name is not None:
             given[name] = value
-    entries: dict[str, dict[int, float]] = {}
+    entries: dict[str, dict[int, float | None]] = {}
     for number, value in zip(hyper._fields, hyper, strict=True):
         name = torch_row.numbers.get(number, {"beta1": ("betas", 0), "beta2": ("betas", 1)}.get(number, number))
-        if value is None or name is None:
-            continue
         if isinstance(name, tuple):
-            entries.setdefault(name[0], {})[name[1]] = value
-        else:
+            entries.setdefault(name[0], {})[name[1]] = value  # None is a value there, as in Adafactor's eps
+        elif value is not None and name is not None:
             given[name] = value
     for name, parts in entries.items():
         given[name] = tuple(parts[i] for i in sorted(parts))
@@ -142,11 +141,13 @@ def _scheduler(case: Case, optimizer: Any) -> Any:
 
 
 def _read(optimizer: Any, tensors: Mapping[str, Any], torch_row: TorchRow) -> Snapshot:
+    import torch
+
     snapshot: Snapshot = {}
     for name, p in tensors.items():
         kept = optimizer.state.get(p, {})
         snapshot[name] = {
-            field: kept[key].detach().numpy().copy()
+            field: torch.as_tensor(kept[key]).detach().numpy().copy()
             for field, key in torch_row.state.items()
             if kept.get(key) is not None
         }
@@ -162,5 +163,9 @@ def _write(optimizer: Any, tensors: Mapping[str, Any], torch_row: TorchRow, refe
             kept = optimizer.state.get(p, {})
             for field, key in torch_row.state.items():
                 value = reference.states[step].get(name, {}).get(field)
-                if value is not None and kept.get(key) is not None:
+                if value is None or kept.get(key) is None:
+                    continue
+                if isinstance(kept[key], torch.Tensor):
                     kept[key].copy_(torch.tensor(value))
+                else:
+                    kept[key] = type(kept[key])(value)

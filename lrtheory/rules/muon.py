@@ -1,0 +1,212 @@
+"""Muon: the momentum of a matrix, orthogonalised."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .averages import lerp, one_minus_power
+from .numbers import NONNEGATIVE
+from .registry import register
+from .rule import ArrayRule
+from .weight_decay import decayed
+
+ADJUSTMENTS = (None, "original", "match_rms_adamw")
+
+
+class MuonHyper(NamedTuple):
+    """Numbers of Muon: torch's ``ns_coefficients`` are ``ns_a``, ``ns_b`` and ``ns_c``."""
+
+    lr: Any = 1e-3
+    momentum: Any = 0.95
+    weight_decay: Any = 0.1
+    eps: Any = 1e-7
+    ns_a: Any = 3.4445
+    ns_b: Any = -4.7750
+    ns_c: Any = 2.0315
+
+
+class MuonState(NamedTuple):
+    """State of Muon.
+
+    ``buffer`` averages gradients. Kept beside torch's state to state the effective lr: the step count, ``update``, the
+    orthogonalised matrix that was last followed, and ``gain``, its norm over that of the mean gradient.
+    """
+
+    t: Any
+    buffer: Any
+    update: Any
+    gain: Any
+
+
+@register
+def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None = None) -> ArrayRule:
+    r"""Muon for matrices: momentum, then a few Newton-Schulz iterations in bfloat16.
+
+    .. math::
+        buffer_t &= momentum \cdot buffer_{t-1} + (1 - momentum) \cdot g \\
+        B &= momentum \cdot buffer_t + (1 - momentum) \cdot g \;(nesterov), \; else \; buffer_t \\
+        X_0 &= B/\max(\|B\|, eps) \qquad (transposed\; where\; B\; is\; tall) \\
+        X_{k+1} &= ns\_a \cdot X_k + (ns\_b \cdot A + ns\_c \cdot A^2) X_k \qquad A = X_k X_k^T,
+            \; k < ns\_steps \\
+        p &\leftarrow p - lr \cdot weight\_decay \cdot p - lr \cdot r \cdot X
+
+    r is ``√max(1, rows/columns)``, or ``0.2·√max(rows, columns)`` for ``match_rms_adamw``.
+
+    Parameters
+    ----------
+    lr : scalar in [0, inf), [param]
+    momentum : scalar in [0, inf), 1
+    weight_decay : scalar in [0, inf), 1/[param]
+        Decoupled; default 0.1.
+    eps : scalar, [loss]/[param]
+        Bounds the norm of B below.
+    ns_a : scalar, 1
+    ns_b : scalar, 1
+    ns_c : scalar, 1
+        torch's ``ns_coefficients``.
+    nesterov : option
+    ns_steps : option
+        Number of iterations, below 100.
+    adjust_lr_fn : option
+        ``None`` or ``"original"``, or ``"match_rms_adamw"``.
+
+    Returns
+    -------
+    Rule
+        Effective lr: ``lr·r·‖X‖/‖B̄‖``, one number a matrix, B̄ the mean gradient (B over its weight sum). Direction:
+        ``X·‖B̄‖/‖X‖``, the orthogonalised matrix at the length of the mean gradient.
+
+        There is no effective lr per coordinate: X is B multiplied from the left by a matrix, so that each entry
+        depends on every other. What is stated in its place is the length of the step for a unit length of mean
+        gradient, and the direction is *not* the mean gradient, nor the gradient where it is constant, but that
+        gradient with its singular values levelled.
+
+    Notes
+    -----
+    A matrix of zeros gives no step. Rounding to bfloat16 makes the iteration exactly invariant to powers of two only.
+    Each product is rounded to bfloat16 once, as torch's kernels do on a CPU: small matrices mostly have the same bits;
+    where the order of summation flips a rounding, the iteration grows it to 1e-2 of an entry.
+    Against torch.optim.Muon: the same; torch has no ``maximize`` either.
+    Against optax.contrib.muon: Newton-Schulz in the input's dtype, bias-corrected Nesterov, another rule for r.
+
+    References
+    ----------
+    Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; Liu et al. 2025 (2502.16982) for
+    ``match_rms_adamw``; ``torch/optim/_muon.py`` (2.13), ``_single_tensor_muon``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> rule = muon(ns_steps=0)
+    >>> params = {"w": jnp.array([[1.0, 2.0]])}
+    >>> hyper = rule.hyper(lr=0.5, weight_decay=0.0)
+    >>> params, state = rule.step(hyper, rule.init(params), {"w": jnp.array([[4.0, 0.0]])}, params)
+    >>> params["w"].tolist()
+    [[0.5, 2.0]]
+    """
+    if adjust_lr_fn not in ADJUSTMENTS:
+        raise ValueError(f"muon: adjust_lr_fn={adjust_lr_fn!r} must be one of {', '.join(map(repr, ADJUSTMENTS))}")
+    if isinstance(ns_steps, bool) or not isinstance(ns_steps, int) or not 0 <= ns_steps < 100:
+        raise ValueError(f"muon: ns_steps={ns_steps!r} must be a whole number from 0 to 99")
+
+    def init(p: Array) -> MuonState:
+        if p.ndim != 2:
+            raise ValueError(
+                f"muon only takes matrices, but one parameter has shape {p.shape}: "
+                "give vectors, scalars and kernels to another rule"
+            )
+        wide = jnp.promote_types(p.dtype, jnp.float32)
+        return MuonState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p), jnp.zeros((), wide))
+
+    def ratio(shape: tuple[int, ...]) -> float:
+        rows, columns = shape
+        if adjust_lr_fn == "match_rms_adamw":
+            return 0.2 * math.sqrt(max(rows, columns))
+        return math.sqrt(max(1, rows / columns))
+
+    def step(h: MuonHyper, s: MuonState, g: Array, p: Array) -> tuple[Array, MuonState]:
+        t = s.t + 1
+        buffer = lerp(s.buffer, g, 1 - h.momentum)
+        averaged = lerp(g, buffer, h.momentum) if nesterov else buffer
+        update = newton_schulz(averaged, (h.ns_a, h.ns_b, h.ns_c), ns_steps, h.eps).astype(p.dtype)
+        length = norm(averaged)
+        still = length == 0
+        gain = jnp.where(still, 0, norm(update) * weight_sum(h, t) / jnp.where(still, 1, length))
+        moved = p * (1 - h.lr * h.weight_decay) - h.lr * ratio(p.shape) * update
+        return moved, MuonState(t, buffer, update, gain)
+
+    def weight_sum(h: MuonHyper, t: Array) -> Array:
+        """Sum of the weights of all gradients so far in the matrix that is orthogonalised."""
+        return one_minus_power(h.momentum, t + 1 if nesterov else t)
+
+    def effective_lr(h: MuonHyper, s: MuonState) -> Array:
+        return jnp.broadcast_to(h.lr * ratio(s.buffer.shape) * s.gain, s.buffer.shape)
+
+    def direction(h: MuonHyper, s: MuonState, g: Array, p: Array) -> Array:
+        return jnp.where(s.gain == 0, 0, s.update / jnp.where(s.gain == 0, 1, s.gain))
+
+    def decay(h: MuonHyper, s: MuonState, g: Array, p: Array) -> Array:
+        return decayed(h.lr * h.weight_decay, p)
+
+    return ArrayRule(
+        name="muon",
+        Hyper=MuonHyper,
+        State=MuonState,
+        units={
+            "lr": "[param]",
+            "momentum": "1",
+            "weight_decay": "1/[param]",
+            "eps": "[loss]/[param]",
+            "ns_a": "1",
+            "ns_b": "1",
+            "ns_c": "1",
+            "t": "1",
+            "buffer": "[loss]/[param]",
+            "update": "1",
+            "gain": "[param]/[loss]",
+        },
+        ranges={"lr": NONNEGATIVE, "momentum": NONNEGATIVE, "weight_decay": NONNEGATIVE},
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        decay=decay,
+    )
+
+
+def newton_schulz(matrix: Array, coefficients: tuple[Array, Array, Array], steps: int, eps: Array) -> Array:
+    """The matrix with its singular values brought near 1, in bfloat16 arithmetic.
+
+    Values are held in float32 and rounded explicitly: a compiler may keep more digits than a bfloat16 type asks for,
+    but not than ``reduce_precision`` does. A product and the sum it enters are rounded once, together.
+    """
+    a, b, c = (coefficient.astype(jnp.float32) for coefficient in coefficients)
+    x = to_bfloat16(matrix.astype(jnp.float32))
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = x.T if tall else x
+    length = to_bfloat16(jnp.sqrt(jnp.sum(x * x)))
+    x = to_bfloat16(x / jnp.maximum(length, to_bfloat16(eps.astype(jnp.float32))))
+    for _ in range(steps):
+        gram = to_bfloat16(product(x, x.T))
+        polynomial = to_bfloat16(b * gram + c * product(gram, gram))
+        x = to_bfloat16(a * x + product(polynomial, x))
+    return x.T if tall else x
+
+
+def to_bfloat16(x: Array) -> Array:
+    """A float32 array rounded to bfloat16's 8 exponent and 7 fraction bits."""
+    return lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
+
+
+def product(a: Array, b: Array) -> Array:
+    """A matrix product accumulated in float32, on accelerators too."""
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+
+
+def norm(x: Array) -> Array:
+    """Frobenius norm."""
+    return jnp.sqrt(jnp.sum(x * x))

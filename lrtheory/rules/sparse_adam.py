@@ -1,0 +1,136 @@
+"""SparseAdam: Adam on the slices that a sparse gradient names."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from .averages import one_minus_power
+from .numbers import DECAY, Range
+from .registry import register
+from .rule import ArrayRule
+from .sparse import put, take
+
+POSITIVE = Range(0.0, open_low=True)
+
+
+class SparseAdamHyper(NamedTuple):
+    """Numbers of SparseAdam."""
+
+    lr: Any = 1e-3
+    beta1: Any = 0.9
+    beta2: Any = 0.999
+    eps: Any = 1e-8
+
+
+class SparseAdamState(NamedTuple):
+    """State of SparseAdam: step count, averages of the gradient and of its square, each as of the last time its slice
+    was named; ``weight``, the sum of the weights in ``m``, is kept beside torch's state to state the direction.
+    """
+
+    t: Any
+    m: Any
+    v: Any
+    weight: Any
+
+
+@register
+def sparse_adam(*, maximize: bool = False) -> ArrayRule:
+    r"""SparseAdam: one step count for the parameter, moments and parameters of the named slices alone.
+
+    .. math::
+        m &\leftarrow m + (1 - beta1)(g - m) \qquad v \leftarrow v + (1 - beta2)(g^2 - v) \\
+        p &\leftarrow p - lr \cdot \frac{\sqrt{1 - beta2^t}}{1 - beta1^t} \cdot m/(\sqrt v + eps)
+            \qquad (named\; slices\; only)
+
+    Parameters
+    ----------
+    lr : scalar in (0, inf), [param]
+    beta1 : scalar in [0, 1), 1
+    beta2 : scalar in [0, 1), 1
+    eps : scalar in (0, inf), [loss]/[param]
+        Added to the uncorrected root: Adam's eps over ``√(1 − beta2^t)``.
+    maximize : option
+        Negates the gradient first.
+
+    Returns
+    -------
+    Rule
+        Takes gradients as :class:`~lrtheory.rules.SparseGradient` only. Effective lr:
+        ``lr·√(1−beta2^t)/(1−beta1^t)·weight/(√v + eps)``, for a slice that was not named that of its last step, 0 if
+        it never was. Direction: ``m/weight``, 0 for slices that were not named and did not move.
+
+    Notes
+    -----
+    The bias corrections count all steps: a slice named for the first time at a late t moves by lr·(1−beta1)/√(1−beta2)
+    times the sign of its gradient, 3.2·lr by default. Its ``weight`` says so: the mean gradient is m/weight, not m̂.
+    A gradient without any place advances t and nothing else.
+    Against torch.optim.SparseAdam: the same. optax has no such rule.
+
+    References
+    ----------
+    ``torch/optim/_functional.py`` (2.13), ``sparse_adam``.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from lrtheory.rules import SparseGradient
+    >>> rule = sparse_adam()
+    >>> params = {"w": jnp.array([[1.0], [2.0]])}
+    >>> grads = {"w": SparseGradient(jnp.array([[1]]), jnp.array([[-0.1]]), (2, 1))}
+    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), grads, params)
+    >>> [round(x, 4) for x in params["w"].ravel().tolist()]
+    [1.0, 2.5]
+    """
+
+    def init(p: Array) -> SparseAdamState:
+        zero = jnp.zeros_like(p)
+        return SparseAdamState(jnp.int32(0), zero, zero, zero)
+
+    def lr_t(h: SparseAdamHyper, t: Array) -> Array:
+        return h.lr * jnp.sqrt(one_minus_power(h.beta2, t)) / one_minus_power(h.beta1, t)
+
+    def step(h: SparseAdamHyper, s: SparseAdamState, g: Any, p: Array) -> tuple[Array, SparseAdamState]:
+        slots, values = g.coalesced()
+        values = -values if maximize else values
+        m, v, weight = (take(field, slots, values) for field in (s.m, s.v, s.weight))
+        m = m + (1 - h.beta1) * (values - m)
+        v = v + (1 - h.beta2) * (values * values - v)
+        weight = weight + (1 - h.beta1) * (1 - weight)
+        t = s.t + 1
+        moved = take(p, slots, values) - lr_t(h, t) * (m / (jnp.sqrt(v) + h.eps))
+        kept = SparseAdamState(t, put(s.m, slots, m), put(s.v, slots, v), put(s.weight, slots, weight))
+        return put(p, slots, moved), kept
+
+    def effective_lr(h: SparseAdamHyper, s: SparseAdamState) -> Array:
+        return lr_t(h, s.t) * s.weight / (jnp.sqrt(s.v) + h.eps)
+
+    def direction(h: SparseAdamHyper, s: SparseAdamState, g: Any, p: Array) -> Array:
+        slots, values = g.coalesced()
+        mean = take(s.m, slots, values) / take(s.weight, slots, values)
+        return put(jnp.zeros_like(p), slots, mean)
+
+    return ArrayRule(
+        name="sparse_adam",
+        Hyper=SparseAdamHyper,
+        State=SparseAdamState,
+        units={
+            "lr": "[param]",
+            "beta1": "1",
+            "beta2": "1",
+            "eps": "[loss]/[param]",
+            "t": "1",
+            "m": "[loss]/[param]",
+            "v": "[loss]^2/[param]^2",
+            "weight": "1",
+        },
+        ranges={"lr": POSITIVE, "beta1": DECAY, "beta2": DECAY, "eps": POSITIVE},
+        init=init,
+        step=step,
+        effective_lr=effective_lr,
+        direction=direction,
+        scale=lambda h, s: jnp.sqrt(s.v),
+        sparse=True,
+    )
