@@ -27,6 +27,12 @@ def elapsed_and_remaining(t: Array, length: Any) -> tuple[Array, Array]:
     return elapsed, length - elapsed
 
 
+def difference(a: Array, b: Array) -> Array:
+    """``a − b`` as a float, formed in integers when both are whole steps."""
+    whole = jnp.issubdtype(a.dtype, jnp.integer) and jnp.issubdtype(b.dtype, jnp.integer)
+    return as_float(a - b) if whole else as_float(a) - as_float(b)
+
+
 def ratio(part: Any, whole: Any) -> Array:
     """A quotient of two step counts, as a float."""
     return as_float(part) / as_float(whole)

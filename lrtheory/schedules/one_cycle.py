@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..rules.numbers import Range
-from .anneal import STRATEGIES, blend
+from .anneal import STRATEGIES, blend, difference
 from .schedule import (
     FRACTION,
     NONNEGATIVE,
@@ -63,12 +63,12 @@ class OneCycle(Schedule):
         starts = [jnp.zeros_like(total), *ends[:-1]]
         phases = []
         for start, end, (low, high) in zip(starts, ends, pairwise(levels), strict=True):
-            length = as_float(end - start)
-            done, left = as_float(t - start) / length, as_float(end - t) / length
+            length = difference(end, start)
+            done, left = difference(t, start) / length, difference(end, t) / length
             phases.append(blend(low, high, done, left, self.anneal_strategy))
         value = phases[-1]
         for end, phase in zip(reversed(ends[:-1]), reversed(phases[:-1]), strict=True):
-            value = jnp.where(t <= end, phase, value)
+            value = jnp.where(difference(t, end) <= 0, phase, value)
         return jnp.where(t <= total, value, jnp.nan)
 
 

@@ -66,6 +66,12 @@ class Schedule:
         )
 
     def _over(self, formula: Callable[[Array], Array], t: Any) -> Array:
+        if isinstance(t, (np.ndarray, np.integer)) and np.issubdtype(t.dtype, np.integer) and t.size:
+            largest = jnp.iinfo(jnp.result_type(int))
+            if np.max(t) > largest.max:
+                raise ValueError(
+                    f"{type(self).__name__}: t={np.max(t)} is beyond {largest.dtype}; give float steps, or use jax's x64"
+                )
         t = jnp.asarray(t)
         if jnp.issubdtype(t.dtype, jnp.bool_) or jnp.issubdtype(t.dtype, jnp.complexfloating):
             raise TypeError(f"{type(self).__name__}: t has dtype {t.dtype}; step counts are needed")
