@@ -11,6 +11,7 @@ from .averages import average_of_squares, lerp, one_minus_power
 from .numbers import DECAY, NONNEGATIVE
 from .registry import add, register
 from .rule import ArrayRule, Rule
+from .weight_decay import decayed
 
 
 class AdamHyper(NamedTuple):
@@ -94,7 +95,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
         return jnp.sqrt(largest_v / one_minus_power(h.beta2, s.t))
 
     def step(h: AdamHyper, s: AdamState, g: Array, p: Array) -> tuple[Array, AdamState]:
-        g = signed(g) if decoupled else signed(g) + h.weight_decay * p
+        g = signed(g) if decoupled else signed(g) + decayed(h.weight_decay, p)
         m = lerp(s.m, g, 1 - h.beta1)
         v = average_of_squares(s.v, g, h.beta2)
         v_max = jnp.maximum(s.v_max, v) if amsgrad else None
@@ -102,7 +103,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
         lr_t = h.lr / one_minus_power(h.beta1, s.t)
         update = lr_t * (m / (root_v_hat(h, s) + h.eps))
         if decoupled:
-            update = h.lr * h.weight_decay * p + update
+            update = decayed(h.lr * h.weight_decay, p) + update
         return p - update, s
 
     def effective_lr(h: AdamHyper, s: AdamState) -> Array:
@@ -112,7 +113,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
         return s.m / one_minus_power(h.beta1, s.t)
 
     def decay(h: AdamHyper, s: AdamState, g: Array, p: Array) -> Array:
-        return h.lr * h.weight_decay * p if decoupled else jnp.zeros_like(p)
+        return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
 
     return ArrayRule(
         name="adam",
@@ -136,7 +137,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
         effective_lr=effective_lr,
         direction=direction,
         decay=decay,
-        penalty=None if decoupled else lambda h, p: h.weight_decay * p,
+        penalty=None if decoupled else lambda h, p: decayed(h.weight_decay, p),
         scale=root_v_hat,
     )
 

@@ -11,6 +11,7 @@ from .averages import average_of_squares, lerp
 from .numbers import NONNEGATIVE
 from .registry import register
 from .rule import ArrayRule
+from .weight_decay import decayed
 
 
 class RMSpropHyper(NamedTuple):
@@ -92,7 +93,7 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
     """
 
     def regularised(h: RMSpropHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + h.weight_decay * p
+        return (-g if maximize else g) + decayed(h.weight_decay, p)
 
     def init(p: Array) -> RMSpropState:
         zero = jnp.zeros_like(p)
@@ -151,6 +152,6 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        penalty=lambda h, p: h.weight_decay * p,
+        penalty=lambda h, p: decayed(h.weight_decay, p),
         scale=scale,
     )

@@ -10,6 +10,7 @@ from jax import Array
 from .numbers import NONNEGATIVE, is_concrete
 from .registry import register
 from .rule import ArrayRule
+from .weight_decay import decayed
 
 
 class SGDHyper(NamedTuple):
@@ -81,7 +82,7 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     """
 
     def regularised(h: SGDHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + h.weight_decay * p
+        return (-g if maximize else g) + decayed(h.weight_decay, p)
 
     def init(p: Array) -> SGDState:
         return SGDState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32)))
@@ -141,6 +142,6 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        penalty=lambda h, p: h.weight_decay * p,
+        penalty=lambda h, p: decayed(h.weight_decay, p),
         check=check,
     )

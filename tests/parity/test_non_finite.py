@@ -1,0 +1,40 @@
+"""Non-finite gradients propagate as in torch: the same parameters and state become the same inf and nan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import parity
+from parity import table
+from parity.cases import Stream
+
+
+class Poisoned(Stream):
+    """A stream with one non-finite entry per tensor at step 5, and an overflowing one at step 9."""
+
+    def draw(self, tensors: Any, steps: int) -> dict[str, np.ndarray]:
+        gradients = super().draw(tensors, steps)
+        for value, stream in zip((np.nan, np.inf, -np.inf, 1e200), gradients.values(), strict=True):
+            stream.reshape(steps, -1)[4, 0] = value
+            stream.reshape(steps, -1)[8, -1] = 1e200  # its square overflows
+        return gradients
+
+
+CASES = [
+    parity.Case(rule, options, numbers, stream=Poisoned(decades=2, step_decades=1), steps=20)
+    for rule in table.known_rules()
+    if table.row(rule).torch is not None
+    for options, numbers in table.variants(rule)
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c.rule}-{c.label}")
+def test_non_finite_gradients_propagate_as_in_torch(case: parity.Case) -> None:
+    theirs = parity.replay(case, "torch")
+    with np.errstate(all="ignore"):
+        comparison = parity.compare(parity.replay(case, "lrtheory"), theirs)
+    assert any(not np.isfinite(value).all() for value in theirs.params.values()), "nothing was poisoned"
+    comparison.require()

@@ -1,0 +1,155 @@
+"""Bad input is refused by name, with the value quoted, and never gives a silent number."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+
+from lrtheory import rules
+
+PARAMS = {"w": jnp.array([1.0, 2.0]), "b": jnp.array([0.5])}
+
+
+@pytest.mark.parametrize(
+    ("rule", "numbers", "message"),
+    [
+        (rules.sgd(), {"lr": -0.1}, r"lr=-0.1 is outside \[0, inf\)"),
+        (rules.sgd(), {"momentum": -1.0}, r"momentum=-1.0"),
+        (rules.sgd(), {"weight_decay": -1e-3}, r"weight_decay=-0.001"),
+        (rules.adam(), {"eps": -1e-8}, r"eps=-1e-08"),
+        (rules.adam(), {"beta1": 1.0}, r"beta1=1.0 is outside \[0, 1\)"),
+        (rules.adam(), {"beta2": -0.1}, r"beta2=-0.1"),
+        (rules.adam(), {"beta2": float("nan")}, r"beta2=nan"),
+        (rules.rmsprop(), {"alpha": -0.5}, r"alpha=-0.5"),
+        (rules.sgd(nesterov=True), {}, "momentum=0.0, but Nesterov needs momentum above 0"),
+        (rules.sgd(nesterov=True), {"momentum": 0.9, "dampening": 0.1}, "dampening=0.1, but Nesterov"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_value_out_of_range_is_refused_and_quoted(rule, numbers, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=message):
+        rule.hyper(**numbers)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rule", "arguments", "numbers"),
+    [
+        ("SGD", rules.sgd(), {"lr": -1.0}, {"lr": -1.0}),
+        ("SGD", rules.sgd(), {"momentum": -1.0}, {"momentum": -1.0}),
+        ("Adam", rules.adam(), {"betas": (1.0, 0.9)}, {"beta1": 1.0, "beta2": 0.9}),
+        ("Adam", rules.adam(), {"eps": -1.0}, {"eps": -1.0}),
+        ("AdamW", rules.adamw(), {"weight_decay": -1.0}, {"weight_decay": -1.0}),
+        ("RMSprop", rules.rmsprop(), {"momentum": -1.0}, {"momentum": -1.0}),
+        ("RMSprop", rules.rmsprop(), {"alpha": -1.0}, {"alpha": -1.0}),
+    ],
+    ids=lambda value: str(value),
+)
+def test_what_torch_refuses_is_refused(optimizer, rule, arguments, numbers) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="Invalid"):
+        getattr(torch.optim, optimizer)([torch.nn.Parameter(torch.ones(1))], **arguments)
+    with pytest.raises(ValueError, match="outside"):
+        rule.hyper(**numbers)
+
+
+def test_an_array_of_values_is_checked_whole() -> None:
+    with pytest.raises(ValueError, match="lr="):
+        rules.adam().hyper(lr=jnp.array([0.1, -0.1]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: rules.adam(nesterov=True),
+            "adam has no option 'nesterov': its options are amsgrad, decoupled, maximize",
+        ),
+        (lambda: rules.adam(lr=0.1), r"lr is a number: give it to adam\(...\).hyper\(lr=...\)"),
+        (lambda: rules.adam(True), "options by keyword only"),
+        (lambda: rules.adam(amsgrad=1), "amsgrad=1 must be True or False"),
+        (lambda: rules.adam().hyper(learning_rate=0.1), "no number 'learning_rate': it has lr, beta1"),
+        (lambda: rules.adam().hyper(betas=(0.9, 0.99)), "Give beta1= and beta2="),
+        (lambda: rules.adam().hyper(amsgrad=True), "amsgrad is an option"),
+        (lambda: rules.adam().hyper(lr="fast"), "lr='fast' is not a real number"),
+        (lambda: rules.adam().hyper(lr=True), "lr=True is not a real number"),
+        (lambda: rules.adam().hyper(lr=None), "lr=None is not a real number"),
+        (lambda: rules.adam().hyper(lr=1j), "lr"),
+        (lambda: rules.rmsprop(momentum_buffer=False).hyper(momentum=0.9), "switched it off"),
+    ],
+)
+def test_unknown_names_and_types_are_refused_by_name(call, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_unknown_rule_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(KeyError, match=r"no rule named 'adamm': there are .*adam, adamax"):
+        rules.get("adamm")
+
+
+def stepped(grads=None, params=None, state=None, hyper=None, rule=None):  # type: ignore[no-untyped-def]
+    rule = rule or rules.adam()
+    return rule.step(
+        hyper or rule.hyper(),
+        state if state is not None else rule.init(PARAMS),
+        PARAMS if grads is None else grads,
+        PARAMS if params is None else params,
+    )
+
+
+def test_mismatched_tree_is_refused_with_both_structures() -> None:
+    with pytest.raises(ValueError, match=r"grads do not have the structure of params\n.*'b'.*'w'"):
+        stepped(grads={"w": PARAMS["w"]})
+
+
+def test_mismatched_shape_is_refused_instead_of_broadcast() -> None:
+    with pytest.raises(ValueError, match=r"grads\['w'\] has shape \(1,\) but params\['w'\] has \(2,\)"):
+        stepped(grads={"w": jnp.ones(1), "b": jnp.ones(1)})
+
+
+def test_state_of_another_rule_shape_or_option_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"takes AdamState from its \.init"):
+        stepped(state=rules.sgd().init(PARAMS))
+    with pytest.raises(ValueError, match=r"state.m has shape \(3,\)"):
+        stepped(state=rules.adam().init({"w": jnp.ones(3), "b": jnp.ones(1)}))
+    with pytest.raises(ValueError, match="this state was made with other options"):
+        stepped(rule=rules.adam(amsgrad=True), state=rules.adam().init(PARAMS))
+
+
+def test_numbers_of_another_rule_or_options_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"takes AdamHyper from its \.hyper"):
+        stepped(hyper=rules.sgd().hyper())
+    plain = rules.rmsprop(momentum_buffer=False)
+    with pytest.raises(TypeError, match=r"momentum=0\.9 does not fit its options"):
+        plain.step(plain.hyper()._replace(momentum=0.9), plain.init(PARAMS), PARAMS, PARAMS)
+
+
+def test_array_where_a_number_belongs_names_vmap() -> None:
+    with pytest.raises(ValueError, match=r"lr has shape \(2,\).*jax.vmap"):
+        stepped(hyper=rules.adam().hyper(lr=jnp.array([0.1, 0.2])))
+
+
+@pytest.mark.parametrize("value", [jnp.array([1, 2]), jnp.array([1j, 2.0]), np.array([True, False])])
+def test_integer_complex_and_boolean_parameters_are_refused(value) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TypeError, match=rf"params\['w'\] has dtype {value.dtype}"):
+        rules.adam().init({"w": value})
+
+
+def test_text_where_an_array_belongs_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"params\['w'\] is str, not an array"):
+        rules.adam().init({"w": "weights"})
+
+
+def test_traced_values_cannot_be_looked_at_but_still_run() -> None:
+    rule = rules.adam()
+    moved, _ = jax.jit(lambda lr: rule.step(rule.hyper(lr=lr), rule.init(PARAMS), PARAMS, PARAMS))(0.1)
+    assert np.isfinite(moved["w"]).all()
+
+
+def test_no_parameters_at_all_is_no_error() -> None:
+    rule = rules.adam()
+    moved, state = rule.step(rule.hyper(), rule.init({}), {}, {})
+    assert moved == {}
+    assert state.t == {}
