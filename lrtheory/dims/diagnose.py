@@ -54,7 +54,7 @@ def _solve(ledger: Ledger, numbers: Sequence[int]) -> tuple[Solver, list[Contrad
 
 
 def _blame(ledger: Ledger, hard: Sequence[int], found: list[Contradiction]) -> tuple[set[int], Contradiction]:
-    """The line without which fewest contradictions remain; of several, one with a bare number, and then the last.
+    """The line without which fewest contradictions remain; of several, one with an odd bare number, and then the last.
 
     Something must go from the first contradiction in any case, so the choice is among its lines.
     """
@@ -66,10 +66,15 @@ def _blame(ledger: Ledger, hard: Sequence[int], found: list[Contradiction]) -> t
         equation = ledger.equations[number]
         without = lines[_line(equation, number)]
         remaining = len(_solve(ledger, [n for n in hard if n not in without])[1])
-        return remaining, equation.origin.location() is None, equation.literal is None, -number
+        return remaining, equation.origin.location() is None, not _suspicious(equation.literal), -number
 
     worst = min(found[0].equations, key=demerits)
     return lines[_line(ledger.equations[worst], worst)], found[0]
+
+
+def _suspicious(literal: float | None) -> bool:
+    """Whether a bare number may stand for a quantity: 1 − β and 2·x are no slips."""
+    return literal is not None and abs(literal) not in (0.5, 1.0, 2.0)
 
 
 def _line(equation: Equation, number: int) -> object:
