@@ -27,7 +27,7 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
         from lrtheory.report import write
         from parity import experiments
 
-        measured: Report = experiments.measure(quick, seed, step)
+        measured: Report = experiments.measure(quick=quick, seed=seed, progress=step)
         step("drawing", 1.0)
         try:
             page = write(measured, out)

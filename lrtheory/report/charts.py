@@ -1,7 +1,8 @@
 """The charts, each once as a Vega-Lite specification without data.
 
 Colours are names of variables in ``page.css`` behind an ``@``: the page puts in the values of the light or the dark
-theme. Data, the values of params and the height come with each panel.
+theme. Data, the values of params and the height come with each panel. Layers that are no measurement are named
+``guide`` or ``touch``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ def _slots(field: str = "slot") -> tuple[alt.Color, alt.StrokeDash]:
 
 def _touch(base: alt.Chart, tooltip: list[alt.Tooltip], y: str = "value:Q") -> alt.Chart:
     """Invisible points that a pointer finds more easily than a line."""
-    return base.mark_point(size=90, opacity=0, filled=True, clip=True).encode(y=y, tooltip=tooltip)
+    return (
+        base.mark_point(size=90, opacity=0, filled=True, clip=True)
+        .properties(name="touch")
+        .encode(y=y, tooltip=tooltip)
+    )
 
 
 def _tip(field: str, title: str | None = None, format: str = ".4~g") -> alt.Tooltip:
@@ -71,7 +76,7 @@ def ribbon() -> Chart:
     band = base.mark_area(color="@c0", opacity=0.28, clip=True).encode(y=alt.Y("q05:Q", **y), y2="q95:Q")
     median = base.mark_line(color="@c0", strokeWidth=2, clip=True).encode(y=alt.Y("q50:Q", **y))
     nominal = base.mark_line(color="@ink", strokeDash=[5, 4], strokeWidth=1.5, clip=True)
-    nominal = nominal.encode(y=alt.Y("nominal:Q", **y))
+    nominal = nominal.encode(y=alt.Y("nominal:Q", **y)).properties(name="guide")
     tooltip = [_tip("step"), _tip("nominal"), _tip("q95", "95 %"), _tip("q50", "median"), _tip("q05", "5 %")]
     return alt.layer(band, median, nominal, _touch(base, tooltip, "q50:Q")).add_params(*_bounds())
 
@@ -105,7 +110,7 @@ def relative_update() -> Chart:
     guide = alt.Chart(alt.InlineData(values=[{"guide": 1e-3}])).mark_rule(
         color="@ink", strokeDash=[2, 3], strokeWidth=1.5
     )
-    guide = guide.encode(y=alt.Y("guide:Q", scale=_log()))
+    guide = guide.encode(y=alt.Y("guide:Q", scale=_log())).properties(name="guide")
     words = alt.Chart(alt.InlineData(values=[{"guide": 1e-3}])).mark_text(
         text="heuristic: 1e-3", align="left", dx=4, dy=-7, color="@ink", fontSize=11
     )
@@ -168,7 +173,7 @@ def threshold() -> Chart:
     predicted = alt.Chart(alt.InlineData(values=[{"at": 0}])).mark_rule(
         color="@ink", strokeDash=[5, 4], strokeWidth=1.5
     )
-    predicted = predicted.encode(x=alt.X("at:Q", **x))
+    predicted = predicted.encode(x=alt.X("at:Q", **x)).properties(name="guide")
     return alt.layer(span, predicted, converges, diverges).add_params(reach)
 
 
@@ -183,6 +188,7 @@ def batch() -> Chart:
         base.mark_line(strokeDash=[5, 4], strokeWidth=1.5, color="@ink")
         .encode(y=alt.Y("predicted:Q", scale=_log(), axis=_log_axis("")), detail="reduction:N")
         .transform_filter("isValid(datum.predicted)")
+        .properties(name="guide")
     )
     tooltip = [_word("framework"), _word("reduction"), _tip("batch"), _tip("value", "measured"), _tip("predicted")]
     first = base.mark_point(filled=True, shape="circle", size=190, opacity=0.45).transform_filter("datum.order == 0")
@@ -203,7 +209,7 @@ def coordinates(interpolate: Literal["linear", "step-after"] = "linear") -> Char
     nominal = base.transform_filter("datum.slot == -1").mark_line(
         color="@ink", strokeDash=[5, 4], strokeWidth=1.5, interpolate=interpolate, clip=True
     )
-    nominal = nominal.encode(y=alt.Y("value:Q", **y))
+    nominal = nominal.encode(y=alt.Y("value:Q", **y)).properties(name="guide")
     tooltip = [_word("coordinate"), _tip("step"), _tip("value", "lr")]
     return alt.layer(lines, nominal, _touch(base, tooltip)).add_params(*_bounds())
 

@@ -135,7 +135,9 @@ def threshold_figure(rows: list[Threshold]) -> Figure:
         title="The α at which SGD diverges",
         reading="Runs bracket the threshold: it lies between the circle and the cross. The theory is right where the "
         "dashed line falls between them.",
-        panels=[Panel("Plain SGD on the regression", "threshold", [block], {"reach": reach}, height=38 * len(rows))],
+        panels=[Panel("Plain SGD on the regression", "threshold", [block], {"reach": reach}, height=38 * len(rows))]
+        if rows
+        else [],
         keys=[
             Key("predicted", "ink", "dashed"),
             Key("largest α that converges", "c0", "dot"),
@@ -194,7 +196,7 @@ def batch_figure(runs: list[BatchRun]) -> Figure:
         title="What the batch size does to a step",
         reading="One step of SGD from the same parameters. Gradients that are summed over the batch make the step grow "
         "with B; gradients that are averaged leave it about as it is, and each example counts for less.",
-        panels=panels,
+        panels=panels if runs else [],
         keys=[*keys, Key("predicted", "ink", "dashed")],
         tables=[table] if runs else [],
     )

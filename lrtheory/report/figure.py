@@ -19,6 +19,10 @@ Block = dict[str, Any]
 """Columns of a panel's data table; a value that is not a list stands for a constant column."""
 
 
+AXES = {"step", "until", "batch", "nominal", "predicted"}
+"""Columns that a measurement is drawn against: alone they make no picture."""
+
+
 @dataclass(frozen=True)
 class Key:
     """An entry of a legend: a style of ``page.css`` (a colour variable and a kind of line) and what it stands for."""
@@ -45,7 +49,7 @@ class Panel:
     @property
     def empty(self) -> bool:
         """Whether there is no finite number to draw."""
-        return not any(_finite(v) for block in self.blocks for v in block.values() if isinstance(v, list))
+        return not any(_finite(values) for block in self.blocks for key, values in block.items() if key not in AXES)
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,8 @@ class Figure:
     layout: Literal["grid", "pairs", "wide"] = "grid"  # panels on a line: as many as fit, at most two, one
 
 
-def _finite(column: Iterable[Any]) -> bool:
-    return any(isinstance(value, int | float) for value in column)
+def _finite(column: Any) -> bool:
+    return isinstance(column, list) and any(isinstance(value, int | float) for value in column)
 
 
 def thinned(length: int, points: int = POINTS) -> list[int]:

@@ -125,15 +125,15 @@ class Chromium:
             case "Log.entryAdded" if params["entry"]["level"] in ("error", "warning"):
                 self.problems.append(params["entry"]["text"])
 
-    def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Load a page in a window of that size, and wait until it says that its pictures are drawn, or 20 s."""
+    def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False, seconds: float = 20) -> None:
+        """Load a page in a window of that size, and wait until it says that its pictures are drawn."""
         self.requests, self.problems = [], []
         phone = width < 600
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
         self.call("Page.navigate", url=page.as_uri())
-        self.settle()
+        self.settle(seconds)
 
     def settle(self, seconds: float = 20) -> None:
         """Wait until the page says that its pictures are drawn."""

@@ -207,6 +207,9 @@ def report() -> Report:
     stairs: list[float | None] = [0.1 * 0.5 ** (i // 50) for i in range(steps)]
     broken = training("rmsprop", "constant", ["output.weight"], 1e-3)
     broken["layers"][0]["q50"] = [*broken["layers"][0]["q50"][:100], *[None] * 100, *broken["layers"][0]["q50"][200:]]
+    gone: list[float | None] = [None] * STEPS
+    lost = layer("lost.weight", 1.0)
+    broken["layers"].append({**lost, "q05": gone, "q50": gone, "q95": gone, "relative_update": gone})
     broken["loss_torch"] = [None] * STEPS
     broken["largest_difference"] = math.nan
     broken["first_difference_step"] = 7
