@@ -35,7 +35,9 @@ def test_imported_by_sees_an_import():
     assert imported_by("import numpy", HEAVY) == ["numpy"]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], [], ["report", "--help"], ["replay", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], [], ["report", "--help"], ["replay", "--help"], ["dims", "--help"]]
+)
 def test_help_imports_no_framework(arguments):
     code = f"import sys; sys.argv = ['lrtheory', *{arguments!r}]; from lrtheory.cli import main; main()"
     assert imported_by(code, HEAVY) == []
@@ -90,6 +92,7 @@ def test_help_names_the_commands():
         pytest.param(["report", "--out", "file/below"], "file/below", id="out-under-a-file"),
         pytest.param(["report", "--out", "/proc/report"], "/proc/report", id="out-not-writable"),
         pytest.param(["report", "--fast"], "--fast", id="unknown-option"),
+        pytest.param(["dims", "--audit", "tensorflow"], "tensorflow", id="unknown-library"),
         pytest.param(["repot"], "repot", id="unknown-command"),
     ],
 )
