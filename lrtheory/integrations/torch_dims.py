@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ from ..dims.program import collapse
 from ..dims.units import GRADIENT, LOSS, PARAM, PURE, Units
 from ..dims.value import PURE_VALUE, Value, number
 from .torch_mode import UnitsMode, UnknownFunctionError
-from .torch_numbers import Float, UnitFloat, standing_in
+from .torch_numbers import UnitFloat, standing_in
 
 # RAdam's branch changes after five steps, so eight see both.
 STEPS = 8
@@ -97,7 +96,8 @@ def _run_forms(
     """Dense matrices and vectors first, then the forms that some optimizers insist on."""
     failures = []
     for form in (dict(shapes),) if shapes else (dict(_DENSE), {"matrix": (4, 3)}, {"sparse": (4, 3)}):
-        for names in (switched_on, set()) if switched_on else (set(),):
+        fewer = [switched_on - {name} for name in sorted(switched_on)]  # one of them may exclude an option
+        for names in [switched_on, *fewer, set()] if switched_on else [set()]:
             try:
                 return _run(optimizer, numbers, others, names, expected, form, target)
             except UnknownFunctionError as error:
@@ -143,7 +143,7 @@ def _run(
     with standing_in(_modules(optimizer)):
         ledger_length = len(ledger.equations)
         with mode:
-            instance = optimizer(list(params.values()), **_arguments(carried, others))
+            instance = optimizer(list(params.values()), **constructor_arguments(carried, others))
         if not (hasattr(instance, "step") and hasattr(instance, "state")):
             raise NotAnOptimizerError(f"{optimizer.__name__}(...) is not a torch.optim.Optimizer")
         if not expected:
@@ -154,7 +154,6 @@ def _run(
             with mode:
                 _step(instance, mode, params, generator)
             for name, p in params.items():
-                mode.known(p)
                 value = mode.known(p)
                 if value.units is not None:
                     ledger.demand(value.units, Expression(PARAM), "moves parameters by", value.origin)
@@ -162,10 +161,11 @@ def _run(
                     if value is PURE_VALUE:
                         pure_state.add(path)
                     elif value.units is not None:
-                        unknown = (
-                            state.setdefault(path, ledger.unknown(path, STATE)) if path not in state else state[path]
+                        if path not in state:
+                            state[path] = ledger.unknown(path, STATE)
+                        ledger.demand(
+                            state[path], value.units, f"updates the state {path}:", value.origin, value.constant
                         )
-                        ledger.demand(unknown, value.units, f"updates the state {path}:", value.origin, value.constant)
 
     diagnosis = diagnose(ledger)
     solver = diagnosis.solver
@@ -196,7 +196,7 @@ def _run(
     )
 
 
-def _arguments(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+def constructor_arguments(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments, with the entries of tuples put back."""
     arguments: dict[str, Any] = {name: value for name, value in others.items() if not isinstance(value, tuple)}
     for name, value in others.items():
@@ -261,7 +261,3 @@ def _state_values(mode: UnitsMode, entries: Any, name: str) -> Iterator[tuple[st
         yield name, entries.value
     elif isinstance(entries, (int, float)) and not isinstance(entries, bool):
         yield name, PURE_VALUE if isinstance(entries, int) else number(entries)
-
-
-__all__ = ["Float", "NotAnOptimizerError", "default_numbers", "infer_torch"]
-_ = (contextlib, Callable)

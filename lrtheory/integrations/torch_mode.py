@@ -72,7 +72,7 @@ class UnitsMode(TorchFunctionMode):
             result = func(*args, **kwargs)
             self._refuse_unknown(name, result, args)
             return result
-        value = rule(before) if _matters(args, kwargs) else PURE_VALUE
+        value = rule(before)
         overwritten = args[0] if in_place and args else kwargs.get("out")
         old = self.known(overwritten) if isinstance(overwritten, torch.Tensor) else None
         result = func(*args, **kwargs)
@@ -92,8 +92,7 @@ class UnitsMode(TorchFunctionMode):
         if isinstance(result, torch.Tensor):
             if not result.is_floating_point() and value.units is not None:
                 value = PURE_VALUE.but(measured=value.measured, rare=value.rare, constant=value.constant)
-            if _memory(result) not in self._known or not value.constant == 0:
-                self.note(result, value)
+            self.note(result, value)
         elif isinstance(result, (list, tuple)):
             for item in result:
                 self._note_all(item, value)
@@ -134,11 +133,6 @@ def _constant(tensor: torch.Tensor) -> Value:
         return PURE_VALUE
     first = float(tensor.flatten()[0])
     return number(first) if bool((tensor == first).all()) else PURE_VALUE
-
-
-def _matters(args: Any, kwargs: Any) -> bool:
-    """Whether any real number takes part; integers and truth values are pure."""
-    return True
 
 
 def _plain_name(func: Any) -> tuple[str, bool]:

@@ -84,6 +84,7 @@ class UnitFloat(float):
     ledger: Ledger
 
     def __new__(cls, x: float, value: Value, ledger: Ledger) -> UnitFloat:
+        """The number ``x``, with what is known of it."""
         self = super().__new__(cls, x)
         self.value, self.ledger = value, ledger
         return self
@@ -202,6 +203,7 @@ class Float(builtins.float, metaclass=_FloatType):
     """``float`` that leaves the units on what it is given."""
 
     def __new__(cls, x: Any = 0.0) -> Any:
+        """``float(x)``, but a tensor's entry or a number with units comes with its units."""
         if isinstance(x, torch.Tensor):
             return x.item()
         return x if isinstance(x, UnitFloat) else builtins.float(x)
