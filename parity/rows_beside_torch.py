@@ -181,3 +181,71 @@ add(
         optax=OptaxRow(_optax_adan, state={"t": "t", "m": "m", "v": "v", "n": "n", "g_last": "g"}),
     ),
 )
+
+
+def _optax_schedule_free_sgd(options: Mapping[str, Any], numbers: Mapping[str, float], lr: Any) -> Any:
+    import optax
+
+    return _schedule_free(
+        options, numbers, lr, optax.add_decayed_weights(numbers["weight_decay"]), optax.scale_by_learning_rate(lr)
+    )
+
+
+def _optax_schedule_free_adamw(options: Mapping[str, Any], numbers: Mapping[str, float], lr: Any) -> Any:
+    import optax
+
+    return _schedule_free(
+        options,
+        numbers,
+        lr,
+        optax.scale_by_rms(decay=numbers["beta2"], eps=numbers["eps"], eps_in_sqrt=False, bias_correction=True),
+        optax.add_decayed_weights(numbers["weight_decay"]),
+        optax.scale_by_learning_rate(lr),
+    )
+
+
+def _schedule_free(options: Mapping[str, Any], numbers: Mapping[str, float], lr: Any, *base: Any) -> Any:
+    """What optax.contrib's two shortcuts build; its averaging counts from 1 where its lr counts from 0."""
+    import optax
+    import optax.contrib
+
+    return signed(
+        options,
+        optax.contrib.schedule_free(
+            optax.chain(*base),
+            learning_rate=lambda count: lr(count - 1),
+            b1=numbers["beta1"],
+            weight_lr_power=numbers["weight_lr_power"],
+        ),
+    )
+
+
+add(
+    "schedule_free_sgd",
+    Row(
+        variants=variants(
+            ({}, MAXIMIZE),
+            (
+                {"lr": 0.1},
+                {"lr": 0.1, "weight_decay": 0.02},
+                {"lr": 0.1, "beta1": 0.5, "weight_decay": 0.02, "weight_lr_power": 0.0},
+                {"lr": 0.1, "beta1": 0.98, "weight_lr_power": 1.5},
+            ),
+        ),
+        optax=OptaxRow(_optax_schedule_free_sgd, state={"z": "z", "max_lr": "max_lr"}),
+    ),
+)
+add(
+    "schedule_free_adamw",
+    Row(
+        variants=variants(
+            ({}, MAXIMIZE),
+            (
+                {"lr": 0.01},
+                {"lr": 0.01, "weight_decay": 0.1},
+                {"lr": 0.01, "beta1": 0.5, "beta2": 0.95, "eps": 1e-2, "weight_decay": 0.1, "weight_lr_power": 0.0},
+            ),
+        ),
+        optax=OptaxRow(_optax_schedule_free_adamw, state={"z": "z", "v": "nu", "max_lr": "max_lr"}),
+    ),
+)

@@ -14,10 +14,13 @@ from .lion import LionHyper, LionState, lion
 from .muon import MuonHyper, MuonState, muon
 from .nadam import NAdamHyper, NAdamState, nadam
 from .radam import RAdamHyper, RAdamState, radam
-from .registry import get, names, register
+from .registry import ABSENT, get, names, register
 from .rmsprop import RMSpropHyper, RMSpropState, rmsprop
 from .rprop import RpropHyper, RpropState, rprop
 from .rule import ArrayRule, Rule
+from .schedule_free import evaluation_params
+from .schedule_free_adamw import ScheduleFreeAdamWHyper, ScheduleFreeAdamWState, schedule_free_adamw
+from .schedule_free_sgd import ScheduleFreeSGDHyper, ScheduleFreeSGDState, schedule_free_sgd
 from .sgd import SGDHyper, SGDState, sgd
 from .signum import SignumHyper, SignumState, signsgd, signum
 from .sparse import SparseGradient
@@ -60,6 +63,10 @@ __all__ = [
     "Rule",
     "SGDHyper",
     "SGDState",
+    "ScheduleFreeAdamWHyper",
+    "ScheduleFreeAdamWState",
+    "ScheduleFreeSGDHyper",
+    "ScheduleFreeSGDState",
     "SignumHyper",
     "SignumState",
     "SparseAdamHyper",
@@ -74,6 +81,7 @@ __all__ = [
     "adamw",
     "adan",
     "asgd",
+    "evaluation_params",
     "get",
     "lamb",
     "lars",
@@ -85,8 +93,16 @@ __all__ = [
     "register",
     "rmsprop",
     "rprop",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
     "sgd",
     "signsgd",
     "signum",
     "sparse_adam",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name.lower() in ABSENT:
+        raise AttributeError(ABSENT[name.lower()])
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

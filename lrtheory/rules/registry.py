@@ -11,6 +11,13 @@ from .rule import ArrayRule, Rule
 
 _FACTORIES: dict[str, Callable[..., Rule]] = {}
 
+#: Optimizers that are looked for here and cannot be a rule, with the reason.
+ABSENT = {
+    "lbfgs": "LBFGS is no rule of one step: each call of torch.optim.LBFGS evaluates the loss many times and moves "
+    "along a line search, so that it has neither an effective lr nor one gradient a step. "
+    "Use torch.optim.LBFGS or optax.lbfgs",
+}
+
 
 def register(write: Callable[..., ArrayRule]) -> Callable[..., Rule]:
     """Turn a function from options to :class:`ArrayRule` into a factory of :class:`Rule`, known by its name."""
@@ -61,7 +68,15 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Callable[..., Rule]:
-    """The factory of that name."""
+    """The factory of that name.
+
+    Raises
+    ------
+    KeyError
+        With the known names, or with the reason why an optimizer is no rule.
+    """
+    if name.lower() in ABSENT:
+        raise KeyError(ABSENT[name.lower()])
     if name not in _FACTORIES:
         raise KeyError(f"no rule named {name!r}: there are {', '.join(names())}")
     return _FACTORIES[name]
