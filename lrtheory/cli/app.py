@@ -97,20 +97,6 @@ def dims(
     return command(target, libraries=audit or [], as_json=json)
 
 
-@app.command()
-def dims(
-    target: Annotated[
-        str | None, typer.Argument(metavar="[TARGET]", help="Such as 'adam()', optax.lamb or torch.optim.RAdam.")
-    ] = None,
-    audit: Annotated[list[str] | None, typer.Option("--audit", help="All of optax, optax.contrib or torch.")] = None,
-    json: Json = False,
-) -> int:
-    """Infer units from a program, and what becomes of its numbers when loss or parameters are rescaled."""
-    from .dims import dims as command
-
-    return command(target, libraries=audit or [], as_json=json)
-
-
 def run(arguments: list[str]) -> int:
     """Run a command line; what the user can mend is said in one line."""
     try:
