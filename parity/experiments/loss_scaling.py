@@ -15,7 +15,19 @@ from lrtheory import rules
 from lrtheory.laws.scaling import rescaled_hyper
 from lrtheory.report.data import LossScaleRun, Threshold
 
-from ..training import PLAIN, Problem, Setup, Trajectory, batches, distance, linear, load_digits, train_jax, train_torch
+from ..training import (
+    BEYOND_ROUNDING,
+    PLAIN,
+    Problem,
+    Setup,
+    Trajectory,
+    batches,
+    distance,
+    linear,
+    load_digits,
+    train_jax,
+    train_torch,
+)
 from .values import curve, finite
 
 ALPHA = 10.0
@@ -130,8 +142,11 @@ def measure_thresholds(seed: int, width: float = WIDTH) -> list[Threshold]:
 
 
 def grows(trajectory: Trajectory) -> bool:
-    """Whether the loss is higher at the end than halfway, when nothing is left but the steepest direction."""
-    return not trajectory.loss[-1] <= trajectory.loss[len(trajectory.loss) // 2]
+    """Whether the loss is higher at the end than halfway, when nothing is left but the steepest direction.
+
+    Higher by more than rounding: a run that has long converged jitters in the last digit.
+    """
+    return not trajectory.loss[-1] <= trajectory.loss[len(trajectory.loss) // 2] * (1 + BEYOND_ROUNDING)
 
 
 def bracket(diverges: Callable[[float], bool], width: float) -> tuple[float, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lrtheory.report.data import BatchRun, Verdict
 
 from ..batch_size import REDUCTIONS, BatchSize
@@ -18,7 +20,7 @@ def accumulation(found: BatchSize) -> Verdict:
     """Whether repeated ``backward()`` calls add up to B times the mean gradient."""
     if not found.law_error or not found.accumulation_error:
         raise ValueError("no gradients were compared")
-    worst = max([*found.law_error.values(), *found.accumulation_error.values()])
+    worst = float(np.max([*found.law_error.values(), *found.accumulation_error.values()]))  # nan stays nan
     adds = worst <= ROUNDING
     return Verdict(
         id="batch-accumulation",

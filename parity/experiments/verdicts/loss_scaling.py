@@ -41,7 +41,7 @@ def correction(runs: Iterable[LossScaleRun], rule: str) -> str:
     hyper = {run["variant"]: run["hyper"] for run in runs if run["rule"] == rule}
     before, after = hyper[AS_IS], hyper[CORRECTED]
     changed = [f"{name} {before[name]:.3g} → {after[name]:.3g}" for name in before if before[name] != after[name]]
-    return listed(changed) if changed else "nothing"
+    return listed(changed)
 
 
 def dividing_lr(runs: list[LossScaleRun], rule: str) -> Verdict:

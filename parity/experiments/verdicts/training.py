@@ -153,7 +153,7 @@ def _by_layer(keys: Iterable[tuple[str, str]]) -> str:
     rules: dict[str, list[str]] = {}
     for rule, layer in keys:
         rules.setdefault(layer, []).append(spoken(rule))
-    return listed(f"{layer} ({', '.join(of_layer)})" for layer, of_layer in rules.items()) if rules else ""
+    return listed(f"{layer} ({', '.join(of_layer)})" for layer, of_layer in rules.items())
 
 
 def _typical(layer: Layer) -> float:

@@ -26,6 +26,6 @@ def percent(share: float) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """``a, b and c``, each named once."""
-    *most, last = dict.fromkeys(names)
+    """``a, b and c``, each named once; ``none`` of nothing."""
+    *most, last = dict.fromkeys(names) or ("none",)
     return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,130 @@
+"""The whole of a report's data: its types, its JSON, its seed."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typeddict
+
+import pytest
+
+from lrtheory.report.data import FigureId, Report
+from parity import matrix
+from parity.experiments import digits_training, measure
+from parity.experiments.digits_training import Run
+from parity.experiments.values import curve, plain
+from parity.training import NORMALISED, Mlp
+
+RUNS = digits_training.runs
+TINY = Mlp("tiny", widths=(64, 6, 10))
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """A report of one rule with few layers, and of the parity of SGD alone; everything else as in a quick one."""
+    patch = pytest.MonkeyPatch()
+    rows = matrix.rows
+    patch.setattr(digits_training, "runs", lambda *, quick: [Run(TINY, digits_training.ADAM)])
+    patch.setattr(matrix, "rows", lambda rules, *, dtype, quick, progress: rows(["signum"], dtype=dtype, quick=True))
+    said: list[tuple[str, float]] = []
+    yield measure(quick=True, seed=5, progress=lambda text, done: said.append((text, done))), said
+    patch.undo()
+
+
+def _conforms(value: Any, hint: Any, where: str) -> None:
+    """Fail unless ``value`` is what the type says."""
+    if is_typeddict(hint):
+        fields = get_type_hints(hint)
+        assert value.keys() == fields.keys(), where
+        for name, field in fields.items():
+            _conforms(value[name], field, f"{where}.{name}")
+    elif get_origin(hint) is list:
+        assert isinstance(value, list), where
+        for item in value:
+            _conforms(item, get_args(hint)[0], f"{where}[]")
+    elif get_origin(hint) is dict:
+        for key, item in value.items():
+            assert isinstance(key, str), where
+            _conforms(item, get_args(hint)[1], f"{where}[{key}]")
+    elif get_origin(hint) is Literal:
+        assert value in get_args(hint), where
+    elif get_args(hint):  # X | None
+        if value is not None:
+            _conforms(value, get_args(hint)[0], where)
+    else:
+        assert type(value) is hint, f"{where} is {type(value)}, not {hint}"
+
+
+def test_report_is_what_its_types_say(measured):
+    report, _ = measured
+    _conforms(report, Report, "report")
+    for name, part in report.items():
+        assert part, name
+
+
+def test_report_is_strict_json(measured):
+    report, _ = measured
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_every_verdict_is_one_of_its_own_and_says_something(measured):
+    verdicts = measured[0]["verdicts"]
+    assert len({v["id"] for v in verdicts}) == len(verdicts) >= 14
+    for verdict in verdicts:
+        assert verdict["question"].endswith("?")
+        assert verdict["figure"] in get_args(FigureId)
+        assert all(len(verdict[part]) > 15 for part in ("sentence", "evidence", "advice"))
+
+
+def test_verdicts_of_the_experiments_are_what_theory_says(measured):
+    outcomes = {v["id"]: v["outcome"] for v in measured[0]["verdicts"]}
+    expected = {
+        "frameworks-agree": "holds",
+        "parity-gate": "holds",
+        "loss-scale-sgd": "holds",
+        "loss-scale-adam": "fails",
+        "loss-scale-rmsprop": "fails",
+        "loss-scale-correction": "holds",
+        "loss-scale-blind-adam": "depends",
+        "sgd-threshold": "holds",
+        "batch-accumulation": "holds",
+        "batch-step-sgd": "depends",
+        "batch-step-adam": "fails",
+        "adam-nominal": "holds",
+        "step-schedule": "depends",
+    }
+    assert {name: outcomes[name] for name in expected} == expected
+
+
+def test_progress_rises_to_one(measured):
+    shares = [done for _, done in measured[1]]
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[-1] == 1
+
+
+def test_quick_still_trains_every_rule_and_the_normalised_model():
+    quick, full = RUNS(quick=True), RUNS()
+    for chosen in (quick, full):
+        assert {run.setup.label for run in chosen} == {"SGD with momentum", "adam", "adamw", "rmsprop"}
+        assert any(run.model == NORMALISED for run in chosen)
+        assert {run.setup.plan.name for run in chosen} == {"constant", "cosine_annealing", "one_cycle"}
+    assert len(full) > len(quick)
+    assert any(run.dtype == "float32" for run in full)
+
+
+def test_training_is_determined_by_its_seed():
+    run = Run(TINY, digits_training.SGD_MOMENTUM)
+    one, again, other = (digits_training.measure_run(run, seed) for seed in (0, 0, 1))
+    assert one == again
+    assert one["loss_torch"] != other["loss_torch"]
+
+
+def test_negative_seed_is_refused():
+    with pytest.raises(ValueError, match="seed=-1"):
+        measure(seed=-1)
+
+
+def test_values_that_are_not_finite_become_none():
+    assert curve([1.0, math.inf, math.nan, 1 / 3]) == [1.0, None, None, 0.333333]
+    assert plain({"a": [1, math.inf, "text"], "b": -math.nan}) == {"a": [1, None, "text"], "b": None}
