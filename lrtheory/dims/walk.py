@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import Literal
+from jax.extend.core import ClosedJaxpr, Literal
 
 from .equations import Location
 from .ledger import Ledger
-from .primitives import ENTRY_BY_ENTRY, TABLE, Site, folded
+from .operations import Site
+from .primitives import ENTRY_BY_ENTRY, TABLE, folded
 from .source import EquationOrigin, origin_inside
 from .value import PURE_VALUE, Deferred, Value, number
 
@@ -122,7 +123,7 @@ Body = Callable[[Site, list[Value], EquationOrigin | None], Sequence[Value]]
 
 
 def _closed(jaxpr: Any) -> Any:
-    return jaxpr if hasattr(jaxpr, "consts") else jax.extend.core.ClosedJaxpr(jaxpr, ())
+    return jaxpr if hasattr(jaxpr, "consts") else ClosedJaxpr(jaxpr, ())
 
 
 def _inside(site: Site, body: Any, values: Values, call: EquationOrigin | None) -> list[Value]:

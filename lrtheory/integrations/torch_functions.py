@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..dims.ledger import Ledger
-from ..dims.primitives import measured
 from ..dims.value import PURE_VALUE, Rare, Value, number
 from .torch_numbers import FrameOrigin, apply
 
