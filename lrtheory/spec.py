@@ -117,7 +117,7 @@ def resolve(spec: Spec) -> Any:
 def _imported(spec: Spec, module: str) -> Any:
     try:
         return importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(f"{spec.text}: cannot import {module}: {type(error).__name__}: {error}") from error
 
 

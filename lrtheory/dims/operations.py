@@ -215,7 +215,7 @@ def select(site: Site, values: Values) -> Value:
     if predicate.constant is not None:
         return cases[int(predicate.constant)]
     if len(cases) == 2:
-        chosen = site.ledger.choice(predicate, *cases, "chooses between", site.at)
+        chosen = site.ledger.choice(predicate, cases[0], cases[1], "chooses between", site.at)
     else:
         chosen = Value(site.ledger.same(cases, "chooses between", site.at))
     constants = {v.constant for v in cases}

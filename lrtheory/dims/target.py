@@ -43,7 +43,7 @@ def infer_target(text: str) -> Dimensions:
         raise
     except SpecError as error:
         raise TargetError(str(error)) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = str(error).strip().splitlines() or [type(error).__name__]
         raise TargetError(f"{text}: {message[0]}") from error
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
@@ -116,7 +116,8 @@ def _silent(spec: Spec) -> Iterator[None]:
         warnings.simplefilter("ignore")
         yield
     if printed.getvalue():
-        raise TargetError(f"{spec.text} prints {printed.getvalue().strip()[:60]!r}: a target must not print")
+        first = (printed.getvalue().strip().splitlines() or [""])[0][:60]
+        raise TargetError(f"{spec.text} prints {first!r}: a target must not print")
 
 
 def _global_state(spec: Spec) -> dict[str, Any]:

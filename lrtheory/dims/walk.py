@@ -157,7 +157,7 @@ def cond(site: Site, operands: list[Value], call: EquationOrigin | None) -> list
     for cases in zip(*outcomes, strict=True):
         _settle(site, cases)
         if len(cases) == 2:
-            chosen = site.ledger.choice(index, *cases, "chooses a branch between", site.at)
+            chosen = site.ledger.choice(index, cases[0], cases[1], "chooses a branch between", site.at)
             _settle(site, [chosen])
         else:
             chosen = Value(site.ledger.same(cases, "chooses a branch between", site.at))
