@@ -14,7 +14,7 @@ from lrtheory.report.data import Report
 from .errors import BadInput, NotWritten
 from .progress import progress_bar
 
-STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ fails", "bold red"), "depends": ("◐ depends", "cyan")}
+STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ does not hold", "bold red"), "depends": ("◐ it depends", "cyan")}
 
 
 def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
@@ -72,6 +72,6 @@ def _tell(report: Report, page: Path) -> None:
     console = Console(highlight=False)
     for verdict in report["verdicts"]:
         words, style = STYLES[verdict["outcome"]]
-        console.print(Text.assemble((f"{words:<10}", style), (verdict["question"], "bold")), soft_wrap=True)
-        console.print(Text(f"          {verdict['sentence']}"), soft_wrap=True)
+        console.print(Text.assemble((f"{words:<18}", style), (verdict["question"], "bold")), soft_wrap=True)
+        console.print(Text(f"{'':18}{verdict['sentence']}"), soft_wrap=True)
     print(page)

@@ -39,9 +39,9 @@ def _log_axis(title: str, axis: str = "y") -> alt.Axis:
     return alt.Axis(title=title or None, values=alt.ExprRef(f"{axis}_ticks"), labelExpr=LABEL)
 
 
-def _steps(title: str = "step") -> alt.X:
-    axis = alt.Axis(title=title, tickCount=5, grid=False, format="d", labelOverlap=True)
-    return alt.X("step:Q", axis=axis, scale=alt.Scale(nice=False, zero=False))
+def _steps(field: str = "step") -> alt.X:
+    axis = alt.Axis(title="step", tickCount=5, grid=False, format="d", labelOverlap=True)
+    return alt.X(f"{field}:Q", axis=axis, scale=alt.Scale(nice=False, zero=False))
 
 
 def _slots(field: str = "slot") -> tuple[alt.Color, alt.StrokeDash]:
@@ -91,8 +91,8 @@ def heat_map() -> Chart:
         alt.Chart(ROWS)
         .mark_rect()
         .encode(
-            x=_steps().title("step"),
-            x2="until:Q",
+            x=_steps("since"),
+            x2="step:Q",
             y=alt.Y("layer:N", sort=None, axis=alt.Axis(title=None, labelLimit=130, grid=False)),
             color=alt.Color("ratio:Q", scale=scale, legend=None),
             tooltip=[_word("layer"), _tip("step"), _tip("ratio", "log10(effective/nominal)")],
@@ -149,8 +149,8 @@ def losses() -> Chart:
     return alt.layer(broad, thin, _touch(base, tooltip)).add_params(*_bounds())
 
 
-VARIANT_COLOURS = ["@c5", "@c1", "@ink", "@c2", "@c3", "@c4", "@c0"]
-VARIANT_DASHES = [[1, 0], [1, 0], [4, 4], [1, 3], [6, 3], [2, 2], [8, 3]]
+VARIANT_COLOURS = ["@c5", "@c1", "@c2", "@ink", "@c3", "@c4", "@c0"]
+VARIANT_DASHES = [[1, 0], [1, 0], [8, 4], [2, 3], [6, 3], [3, 2], [10, 3]]
 
 
 def threshold() -> Chart:
@@ -218,7 +218,7 @@ def steps() -> Chart:
     """Norm of the realised step."""
     base = alt.Chart(ROWS).encode(x=_steps())
     y = alt.Y("value:Q", scale=_log(), axis=_log_axis("‖Δθ‖"))
-    line = base.mark_line(color="@c2", strokeWidth=2, clip=True).encode(y=y)
+    line = base.mark_line(color="@ink", strokeWidth=1.6, clip=True).encode(y=y)
     return alt.layer(line, _touch(base, [_tip("step"), _tip("value", "‖Δθ‖")])).add_params(*_bounds())
 
 

@@ -90,7 +90,7 @@ def _variant_key(variant: str, order: int) -> Key:
         return Key(variant, "c5", "thick")
     style = order % len(VARIANT_COLOURS)
     gap = VARIANT_DASHES[style][0]
-    line = "solid" if VARIANT_DASHES[style] == [1, 0] else "dotted" if gap == 1 else "dashed"
+    line = "solid" if VARIANT_DASHES[style] == [1, 0] else "dotted" if gap <= 2 else "dashed"
     return Key(variant, VARIANT_COLOURS[style].removeprefix("@"), line)
 
 
@@ -194,8 +194,8 @@ def batch_figure(runs: list[BatchRun]) -> Figure:
         id="batch",
         layout="pairs",
         title="What the batch size does to a step",
-        reading="One step of SGD from the same parameters. Gradients that are summed over the batch make the step grow "
-        "with B; gradients that are averaged leave it about as it is, and each example counts for less.",
+        reading="One step from the same parameters. A quantity in proportion to B rises by a decade in a decade of B; one "
+        "that does not depend on B stays level. The dashed line is what theory says, where it says something exact.",
         panels=panels if runs else [],
         keys=[*keys, Key("predicted", "ink", "dashed")],
         tables=[table] if runs else [],
@@ -215,10 +215,11 @@ def rounded_product(a: float, b: float) -> float:
 
 def schedule_figure(runs: list[EffectiveCurves]) -> Figure:
     """StepLR: the lr that is set, the lr that acts, and the step that comes of it."""
+    names = _coordinates(runs)
     panels = []
     for run in runs:
         title = f"{name(run['rule'])}, {name(run['framework'])}"
-        panels.append(_coordinates_panel(f"{title}: learning rates", run, "staircase"))
+        panels.append(_coordinates_panel(f"{title}: learning rates", run, names, "staircase"))
         at = thinned(len(run["step"]))
         axis = log_axis([positive(run["step_norm"])])
         block: Block = {"step": pick(run["step"], at), "value": pick(positive(run["step_norm"]), at)}
@@ -227,40 +228,50 @@ def schedule_figure(runs: list[EffectiveCurves]) -> Figure:
         id="schedule",
         layout="pairs",
         title="A schedule: nominal lr, effective lr and realised steps",
-        reading="The dashed staircase is what the scheduler sets. The effective lr follows it for SGD and rides on the "
-        "preconditioner for adaptive rules; the realised step also depends on the gradient.",
+        reading="The dashed staircase is the lr that the scheduler sets, a coloured line the effective lr of one "
+        "coordinate. Beside them is the step that came of it, which depends on the gradient as well.",
         panels=panels,
-        keys=[Key("nominal lr", "ink", "dashed"), Key("realised step ‖Δθ‖", "c2")],
+        keys=[Key("nominal lr", "ink", "dashed"), *_coordinate_keys(names)],
     )
 
 
 def adam_figure(runs: list[EffectiveCurves]) -> Figure:
-    """The lr that does not move, and the effective lr of single coordinates, which does."""
+    """The lr that is set, and the effective lr of single coordinates."""
+    names = _coordinates(runs)
     return Figure(
         id="adam",
         layout="pairs",
-        title="Adaptive rules: the nominal lr stays put, the effective lr moves",
-        reading="Each line is one coordinate's effective lr, lr / (√v̂ + eps). It is larger where gradients are small, "
-        "and it moves although nobody touches the nominal lr.",
+        title="Adam: nominal lr and the effective lr of each coordinate",
+        reading="The dashed line is the lr that is set. Each coloured line is the effective lr of one coordinate, "
+        "lr / (√v̂ + eps): the smaller its gradients have been, the larger it is.",
         panels=[
-            _coordinates_panel(f"{name(run['rule'])}, {name(run['framework'])}", run, "coordinates") for run in runs
+            _coordinates_panel(f"{name(run['rule'])}, {name(run['framework'])}", run, names, "coordinates")
+            for run in runs
         ],
-        keys=[Key("nominal lr", "ink", "dashed")],
+        keys=[Key("nominal lr", "ink", "dashed"), *_coordinate_keys(names)],
     )
 
 
-def _coordinates_panel(title: str, run: EffectiveCurves, chart: str) -> Panel:
+def _coordinates(runs: list[EffectiveCurves]) -> list[str]:
+    """All coordinates of all runs by name, so that one has the same style in every panel."""
+    return sorted({coordinate for run in runs for coordinate in run["coordinates"]})
+
+
+def _coordinate_keys(names: list[str]) -> list[Key]:
+    return [slot_key(coordinate, position) for position, coordinate in enumerate(names)]
+
+
+def _coordinates_panel(title: str, run: EffectiveCurves, names: list[str], chart: str) -> Panel:
     at = thinned(len(run["step"]))
     steps = pick(run["step"], at)
     nominal = positive(run["nominal_lr"])
     curves = {coordinate: positive(curve) for coordinate, curve in run["coordinates"].items()}
     blocks: list[Block] = [{"step": steps, "value": pick(nominal, at), "coordinate": "nominal lr", "slot": -1}]
     blocks += [
-        {"step": steps, "value": pick(curve, at), "coordinate": coordinate, "slot": slot(position)}
-        for position, (coordinate, curve) in enumerate(curves.items())
+        {"step": steps, "value": pick(curve, at), "coordinate": coordinate, "slot": slot(names.index(coordinate))}
+        for coordinate, curve in curves.items()
     ]
-    keys = [slot_key(coordinate, position) for position, coordinate in enumerate(curves)]
-    return Panel(title, chart, blocks, log_axis([nominal, *curves.values()]), keys=keys)
+    return Panel(title, chart, blocks, log_axis([nominal, *curves.values()]))
 
 
 def _grouped(rows, *fields: str):

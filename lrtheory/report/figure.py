@@ -19,7 +19,7 @@ Block = dict[str, Any]
 """Columns of a panel's data table; a value that is not a list stands for a constant column."""
 
 
-AXES = {"step", "until", "batch", "nominal", "predicted"}
+AXES = {"step", "since", "batch", "nominal", "predicted"}
 """Columns that a measurement is drawn against: alone they make no picture."""
 
 
@@ -145,12 +145,10 @@ def slot_key(label: str, position: int) -> Key:
 
 def number(value: float | int | None, digits: int = 3) -> str:
     """A number for reading; ``None`` is one that was not finite."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "not finite"
-    if isinstance(value, int) or (value == int(value) and abs(value) < 1e5):
+    if value == int(value) and abs(value) < 1e5:
         return f"{int(value):d}"
-    if not math.isfinite(value):
-        return "not finite"
     return f"{value:.{digits}g}"
 
 

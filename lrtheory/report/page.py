@@ -22,7 +22,7 @@ from .figure import POINTS, Figure, number
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-OUTCOMES = {"holds": "Holds", "fails": "Fails", "depends": "It depends"}
+OUTCOMES = {"holds": "Holds", "fails": "Does not hold", "depends": "It depends"}
 
 PARITY_TITLE = "Parity: every rule and option against every implementation"
 PARITY_READING = (
@@ -30,7 +30,7 @@ PARITY_READING = (
     "distance travelled. About 1e-16 is rounding in float64, about 1e-7 in float32. Free runs evolve alone; forced "
     "runs are put back to the reference state before every step, which tells a wrong rule from accumulated rounding."
 )
-SHADES = ("0", "≤ 1e-14", "1e-13", "1e-11", "1e-9", "1e-7", "1e-5", "≥ 1e-4")
+SHADES = ("≤ 1e-16", "1e-15", "1e-13", "1e-11", "1e-9", "1e-7", "1e-5", "≥ 1e-4")
 MARKS = {
     "pass": "within the bound",
     "fail": "beyond the bound",

@@ -9,7 +9,7 @@ from .data import FirstDifference, ParityRow
 from .figure import name, number
 
 BINS = 8
-"""Shades of a cell; each is two decades of error, from 1e-16 and less to 1e-2 and more."""
+"""Shades of a cell: up to 1e-16, then two decades each, then from 1e-4 on."""
 
 
 @dataclass(frozen=True)

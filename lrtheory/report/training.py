@@ -143,11 +143,10 @@ def heat_map_figure(runs: list[Training]) -> Figure:
     for index, run in enumerate(runs):
         at = thinned(len(run["step"]))
         steps = pick(run["step"], at)
-        stride = steps[-1] - steps[-2] if len(steps) > 1 else 1
         ratios = [_log_ratio(layer, run["nominal_lr"]) for layer in run["layers"]]
         reach = max((abs(value) for ratio in ratios for value in ratio if value is not None), default=0.0)
         blocks: list[Block] = [
-            {"step": steps, "until": [*steps[1:], steps[-1] + stride], "layer": layer["name"], "ratio": pick(ratio, at)}
+            {"step": steps, "since": [0, *steps[:-1]], "layer": layer["name"], "ratio": pick(ratio, at)}
             for layer, ratio in zip(run["layers"], ratios, strict=True)
             if steps
         ]

@@ -53,7 +53,7 @@ def test_report_writes_and_tells(measured, tmp_path, capsys):
     assert (tmp_path / "a" / "b" / "index.html").exists()
     for verdict in report()["verdicts"]:
         assert verdict["question"] in out  # hostile markup is printed as it is
-    assert "✗ fails" in out
+    assert "✗ does not hold" in out
     assert HOSTILE in out
 
 
