@@ -1,31 +1,62 @@
-"""Rules, options, numbers and streams for the property tests, drawn by Hypothesis."""
+"""Rules, options, numbers, parameters and gradients for the tests that hold of every rule."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
 from lrtheory import rules
-from lrtheory.rules import Rule
+from lrtheory.rules import Rule, SparseGradient
 from parity import table
 
-SHAPES = {"w": (3, 2), "b": (2,), "s": ()}
+SHAPES = {"w": (3, 2), "b": (2,)}
 
 
-def every_rule() -> list[Rule]:
+@functools.cache
+def every_rule() -> tuple[Rule, ...]:
     """Every rule with every set of options that is replayed, once."""
     found: dict[Rule, None] = {}
     for name in table.known_rules():
         for options, _ in table.variants(name):
             found[rules.get(name)(**options)] = None
-    return list(found)
+    return tuple(found)
+
+
+@functools.cache
+def each_rule() -> tuple[Rule, ...]:
+    """Every rule with its default options and with most options on: for what an option can hardly change."""
+    found: dict[Rule, None] = {}
+    for name in table.known_rules():
+        sets = [rule for rule in every_rule() if rule.name == name]
+        found[sets[0]] = None
+        found[max(sets, key=lambda rule: sum(value is True for value in rule.options.values()))] = None
+    return tuple(found)
 
 
 def numbers_for(rule: Rule) -> list[dict[str, float]]:
     """The numbers that a rule with these options is replayed with."""
     return [dict(n) for o, n in table.variants(rule.name) if rules.get(rule.name)(**o) is rule]
+
+
+def shapes_for(rule: Rule) -> dict[str, tuple[int, ...]]:
+    """Shapes that the rule takes, by name."""
+    return dict(table.row(rule.name).tensors or SHAPES)
+
+
+def params_for(rule: Rule, rng: np.random.Generator, dtype: Any = None) -> dict[str, Any]:
+    """Parameters of those shapes."""
+    return {name: jnp.asarray(rng.standard_normal(shape), dtype) for name, shape in shapes_for(rule).items()}
+
+
+def as_gradients(rule: Rule, dense: dict[str, Any]) -> dict[str, Any]:
+    """Dense arrays as the gradients that the rule takes."""
+    if not rule.array_rule.sparse:
+        return dense
+    return {name: None if g is None else SparseGradient.from_dense(g) for name, g in dense.items()}
 
 
 @st.composite
@@ -38,8 +69,8 @@ def runs(
     numbers["lr"] = draw(st.floats(1e-4, 1.0))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     size = 10.0 ** draw(st.floats(-4, 4))
-    params = {name: rng.standard_normal(shape) for name, shape in SHAPES.items()}
-    grads = {name: size * rng.standard_normal((steps, *shape)) for name, shape in SHAPES.items()}
+    params = {name: rng.standard_normal(shape) for name, shape in shapes_for(rule).items()}
+    grads = {name: size * rng.standard_normal((steps, *shape)) for name, shape in shapes_for(rule).items()}
     return rule, numbers, params, grads
 
 

@@ -134,7 +134,7 @@ def test_state_is_rescaled_in_mid_run(variant, stream, loss, params, at) -> None
                 hyper = rescaled_hyper(rule, hyper, loss=loss, params=params)
                 state = rescaled_state(rule, state, loss=loss, params=params)
                 p, scale = jax.tree.map(lambda x: x * params, p), loss / params
-            p, state = step(hyper, state, jax.tree.map(lambda g, t=t: scale * g[t], grads), p)
+            p, state = step(hyper, state, {name: scale * g[t] for name, g in grads.items()}, p)
     expected = parity.replay(case, "lrtheory").params
     for name, value in p.items():
         np.testing.assert_array_equal(np.asarray(value), params * expected[name][-1])
