@@ -13,8 +13,8 @@ from .dimensions import Dimensions
 from .equations import Location
 from .target import TargetError, infer_target
 
-# What the factories that need arguments are given: numbers that are traced, and the plainest inner optimizer. Those
-# that only combine others (chain, multi_transform, …) have no law of their own, and are left out with their reason.
+# What the factories that need numbers are given; what combines others stands in its own module, with its arguments.
+COMBINED = "lrtheory.integrations.optax_combined"
 OPTAX_ARGUMENTS: Mapping[str, str] = {
     "adaptive_grad_clip": "clipping=0.01",
     "add_noise": "eta=0.01, gamma=0.55, seed=0",
@@ -29,6 +29,7 @@ OPTAX_ARGUMENTS: Mapping[str, str] = {
     "scale_by_backtracking_linesearch": "max_backtracking_steps=5",
     "differentially_private_aggregate": "l2_norm_clip=1.0, noise_multiplier=0.1, seed=0",
     "dpsgd": "l2_norm_clip=1.0, noise_multiplier=0.1, seed=0",
+    "scale_by_zoom_linesearch": "max_linesearch_steps=5",
 }
 
 LIBRARIES = ("optax", "optax.contrib", "torch")
@@ -66,33 +67,38 @@ class Row:
         return self.dimensions.as_json()
 
 
-def audit(library: str) -> Iterator[Row]:
-    """Rows of a library, in the order of the names."""
+def targets(library: str) -> list[str]:
+    """What is public in a library, by name, with the arguments it is given."""
     if library == "torch":
         optimizers = importlib.import_module("torch.optim")
-        for name in sorted(vars(optimizers)):
-            value = getattr(optimizers, name)
-            if (
-                isinstance(value, type)
-                and issubclass(value, optimizers.Optimizer)
-                and value is not optimizers.Optimizer
-            ):
-                yield _row(f"torch.optim.{name}")
-        return
+        values = {n: v for n, v in sorted(vars(optimizers).items()) if isinstance(v, type) and n != "Optimizer"}
+        return [f"torch.optim.{n}" for n, v in values.items() if issubclass(v, optimizers.Optimizer)]
     module = importlib.import_module(library)
-    for name in sorted(vars(module)):
-        value = getattr(module, name)
-        if inspect.isfunction(value) and not name.startswith("_") and _makes_transformation(value):
-            arguments = OPTAX_ARGUMENTS.get(name)
-            yield _row(f"{library}.{name}" + (f"({arguments})" if arguments else ""))
+    names = [
+        name
+        for name, value in sorted(vars(module).items())
+        if inspect.isfunction(value) and not name.startswith("_") and _makes_transformation(value)
+    ]
+    combined = vars(importlib.import_module(COMBINED))
+    return [
+        f"{COMBINED}:{n}"
+        if n in combined
+        else f"{library}.{n}" + (f"({OPTAX_ARGUMENTS[n]})" if n in OPTAX_ARGUMENTS else "")
+        for n in names
+    ]
+
+
+def audit(library: str) -> Iterator[Row]:
+    """Rows of a library, in the order of the names."""
+    yield from map(row, targets(library))
 
 
 def _makes_transformation(function: Any) -> bool:
-    annotation = str(inspect.signature(function).return_annotation)
-    return "GradientTransformation" in annotation
+    return "GradientTransformation" in str(inspect.signature(function).return_annotation)
 
 
-def _row(target: str) -> Row:
+def row(target: str) -> Row:
+    """One target."""
     try:
         return Row(target, infer_target(target))
     except TargetError as error:

@@ -310,6 +310,11 @@ def sort(site: Site, values: Values) -> list[Value]:
     return [keep(site, [v]) for v in values]
 
 
+def parts(site: Site, values: Values) -> list[Value]:
+    """One array cut into several."""
+    return [keep(site, values) for _ in site.eqn.outvars]
+
+
 def top_k(site: Site, values: Values) -> list[Value]:
     """Largest entries, and where they were."""
     return [keep(site, values), PURE_VALUE]

@@ -38,6 +38,7 @@ from .operations import (
     magnitude,
     multiply,
     negate,
+    parts,
     picked,
     power,
     product_of_all,
@@ -75,6 +76,7 @@ TABLE: dict[str, Rule] = {
     "convert_element_type": convert,
     "sort": sort,
     "top_k": top_k,
+    "split": parts,
     "gather": gather,
     "optimization_barrier": each,
     # several values, one unit

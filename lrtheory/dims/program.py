@@ -158,9 +158,12 @@ def _infer(program: Program) -> tuple[Dimensions, set[str]]:
         for _ in jax.tree.leaves(extras[name])
     ]
     try:
-        for value, path in zip(walk(ledger, init_jaxpr, [*number_values, *params]), paths, strict=True):
-            ledger.settle(value)
-            _keep_units(ledger, state, path, value, "starts")
+        read = _read_inputs(step_jaxpr.jaxpr)[len(number_values) : len(number_values) + len(paths)]
+        first = walk(ledger, init_jaxpr, [*number_values, *params])
+        for value, path, is_read in zip(first, paths, read, strict=True):
+            if is_read:  # what no step reads may start as anything
+                ledger.settle(value)
+                _keep_units(ledger, state, path, value, "starts")
         results = walk(ledger, step_jaxpr, [*number_values, *state_values, *grads, *params, *extra_values])
         for value in results:
             ledger.settle(value)
@@ -180,6 +183,12 @@ def _infer(program: Program) -> tuple[Dimensions, set[str]]:
     update = diagnosis.solver.residual(wanted)[0]
     units = _dimensions(program, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update)
     return units, ledger.exponents
+
+
+def _read_inputs(jaxpr: Any) -> list[bool]:
+    """For each input, whether anything in the program reads it."""
+    used = {id(atom) for eqn in jaxpr.eqns for atom in eqn.invars} | {id(atom) for atom in jaxpr.outvars}
+    return [id(var) in used for var in jaxpr.invars]
 
 
 def _keep_units(ledger: Ledger, state: Mapping[str, Expression], path: str, value: Value, what: str) -> None:

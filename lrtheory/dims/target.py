@@ -76,7 +76,7 @@ def _infer(spec: Spec, target: Any) -> Dimensions:
         raise TargetError(
             f"{spec.text} needs arguments: give {', '.join(missing)}, as in {spec.name}({missing[0]}=...)"
         )
-    update = PARAM if is_optimizer(target) or spec.module is not None else None
+    update = PARAM if is_optimizer(target) else None
     result = infer_optax(target, hyper=numbers, update=update, target=spec.name, **others)
     return replace(result, notes=(*notes, *result.notes))
 

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from ..dims.dimensions import Dimensions
 from ..dims.program import Program, example_params, infer_program
-from ..dims.units import LOSS, PARAM, Units
+from ..dims.units import GRADIENT, LOSS, PARAM, Units
+from .loss_oracle import loss
 
 Factory = Callable[..., Any]
 
@@ -49,12 +50,12 @@ def infer_optax(
     name = target or getattr(factory, "__name__", repr(factory))
     params = example_params(shapes)
     build_with = functools.partial(_build, factory, name, options)
-    extra = _extra_arguments(build_with(dict(hyper)))
-    held = _held(build_with, hyper, params, extra)
+    extra, functions = _extra_arguments(build_with(dict(hyper)), params)
+    held = _held(build_with, hyper, params, extra, functions)
     program = Program(
         target=name,
         init=lambda numbers, p: build_with(numbers).init(p),
-        step=lambda numbers, state, grads, p, more: build_with(numbers).update(grads, state, p, **more),
+        step=lambda numbers, state, grads, p, more: build_with(numbers).update(grads, state, p, **more, **functions),
         hyper=dict(hyper),
         params=params,
         extra=extra,
@@ -81,10 +82,31 @@ def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Map
     return transformation
 
 
-def _extra_arguments(transformation: Any) -> dict[str, tuple[Any, Units]]:
+def _extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[Any, Units]], dict[str, Any]]:
+    """What the update takes beside gradients, state and parameters: traced inputs, and functions.
+
+    The fewest that it runs with: nothing, the loss, or the loss, its gradient and the function itself.
+    """
     parameters = inspect.signature(transformation.update).parameters
-    takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    return {"value": (jax.ShapeDtypeStruct((), jnp.float32), LOSS)} if takes_more or "value" in parameters else {}
+    if not ("value" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())):
+        return {}, {}
+    value = {"value": (jax.ShapeDtypeStruct((), jnp.float32), LOSS)}
+
+    def runs(inputs: Mapping[str, tuple[Any, Units]], functions: Mapping[str, Any]) -> bool:
+        def update(p: Any, more: Any) -> Any:
+            return transformation.update(p, transformation.init(p), p, **more, **functions)
+
+        try:
+            jax.eval_shape(update, params, {name: shape for name, (shape, _) in inputs.items()})
+        except TypeError:
+            return False
+        return True
+
+    if runs(value, {}):
+        return value, {}
+    whole = {**value, "grad": (params, GRADIENT)}
+    functions = {"value_fn": loss}
+    return (whole, functions) if runs(whole, functions) else (value, {})
 
 
 def _held(
@@ -92,13 +114,14 @@ def _held(
     hyper: Mapping[str, float],
     params: Any,
     extra: Mapping[str, tuple[Any, Units]],
+    functions: Mapping[str, Any],
 ) -> dict[str, float]:
     """The numbers that the factory or its update cannot take as traced ones, found by tracing each alone."""
 
     def trace(names: set[str]) -> None:
         def run(numbers: Any, p: Any, more: Any) -> Any:
             transformation = build({**hyper, **numbers})
-            return transformation.update(p, transformation.init(p), p, **more)
+            return transformation.update(p, transformation.init(p), p, **more, **functions)
 
         scalar = jax.ShapeDtypeStruct((), jnp.float32)
         jax.eval_shape(run, dict.fromkeys(names, scalar), params, {n: shape for n, (shape, _) in extra.items()})
@@ -134,8 +157,8 @@ def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mappi
 def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any], list[str]]:
     """The numbers of a factory, its other arguments, and notes.
 
-    A parameter is a number if it is a float, or an integer whose annotation allows a float. A learning rate without
-    a default is 1e-3, and the notes say so.
+    A parameter is a number if it is a float, or an integer in the place of one: optax annotates counts of steps as it
+    does floats. A learning rate without a default is 1e-3, and the notes say so.
     """
     numbers: dict[str, float] = {}
     others: dict[str, Any] = {}
@@ -148,11 +171,10 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
         if name in LEARNING_RATES and (value is parameter.empty or value is None):
             value = 1e-3
             notes.append(f"{name} has no default: 1e-3")
-        annotation = str(parameter.annotation)
         real = isinstance(value, float) or (
             isinstance(value, int)
             and not isinstance(value, bool)
-            and any(word in annotation for word in ("float", "Scalar"))
+            and (name in LEARNING_RATES or isinstance(parameter.default, float))
         )
         if real:
             numbers[name] = float(value)
