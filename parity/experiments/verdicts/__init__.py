@@ -7,8 +7,9 @@ from lrtheory.report.data import LossScaleRun, ParityRow, Threshold, Training, V
 from ..batch_size import BatchSize
 from ..effective_curves import AdamNominal, StepSchedule
 from . import batch_size, effective_curves, loss_scaling, parity, training
+from .words import as_text
 
-__all__ = ["all_verdicts", "batch_size", "effective_curves", "loss_scaling", "parity", "training"]
+__all__ = ["all_verdicts", "as_text", "batch_size", "effective_curves", "loss_scaling", "parity", "training"]
 
 
 def all_verdicts(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterable
+
+from lrtheory.report.data import Verdict
 
 SPOKEN = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "jax": "JAX", "torch": "PyTorch"}
 
@@ -23,6 +26,21 @@ def figure(value: float) -> str:
 def percent(share: float) -> str:
     """A share in percent, two significant digits."""
     return f"{100 * share:.2g} %"
+
+
+def as_text(verdict: Verdict, width: int = 100) -> str:
+    """A verdict as lines of text, for a notebook or a terminal."""
+    parts = (verdict["sentence"], f"Evidence: {verdict['evidence']}", f"Advice: {verdict['advice']}")
+    return "\n".join(
+        [
+            verdict["question"],
+            *(
+                textwrap.fill(p, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+                for p in parts
+            ),
+            "",
+        ]
+    )
 
 
 def listed(names: Iterable[str]) -> str:
