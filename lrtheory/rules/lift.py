@@ -120,7 +120,7 @@ class Leaves:
 
         check_state(owner, state, state_type)
         grad_leaves: list[Any] = []
-        for path, p, g in zip(paths, arrays, _flatten_like(owner, structure, params, grads, "grads"), strict=True):
+        for path, p, g in zip(paths, arrays, flatten_like(owner, structure, params, grads, "grads"), strict=True):
             if g is not None:
                 g = _as_gradient(owner, path, g, sparse)
                 if g.shape != p.shape:
@@ -151,7 +151,8 @@ class Leaves:
         return state_type(*fields)
 
 
-def _flatten_like(owner: str, structure: Any, params: PyTree, tree: PyTree, what: str) -> list[Any]:
+def flatten_like(owner: str, structure: Any, params: PyTree, tree: PyTree, what: str) -> list[Any]:
+    """What stands in ``tree`` in place of each leaf of params; refused with both structures where it does not fit."""
     try:
         return structure.flatten_up_to(tree)
     except (ValueError, TypeError) as error:
@@ -165,7 +166,7 @@ def _split_state(owner: str, structure: Any, params: PyTree, state: Any) -> list
     columns = [
         [None] * structure.num_leaves
         if column is None
-        else _flatten_like(owner, structure, params, column, f"state.{name}")
+        else flatten_like(owner, structure, params, column, f"state.{name}")
         for name, column in zip(state._fields, state, strict=True)
     ]
     return [type(state)(*row) for row in zip(*columns, strict=True)]

@@ -1,0 +1,141 @@
+"""The contract of a rule, handed on to the rule inside."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import namedtuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import jax
+
+from ..dims.units import Units
+from ..rules.lift import check_state, flatten_like
+from ..rules.numbers import Range, as_number, check_range
+from ..rules.rule import Rule
+from ..rules.sparse import SparseGradient
+
+PyTree = Any
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number that a wrapper adds to those of its rule: default (``None`` if it must be given), range and units."""
+
+    default: float | None
+    allowed: Range
+    units: str
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Wrapper(ABC):
+    """A rule around a rule, used like one: ``hyper``, ``init``, ``step``, ``effective_lr``, ``direction``, ``decay``.
+
+    Its numbers are those of the rule inside and its own, in one NamedTuple, so that a schedule moves them alike. Its
+    state has the state of the rule inside as the field ``rule``. Made once per rule and options, as rules are.
+    What a wrapper does not change is that of the rule inside.
+    """
+
+    rule: Rule | Wrapper
+    name: str
+    numbers: Mapping[str, Number]
+    State: type
+    options: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        taken = [number for number in self.numbers if number in self.rule.Hyper._fields]
+        if taken:
+            raise ValueError(
+                f"{self.name}: {self.rule!r} has a number {taken[0]!r} already; one wrapper of a kind is enough"
+            )
+        fields = (*self.rule.Hyper._fields, *self.numbers)
+        object.__setattr__(self, "_hyper_type", namedtuple(f"{self.name.title().replace('_', '')}Hyper", fields))
+
+    @property
+    def Hyper(self) -> Any:
+        """The NamedTuple type of all numbers."""
+        return self._hyper_type  # type: ignore[attr-defined]
+
+    @property
+    def units(self) -> Mapping[str, Units]:
+        """Declared units of each number, and of the state of the rule inside."""
+        own = {name: Units.parse(number.units) for name, number in self.numbers.items()}
+        return MappingProxyType({**self.rule.units, **own})
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options.items() if value is not False)
+        return f"{self.name}({self.rule!r}{options})"
+
+    def hyper(self, **numbers: Any) -> Any:
+        """The numbers of the rule inside, checked by it, and the wrapper's own.
+
+        Raises
+        ------
+        TypeError
+            For an unknown name, a number that must be given, or a value that is not a real number.
+        ValueError
+            For a value outside its range.
+        """
+        own = {name: numbers.pop(name, number.default) for name, number in self.numbers.items()}
+        inner = self.rule.hyper(**numbers)
+        for name, value in own.items():
+            if value is None:
+                raise TypeError(f"{self!r} needs a value for {name}")
+            own[name] = as_number(repr(self), name, value)
+            check_range(repr(self), name, own[name], self.numbers[name].allowed)
+        return self.Hyper(*inner, **own)
+
+    def inner(self, hyper: Any) -> Any:
+        """The numbers of the rule inside."""
+        if not isinstance(hyper, self.Hyper):
+            raise TypeError(f"{self!r} takes numbers from its .hyper(...), not {type(hyper).__name__}")
+        return self.rule.Hyper(*hyper[: len(self.rule.Hyper._fields)])
+
+    def own(self, state: Any) -> Any:
+        """The wrapper's state, refused when it is another's."""
+        check_state(repr(self), state, self.State)
+        return state
+
+    @abstractmethod
+    def init(self, params: PyTree) -> Any:
+        """State before the first step."""
+
+    @abstractmethod
+    def step(self, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, Any]:
+        """One step: the new parameters and the new state."""
+
+    def effective_lr(self, hyper: Any, state: Any) -> PyTree:
+        """E of the step that led to ``state``, per coordinate."""
+        return self.rule.effective_lr(self.inner(hyper), self.own(state).rule)
+
+    def direction(self, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> PyTree:
+        """Direction of the same step: takes the state *after* it and the parameters *before* it."""
+        return self.rule.direction(self.inner(hyper), self.own(state).rule, grads, params)
+
+    def decay(self, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> PyTree:
+        """What decoupled weight decay alone removes in that step."""
+        return self.rule.decay(self.inner(hyper), self.own(state).rule, grads, params)
+
+    def penalty(self, hyper: Any, params: PyTree) -> PyTree:
+        """What coupled weight decay adds to the gradient the rule inside is given."""
+        return self.rule.penalty(self.inner(hyper), params)
+
+    def scale(self, hyper: Any, state: Any) -> PyTree | None:
+        """The estimate of the gradient's size of the rule inside."""
+        return self.rule.scale(self.inner(hyper), self.own(state).rule)
+
+    def leaves(self, params: PyTree, grads: PyTree) -> tuple[Any, list[Any]]:
+        """The structure of params and the gradients in its order, ``None`` among them.
+
+        Raises
+        ------
+        TypeError
+            For a sparse gradient.
+        """
+        structure = jax.tree.structure(params)
+        found = flatten_like(repr(self), structure, params, grads, "grads")
+        if any(isinstance(g, SparseGradient) for g in found):
+            raise TypeError(f"{self!r} takes dense gradients: give .todense() of a sparse one")
+        return structure, found
