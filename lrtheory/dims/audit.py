@@ -6,7 +6,7 @@ import importlib
 import inspect
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .dimensions import Dimensions
@@ -16,7 +16,7 @@ from .target import TargetError, infer_target
 # What the factories that need numbers are given; what combines others stands in its own module, with its arguments.
 COMBINED = "lrtheory.integrations.optax_combined"
 OPTAX_ARGUMENTS: Mapping[str, str] = {
-    "adaptive_grad_clip": "clipping=0.01",
+    "adaptive_grad_clip": "clipping=1e-4",
     "add_noise": "eta=0.01, gamma=0.55, seed=0",
     "clip": "max_delta=1.0",
     "clip_by_block_rms": "threshold=1.0",
@@ -42,6 +42,7 @@ class Row:
     target: str
     dimensions: Dimensions | None
     skipped: str = ""
+    name: str = ""
 
     @property
     def status(self) -> str:
@@ -63,34 +64,31 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """All of it in plain types."""
         if self.dimensions is None:
-            return {"target": self.target, "status": "skipped", "reason": self.skipped}
-        return self.dimensions.as_json()
+            return {"name": self.name, "target": self.target, "status": "skipped", "reason": self.skipped}
+        return {"name": self.name, **self.dimensions.as_json()}
 
 
-def targets(library: str) -> list[str]:
-    """What is public in a library, by name, with the arguments it is given."""
+def targets(library: str) -> dict[str, str]:
+    """What is public in a library, by name: the target it is looked at as."""
     if library == "torch":
         optimizers = importlib.import_module("torch.optim")
         values = {n: v for n, v in sorted(vars(optimizers).items()) if isinstance(v, type) and n != "Optimizer"}
-        return [f"torch.optim.{n}" for n, v in values.items() if issubclass(v, optimizers.Optimizer)]
-    module = importlib.import_module(library)
-    names = [
-        name
-        for name, value in sorted(vars(module).items())
-        if inspect.isfunction(value) and not name.startswith("_") and _makes_transformation(value)
-    ]
-    combined = vars(importlib.import_module(COMBINED))
-    return [
-        f"{COMBINED}:{n}"
-        if n in combined
-        else f"{library}.{n}" + (f"({OPTAX_ARGUMENTS[n]})" if n in OPTAX_ARGUMENTS else "")
-        for n in names
-    ]
+        names = [f"torch.optim.{n}" for n, v in values.items() if issubclass(v, optimizers.Optimizer)]
+        return dict(zip(names, names, strict=True))
+    module, combined = importlib.import_module(library), vars(importlib.import_module(COMBINED))
+    found = {}
+    for name, value in sorted(vars(module).items()):
+        if not inspect.isfunction(value) or name.startswith("_") or not _makes_transformation(value):
+            continue
+        arguments = f"({OPTAX_ARGUMENTS[name]})" if name in OPTAX_ARGUMENTS else ""
+        found[f"{library}.{name}"] = f"{COMBINED}:{name}" if name in combined else f"{library}.{name}{arguments}"
+    return found
 
 
 def audit(library: str) -> Iterator[Row]:
     """Rows of a library, in the order of the names."""
-    yield from map(row, targets(library))
+    for name, target in targets(library).items():
+        yield replace(row(target), name=name)
 
 
 def _makes_transformation(function: Any) -> bool:

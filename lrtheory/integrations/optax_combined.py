@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 import optax.contrib
 import optax.tree
@@ -141,6 +142,30 @@ def with_extra_args_support(learning_rate=1e-3):
 def mechanize(learning_rate=1e-3, weight_decay=1e-2, eps=1e-8, s_init=1e-6):
     """Mechanic on SGD."""
     return optax.contrib.mechanize(_optimizer(learning_rate), weight_decay=weight_decay, eps=eps, s_init=s_init)
+
+
+def scale_by_muon(beta=0.95, eps=1e-8):
+    """Muon's direction for matrices alone: by default it looks for dimension numbers that it was not given."""
+    return _Matrices(optax.contrib.scale_by_muon(beta=beta, eps=eps, weight_dimension_numbers=_MATRICES))
+
+
+_MATRICES = {"matrix": optax.contrib.MuonDimensionNumbers()}
+
+
+class _Matrices:
+    """A transformation of the matrices among the parameters; the others have no update."""
+
+    def __init__(self, transformation: Any) -> None:
+        self._transformation = transformation
+
+    def init(self, params: Any) -> Any:
+        """State for the matrices."""
+        return self._transformation.init({"matrix": params["matrix"]})
+
+    def update(self, grads: Any, state: Any, params: Any) -> Any:
+        """Directions of the matrices."""
+        updates, state = self._transformation.update({"matrix": grads["matrix"]}, state)
+        return {**jax.tree.map(jnp.zeros_like, params), **updates}, state
 
 
 def sam(learning_rate=1e-3, rho=0.05):

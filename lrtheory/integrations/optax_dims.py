@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from ..dims.dimensions import Dimensions
-from ..dims.program import Program, example_params, infer_program
+from ..dims.program import SHAPES, Program, example_params, infer_program
 from ..dims.units import GRADIENT, LOSS, PARAM, Units
 from .loss_oracle import loss
 
@@ -48,7 +48,7 @@ def infer_optax(
     options : passed to the factory as they are
     """
     name = target or getattr(factory, "__name__", repr(factory))
-    params = example_params(shapes)
+    params = example_params(shapes or _accepted_shapes(functools.partial(_build, factory, name, options), hyper))
     build_with = functools.partial(_build, factory, name, options)
     extra, functions = _extra_arguments(build_with(dict(hyper)), params)
     held = _held(build_with, hyper, params, extra, functions)
@@ -80,6 +80,17 @@ def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Map
             "an optax transformation with init and update is needed"
         )
     return transformation
+
+
+def _accepted_shapes(build: Callable[[Mapping[str, Any]], Any], hyper: Mapping[str, float]) -> Mapping[str, Any]:
+    """Matrices and vectors, or matrices alone where a transformation refuses the rest."""
+    for shapes in (SHAPES, {"matrix": SHAPES["matrix"]}):
+        try:
+            jax.eval_shape(lambda p: build(hyper).init(p), example_params(shapes))
+        except (ValueError, TypeError):
+            continue
+        return shapes
+    return SHAPES
 
 
 def _extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[Any, Units]], dict[str, Any]]:
@@ -168,7 +179,7 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
         value = given.get(name, parameter.default)
-        if name in LEARNING_RATES and (value is parameter.empty or value is None):
+        if name == "learning_rate" and (value is parameter.empty or value is None):
             value = 1e-3
             notes.append(f"{name} has no default: 1e-3")
         real = isinstance(value, float) or (
@@ -188,4 +199,6 @@ def is_optimizer(factory: Factory) -> bool:
     """Whether a factory has a learning rate, so that what it returns moves parameters by itself."""
     name = getattr(factory, "__name__", "")
     parameters = inspect.signature(factory).parameters
-    return any(rate in parameters for rate in LEARNING_RATES) and name != "scale_by_learning_rate"
+    if name.startswith("scale_by_"):  # to be chained; some of them call a bound on their factor a learning rate
+        return "learning_rate" in parameters and name != "scale_by_learning_rate"
+    return any(rate in parameters for rate in LEARNING_RATES)

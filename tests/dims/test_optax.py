@@ -31,7 +31,7 @@ each_target = pytest.mark.parametrize(
     [
         pytest.param(target, marks=[] if target in IN_EVERY_RUN else pytest.mark.deep)
         for library in ("optax", "optax.contrib")
-        for target in targets(library)
+        for target in targets(library).values()
     ],
 )
 # optax says of some of its own functions that they will go
@@ -51,9 +51,12 @@ class Runs:
             self.factory, {**dict(zip(names, spec.args, strict=False)), **spec.kwargs}
         )
         self.numbers = numbers
+        self.evaluates = any(word in target for word in ("linesearch", "optax.lbfgs"))
         self.compiled = jax.jit(self._updates, static_argnames="held")
 
-    def _updates(self, numbers: Any, grads: Any, params: Any, losses: Any, held: tuple[tuple[str, float], ...]) -> Any:
+    def _updates(
+        self, numbers: Any, grads: Any, params: Any, losses: Any, scales: Any, held: tuple[tuple[str, float], ...]
+    ) -> Any:
         transformation = self.factory(**numbers, **dict(held), **self.options)
         takes_value = "value" in inspect.signature(transformation.update).parameters or any(
             p.kind is p.VAR_KEYWORD for p in inspect.signature(transformation.update).parameters.values()
@@ -61,8 +64,16 @@ class Runs:
 
         def body(state: Any, inputs: Any) -> tuple[Any, Any]:
             g, p, loss = inputs
-            updates, state = transformation.update(g, state, p, **({"value": loss} if takes_value else {}))
+            more = {"value": loss} if takes_value else {}
+            if self.evaluates:
+                value, gradient = jax.value_and_grad(loss_of)(p)
+                more = {"value": value, "grad": gradient, "value_fn": loss_of}
+            updates, state = transformation.update(g, state, p, **more)
             return state, updates
+
+        def loss_of(p: Any) -> Any:
+            """A smooth loss of its own, rescaled like everything else."""
+            return scales[0] * sum(jnp.sum(jnp.square(x / scales[1]) + (x / scales[1]) ** 4) for x in p.values())
 
         first = jax.tree.map(lambda x: x[0], params)
         return jax.lax.scan(body, transformation.init(first), (grads, params, losses))[1]
@@ -73,7 +84,7 @@ class Runs:
         loss: float,
         params: float,
         factors: Mapping[str, float] | None = None,
-        size: float = 1.0,
+        size: tuple[float, float] = (1.0, 1.0),
     ) -> dict[str, np.ndarray]:
         """Updates of the run rescaled by ``loss`` and ``params``; ``factors`` on the numbers instead of their units."""
         with jax.enable_x64(True):
@@ -89,15 +100,16 @@ class Runs:
                     held[name] = value
                     continue
                 factor = found.hyper[name].factor(loss, params) if factors is None else factors.get(name, 1.0)
-                numbers[name] = jnp.float64((0.5 if name.startswith("eps") and value else value) * factor)
+                numbers[name] = jnp.float64((0.5 if name.startswith("eps") and 0 < value < 1e-6 else value) * factor)
             result = self.compiled(
                 numbers,
                 {n: g * gradient for n, g in grads.items()},
                 {n: p * params for n, p in walk.items()},
                 losses * loss,
+                jnp.array([loss, params]),
                 held=tuple(held.items()),
             )
-            return {n: np.asarray(u) for n, u in result.items()}
+            return {str(i): np.asarray(u) for i, u in enumerate(jax.tree.leaves(result))}
 
 
 @each_target
