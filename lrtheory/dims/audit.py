@@ -92,7 +92,10 @@ def audit(library: str) -> Iterator[Row]:
 
 
 def _makes_transformation(function: Any) -> bool:
-    return "GradientTransformation" in str(inspect.signature(function).return_annotation)
+    signature = inspect.signature(function)
+    if signature.return_annotation is inspect.Signature.empty:
+        return "learning_rate" in signature.parameters
+    return "GradientTransformation" in str(signature.return_annotation)
 
 
 def row(target: str) -> Row:

@@ -87,7 +87,7 @@ class Ledger:
             lead = next((v for v in with_units if v.constant is None), None)
             if lead is not None and small is not None and abs(small.constant or 0) <= TINY:
                 size = abs(small.constant or 0)
-                self._equate(lead, small, what, at, Rare(True, f"it is not far above {size:g}", size))
+                self._equate(lead, small, what, at, Rare(True, f"a value is not far above {size:g}", size))
                 return lead.units
         return self.same(values, what, at)
 
@@ -156,7 +156,7 @@ class Ledger:
             if threshold == 0:
                 return _against_zero(op, value)
             if abs(threshold) <= TINY and value.nonnegative and threshold > 0 and op in ("lt", "le", "gt", "ge"):
-                rare = Rare(op in ("lt", "le"), f"it is below {threshold:g}", threshold)
+                rare = Rare(op in ("lt", "le"), f"a tested value is below {threshold:g}", threshold)
                 self._equate(value, other, "compares", at, rare)
                 return rare
         self.same([left, right], "compares", at)
@@ -167,7 +167,7 @@ _MIRRORED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "
 
 
 def _against_zero(operator: str, value: Value) -> Rare | None:
-    what = f"{value.name or 'it'} is exactly 0"
+    what = f"{value.name or 'a tested value'} is exactly 0"
     if operator in ("eq", "ne"):
         return Rare(operator == "eq", what)
     if value.nonnegative and operator in ("gt", "le"):
@@ -179,7 +179,7 @@ def _bound(constant: float | None, lower: bool) -> Rare | None:
     if constant is None or constant <= 0:
         return None
     if lower and constant <= TINY:
-        return Rare(True, f"it is below {constant:g}", constant)
+        return Rare(True, f"a value is below {constant:g}", constant)
     if not lower and constant >= HUGE:
-        return Rare(True, f"it is above {constant:g}", constant)
+        return Rare(True, f"a value is above {constant:g}", constant)
     return None

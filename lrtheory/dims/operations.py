@@ -238,7 +238,7 @@ def compare(name: str) -> One:
 
     def rule(site: Site, values: Values) -> Value:
         if site.squares() and name in ("eq", "ne"):
-            rare: Rare | None = Rare(name == "ne", "it is nan")
+            rare: Rare | None = Rare(name == "ne", "a tested value is nan")
         else:
             rare = site.ledger.comparison(name, values[0], values[1], site.at)
         identities = tuple(v.identity for v in values)
@@ -251,7 +251,7 @@ def compare(name: str) -> One:
 
 def is_finite(site: Site, values: Values) -> Value:
     """False only for inf and nan."""
-    return PURE_VALUE.but(measured=True, rare=Rare(False, "it is not finite"))
+    return PURE_VALUE.but(measured=True, rare=Rare(False, "a tested value is not finite"))
 
 
 def logical(rare_when: bool) -> One:

@@ -266,8 +266,8 @@ TABLE: dict[str, Rule] = {
     # comparisons, signs and truth values
     **{name: binary(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "equal": binary("eq"), "atan2": binary("atan2"), "isclose": binary("eq"),
-    "isfinite": truth(False, "it is not finite"), "isnan": truth(True, "it is nan"),
-    "isinf": truth(True, "it is not finite"),
+    "isfinite": truth(False, "a tested value is not finite"), "isnan": truth(True, "a tested value is nan"),
+    "isinf": truth(True, "a tested value is not finite"),
     "logical_and": binary("and"), "bitwise_and": binary("and"), "and": binary("and"),
     "logical_or": binary("or"), "bitwise_or": binary("or"), "or": binary("or"),
     "logical_not": unary("not"), "bitwise_not": unary("not"), "invert": unary("not"),
