@@ -12,6 +12,7 @@ from lrtheory import rules
 from ..cases import Case
 from ..table import Inexpressible, TorchRow, row
 from ..trajectory import Snapshot, Trajectory
+from .torch_settings import default_dtype, single_thread
 
 IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
     "loop": {"foreach": False},
@@ -41,14 +42,8 @@ def replay(case: Case, *, implementation: str = "loop", reference: Trajectory | 
     Inexpressible
         When torch has no such rule or the implementation does not exist for it.
     """
-    import torch
-
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(getattr(torch, case.dtype))
-    try:
+    with single_thread(), default_dtype(case.dtype):
         return _replay(case, implementation, reference)
-    finally:
-        torch.set_default_dtype(default)
 
 
 def _replay(case: Case, implementation: str, reference: Trajectory | None) -> Trajectory:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from ..backends.torch_settings import single_thread
 from .problem import Problem
 from .setup import Setup
 from .trajectory import Trajectory
 
 Observer = Callable[[torch.optim.Optimizer, torch.nn.Module], Any]
-
-
-@contextlib.contextmanager
-def single_thread() -> Iterator[None]:
-    """One thread for models this small, where handing out work takes several times as long as the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def begin(problem: Problem, dtype: str = "float64") -> torch.nn.Module:
