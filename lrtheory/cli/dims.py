@@ -118,7 +118,7 @@ def _audit(libraries: Sequence[str], *, as_json: bool) -> int:
     for name in ("target", "verdict", "where and why"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(Text(row.target), Text(row.status, STYLES.get(row.status, "dim")), Text(row.reason))
+        table.add_row(Text(row.name), Text(row.status, STYLES.get(row.status, "dim")), Text(row.reason))
     console = Console(highlight=False)
     console.print(table)
     console.print(summary(rows))

@@ -19,6 +19,8 @@ class Diagnosis:
     solver: Solver
     breaks: list[Break]
     guards: list[GuardFound]
+    involved: set[int]
+    """The unknowns that the contradictions are about."""
 
 
 def diagnose(ledger: Ledger, held: Mapping[str, float] | None = None) -> Diagnosis:
@@ -26,8 +28,11 @@ def diagnose(ledger: Ledger, held: Mapping[str, float] | None = None) -> Diagnos
     hard = [number for number, e in enumerate(ledger.equations) if e.guard is None]
     solver, contradictions = _solve(ledger, hard)
     breaks = []
+    involved: set[int] = set()
+    lines = {number: _line(ledger.equations[number], number) for number in hard} if contradictions else {}
     while contradictions:
-        blamed, found = _blame(ledger, hard, contradictions)
+        blamed, found = _blame(ledger, hard, lines, contradictions)
+        involved |= {n for number in found.equations for n, _ in ledger.equations[number].difference.terms}
         breaks.append(_break(ledger, _solve(ledger, [n for n in hard if n not in blamed])[0], found, blamed, held))
         hard = [n for n in hard if n not in blamed]
         solver, contradictions = _solve(ledger, hard)
@@ -43,8 +48,9 @@ def diagnose(ledger: Ledger, held: Mapping[str, float] | None = None) -> Diagnos
             guards.append(GuardFound(equation.origin.location(), equation.guard.condition, residual))
         else:
             chain = (*solver.sources(equation.difference), number)
+            involved |= {n for source in chain for n, _ in ledger.equations[source].difference.terms}
             breaks.append(_break(ledger, solver, Contradiction(chain, residual), {number}, held))
-    return Diagnosis(solver, breaks, guards)
+    return Diagnosis(solver, breaks, guards, involved)
 
 
 def _solve(ledger: Ledger, numbers: Sequence[int]) -> tuple[Solver, list[Contradiction]]:
@@ -53,23 +59,25 @@ def _solve(ledger: Ledger, numbers: Sequence[int]) -> tuple[Solver, list[Contrad
     return solver, [contradiction for _, contradiction in added if contradiction is not None]
 
 
-def _blame(ledger: Ledger, hard: Sequence[int], found: list[Contradiction]) -> tuple[set[int], Contradiction]:
+def _blame(
+    ledger: Ledger, hard: Sequence[int], line_of: Mapping[int, object], found: list[Contradiction]
+) -> tuple[set[int], Contradiction]:
     """The line without which fewest contradictions remain; of several, one with an odd bare number, and then the last.
 
     Something must go from the first contradiction in any case, so the choice is among its lines.
     """
     lines: dict[object, set[int]] = {}
     for number in hard:
-        lines.setdefault(_line(ledger.equations[number], number), set()).add(number)
+        lines.setdefault(line_of[number], set()).add(number)
 
     def demerits(number: int) -> tuple[int, bool, bool, int]:
         equation = ledger.equations[number]
-        without = lines[_line(equation, number)]
+        without = lines[line_of[number]]
         remaining = len(_solve(ledger, [n for n in hard if n not in without])[1])
         return remaining, equation.origin.location() is None, not _suspicious(equation.literal), -number
 
     worst = min(found[0].equations, key=demerits)
-    return lines[_line(ledger.equations[worst], worst)], found[0]
+    return lines[line_of[worst]], found[0]
 
 
 def _suspicious(literal: float | None) -> bool:

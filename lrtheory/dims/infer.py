@@ -54,7 +54,12 @@ def infer(
         if options or hyper:
             given = ", ".join([*options, *(hyper or {})])
             raise TypeError(f"{target!r} is a complete rule: give its options to its factory ({given})")
-        return infer_program(rule_program(target, wanted, shapes or _accepted_shapes(target)))
+        try:
+            return infer_program(rule_program(target, wanted, shapes or SHAPES))
+        except (TypeError, ValueError):  # some rules only take matrices, some only sparse gradients
+            accepted = shapes or _accepted_shapes(target)
+            sparse = _takes_sparse_gradients(target, example_params(accepted))
+            return infer_program(rule_program(target, wanted, accepted, sparse=sparse))
     if isinstance(target, type) and any(base.__module__ == "torch.optim.optimizer" for base in target.__mro__):
         from ..integrations.torch_dims import infer_torch
 
@@ -79,7 +84,7 @@ def _accepted_shapes(rule: Any) -> Mapping[str, tuple[int, ...]]:
 
 
 def rule_program(
-    rule: Any, expected: Mapping[str, Units], shapes: Mapping[str, tuple[int, ...]] | None = None
+    rule: Any, expected: Mapping[str, Units], shapes: Mapping[str, tuple[int, ...]], *, sparse: bool = False
 ) -> Program:
     """A Rule's own functions, with its numbers traced."""
     from ..rules.sparse import SparseGradient
@@ -87,7 +92,6 @@ def rule_program(
     values = {**rule.Hyper._field_defaults, **rule.array_rule.defaults}
     defaults = rule.Hyper(**{name: values.get(name, 1.0) for name in rule.Hyper._fields})
     hyper = {name: value for name, value in zip(defaults._fields, defaults, strict=True) if value is not None}
-    sparse = _takes_sparse_gradients(rule, example_params(shapes))
 
     def step(numbers: Any, state: Any, grads: Any, params: Any, extra: Any) -> Any:
         if sparse:

@@ -90,12 +90,15 @@ def infer_program(program: Program) -> Dimensions:
     A number in an exponent of something that is not pure allows no law while it may vary, and one that is 0 may allow
     none for other values. Where holding just those makes a law, that is the answer, with a note.
     """
-    result, exponents = _infer(program)
+    result, exponents, involved = _infer(program)
     if result.status != "broken":
         return result
     for names, why in (
         (exponents, "it is an exponent"),
-        ({name for name, value in program.hyper.items() if value == 0}, "no law holds for other values"),
+        (
+            {name for name, value in program.hyper.items() if value == 0 and name in involved},
+            "no law holds for other values",
+        ),
     ):
         names = {name for name in names if name in program.hyper}
         if names and _infer(program.holding(names, why))[0].status != "broken":
@@ -107,7 +110,7 @@ def infer_program(program: Program) -> Dimensions:
     return result
 
 
-def _infer(program: Program) -> tuple[Dimensions, set[str]]:
+def _infer(program: Program) -> tuple[Dimensions, set[str], set[str]]:
     ledger = Ledger()
     hyper = {
         name: ledger.unknown(name, LEARNING_RATE if position == 0 or name in ("lr", "learning_rate") else HYPER)
@@ -168,7 +171,7 @@ def _infer(program: Program) -> tuple[Dimensions, set[str]]:
         for value in results:
             ledger.settle(value)
     except UnknownPrimitiveError as error:
-        return Dimensions(program.target, unknown=str(error), notes=program.notes), set()
+        return Dimensions(program.target, unknown=str(error), notes=program.notes), set(), set()
 
     updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]
     for value, path in zip(new_state, paths, strict=True):
@@ -182,7 +185,7 @@ def _infer(program: Program) -> tuple[Dimensions, set[str]]:
     numeric = [p for p, (_, leaf) in zip(paths, leaves, strict=True) if jnp.issubdtype(leaf.dtype, np.number)]
     update = diagnosis.solver.residual(wanted)[0]
     units = _dimensions(program, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update)
-    return units, ledger.exponents
+    return units, ledger.exponents, {ledger.names[number] for number in diagnosis.involved}
 
 
 def _read_inputs(jaxpr: Any) -> list[bool]:

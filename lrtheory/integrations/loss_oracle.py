@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 
 from ..dims.expression import Expression
@@ -24,12 +25,12 @@ _gradient.multiple_results = True
 
 @_value.def_abstract_eval
 def _(*params: Any) -> Any:
-    return jax.core.ShapedArray((), params[0].dtype)
+    return ShapedArray((), params[0].dtype)
 
 
 @_gradient.def_abstract_eval
 def _(*params: Any) -> Any:
-    return [jax.core.ShapedArray(p.shape, p.dtype) for p in params]
+    return [ShapedArray(p.shape, p.dtype) for p in params]
 
 
 def _demand_params(site: Site, values: Values) -> None:

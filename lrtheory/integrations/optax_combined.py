@@ -18,6 +18,10 @@ def _optimizer(learning_rate: Any, momentum: Any = 0.9) -> Any:
     return optax.sgd(learning_rate, momentum=momentum)
 
 
+def _early(step: Any, **extra: Any) -> Any:
+    return step < 100
+
+
 def apply_if_finite(learning_rate=1e-3):
     """A step is left out, five times at most, if it is not finite."""
     return optax.apply_if_finite(_optimizer(learning_rate), max_consecutive_errors=5)
@@ -30,14 +34,14 @@ def chain(learning_rate=1e-3, max_norm=1.0):
 
 def conditionally_mask(learning_rate=1e-3):
     """Updates for a hundred steps only."""
-    return optax.conditionally_mask(_optimizer(learning_rate), should_transform_fn=lambda step: step < 100)
+    return optax.conditionally_mask(_optimizer(learning_rate), should_transform_fn=_early)
 
 
 def conditionally_transform(learning_rate=1e-3):
     """SGD for a hundred steps, in units that its input has."""
     return optax.chain(
         optax.scale_by_learning_rate(learning_rate),
-        optax.conditionally_transform(optax.trace(decay=0.9), should_transform_fn=lambda step: step < 100),
+        optax.conditionally_transform(optax.trace(decay=0.9), should_transform_fn=_early),
     )
 
 
@@ -97,7 +101,7 @@ def measure_with_ema(decay=0.9):
 
 def partition(learning_rate=1e-3, adam_learning_rate=1e-3, eps=1e-8):
     """SGD for one parameter, Adam for the other."""
-    transforms = {"sgd": _optimizer(learning_rate), "adam": optax.adam(adam_learning_rate, eps=eps)}
+    transforms: dict[Any, Any] = {"sgd": _optimizer(learning_rate), "adam": optax.adam(adam_learning_rate, eps=eps)}
     return optax.partition(transforms, {"matrix": "sgd", "vector": "adam"})
 
 
@@ -131,7 +135,11 @@ def stateless(weight_decay=1e-2):
 
 def stateless_with_tree_map(weight_decay=1e-2):
     """Decay added by hand."""
-    return optax.stateless_with_tree_map(lambda u, p: u + weight_decay * p)
+
+    def decayed(u: Any, p: Any) -> Any:
+        return u + weight_decay * p
+
+    return optax.stateless_with_tree_map(decayed)
 
 
 def with_extra_args_support(learning_rate=1e-3):
