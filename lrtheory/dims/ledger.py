@@ -25,6 +25,7 @@ class Ledger:
         self.priorities: list[int] = []
         self.equations: list[Equation] = []
         self.exponents: set[str] = set()  # names of the numbers that stand in an exponent
+        self.muted = False  # while what runs is no part of the update, such as a check of ranges
         self._seen: set[object] = set()
 
     def unknown(self, name: str, priority: int = INTERNAL) -> Expression:
@@ -43,7 +44,7 @@ class Ledger:
         guard: Guard | None = None,
     ) -> None:
         """Write down that two expressions have one unit; what holds anyway, or is repeated in a loop, is left out."""
-        if left == right:
+        if left == right or self.muted:
             return
         key = (left, right, what, literal, guard, origin)
         if key in self._seen:

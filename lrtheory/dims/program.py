@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .diagnose import Diagnosis, diagnose
+from .diagnose import diagnose
 from .dimensions import Dimensions
 from .equations import Demand
 from .expression import PURE_EXPRESSION, Expression
 from .ledger import HYPER, LEARNING_RATE, STATE, Ledger
-from .units import GRADIENT, LOSS, PARAM, PURE, Units
+from .solution import dimensions
+from .units import GRADIENT, PARAM, Units
 from .value import PURE_VALUE, Value
 from .walk import UnknownPrimitiveError, walk
 
@@ -184,8 +185,10 @@ def _infer(program: Program) -> tuple[Dimensions, set[str], set[str]]:
     diagnosis = diagnose(ledger, program.held)
     numeric = [p for p, (_, leaf) in zip(paths, leaves, strict=True) if jnp.issubdtype(leaf.dtype, np.number)]
     update = diagnosis.solver.residual(wanted)[0]
-    units = _dimensions(program, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update)
-    return units, ledger.exponents, {ledger.names[number] for number in diagnosis.involved}
+    found = dimensions(
+        program.target, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update, program.notes
+    )
+    return found, ledger.exponents, {ledger.names[number] for number in diagnosis.involved}
 
 
 def _read_inputs(jaxpr: Any) -> list[bool]:
@@ -205,63 +208,3 @@ def _keep_units(ledger: Ledger, state: Mapping[str, Expression], path: str, valu
 def _leaf_names(params: PyTree) -> list[str]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     return [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
-
-
-def _dimensions(
-    program: Program,
-    ledger: Ledger,
-    diagnosis: Diagnosis,
-    hyper: Mapping[str, Expression],
-    state: Mapping[str, Expression],
-    paths: list[str],
-    leaf_names: list[str],
-    update: Units,
-) -> Dimensions:
-    solver = diagnosis.solver
-    units, free, ties = {}, set(), {}
-    for name, unknown in {**hyper, **state}.items():
-        number = unknown.terms[0][0]
-        units[name] = solver.value(number)
-        tied = solver.tied_to(number)
-        if tied == ((number, 1),):
-            free.add(name)
-        elif tied:
-            ties[name] = Expression(units[name], tied).show(ledger.names.__getitem__)
-    state_units = {path: units.get(path, PURE) for path in paths}
-    collapsed, state_free, state_ties = collapse(state_units, free, ties, leaf_names)
-    return Dimensions(
-        target=program.target,
-        hyper={name: units[name] for name in hyper},
-        state=collapsed,
-        free=frozenset({n for n in free if n in hyper} | state_free),
-        ties={**{n: t for n, t in ties.items() if n in hyper}, **state_ties},
-        update=update,
-        breaks=tuple(diagnosis.breaks),
-        guards=tuple(diagnosis.guards),
-        notes=program.notes,
-    )
-
-
-def collapse(
-    units: Mapping[str, Units], free: set[str], ties: Mapping[str, str], leaf_names: list[str]
-) -> tuple[dict[str, Units], set[str], dict[str, str]]:
-    """State by path, with the entries of one slot for each parameter under one path where they agree."""
-    groups: dict[str, list[str]] = {}
-    for path in units:
-        suffix = next((f".{name}" for name in leaf_names if path.endswith(f".{name}")), "")
-        groups.setdefault(path.removesuffix(suffix), []).append(path)
-    result: dict[str, Units] = {}
-    new_free, new_ties = set(), {}
-    for slot, paths in groups.items():
-        determined = [p for p in paths if p not in free] or paths[:1]
-        agree = len({(units[p], ties.get(p)) for p in determined}) == 1
-        for name, path in [(slot, determined[0])] if agree else [(p, p) for p in paths]:
-            result[name] = units[path]
-            if path in free:
-                new_free.add(name)
-            if path in ties:
-                new_ties[name] = ties[path]
-    return result, new_free, new_ties
-
-
-__all__ = ["LOSS", "Program", "collapse", "example_params", "infer_program"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -33,6 +33,18 @@ class UnitsMode(TorchFunctionMode):
         self.paused = False
         self._known: dict[Any, Value] = {}
         self._alive: dict[Any, Any] = {}  # memory that is kept is not handed out again under the same address
+
+    def paused_while(self, function: Callable[[], Any]) -> Callable[[], Any]:
+        """A function whose own calls are no part of the optimizer."""
+
+        def paused() -> Any:
+            self.paused = True
+            try:
+                return function()
+            finally:
+                self.paused = False
+
+        return paused
 
     def note(self, tensor: torch.Tensor, value: Value) -> None:
         """Write down what is known of a tensor."""

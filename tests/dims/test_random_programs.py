@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lrtheory.dims.program import Program, infer_program
@@ -155,7 +155,6 @@ def gap(term: Term, alpha: float, c: float) -> float:
         return float(np.max(np.abs(after - expected)) / size) if size else 0.0
 
 
-@settings(max_examples=60)
 @given(terms())
 def test_sound_program_is_proven(term):
     found = infer_program(program(term))
@@ -200,7 +199,6 @@ def fails_for_some_input(term: Term) -> bool:
     return False
 
 
-@settings(max_examples=60)
 @given(planted())
 def test_program_with_a_planted_error_is_broken(term):
     found = infer_program(program(term))

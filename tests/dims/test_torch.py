@@ -185,6 +185,23 @@ def test_reader_follows_units_through_float_and_item():
     assert found.hyper == {"lr": dims.PARAM, "eps": dims.GRADIENT}
 
 
+class Escapes(torch.optim.Optimizer):
+    def __init__(self, params, lr=1e-3):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad.sign(), alpha=-group["lr"] * float(np.float64(group["lr"])) / 1e-3)
+
+
+def test_number_that_escapes_is_noticed_in_numbers():
+    """Through numpy lr loses its units, and only its first power is seen."""
+    found = dims.infer(Escapes)
+    assert found.verdict.startswith("unknown (numbers do not obey these units")
+
+
 def test_reader_puts_back_what_stood_in():
     import torch.optim.adam as module
 
