@@ -27,12 +27,21 @@ class Ledger:
         self.exponents: set[str] = set()  # names of the numbers that stand in an exponent
         self.muted = False  # while what runs is no part of the update, such as a check of ranges
         self._seen: set[object] = set()
+        self._identities: dict[object, int] = {}
+        self.uniform: set[object] = set()  # identities of values that are one number for all entries
 
     def unknown(self, name: str, priority: int = INTERNAL) -> Expression:
         """A new unknown."""
         self.names.append(name)
         self.priorities.append(priority)
         return Expression.unknown(len(self.names) - 1)
+
+    def identity(self, key: object) -> object:
+        """One number for one way of computing a value, so that what a program computes twice is known to be the same."""
+        try:
+            return self._identities.setdefault(key, len(self._identities))
+        except TypeError:  # a parameter that cannot be compared
+            return object()
 
     def demand(
         self,
@@ -140,7 +149,7 @@ class Ledger:
         if predicate.identity is None or other.constant is None:
             self.demand(*demand)
             return Value(usual.units)
-        uniform = isinstance(predicate.identity, tuple) and predicate.identity[-1] is True
+        uniform = predicate.identity in self.uniform
         return Value(usual.units, deferred=(Deferred(predicate.identity, exception, demand, uniform),))
 
     def settle(self, value: Value) -> None:

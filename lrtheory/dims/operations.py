@@ -241,10 +241,7 @@ def compare(name: str) -> One:
             rare: Rare | None = Rare(name == "ne", "a tested value is nan")
         else:
             rare = site.ledger.comparison(name, values[0], values[1], site.at)
-        identities = tuple(v.identity for v in values)
-        uniform = site.eqn is not None and site.eqn.outvars[0].aval.size == 1
-        identity = None if None in identities else (name, *identities, uniform)
-        return PURE_VALUE.but(measured=measured(values), rare=rare, identity=identity)
+        return PURE_VALUE.but(measured=measured(values), rare=rare)
 
     return rule
 

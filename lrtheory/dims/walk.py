@@ -45,11 +45,21 @@ def walk(ledger: Ledger, closed: Any, values: Values, call: EquationOrigin | Non
         operands = [read(atom) for atom in eqn.invars]
         results = _apply(site, operands, call)
         handed_on = _deferred(site, operands)
-        for var, value in zip(eqn.outvars, results, strict=True):
-            identity = object() if value.identity is None else value.identity
+        for position, (var, value) in enumerate(zip(eqn.outvars, results, strict=True)):
+            identity = _identity(site, operands, position) if value.identity is None else value.identity
+            if getattr(var.aval, "size", 0) == 1:
+                ledger.uniform.add(identity)
             deferred = value.deferred if handed_on is None else handed_on
             env[var] = value.but(origin=site.at, identity=identity, deferred=deferred)
     return [read(atom) for atom in jaxpr.outvars]
+
+
+def _identity(site: Site, operands: Values, position: int) -> object:
+    """The same for the same primitive of the same operands."""
+    known = tuple(v.identity for v in operands)
+    if None in known or site.eqn.primitive.name in BODIES:
+        return object()
+    return site.ledger.identity((site.eqn.primitive.name, position, known, tuple(site.params.items())))
 
 
 def _deferred(site: Site, operands: Values) -> tuple[Deferred, ...] | None:

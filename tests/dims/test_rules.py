@@ -43,6 +43,15 @@ LAWS = {
     "adagrad": {"lr": "[param]", "eps": "[loss]/[param]", "weight_decay": "[loss]/[param]^2",
                 "initial_accumulator_value": "[loss]^2/[param]^2"},
     "adadelta": {"lr": "[param]^2/[loss]", "eps": "[loss]^2/[param]^2", "weight_decay": "[loss]/[param]^2"},
+    "adabelief": {"lr": "[param]", "eps": "[loss]/[param]", "eps_root": "[loss]^2/[param]^2"},
+    "adan": {"lr": "[param]", "eps": "[loss]/[param]", "eps_root": "[loss]^2/[param]^2", "weight_decay": "1/[param]"},
+    "sparse_adam": {"lr": "[param]", "eps": "[loss]/[param]"},
+    "lion": {"lr": "[param]", "weight_decay": "1/[param]"},
+    "signsgd": {"lr": "[param]", "weight_decay": "1/[param]"},
+    "signum": {"lr": "[param]", "weight_decay": "1/[param]"},
+    "lars": {"weight_decay": "[loss]/[param]^2", "eps": "[loss]/[param]"},
+    "lamb": {"weight_decay": "1/[param]", "eps": "[loss]/[param]", "eps_root": "[loss]^2/[param]^2"},
+    "muon": {"lr": "[param]", "weight_decay": "1/[param]", "eps": "[loss]/[param]"},
     "rprop": {"lr": "[param]", "step_size_min": "[param]", "step_size_max": "[param]"},
 }  # fmt: skip
 
