@@ -128,7 +128,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("adam: betas swapped", _ADAM, _adam(swapped_betas=True)),
     Mutant(
         "adam: beta of v slightly off",
-        _ADAM.with_(numbers=_ADAM.numbers | {"beta2": 0.99}),
+        _ADAM.with_(numbers={**_ADAM.numbers, "beta2": 0.99}),
         lambda sound: replace(sound, step=lambda h, s, g, p: sound.step(h._replace(beta2=h.beta2 + 1e-6), s, g, p)),
     ),
     Mutant("adamw: coupled decay", _ADAMW, _adam(decay="coupled")),

@@ -25,7 +25,7 @@ def _optax_sgd(options: Mapping[str, Any], numbers: Mapping[str, float], lr: Any
 def _optax_adam(options: Mapping[str, Any], numbers: Mapping[str, float], lr: Any) -> Any:
     import optax
 
-    shared = {"b1": numbers["beta1"], "b2": numbers["beta2"], "eps": numbers["eps"]}
+    shared: dict[str, Any] = {"b1": numbers["beta1"], "b2": numbers["beta2"], "eps": numbers["eps"]}
     decay = numbers["weight_decay"]
     if options["decoupled"]:
         if options["amsgrad"]:

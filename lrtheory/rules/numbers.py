@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 
 class Range(NamedTuple):
@@ -38,7 +39,7 @@ REAL = Range()
 
 def is_concrete(value: Any) -> bool:
     """Whether the value is known now, and not only when a compiled program runs."""
-    return not isinstance(value, jax.core.Tracer)
+    return not isinstance(value, Tracer)
 
 
 def as_number(owner: str, name: str, value: Any) -> Any:

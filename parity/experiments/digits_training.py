@@ -42,9 +42,9 @@ SETUPS = (SGD_MOMENTUM, ADAM, ADAMW, RMSPROP)
 
 COSINE = Plan("cosine_annealing", {"T_max": STEPS})
 ONE_CYCLE = Plan("one_cycle", {"total_steps": STEPS})
-PLANS = (
-    (SGD_MOMENTUM, (CONSTANT, COSINE, ONE_CYCLE)),
+PLANS = (  # Adam first: the page opens with the first run, and there every layer has an lr of its own
     (ADAM, (CONSTANT, COSINE, ONE_CYCLE)),
+    (SGD_MOMENTUM, (CONSTANT, COSINE, ONE_CYCLE)),
     (ADAMW, (CONSTANT, COSINE)),
     (RMSPROP, (CONSTANT, COSINE)),
 )
@@ -70,10 +70,11 @@ def _planned(setup: Setup, plan: Plan) -> Setup:
 
 
 def runs(*, quick: bool = False) -> list[Run]:
-    """All runs; quick has Adam alone on the normalised model, and no float32."""
-    plain = [Run(PLAIN, _planned(setup, plan)) for setup, plans in PLANS for plan in plans]
+    """All runs; quick has one schedule for two rules, Adam alone on the normalised model, and no float32."""
     if quick:
-        return [*plain, Run(NORMALISED, ADAM)]
+        scheduled = [Run(PLAIN, _planned(ADAM, COSINE)), Run(PLAIN, _planned(SGD_MOMENTUM, ONE_CYCLE))]
+        return [*(Run(PLAIN, setup) for setup, _ in PLANS), *scheduled, Run(NORMALISED, ADAM)]
+    plain = [Run(PLAIN, _planned(setup, plan)) for setup, plans in PLANS for plan in plans]
     chosen = plain + [Run(NORMALISED, _planned(setup, plan)) for setup in SETUPS for plan in (CONSTANT, COSINE)]
     return [*chosen, Run(PLAIN, SGD_MOMENTUM, "float32"), Run(PLAIN, ADAM, "float32")]
 
