@@ -22,6 +22,7 @@ from ..dims.value import Value, number
 _TORCH = str(torch.__path__[0])
 _OPTIMIZERS = str(torch.optim.__path__[0])
 _FRAMES_KEPT = 5
+_READER = __file__.replace("torch_numbers", "torch_dims")  # it calls the optimizer: who calls it is no matter
 
 
 def is_optimizer_code(file: str) -> bool:
@@ -42,7 +43,7 @@ class FrameOrigin:
         """The line of the optimizer that is running now."""
         frames = []
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and len(frames) < _FRAMES_KEPT:
+        while frame is not None and len(frames) < _FRAMES_KEPT and frame.f_code.co_filename != _READER:
             if is_optimizer_code(frame.f_code.co_filename):
                 frames.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
             frame = frame.f_back
