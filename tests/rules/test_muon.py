@@ -1,0 +1,96 @@
+"""Muon: Newton-Schulz against torch's and against the singular value decomposition, and what stands for E and d."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from torch.optim._muon import _zeropower_via_newtonschulz as newton_schulz_of_torch
+
+from lrtheory import rules
+from lrtheory.rules.muon import newton_schulz
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+SHAPES = [(2, 3), (5, 4), (16, 16), (32, 8), (1, 6)]
+
+
+def iterated(matrix: np.ndarray, steps: int = 5, eps: float = 1e-7) -> np.ndarray:
+    coefficients = tuple(jnp.float32(c) for c in COEFFICIENTS)
+    run = jax.jit(lambda m: newton_schulz(m, coefficients, steps, jnp.float32(eps)))  # type: ignore[arg-type]
+    return np.asarray(run(jnp.asarray(matrix, jnp.float32)))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_newton_schulz_is_torchs(shape: tuple[int, int]) -> None:
+    """The same bits for most matrices; where a rounding flips, entries stay within 2e-2 (empirical)."""
+    rng = np.random.default_rng(0)
+    same = 0
+    for _ in range(30):
+        matrix = (rng.standard_normal(shape) * 10.0 ** rng.uniform(-4, 4)).astype(np.float32)
+        theirs = newton_schulz_of_torch(torch.tensor(matrix), COEFFICIENTS, 5, 1e-7).float().numpy()
+        ours = iterated(matrix)
+        np.testing.assert_allclose(ours, theirs, atol=2e-2)
+        same += bool((ours == theirs).all())
+    assert same >= 15
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_newton_schulz_levels_the_singular_values(shape: tuple[int, int]) -> None:
+    """In exact arithmetic it maps each singular value σ/‖B‖ by its odd polynomial and leaves the vectors as they are.
+
+    Five iterations in bfloat16 round about 15 times, each entry by up to 2⁻⁸ and grown by at most 3.4 an iteration.
+    """
+    rng = np.random.default_rng(1)
+    a, b, c = COEFFICIENTS
+    matrix = rng.standard_normal(shape)
+    left, values, right = np.linalg.svd(matrix, full_matrices=False)
+    values = values / np.linalg.norm(matrix)
+    for _ in range(5):
+        values = a * values + b * values**3 + c * values**5
+    np.testing.assert_allclose(iterated(matrix), (left * values) @ right, atol=0.1)
+
+
+def test_matrix_of_zeros_gives_no_step() -> None:
+    rule = rules.muon()
+    params = jnp.ones((2, 3))
+    hyper = rule.hyper(weight_decay=0.0)
+    moved, state = rule.step(hyper, rule.init(params), jnp.zeros((2, 3)), params)
+    assert (moved == params).all()
+    assert (rule.effective_lr(hyper, state) == 0).all()
+    assert (rule.direction(hyper, state, params, params) == 0).all()
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_effective_lr_is_the_steps_length_over_that_of_the_mean_gradient(nesterov: bool) -> None:
+    rng = np.random.default_rng(2)
+    rule = rules.muon(nesterov=nesterov)
+    with jax.enable_x64(True):
+        hyper = rule.hyper(lr=0.3, momentum=0.9, weight_decay=0.0)
+        params = jnp.asarray(rng.standard_normal((6, 2)))
+        state, weights, total = rule.init(params), 0.0, np.zeros((6, 2))
+        for _ in range(8):
+            g = rng.standard_normal((6, 2))
+            before = params
+            params, state = rule.step(hyper, state, jnp.asarray(g), params)
+            total, weights = 0.9 * total + 0.1 * g, 0.9 * weights + 0.1
+            mean = (0.9 * total + 0.1 * g) / (0.9 * weights + 0.1) if nesterov else total / weights
+            e, d = rule.effective_lr(hyper, state), rule.direction(hyper, state, jnp.asarray(g), before)
+            np.testing.assert_allclose(np.linalg.norm(d), np.linalg.norm(mean), rtol=1e-12)
+            np.testing.assert_allclose(
+                e, np.full((6, 2), np.linalg.norm(params - before) / np.linalg.norm(mean)), rtol=1e-12
+            )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"adjust_lr_fn": "arbitrary"}, "adjust_lr_fn='arbitrary' must be one of None, 'original', 'match_rms_adamw'"),
+        ({"ns_steps": 100}, "ns_steps=100 must be a whole number from 0 to 99"),
+        ({"ns_steps": 2.0}, "ns_steps=2.0 must be"),
+    ],
+)
+def test_unknown_choices_are_refused(options, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=message):
+        rules.muon(**options)
