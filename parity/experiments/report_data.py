@@ -17,11 +17,11 @@ from .values import plain
 
 Progress = Callable[[str, float], None]
 
-QUICK_RULES = ("sgd", "adam", "rmsprop")
-"""Rules of the parity matrix when there is little time: those that the experiments train with."""
+TRAINED_RULES = ("sgd", "adam", "rmsprop")
+"""Rules that the experiments train with: all of their rows stand in the page, and of the others the quick ones."""
 
 QUICK_FLOAT32 = ("adam",)
-"""The same in float32, which no gate holds: the one rule whose corrections cancel there."""
+"""The one rule shown in float32 when there is little time: no gate holds there, and its corrections cancel."""
 
 PACKAGES = ("lrtheory", "jax", "torch", "optax", "numpy", "scikit-learn")
 
@@ -42,7 +42,7 @@ def measure(*, quick: bool = False, seed: int = 0, progress: Progress = lambda t
     """
     if seed < 0:
         raise ValueError(f"seed={seed} must be 0 or more")
-    from .. import matrix  # builds on torch and optax; found only where a report is made
+    from .. import matrix, table  # builds on torch and optax; found only where a report is made
 
     began = time.perf_counter()
 
@@ -67,10 +67,11 @@ def measure(*, quick: bool = False, seed: int = 0, progress: Progress = lambda t
         seed,
         **digits_training.UNOBSERVED,
     )
-    rows = [
-        *matrix.rows(QUICK_RULES if quick else None, dtype="float64", quick=quick, progress=part(0.63, 0.85)),
-        *matrix.rows(QUICK_FLOAT32 if quick else None, dtype="float32", quick=quick, progress=part(0.85, 1.0)),
-    ]
+    rows = matrix.rows(TRAINED_RULES, quick=quick, progress=part(0.63, 0.8))
+    if not quick:
+        others = [rule for rule in table.known_rules() if rule not in TRAINED_RULES]
+        rows += matrix.rows(others, quick=True, progress=part(0.8, 0.93))
+    rows += matrix.rows(QUICK_FLOAT32 if quick else None, dtype="float32", quick=True, progress=part(0.93, 1.0))
     judged = verdicts.all_verdicts(
         trainings=trainings,
         regression=regression,

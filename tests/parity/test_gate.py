@@ -7,9 +7,11 @@ import pytest
 from parity import matrix, table
 
 
-@pytest.mark.parametrize("rule", table.known_rules())
-def test_every_option_is_within_the_gate(rule: str) -> None:
-    rows = matrix.rows([rule])
+CORE = ("sgd", "adam", "rmsprop")
+
+
+def hold_to_the_gate(rule: str, *, quick: bool) -> None:
+    rows = matrix.rows([rule], quick=quick)
     failed = [row for row in rows if row["passed"] is False]
     assert not failed, "\n".join(
         f"{r['rule']} ({r['options']}) against {r['implementation']}, {r['mode']}, {r['schedule']} lr: "
@@ -22,6 +24,24 @@ def test_every_option_is_within_the_gate(rule: str) -> None:
         held = {(r["implementation"], r["mode"]) for r in rows if r["passed"] and r["schedule"] == "moving"}
         assert {("torch", "free"), ("torch", "forced")} <= held
         assert {f"torch-{name}" for name in torch_row.implementations} <= {name for name, _ in held}
+    elif table.row(rule).optax is not None:
+        assert any(r["implementation"] == "optax" and r["passed"] for r in rows)
+
+
+@pytest.mark.parametrize("rule", CORE)
+def test_every_option_number_and_schedule_is_within_the_gate(rule: str) -> None:
+    hold_to_the_gate(rule, quick=False)
+
+
+@pytest.mark.parametrize("rule", [rule for rule in table.known_rules() if rule not in CORE])
+def test_every_option_is_within_the_gate(rule: str) -> None:
+    hold_to_the_gate(rule, quick=True)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("rule", [rule for rule in table.known_rules() if rule not in CORE])
+def test_every_number_and_schedule_is_within_the_gate(rule: str) -> None:
+    hold_to_the_gate(rule, quick=False)
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam", "rmsprop"])
