@@ -6,7 +6,6 @@ import pytest
 
 from parity import matrix, table
 
-
 CORE = ("sgd", "adam", "rmsprop")
 
 
