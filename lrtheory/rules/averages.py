@@ -25,8 +25,11 @@ def lerp(start: Array, end: Array, weight: Array) -> Array:
 
 
 def average_of_squares(v: Array, g: Array, beta: Array) -> Array:
-    """``β·v + (1−β)·g²``: a sum, not a lerp, so that an overflowed square stays inf as in torch."""
-    return beta * v + (1 - beta) * (g * g)
+    """``β·v + (1−β)·g²``: a sum, not a lerp, so that an overflowed square stays inf as in torch.
+
+    The square is formed with the weight inside, as ``addcmul`` does: at β = 1 a gradient whose square overflows has none.
+    """
+    return beta * v + ((1 - beta) * g) * g
 
 
 def one_minus_power(beta: Array, t: Array) -> Array:

@@ -36,5 +36,8 @@ def test_non_finite_gradients_propagate_as_in_torch(case: parity.Case) -> None:
     theirs = parity.replay(case, "torch")
     with np.errstate(all="ignore"):
         comparison = parity.compare(parity.replay(case, "lrtheory"), theirs)
-    assert any(not np.isfinite(value).all() for value in theirs.params.values()), "nothing was poisoned"
-    comparison.require()
+    values = [*theirs.params.values(), *(v for s in theirs.states for fields in s.values() for v in fields.values())]
+    assert any(not np.isfinite(value).all() for value in values), "nothing was poisoned"
+    # What is finite is held to 4e-13 here: over 20 steps RAdam has not travelled far, and torch's rectifier is off by as
+    # much (see its rows); the gate itself is for runs of 200 steps.
+    comparison.require(table.row(case.rule).gate or 4e-13)
