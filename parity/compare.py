@@ -105,7 +105,7 @@ class Comparison:
         worst = self.largest_error
         if not worst <= bound:
             raise AssertionError(
-                f"{self.a} and {self.b} differ by {worst:.3e} of the distance travelled, more than {bound:.0e}; "
+                f"{self.a} and {self.b} differ by {worst:.3e} of a coordinate's reach, more than {bound:.0e}; "
                 f"first at {self.first_difference(bound)}"
             )
 
@@ -125,6 +125,9 @@ def compare(a: Trajectory, b: Trajectory) -> Comparison:
         raise ValueError(f"{a.implementation} ran {a.steps} steps, {b.implementation} {b.steps}")
     if a.steps < 7:
         raise ValueError(f"a run of {a.steps} steps proves little; at least 7 are compared")
+    for tensor, start in a.params.items():
+        if not np.array_equal(start[0], b.params[tensor][0], equal_nan=True):
+            raise ValueError(f"{a.implementation} and {b.implementation} start at different places in {tensor}")
     if a.dtype != b.dtype:
         raise ValueError(f"{a.implementation} ran in {a.dtype}, {b.implementation} in {b.dtype}")
 

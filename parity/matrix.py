@@ -23,6 +23,9 @@ NAMED_SCHEDULES = (
     LrSchedule("exponential", {"gamma": 0.98}),
     LrSchedule("linear", {"start_factor": 0.1, "total_iters": 50}),
     LrSchedule("cosine_annealing", {"T_max": 60, "eta_min": 1e-4}),
+    LrSchedule("polynomial", {"total_iters": 150, "power": 2.0}),
+    LrSchedule("cosine_annealing_warm_restarts", {"T_0": 20, "T_mult": 2}),
+    LrSchedule("cyclic", {"step_size_up": 30, "mode": "triangular2"}),
     LrSchedule("one_cycle", {"total_steps": 200}),
 )
 
@@ -52,7 +55,7 @@ def cases(rule: str, *, dtype: str = "float64", quick: bool = False) -> Iterator
         options, numbers = max((v for v in chosen if not v[0]), key=lambda v: len(v[1]), default=chosen[-1])
         cycles_momentum = "momentum" in numbers or "beta1" in numbers
         for schedule in NAMED_SCHEDULES:
-            if schedule.name != "one_cycle" or cycles_momentum:
+            if schedule.name not in ("one_cycle", "cyclic") or cycles_momentum:
                 yield Case(rule, options, numbers, schedule=schedule, dtype=dtype)
 
 
@@ -94,13 +97,14 @@ def rows(
 
 def _rows_of(case: Case) -> Iterator[ParityRow]:
     ours = replay(case, "lrtheory")
+    reference = "optax" if table.row(case.rule).torch is None else "torch"
     for backend in BACKENDS:
         try:
             theirs = replay(case, backend)
         except table.Inexpressible:
             continue
         yield _row(case, backend, "free", compare(ours, theirs))
-        if backend == "torch":
+        if backend == reference:
             yield _row(case, backend, "forced", compare(_forced(case, theirs), theirs))
 
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from lrtheory import rules
 from lrtheory.rules import ArrayRule, Rule
 
-from .cases import Case
+from .cases import Case, LrSchedule
 
 
 @dataclass(frozen=True)
@@ -88,17 +88,13 @@ def _sgd(
     return _stepping(step)
 
 
-def _rmsprop(
-    *, eps_inside: bool = False, lr_inside: bool = False, centre: bool = False
-) -> Callable[[ArrayRule], ArrayRule]:
+def _rmsprop(*, eps_inside: bool = False, lr_inside: bool = False) -> Callable[[ArrayRule], ArrayRule]:
     def step(h: Any, s: Any, g: Any, p: Any) -> Any:
         g = g + h.weight_decay * p
         v = h.alpha * s.v + (1 - h.alpha) * g * g
-        g_avg = h.alpha * s.g_avg + (1 - h.alpha) * g if centre else s.g_avg
-        square = v - g_avg**2 if centre else v
-        root = jnp.sqrt(square + h.eps) if eps_inside else jnp.sqrt(square) + h.eps
+        root = jnp.sqrt(v + h.eps) if eps_inside else jnp.sqrt(v) + h.eps
         buffer = h.momentum * s.buffer + (h.lr if lr_inside else 1) * g / root
-        return p - (1 if lr_inside else h.lr) * buffer, s._replace(t=s.t + 1, v=v, g_avg=g_avg, buffer=buffer)
+        return p - (1 if lr_inside else h.lr) * buffer, s._replace(t=s.t + 1, v=v, buffer=buffer)
 
     return _stepping(step)
 
@@ -141,5 +137,11 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("sgd: look-ahead where none was asked", _SGD, _sgd(nesterov=True)),
     Mutant("sgd: sign of maximize", _SGD.with_(options={"maximize": True}), _plain_sign),
     Mutant("rmsprop: eps inside the root", _RMSPROP, _rmsprop(eps_inside=True)),
+    Mutant(
+        "rmsprop: lr inside the buffer",
+        _RMSPROP.with_(schedule=LrSchedule("moving")),
+        _rmsprop(lr_inside=True),
+    ),
+    Mutant("rmsprop: not centred", _RMSPROP.with_(options={"centered": True}), _rmsprop()),
     Mutant("rmsprop: sign of maximize", _RMSPROP.with_(options={"maximize": True}), _plain_sign),
 )

@@ -33,7 +33,9 @@ def average_of_squares(v: Array, g: Array, beta: Array) -> Array:
 
 
 def one_minus_power(beta: Array, t: Array) -> Array:
-    """``1 − βᵗ`` for 0 ≤ β < 1 and t ≥ 1, to a few ulp even where βᵗ is near 1, and exactly ``1 − β`` at t = 1.
+    """``1 − βᵗ`` for 0 ≤ β < 1 and t ≥ 1, accurate even where βᵗ is near 1, and exactly ``1 − β`` at t = 1.
+
+    To 3 ulp in float32; to 2e-14 in float64, where XLA's ``log1p`` on CPU is that far off for β near 0.6.
 
     The ratio of two ``expm1`` cancels what the logarithm was rounded by, so that the first step of a bias-corrected
     average returns the gradient itself.

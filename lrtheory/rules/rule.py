@@ -200,8 +200,9 @@ class Rule:
         """
         return self._over_leaves(self.array_rule.decay, hyper, state, grads, params)
 
-    def penalty(self, hyper: Hyper, params: PyTree) -> PyTree:
-        """What coupled weight decay adds to the gradient; zero where the rule has none."""
+    def penalty(self, hyper: Hyper, state: State, params: PyTree) -> PyTree:
+        """What coupled weight decay adds to the gradient, in the units of the direction; zero where there is none."""
+        check_state(repr(self), state, self.State)
         penalty = self.array_rule.penalty or (lambda h, p: jnp.zeros_like(p))
         leaves = Leaves.of(repr(self), params)
         return leaves.join(

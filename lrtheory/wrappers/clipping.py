@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..rules.lift import compute_dtype
+from ..rules.norm import euclidean_norm
 from ..rules.numbers import NONNEGATIVE
 from ..rules.rule import Rule
 from .wrapper import Number, PyTree, Wrapper
@@ -86,6 +87,11 @@ class Clipped(Wrapper):
         inner, state = self.inner(hyper), self.own(state)
         clipped, _ = self._clipped(hyper, grads, params)
         return jax.tree.map(jnp.divide, self.rule.direction(inner, state.rule, clipped, params), state.mean_factor)
+
+    def penalty(self, hyper: Any, state: ClippedState, params: PyTree) -> PyTree:
+        """Coupled decay joins the clipped gradient, so that as a part of the unclipped direction it is larger."""
+        added = self.rule.penalty(self.inner(hyper), self.own(state).rule, params)
+        return jax.tree.map(jnp.divide, added, self.own(state).mean_factor)
 
     def decay(self, hyper: Any, state: ClippedState, grads: PyTree, params: PyTree) -> PyTree:
         """Decoupled weight decay, which no clipping touches."""
@@ -199,9 +205,11 @@ def _by_norm(name: str, rule: Rule | Wrapper, homogeneous: bool, norm_type: floa
     def clip(hyper: Any, grads: list[Array]) -> tuple[list[Array], list[Array]]:
         if not grads:
             return [], []
-        norms = [_norm(g, norm_type) for g in grads]
+        # torch squares as they come, and a norm below 1e-19 vanishes in float32; the homogeneous one has to see it.
+        size = euclidean_norm if homogeneous and norm_type == 2 else lambda x: _norm(x, norm_type)
+        norms = [size(g) for g in grads]
         if together:
-            total = _norm(jnp.stack(norms), norm_type)
+            total = size(jnp.stack(norms))
             norms = [total.astype(g.dtype) for g in grads]
         max_norms = [jnp.asarray(hyper.max_norm, n.dtype) for n in norms]
         if not homogeneous:

@@ -118,9 +118,9 @@ class Wrapper(ABC):
         """What decoupled weight decay alone removes in that step."""
         return self.rule.decay(self.inner(hyper), self.own(state).rule, grads, params)
 
-    def penalty(self, hyper: Any, params: PyTree) -> PyTree:
-        """What coupled weight decay adds to the gradient the rule inside is given."""
-        return self.rule.penalty(self.inner(hyper), params)
+    def penalty(self, hyper: Any, state: Any, params: PyTree) -> PyTree:
+        """What coupled weight decay adds to the gradient the rule inside is given, in the units of the direction."""
+        return self.rule.penalty(self.inner(hyper), self.own(state).rule, params)
 
     def scale(self, hyper: Any, state: Any) -> PyTree | None:
         """The estimate of the gradient's size of the rule inside."""

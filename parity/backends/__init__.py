@@ -7,6 +7,7 @@ from typing import Any
 
 from lrtheory import rules
 
+from .. import table
 from ..cases import Case
 from ..trajectory import Trajectory
 
@@ -31,7 +32,7 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
         Free: the implementation evolves alone. Forced: it is set to the reference's parameters and state before every
         step, which tells a wrong rule from accumulated rounding.
     reference : Trajectory, optional
-        For forced replay; torch's plain loop, run freely, unless given.
+        For forced replay; torch's plain loop, run freely, unless given, and optax for a rule that torch lacks.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
     if mode == "free" and reference is not None:
         raise ValueError("a free run takes no reference: ask for mode='forced'")
     if mode == "forced" and reference is None:
-        reference = replay(case, "torch")
+        reference = replay(case, "optax" if table.row(case.rule).torch is None else "torch")
     module, arguments = BACKENDS[backend]
     try:
         adapter = importlib.import_module(f".{module}", __package__)

@@ -13,7 +13,7 @@ from jax import lax
 from lrtheory import rules, schedules
 from lrtheory.rules import Rule, SparseGradient
 
-from ..cases import Case
+from ..cases import CYCLE, Case
 from ..table import row
 from ..trajectory import Snapshot, Trajectory
 
@@ -54,6 +54,10 @@ def moving_numbers(case: Case, hyper: Any) -> dict[str, Any]:
         cycle = schedules.one_cycle(max_lr=lr, **case.schedule.numbers)
         cycled = "momentum" if "momentum" in hyper._fields else "beta1"
         return {"lr": cycle(steps), cycled: cycle.momentum(steps)}
+    if case.schedule.name == "cyclic":
+        waves = schedules.cyclic(base_lr=lr, max_lr=CYCLE * lr, **case.schedule.numbers)
+        cycled = "momentum" if "momentum" in hyper._fields else "beta1"
+        return {"lr": waves(steps), cycled: waves.momentum(steps)}
     return {"lr": schedules.get(case.schedule.name)(lr=lr, **case.schedule.numbers)(steps)}
 
 
@@ -84,8 +88,8 @@ def _forcing(rule: Rule, steps: int, params: Any, state: Any, reference: Traject
     A field the reference does not keep (a weight sum, say) goes on by itself: it has no part in the update. One that
     it starts to keep at its first step is zero before.
     """
-    torch_row = row(rule.name).torch
-    fields = [f for f in rule.State._fields if getattr(state, f) is not None and torch_row and f in torch_row.state]
+    elsewhere = row(rule.name).torch or row(rule.name).optax
+    fields = [f for f in rule.State._fields if getattr(state, f) is not None and elsewhere and f in elsewhere.state]
     if reference is None:
         constant = {f: getattr(state, f) for f in fields}
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, *x.shape)), (params, constant))

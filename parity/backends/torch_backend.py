@@ -9,7 +9,7 @@ import numpy as np
 
 from lrtheory import rules
 
-from ..cases import Case
+from ..cases import CYCLE, Case
 from ..table import Inexpressible, TorchRow, row
 from ..trajectory import Snapshot, Trajectory
 from .torch_settings import default_dtype, single_thread
@@ -27,6 +27,9 @@ SCHEDULERS = {
     "exponential": "ExponentialLR",
     "linear": "LinearLR",
     "cosine_annealing": "CosineAnnealingLR",
+    "polynomial": "PolynomialLR",
+    "cosine_annealing_warm_restarts": "CosineAnnealingWarmRestarts",
+    "cyclic": "CyclicLR",
     "one_cycle": "OneCycleLR",
 }
 
@@ -132,6 +135,12 @@ def _scheduler(case: Case, optimizer: Any) -> Any:
     numbers = dict(case.schedule.numbers)
     if case.schedule.name == "one_cycle":
         numbers["max_lr"] = optimizer.defaults["lr"]
+    if case.schedule.name == "cyclic":
+        numbers |= {"base_lr": optimizer.defaults["lr"], "max_lr": CYCLE * optimizer.defaults["lr"]}
+    if case.schedule.name not in SCHEDULERS:
+        raise Inexpressible(
+            f"no torch scheduler is stepped for {case.schedule.name}: there are {', '.join(SCHEDULERS)}"
+        )
     return getattr(torch.optim.lr_scheduler, SCHEDULERS[case.schedule.name])(optimizer, **numbers)
 
 

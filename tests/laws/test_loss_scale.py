@@ -140,7 +140,19 @@ def test_state_is_rescaled_in_mid_run(variant, stream, loss, params, at) -> None
         np.testing.assert_array_equal(np.asarray(value), params * expected[name][-1])
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan")])
+def test_rules_without_a_law_and_numbers_of_another_rule_are_refused() -> None:
+    radam, floor = rules.radam(), rules.adafactor(machine_eps=True)
+    with pytest.raises(ValueError, match="no law with a constant lr"):
+        rescaled_hyper(radam, radam.hyper(), loss=2)
+    with pytest.raises(ValueError, match="machine's eps"):
+        rescaled_hyper(floor, floor.hyper(), loss=2)
+    with pytest.raises(TypeError, match="takes SGDHyper"):
+        rescaled_hyper(rules.sgd(), rules.adam().hyper(), loss=2)
+    with pytest.raises(TypeError, match="loss='10' is not a real number"):
+        rescaled_hyper(rules.sgd(), rules.sgd().hyper(), loss="10")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_scale_that_is_not_above_zero_is_refused(scale: float) -> None:
     rule = rules.sgd()
     with pytest.raises(ValueError, match=f"loss={scale}"):

@@ -87,6 +87,18 @@ def test_what_cannot_be_compared_is_refused(other: Trajectory, message: str) -> 
         parity.compare(trajectory("a", WALK), other)
 
 
+def test_runs_that_start_apart_are_refused() -> None:
+    other = WALK.copy()
+    other[0] += 1
+    with pytest.raises(ValueError, match="start at different places in w"):
+        parity.compare(trajectory("a", WALK), trajectory("b", other))
+
+
+def test_a_run_in_another_dtype_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="dtype='float16' must be 'float64' or 'float32'"):
+        parity.Case("sgd", dtype="float16")
+
+
 def test_a_run_too_short_to_prove_anything_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 7"):
         parity.compare(trajectory("a", WALK[:7]), trajectory("b", WALK[:7]))

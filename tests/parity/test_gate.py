@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import parity
 from parity import matrix, table
 
 CORE = ("sgd", "adam", "rmsprop")
@@ -63,3 +64,18 @@ def test_float32_is_reported_as_a_distribution(rule: str) -> None:
         assert row["ulp_median"] <= row["ulp_99"] <= row["ulp_largest"]
         if not row["note"]:
             assert row["largest_error"] < 2e-5, row
+
+
+@pytest.mark.parametrize("rule", [rule for rule in table.known_rules() if table.row(rule).optax is not None])
+def test_every_state_field_named_for_optax_is_found(rule: str) -> None:
+    """A misspelt field would silently not be compared."""
+    optax_row = table.row(rule).optax
+    assert optax_row is not None
+    found: set[str] = set()
+    for case in matrix.cases(rule, quick=True):
+        try:
+            kept = parity.replay(case.with_(steps=8), "optax").states[-1]
+        except parity.Inexpressible:
+            continue
+        found |= {field for fields in kept.values() for field in fields}
+    assert found == set(optax_row.state)
