@@ -125,11 +125,11 @@ def compare(a: Trajectory, b: Trajectory) -> Comparison:
         raise ValueError(f"{a.implementation} ran {a.steps} steps, {b.implementation} {b.steps}")
     if a.steps < 7:
         raise ValueError(f"a run of {a.steps} steps proves little; at least 7 are compared")
+    if a.dtype != b.dtype:
+        raise ValueError(f"{a.implementation} ran in {a.dtype}, {b.implementation} in {b.dtype}")
     for tensor, start in a.params.items():
         if not np.array_equal(start[0], b.params[tensor][0], equal_nan=True):
             raise ValueError(f"{a.implementation} and {b.implementation} start at different places in {tensor}")
-    if a.dtype != b.dtype:
-        raise ValueError(f"{a.implementation} ran in {a.dtype}, {b.implementation} in {b.dtype}")
 
     pairs: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     starts: dict[str, np.ndarray] = {}

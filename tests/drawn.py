@@ -28,12 +28,11 @@ def every_rule() -> tuple[Rule, ...]:
 
 @functools.cache
 def each_rule() -> tuple[Rule, ...]:
-    """Every rule with its default options and with most options on: for what an option can hardly change."""
-    found: dict[Rule, None] = {}
+    """Every rule once, with most options on: for what an option can hardly change."""
+    found = []
     for name in table.known_rules():
         sets = [rule for rule in every_rule() if rule.name == name]
-        found[sets[0]] = None
-        found[max(sets, key=lambda rule: sum(value is True for value in rule.options.values()))] = None
+        found.append(max(sets, key=lambda rule: sum(value is True for value in rule.options.values())))
     return tuple(found)
 
 

@@ -22,13 +22,17 @@ TINY = Mlp("tiny", widths=(64, 6, 10))
 @pytest.fixture(scope="module")
 def measured():
     """A report of one rule with few layers, and of the parity of SGD alone; everything else as in a quick one."""
-    patch = pytest.MonkeyPatch()
     rows = matrix.rows
-    patch.setattr(digits_training, "runs", lambda *, quick: [Run(TINY, digits_training.ADAM)])
-    patch.setattr(matrix, "rows", lambda rules, *, dtype, quick, progress: rows(["signum"], dtype=dtype, quick=True))
+
+    def few_rows(rules, *, dtype="float64", quick, progress):
+        return rows(["signum"], dtype=dtype, quick=True)
+
     said: list[tuple[str, float]] = []
-    yield measure(quick=True, seed=5, progress=lambda text, done: said.append((text, done))), said
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits_training, "runs", lambda *, quick: [Run(TINY, digits_training.ADAM)])
+        patch.setattr(matrix, "rows", few_rows)
+        report = measure(quick=True, seed=5, progress=lambda text, done: said.append((text, done)))
+    return report, said
 
 
 def _conforms(value: Any, hint: Any, where: str) -> None:

@@ -142,7 +142,7 @@ def test_parameter_without_gradient_stays_as_it_is(rule: Rule) -> None:
     assert (rule.decay(hyper, after, grads, params)[skipped] == 0).all()
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 @pytest.mark.parametrize("rule", EACH, ids=repr)
 def test_dtypes_of_parameters_and_state_never_change(rule: Rule, dtype: str) -> None:
     with jax.enable_x64(dtype == "float64"):

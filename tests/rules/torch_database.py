@@ -5,14 +5,19 @@ The database ships in torch's wheel and is what torch's tests run its optimizers
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
+from hypothesis import settings
 from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db  # needs expecttest
 
 from lrtheory import rules
 from parity import table
+
+# torch's test library loads a Hypothesis profile of its own when it is imported.
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lrtheory"))
 
 RULE_OF = {
     "AdamW": ("adam", {"decoupled": True}),
