@@ -75,7 +75,7 @@ def runs(*, quick: bool = False) -> list[Run]:
         scheduled = [Run(PLAIN, _planned(ADAM, COSINE)), Run(PLAIN, _planned(SGD_MOMENTUM, ONE_CYCLE))]
         return [*(Run(PLAIN, setup) for setup, _ in PLANS), *scheduled, Run(NORMALISED, ADAM)]
     plain = [Run(PLAIN, _planned(setup, plan)) for setup, plans in PLANS for plan in plans]
-    chosen = plain + [Run(NORMALISED, _planned(setup, plan)) for setup in SETUPS for plan in (CONSTANT, COSINE)]
+    chosen = [*plain, *(Run(NORMALISED, setup) for setup in SETUPS), Run(NORMALISED, _planned(ADAM, COSINE))]
     return [*chosen, Run(PLAIN, SGD_MOMENTUM, "float32"), Run(PLAIN, ADAM, "float32")]
 
 
