@@ -1,1 +1,6 @@
-"""Laws of scaling, batch size, invariance and stability."""
+"""Laws of scaling, invariance, batch size, stability, momentum and bounds: stated, applied and verified."""
+
+from .catalogue import catalogue, get
+from .law import KINDS, SECTIONS, Evidence, Law
+
+__all__ = ["KINDS", "SECTIONS", "Evidence", "Law", "catalogue", "get"]

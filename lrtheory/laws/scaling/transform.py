@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..rules.rule import Rule
+from ...rules.rule import Rule
 
 
 def rescaled_hyper(rule: Rule, hyper: Any, *, loss: float = 1.0, params: float = 1.0) -> Any:

@@ -1,0 +1,5 @@
+"""Laws of batch size."""
+
+from ..law import Law
+
+LAWS: tuple[Law, ...] = ()

@@ -1,0 +1,5 @@
+"""Bounds on one coordinate's step."""
+
+from ..law import Law
+
+LAWS: tuple[Law, ...] = ()

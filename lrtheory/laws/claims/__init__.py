@@ -1,0 +1,5 @@
+"""Claims people make, decided."""
+
+from ..law import Law
+
+LAWS: tuple[Law, ...] = ()

@@ -1,0 +1,5 @@
+"""Laws of scale-invariant weights."""
+
+from ..law import Law
+
+LAWS: tuple[Law, ...] = ()

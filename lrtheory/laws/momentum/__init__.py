@@ -1,0 +1,5 @@
+"""Laws of momentum, gains and time scales."""
+
+from ..law import Law
+
+LAWS: tuple[Law, ...] = ()

@@ -1,0 +1,5 @@
+"""Thresholds of stability."""
+
+from ..law import Law
+
+LAWS: tuple[Law, ...] = ()

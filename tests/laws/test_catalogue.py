@@ -1,0 +1,41 @@
+"""Every law is complete, holds, and has a check that wrong versions of it fail."""
+
+from __future__ import annotations
+
+import pytest
+
+from lrtheory import laws
+
+LAWS = laws.catalogue()
+MUTANTS = [
+    pytest.param(law, mutant, id=f"{law.id}: {name}") for law in LAWS.values() for name, mutant in law.mutants.items()
+]
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+def test_law_is_complete(law: laws.Law) -> None:
+    evidence = law.verify(0)
+    assert len(evidence.ran) > 20
+    assert len(evidence.derivation) > 20
+    assert evidence.bound >= 0
+    if law.kind == "statistical":
+        assert evidence.sample_size
+        assert evidence.confidence
+        assert evidence.false_alarm_rate is not None
+    if law.kind == "bitwise":
+        assert evidence.bound == 0
+    if law.kind == "false":
+        assert evidence.is_counterexample
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+def test_law_holds(law: laws.Law, seed: int) -> None:
+    evidence = law.verify(seed)
+    assert evidence.holds, evidence
+
+
+@pytest.mark.parametrize(("law", "mutant"), MUTANTS)
+def test_check_fails_a_wrong_law(law: laws.Law, mutant) -> None:
+    evidence = law.check(mutant, 0)
+    assert not evidence.holds, evidence
