@@ -13,6 +13,8 @@ from . import table
 TENSORS: Mapping[str, tuple[int, ...]] = {"weight": (5, 4), "bias": (7,), "scalar": (), "kernel": (2, 3, 2)}
 
 
+DTYPES = ("float64", "float32")
+
 #: How many times its lowest lr a cyclic schedule rises to.
 CYCLE = 5.0
 
@@ -101,7 +103,7 @@ class Case:
     param_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("float64", "float32"):
+        if self.dtype not in DTYPES:
             raise ValueError(f"dtype={self.dtype!r} must be 'float64' or 'float32': runs are compared in one of these")
         if not self.tensors:
             object.__setattr__(self, "tensors", dict(table.row(self.rule).tensors or TENSORS))

@@ -9,7 +9,7 @@ from lrtheory.report.data import ParityRow
 
 from . import table
 from .backends import replay
-from .cases import Case, LrSchedule
+from .cases import DTYPES, Case, LrSchedule
 from .compare import GATES, Comparison, compare
 from .known import known_difference
 from .trajectory import Trajectory
@@ -80,8 +80,8 @@ def rows(
     KeyError
         For a rule that does not exist.
     """
-    if dtype not in GATES:
-        raise ValueError(f"dtype={dtype!r} must be one of {', '.join(GATES)}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype={dtype!r} must be one of {', '.join(DTYPES)}")
     known_rules = table.known_rules()
     unknown = [rule for rule in rules or () if rule not in known_rules]
     if unknown:

@@ -20,6 +20,9 @@ BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "optax": ("optax_backend", {}),
 }
 
+#: State fields that optax keeps once for all tensors, and that are not forced there: its schedules go by the same count.
+ONCE = ("t", "max_lr")
+
 
 def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajectory | None = None) -> Trajectory:
     """Run a case on a backend.
@@ -61,3 +64,12 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
         raise ModuleNotFoundError(
             f"backend {backend!r} needs {extra}: pip install 'lrtheory[{extra}]'", name=error.name
         ) from error
+
+
+def forced_fields(rule: str, implementation: str) -> tuple[str, ...]:
+    """State fields that forced replay sets before every step, by the name of a trajectory's implementation."""
+    row = table.row(rule)
+    if implementation == "optax":
+        return tuple(field for field in (row.optax.state if row.optax else ()) if field not in ONCE)
+    elsewhere = (row.torch or row.optax) if implementation == "lrtheory" else row.torch
+    return tuple(elsewhere.state) if elsewhere else ()

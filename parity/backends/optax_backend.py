@@ -14,6 +14,7 @@ from jax import lax
 from ..cases import Case
 from ..table import Inexpressible, row
 from ..trajectory import Snapshot, Trajectory
+from . import ONCE
 from .lrtheory_backend import moving_numbers, rule_of
 
 
@@ -91,8 +92,8 @@ def _per_tensor(value: Any, params: Any) -> Any:
 def _forcing(reference: Trajectory, fields: Mapping[str, str], params: Any) -> Any:
     values = {}
     for ours, theirs in fields.items():
-        if theirs == "count" or not all(ours in reference.states[-1].get(name, {}) for name in params):
-            continue  # optax counts once for all tensors, and its schedules by the same count
+        if ours in ONCE or not all(ours in reference.states[-1].get(name, {}) for name in params):
+            continue
         values[theirs] = {
             name: jnp.asarray(
                 np.stack(

@@ -1,4 +1,4 @@
-"""Every rule in high precision, written from its paper: who is nearer the truth when two implementations differ?
+"""Every rule in high precision, written from its paper: what says who is nearer the truth.
 
 :func:`replay` runs a case, :func:`judge` measures implementations against the truth.
 """
@@ -6,7 +6,7 @@
 from . import averaged, matrices, moments, momentum, signs, squares  # fills the table  # noqa: F401
 from .arithmetic import DIGITS, HighPrecision
 from .definition import Definition, define, defined, definition
-from .judge import Finding, Judged, Judgement, judge
+from .judge import Finding, Judged, Judgement, judge, spacing
 from .run import Stepper, Truth, replay
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "definition",
     "judge",
     "replay",
+    "spacing",
 ]

@@ -10,7 +10,7 @@ from .moments import average
 
 
 def _start(a: Any, p: Any) -> dict[str, Any]:
-    return {"z": p, "max_lr": a.number(0.0), "weight_sum": a.number(0.0), "share": a.number(0.0), "behind": None}
+    return {"z": p, "max_lr": a.number(0.0), "total": a.number(0.0), "share": a.number(0.0), "behind": None}
 
 
 def _behind(kept: Mapping[str, Any]) -> Any:
@@ -25,18 +25,15 @@ def _averaged(a: Any, h: Any, s: Any, p: Any, step: Any) -> Any:
     From the state that an implementation keeps: x_{t-1} − z_t is given by what it carries for it (``behind``, before
     the last z was averaged in), or follows from y and z.
     """
-    total = s["weight_sum"]
-    if s["behind"] is None:
-        x_minus_z = (p - s["z"]) / h.beta1
-    else:
-        x_minus_z = (1 - s["share"]) * s["behind"]
+    total = s["total"]
+    x_minus_z = (p - s["z"]) / h.beta1 if s["behind"] is None else (1 - s["share"]) * s["behind"]
     z = s["z"] - step
     max_lr = a.maximum(s["max_lr"], h.lr)
     weight = a.number(1.0) if h.weight_lr_power == 0 else a.power(max_lr, h.weight_lr_power)
     total = total + weight
     share = weight / total if total != 0 else a.number(0.0)
     y = p - a.complement(h.beta1) * step - h.beta1 * share * (x_minus_z + step)
-    return y, {"z": z, "max_lr": max_lr, "weight_sum": total, "share": share, "behind": None}
+    return y, {"z": z, "max_lr": max_lr, "total": total, "share": share, "behind": None}
 
 
 @define("schedule_free_sgd", start=_start, elsewhere={"behind": _behind})

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ..backends import forced_fields
 from ..cases import Case
 from ..trajectory import Trajectory
 from .arithmetic import HighPrecision
@@ -126,7 +127,7 @@ def judge(
         itself had before it. Free: against the oracle's own run; shows drift.
     numbers : "given" or "held"
         The truth for the numbers as they are given, exact doubles; or for the numbers as the implementation holds
-        them: ours and optax's arrive in the run's dtype, torch's are Python's doubles.
+        them (:func:`holds_numbers`).
     reference : Trajectory, optional
         What the runs were forced to, where they were: each step then starts from it.
 
@@ -155,8 +156,11 @@ def judge(
 
 
 def holds_numbers(implementation: str) -> bool:
-    """Whether it rounds numbers to the dtype of the run before it computes with them; torch has Python's doubles."""
-    return not implementation.startswith("torch")
+    """Whether numbers are rounded to the dtype of the run before anything is computed with them.
+
+    Ours are traced arrays of that dtype. torch's are Python's doubles, and so are optax's that its factories close over.
+    """
+    return implementation == "lrtheory"
 
 
 def _forced(case: Case, run: Trajectory, held: str | None, reference: Trajectory | None) -> Judged:
@@ -180,17 +184,18 @@ def steps_of(stepper: Stepper, run: Trajectory, reference: Trajectory | None = N
         source = run if reference is None else reference
         params = {name: stepper.arithmetic.array(source.params[name][t - 1]) for name in params}
         if t > 1 or reference is not None:
-            state = stepper.state_of(state, _kept(run, reference, t - 1))
+            state = stepper.state_of(state, _kept(stepper.case, run, reference, t - 1))
         after, state = stepper.step(t, params, state)
         yield params, after
 
 
-def _kept(run: Trajectory, reference: Trajectory | None, t: int) -> State:
+def _kept(case: Case, run: Trajectory, reference: Trajectory | None, t: int) -> State:
     own = run.states[t]
     if reference is None:
         return own
+    forced = forced_fields(case.rule, run.implementation)
     return {
-        tensor: fields | {k: v for k, v in reference.states[t].get(tensor, {}).items() if k in fields}
+        tensor: fields | {k: v for k, v in reference.states[t].get(tensor, {}).items() if k in forced}
         for tensor, fields in own.items()
     }
 

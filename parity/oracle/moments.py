@@ -101,11 +101,8 @@ def adan(a: Any, o: Any, h: Any, s: Any, t: int, g: Any, p: Any) -> Any:
     n = average(a, h.beta3, s["n"], ahead * ahead)
     top = m / a.correction(h.beta1, t) + h.beta2 * (v / a.correction(h.beta2, t))
     step = h.lr * top / (a.sqrt(n / a.correction(h.beta3, t) + h.eps_root) + h.eps)
-    if o["proximal"]:
-        p = (p - step) / (1 + h.lr * h.weight_decay)
-    else:
-        p = p - h.lr * h.weight_decay * p - step
-    return p, {"m": m, "v": v, "n": n, "g_last": g}
+    decay = h.lr * h.weight_decay
+    return (p - step) / (1 + decay) if o["proximal"] else p - decay * p - step, {"m": m, "v": v, "n": n, "g_last": g}
 
 
 @define("lamb", "m", "v")

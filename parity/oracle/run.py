@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,14 +44,15 @@ class Truth:
         to = dtype or self.dtype
         states = [
             {
-                tensor: {
+                tensor: {"t": np.asarray(t, np.int32)}
+                | {
                     name: rounded(value, to)
                     for name, value in fields.items()
-                    if isinstance(value, np.ndarray) and value.dtype == object
+                    if isinstance(value, np.ndarray | Decimal)
                 }
                 for tensor, fields in state.items()
             }
-            for state in self.states
+            for t, state in enumerate(self.states)
         ]
         return Trajectory("oracle", {k: rounded(v, to) for k, v in self.params.items()}, states, self.lrs)
 
