@@ -7,6 +7,7 @@ from . import rows_torch_optim as _rows_torch_optim  # noqa: F401
 from .backends import BACKENDS, replay
 from .cases import Case, LrSchedule, Stream
 from .compare import GATES, Comparison, Difference, compare
+from .diagnosis import Diagnosis, diagnose
 from .table import Inexpressible
 from .trajectory import Trajectory
 
@@ -15,12 +16,14 @@ __all__ = [
     "GATES",
     "Case",
     "Comparison",
+    "Diagnosis",
     "Difference",
     "Inexpressible",
     "LrSchedule",
     "Stream",
     "Trajectory",
     "compare",
+    "diagnose",
     "oracle",
     "replay",
 ]

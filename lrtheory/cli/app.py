@@ -97,6 +97,18 @@ def dims(
     return command(target, libraries=audit or [], as_json=json)
 
 
+@app.command()
+def diagnose(
+    a: Annotated[str, typer.Argument(help="An optimizer, such as 'optax.rmsprop(0.01, momentum=0.9)'.")],
+    b: Annotated[str, typer.Argument(help="Another, such as 'torch.optim.RMSprop(lr=0.01, momentum=0.9)'.")],
+    json: Json = False,
+) -> int:
+    """Find the smallest change of settings that makes A run as B does, and say it in a sentence."""
+    from .diagnose import diagnose as command
+
+    return command(a, b, as_json=json)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; what the user can mend is said in one line."""
     try:

@@ -26,7 +26,7 @@ def hold(rule: str) -> None:
     for row in measured:
         # Another CPU contracts and orders sums otherwise; the largest figures are chance.
         for now, then in zip(
-            row.step[:2] + row.run[:2], written[row.implementation][0:2] + written[row.implementation][3:5]
+            row.step[:2] + row.run[:2], written[row.implementation][0:2] + written[row.implementation][3:5], strict=True
         ):
             assert now == pytest.approx(then, rel=0.5, abs=0.05), (row, written[row.implementation])
     assert not unexplained(measured)
