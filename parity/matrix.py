@@ -74,6 +74,7 @@ def rows(
     dtype: str = "float64",
     quick: bool = False,
     against: Sequence[str] = AGAINST,
+    truths: bool = False,
     progress: Progress = lambda text, done: None,
 ) -> list[ParityRow]:
     """Replay and compare.
@@ -84,6 +85,7 @@ def rows(
     dtype : "float64" is held to the gate, "float32" is reported as a distribution
     quick : one set of numbers per set of options
     against : keys of :data:`IMPLEMENTATIONS`
+    truths : at each first difference, what high precision gives there
     progress : called with what runs now and the share that is done
 
     Raises
@@ -105,9 +107,26 @@ def rows(
     result: list[ParityRow] = []
     for done, case in enumerate(work):
         progress(f"{case.rule} ({case.label}), {case.schedule} lr", done / len(work))
-        result.extend(_rows_of(case, backends))
+        found = list(_rows_of(case, backends))
+        result.extend(_with_truths(case, found) if truths else found)
     progress("parity", 1.0)
     return result
+
+
+def _with_truths(case: Case, rows: list[ParityRow]) -> list[ParityRow]:
+    """Rows of one case, with the true value where runs first differ; a forced run's is another's state, and has none."""
+    from . import oracle
+
+    firsts = [row["first_difference"] for row in rows if row["mode"] == "free"]
+    firsts = [first for first in firsts if first is not None]
+    if firsts:
+        truth = oracle.replay(case)
+        for first in firsts:
+            tensor, _, field = first["tensor"].partition(".")
+            at = truth.states[first["step"]][tensor].get(field) if field else truth.params[tensor][first["step"]]
+            if at is not None:
+                first["truth"] = float(at[tuple(first["coordinate"])])
+    return rows
 
 
 def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:

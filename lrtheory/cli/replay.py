@@ -36,7 +36,9 @@ def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html:
         others = implementations(against)
         from parity import matrix
 
-        rows = matrix.rows(chosen or None, dtype=dtype, against=others, quick=quick, progress=step)
+        rows = matrix.rows(
+            chosen or None, dtype=dtype, against=others, quick=quick, truths=html is not None, progress=step
+        )
     if html is not None:
         _write_page(rows, html, others)
     if as_json:
