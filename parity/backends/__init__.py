@@ -73,5 +73,7 @@ def forced_fields(rule: str, implementation: str) -> tuple[str, ...]:
     row = table.row(rule)
     if implementation == "optax":
         return tuple(field for field in (row.optax.state if row.optax else ()) if field not in ONCE)
-    elsewhere = (row.torch or row.optax) if implementation == "lrtheory" else row.torch
+    if implementation == "keras":
+        return ()
+    elsewhere = (row.torch or row.optax) if implementation.startswith("lrtheory") else row.torch
     return tuple(elsewhere.state) if elsewhere else ()

@@ -34,7 +34,7 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
         raise Inexpressible(f"keras has no {case.rule}")
     keras = load_keras()
     rule = rule_of(case)
-    with jax.enable_x64(case.dtype == "float64"), _floatx(keras, case.dtype):
+    with jax.enable_x64(case.dtype == "float64"), floatx(keras, case.dtype):
         hyper = rule.hyper(**case.numbers)
         moving = moving_numbers(case, hyper)
         if set(moving) != {"lr"}:
@@ -73,7 +73,7 @@ def load_keras() -> Any:
 
 
 @contextlib.contextmanager
-def _floatx(keras: Any, dtype: str) -> Iterator[None]:
+def floatx(keras: Any, dtype: str) -> Iterator[None]:
     """Keras keeps the lr, and what else is no parameter, in its default dtype."""
     before = keras.config.floatx()
     keras.config.set_floatx(dtype)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from lrtheory.spec import SpecError
 
 from ..compare import Difference
 from .family import FAMILIES, Family
@@ -63,7 +66,7 @@ class Diagnosis:
         The first step at which they differ.
     verified : str
         How it is known that the changes are enough: ``"run"`` with them in place, or ``"model"``, where the first
-        implementation cannot be given them.
+        implementation has no option for one, or refuses them together.
     residual : float
         What is left of the difference with the changes in place.
     """
@@ -139,7 +142,11 @@ def diagnose(a: str | Implementation, b: str | Implementation) -> Diagnosis:
         return _unknown(one, other, size, first, other, end)
     changes = _changes(one, family, start, end, paths[1], probe)
     verified, residual = _verified(one, family, start, changes, paths[1], probe)
-    return _told(one, other, "settings", changes, _sentence(one, other, changes), size, first, verified, residual)
+    sentence = _sentence(one, other, changes)
+    if residual > max(SAME, family.tolerance(end.switches)):
+        sentence = f"no setting makes {one.text} and {other.text} agree: {sentence} says the model, but so it is {residual:.1e} off"
+        return _told(one, other, "unknown", changes, sentence, size, first, verified, residual)
+    return _told(one, other, "settings", changes, sentence, size, first, verified, residual)
 
 
 def _told(one: Implementation, other: Implementation, *rest: Any) -> Diagnosis:
@@ -166,6 +173,9 @@ def _changes(one: Implementation, family: Family, start: Fit, end: Fit, path: Pa
     for name, value in start.numbers.items():
         if numbers[name] != value and distance(family.run({**numbers, name: value}, switches, probe), path) <= allowed:
             numbers[name] = value
+    for name, way in start.switches.items():
+        if switches[name] != way and distance(family.run(numbers, {**switches, name: way}, probe), path) <= allowed:
+            switches[name] = way
     changed = [n for n in numbers if numbers[n] != start.numbers[n]]
     turned = [s for s in switches if switches[s] != start.switches[s]]
     return (
@@ -202,7 +212,9 @@ def _verified(
     one: Implementation, family: Family, start: Fit, changes: Sequence[Change], path: Path, probe: Probe
 ) -> tuple[str, float]:
     if all(change.arguments is not None for change in changes):
-        return "run", distance(with_arguments(one, _merged(one, changes)).path(probe), path)
+        # An implementation may refuse arguments together that it takes apart, such as Nesterov's look-ahead and dampening.
+        with contextlib.suppress(SpecError, TypeError, ValueError):
+            return "run", distance(with_arguments(one, _merged(one, changes)).path(probe), path)
     numbers = start.numbers | {c.setting: c.b for c in changes if not isinstance(c.b, str)}
     switches = start.switches | {c.setting: c.b for c in changes if isinstance(c.b, str)}
     return "model", distance(family.run(numbers, switches, probe), path)

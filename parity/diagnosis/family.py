@@ -57,7 +57,8 @@ class Family:
 
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
         """The model's parameters along the probe, by tensor, shape (steps + 1, *shape)."""
-        n = SimpleNamespace(**{**self.numbers, **numbers})
+        # numpy's numbers, which overflow to inf where Python's raise
+        n = SimpleNamespace(**{name: np.float64(value) for name, value in {**self.numbers, **numbers}.items()})
         late = switches.get("lr of") == "the step before"
         path: Path = {}
         with np.errstate(all="ignore"):

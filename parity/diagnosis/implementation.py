@@ -13,6 +13,7 @@ from lrtheory import rules, spec
 from lrtheory.rules import Rule
 from lrtheory.spec import Spec, SpecError
 
+from ..backends.keras_backend import floatx, load_keras
 from ..backends.torch_settings import default_dtype, single_thread
 from .probe import Path, Probe
 from .vocabulary import WORDS, Words
@@ -73,7 +74,7 @@ class Implementation:
 
     @property
     def library(self) -> str:
-        """torch, optax or lrtheory."""
+        """torch, optax, keras or lrtheory."""
         return self.name.split(".")[0] if "." in self.name else "lrtheory"
 
 
@@ -88,6 +89,8 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     if isinstance(target, Rule):
         return _of_rule(repr(target), target, numbers)
     parsed = spec.parse(target)
+    if parsed.name.startswith("keras."):
+        load_keras()  # on the backend that is there
     found = spec.resolve(parsed)
     if parsed.is_rule:
         return _of_our_spec(parsed, found)
@@ -99,8 +102,8 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
 
 
 def of(text: str, name: str, factory: Any, arguments: Mapping[str, Any]) -> Implementation:
-    """Of a factory of torch or optax with all its arguments."""
-    run = _torch if name.startswith("torch.") else _optax
+    """Of a factory of torch, optax or Keras with all its arguments."""
+    run = {"torch": _torch, "optax": _optax, "keras": _keras}[name.split(".")[0]]
     return Implementation(text, name, arguments, lambda probe: run(factory, name, arguments, probe))
 
 
@@ -124,7 +127,8 @@ def _bound(parsed: Spec, factory: Any) -> dict[str, Any]:
         raise SpecError(f"{parsed.text}: {error}; it takes {', '.join(signature.parameters)}") from error
     arguments = {k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
     arguments |= bound.arguments
-    arguments.pop("params", None)
+    for taken in ("params", "kwargs"):
+        arguments.pop(taken, None)
     if "learning_rate" in signature.parameters and arguments.get("learning_rate") is None:
         arguments["learning_rate"] = LR
     return arguments
@@ -206,4 +210,23 @@ def _torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) 
             optimizer.step()
             for key, p in params.items():
                 path[key].append(p.detach().numpy().copy())
+    return {key: np.stack(values) for key, values in path.items()}
+
+
+def _keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
+    import jax
+    import jax.numpy as jnp
+
+    keras = load_keras()
+    with jax.enable_x64(True), floatx(keras, "float64"):
+        optimizer = factory(**arguments)
+        variables = [keras.Variable(jnp.asarray(v), dtype="float64", name=key) for key, v in probe.start.items()]
+        optimizer.build(variables)
+        base, path = float(arguments["learning_rate"]), {key: [value] for key, value in probe.start.items()}
+        for t in range(probe.steps):
+            optimizer.learning_rate = base * float(probe.factors[t])
+            grads = [jnp.asarray(values[t]) for values in probe.gradients.values()]
+            optimizer.apply(grads, variables)
+            for key, variable in zip(path, variables, strict=True):
+                path[key].append(np.asarray(variable.value))
     return {key: np.stack(values) for key, values in path.items()}

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .family import Family
-from .probe import Path, Probe, distance
+from .probe import Path, Probe, error
 
 #: How many switches are turned at once at most.
-DEPTH = 4
+DEPTH = 3
+#: From how many members with one switch turned a number is solved for at most; from a third as many with several.
+STARTS = 6
 
 
 @dataclass(frozen=True)
@@ -24,43 +26,47 @@ class Fit:
     numbers, switches : of the member
     distance : float
         Largest error relative to a coordinate's reach.
+    typical : float
+        The mean error of all coordinates and steps, none counted beyond 1.
     exact : bool
-        Whether that is within what the family reproduces.
+        Whether the largest is within what the family reproduces.
     """
 
     numbers: dict[str, float]
     switches: dict[str, str]
     distance: float
+    typical: float
     exact: bool
 
 
 def fit(family: Family, path: Path, probe: Probe, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Fit:
     """The member nearest in switches to the given one that runs along the path.
 
-    Switches are turned one at a time, then two, up to :data:`DEPTH`; if none of these will do, each number in turn is fitted
-    to the path beside at most two turned switches.
+    Switches are turned one at a time, then two, up to :data:`DEPTH`; if none of these will do, each number in turn is solved
+    for, from the members that come nearest.
     """
     base = {**family.numbers, **numbers}
-    nearest = None
     tried: list[Fit] = []
     for turned in _turns(family, switches, DEPTH):
         found = _measured(family, base, turned, path, probe)
         tried.append(found)
-        if nearest is None or found.distance < nearest.distance:
-            nearest = found
         if found.exact:
             return found
-    for found in tried[: 1 + sum(len(v) - 1 for v in family.switches.values())]:
+    nearest = min(tried, key=lambda one: one.distance)
+    plain, *turned = tried
+    once = sum(len(values) - 1 for values in family.switches.values())
+    single, several = (sorted(some, key=lambda one: one.typical) for some in (turned[:once], turned[once:]))
+    for found in (plain, *single[:STARTS], *several[: STARTS // 3]):
         for name in sorted(base):
             value = _solved(family, found, name, path, probe)
             if value is None:
                 continue
-            again = _measured(family, {**base, name: value}, found.switches, path, probe)
-            if again.exact:
-                return again
-            if nearest is None or again.distance < nearest.distance:
-                nearest = again
-    assert nearest is not None
+            for plainer in (0.0, float(f"{value:.6g}"), value):
+                again = _measured(family, {**base, name: plainer}, found.switches, path, probe)
+                if again.exact:
+                    return again
+                if again.distance < nearest.distance:
+                    nearest = again
     return nearest
 
 
@@ -76,32 +82,46 @@ def _turns(family: Family, switches: Mapping[str, str], depth: int) -> Iterator[
 def _measured(
     family: Family, numbers: Mapping[str, float], switches: Mapping[str, str], path: Path, probe: Probe
 ) -> Fit:
-    gap = distance(family.run(numbers, switches, probe), path)
-    gap = float("inf") if np.isnan(gap) else gap
-    return Fit(dict(numbers), dict(switches), gap, gap <= family.tolerance(switches))
+    moved = family.run(numbers, switches, probe)
+    errors = np.concatenate([error(moved[name], path[name]).ravel() for name in path])
+    gap = float(errors.max())
+    return Fit(
+        dict(numbers), dict(switches), gap, float(np.minimum(errors, 1).mean()), gap <= family.tolerance(switches)
+    )
 
 
 def _solved(family: Family, start: Fit, name: str, path: Path, probe: Probe) -> float | None:
-    """The value of one number that brings the model nearest: Gauss-Newton on errors relative to each reach."""
-    value = start.numbers[name]
-    reach = {k: np.maximum(np.abs(p - p[0]).max(axis=0), 1e-300) for k, p in path.items()}
+    """The value of one number that brings the model onto the path.
+
+    The value that puts most coordinates near it among a few of every size, and then Gauss-Newton on those that are near.
+    """
 
     def residual(x: float) -> np.ndarray:
         moved = family.run({**start.numbers, name: x}, start.switches, probe)
         return np.concatenate([((moved[k] - path[k]) / reach[k]).ravel() for k in path])
 
+    def misfit(r: np.ndarray) -> float:
+        return float(np.mean(np.minimum(np.nan_to_num(np.abs(r), nan=1.0, posinf=1.0), 1.0)))
+
+    reach = {k: np.maximum(np.abs(p - p[0]).max(axis=0), 1e-300) for k, p in path.items()}
+    value = min((start.numbers[name], 0.0, *SIZES), key=lambda x: misfit(residual(x)))
     with np.errstate(all="ignore"):
-        for _ in range(8):
-            now = residual(value)
-            width = 1e-6 * max(abs(value), 1e-4)
-            slope = (residual(value + width) - now) / width
+        now = residual(value)
+        for _ in range(20):
+            width = 1e-7 * max(abs(value), 1e-6)
+            near = np.abs(now) < 0.3
+            slope = ((residual(value + width) - now) / width)[near]
             square = float(slope @ slope)
             if not np.isfinite(square) or square == 0:
                 return None
-            move = float(slope @ now) / square
-            value -= move
-            if not np.isfinite(value):
-                return None
+            move = float(slope @ now[near]) / square
+            while misfit(residual(value - move)) > misfit(now) and abs(move) > 1e-14 * abs(value):
+                move /= 4
+            value, now = value - move, residual(value - move)
             if abs(move) <= 1e-13 * abs(value):
                 break
     return value
+
+
+#: Where a number is looked for before it is refined.
+SIZES = (*10.0 ** np.arange(-12.0, 2.0, 0.5), 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)

@@ -46,6 +46,14 @@ LARGEST = _switch("largest second moment", "none", "taken before the bias correc
 DECOUPLED = "decoupled_weight_decay"
 UP = _switch("sign", "down", "up", "maximize")
 
+KERAS_ADAM = {
+    "lr": "learning_rate",
+    "beta1": "beta_1",
+    "beta2": "beta_2",
+    "eps": "epsilon",
+    "weight_decay": "weight_decay",
+}
+
 WORDS: dict[str, Words] = {
     "torch.optim.SGD": Words(
         "sgd",
@@ -195,6 +203,38 @@ WORDS: dict[str, Words] = {
             ("look-ahead", "Nesterov's, bias-corrected"): {"nesterov": True},
             ("scale of a matrix", "0.2·√max(rows, columns)"): {"consistent_rms": 0.2},
         },
+    ),
+    "keras.optimizers.SGD": Words(
+        "sgd",
+        {"lr": "learning_rate", "momentum": "momentum", "weight_decay": "weight_decay"},
+        _switch("look-ahead", "none", "Nesterov's", "nesterov"),
+    ),
+    "keras.optimizers.RMSprop": Words(
+        "rmsprop",
+        {
+            "lr": "learning_rate",
+            "alpha": "rho",
+            "eps": "epsilon",
+            "momentum": "momentum",
+            "weight_decay": "weight_decay",
+        },
+        _switch("centred", "no", "yes", "centered"),
+    ),
+    "keras.optimizers.Adam": Words("adam", KERAS_ADAM, LARGEST),
+    "keras.optimizers.AdamW": Words("adam", KERAS_ADAM, LARGEST),
+    "keras.optimizers.Nadam": Words("adam", KERAS_ADAM),
+    "keras.optimizers.Adamax": Words("adamax", KERAS_ADAM),
+    "keras.optimizers.Adagrad": Words(
+        "adagrad",
+        {
+            "lr": "learning_rate",
+            "eps": "epsilon",
+            "initial": "initial_accumulator_value",
+            "weight_decay": "weight_decay",
+        },
+    ),
+    "keras.optimizers.Adadelta": Words(
+        "adadelta", {"lr": "learning_rate", "rho": "rho", "eps": "epsilon", "weight_decay": "weight_decay"}
     ),
     "sgd": Words(
         "sgd",

@@ -158,9 +158,9 @@ def judge(
 def holds_numbers(implementation: str) -> bool:
     """Whether numbers are rounded to the dtype of the run before anything is computed with them.
 
-    Ours are traced arrays of that dtype. torch's are Python's doubles, and so are optax's that its factories close over.
+    Ours are traced arrays of that dtype. torch's are Python's doubles, and so are those that optax's factories close over and Keras's.
     """
-    return implementation == "lrtheory"
+    return implementation.startswith("lrtheory")
 
 
 def _forced(case: Case, run: Trajectory, held: str | None, reference: Trajectory | None) -> Judged:
