@@ -8,7 +8,7 @@ from typing import Any
 
 from .rows import MAXIMIZE
 from .rows import _signed as signed
-from .table import OptaxRow, Row, TorchRow, add
+from .table import EVERY_RANK, OptaxRow, Row, TorchRow, add
 
 DECOUPLED = {"decoupled": True}
 
@@ -170,6 +170,7 @@ MATRICES = {"square": (4, 4), "tall": (7, 3), "wide": (2, 9), "row": (1, 5)}
 add(
     "adafactor",
     Row(
+        tensors=EVERY_RANK,
         variants=variants(
             ({}, MAXIMIZE),
             (

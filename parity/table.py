@@ -9,6 +9,9 @@ from typing import Any
 
 from lrtheory import rules
 
+#: For rules in which the shape of a tensor counts.
+EVERY_RANK: Mapping[str, tuple[int, ...]] = {"weight": (5, 4), "bias": (7,), "scalar": (), "kernel": (2, 3, 2)}
+
 
 class Inexpressible(Exception):
     """A backend has no such rule or option; the message says which."""
@@ -61,7 +64,7 @@ class Row:
     """How one rule is replayed.
 
     ``variants`` are pairs of options and numbers; without any, every combination of the rule's boolean options is
-    run with its default numbers. ``tensors`` are the shapes of a rule that does not take every shape, ``sparse`` says
+    run with its default numbers. ``tensors`` are the shapes of a rule for which they count, ``sparse`` says
     that its gradients are sparse: the entries of the stream that are not 0. ``gate`` is the float64 bound of a rule
     whose reference works in fewer digits.
     """
