@@ -233,14 +233,18 @@ _SDE = {"sgd": _sde_sgd, "adam": _sde_adam, "rmsprop": _sde_rmsprop, "adagrad": 
 
 
 def changed_hyper(hyper: Any, change: Change, batch: float) -> Any:
-    """The numbers after the change."""
+    """The numbers after the change, known ones to fifteen digits: 1 − 4·(1 − 0.9) is 0.6, not 0.6000000000000001."""
     new = {
-        name: getattr(hyper, name) * batch**power
+        name: _tidy(getattr(hyper, name) * batch**power)
         for name, power in change.powers.items()
         if name in hyper._fields and getattr(hyper, name) is not None
     }
-    new.update({name: 1 - batch * (1 - getattr(hyper, name)) for name in change.memories})
+    new.update({name: _tidy(1 - batch * (1 - getattr(hyper, name))) for name in change.memories})
     return hyper._replace(**new)
+
+
+def _tidy(value: Any) -> Any:
+    return float(f"{value:.15g}") if isinstance(value, float) else value
 
 
 def changed_state(state: Any, change: Change, batch: float) -> Any:

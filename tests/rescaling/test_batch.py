@@ -158,10 +158,9 @@ def test_linear_with_adam_warns_and_says_why() -> None:
     ],
 )
 def test_what_sde_cannot_reach_is_refused_with_the_nearest_thing(rule, numbers, batch, words) -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValueError, match="Nearest") as error:
         rescale(rule, rule.hyper(**numbers), batch=batch, method="sde")
     assert all(word in str(error.value) for word in words), error.value
-    assert "Nearest" in str(error.value)
 
 
 def test_a_memory_of_nothing_stays_nothing() -> None:
@@ -178,15 +177,13 @@ def test_rules_without_a_batch_rule_are_refused(name: str) -> None:
         rescale(rule, rule.hyper(), batch=2)
 
 
-def test_every_rule_has_an_answer_or_a_refusal() -> None:
+def test_every_other_rule_has_an_answer() -> None:
     for name in rules.names():
         rule = rules.get(name)()
         numbers = {} if "lr" not in rule.Hyper._fields or "lr" in rule.Hyper._field_defaults else {"lr": 0.1}
-        try:
-            found = rescale(rule, rule.hyper(**numbers), batch=2)
-        except ValueError as error:
-            assert "Nearest" in str(error)
-            continue
+        if name in ("radam", "rprop", "adadelta"):
+            continue  # refused: see above
+        found = rescale(rule, rule.hyper(**numbers), batch=2)
         assert found.exactness in EXACTNESS
         assert found.notes
 
