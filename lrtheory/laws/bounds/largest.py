@@ -57,7 +57,7 @@ def largest_step(rule: Rule, hyper: Any, t: int | None = None) -> float:
 
 
 def adam_bound(beta1: float, beta2: float, t: int | None = None) -> float:
-    r"""Adam's, over lr:
+    r"""Adam's bound over lr.
 
     .. math::
         \frac{1-\beta_1}{\sqrt{1-\beta_2}} \sqrt{\frac{1-q^t}{1-q}} \frac{\sqrt{1-\beta_2^t}}{1-\beta_1^t},
