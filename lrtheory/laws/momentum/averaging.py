@@ -42,7 +42,12 @@ def coupled_to_lr(decay: float, lr: npt.ArrayLike) -> np.ndarray:
 
 def _drawn(seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     rng = np.random.default_rng([seed, 58])
-    numbers = {"lr": rng.uniform(0.05, 0.3), "beta1": rng.uniform(0.5, 0.95), "beta2": rng.uniform(0.8, 0.99), "eps": 0.01}
+    numbers = {
+        "lr": rng.uniform(0.05, 0.3),
+        "beta1": rng.uniform(0.5, 0.95),
+        "beta2": rng.uniform(0.8, 0.99),
+        "eps": 0.01,
+    }
     return rng.standard_normal((STEPS, 2)), 3 * rng.standard_normal(2), numbers
 
 

@@ -104,7 +104,11 @@ def check_smallest(formula: Any, seed: int) -> Evidence:
     """Adam's measured step over that of its own uncorrected moments, step by step: where is it smallest?"""
     rng = np.random.default_rng([seed, 55])
     adam, worst, last = rules.adam(), 0.0, 0.0
-    for beta1, beta2 in ((0.9, 0.999), (rng.uniform(0.8, 0.9), rng.uniform(0.98, 0.999)), (0.9, rng.uniform(0.5, 0.85))):
+    for beta1, beta2 in (
+        (0.9, 0.999),
+        (rng.uniform(0.8, 0.9), rng.uniform(0.98, 0.999)),
+        (0.9, rng.uniform(0.5, 0.85)),
+    ):
         hyper = adam.hyper(lr=1.0, beta1=beta1, beta2=beta2, eps=0.0)
         grads = rng.uniform(0.5, 2, (250, 2))
         run = replay(adam, hyper, grads)
@@ -125,7 +129,10 @@ def check_smallest(formula: Any, seed: int) -> Evidence:
         derivation="in units of what each measured figure may be off by: one step for the place of a minimum over whole t, 1% "
         "for its value (the factor is flat there: second order in one step of twelve), 1e-12 where it must not be undercut "
         "or rise",
-        figures={"smallest measured factor at drawn betas": last, "at (0.9, 0.999)": smallest_correction(0.9, 0.999)[1]},
+        figures={
+            "smallest measured factor at drawn betas": last,
+            "at (0.9, 0.999)": smallest_correction(0.9, 0.999)[1],
+        },
     )
 
 
