@@ -101,7 +101,7 @@ def check_schedule(formula: Any, seed: int) -> Evidence:
 
 
 def check_smallest(formula: Any, seed: int) -> Evidence:
-    """Adam's measured step over that of its own uncorrected moments, step by step: where is it smallest?"""
+    """Adam's measured step over that of its own uncorrected moments, step by step, and where it is smallest."""
     rng = np.random.default_rng([seed, 55])
     adam, worst, last = rules.adam(), 0.0, 0.0
     for beta1, beta2 in (
