@@ -97,6 +97,23 @@ def dims(
     return command(target, libraries=audit or [], as_json=json)
 
 
+@app.command()
+def laws(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A law or a section; all of them, in short.")
+    ] = None,
+    seed: Annotated[int, typer.Option(parser=_seed, metavar="INTEGER", help="Seed of what each check draws.")] = 0,
+    json: Json = False,
+) -> int:
+    """Verify the laws of the catalogue, or show one with its statement, its evidence and wrong versions of it.
+
+    Exits with 1 if a law is not as stated.
+    """
+    from .laws import laws as command
+
+    return command(name, seed=seed, as_json=json)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; what the user can mend is said in one line."""
     try:
