@@ -13,6 +13,7 @@ import numpy as np
 from ..laws.bounds import largest_step
 from ..laws.momentum import decay_time_scale, gain, steady_effective_lr, unnormalised_steps
 from ..laws.no_law import NoLaw
+from ..laws.stability import threshold
 from ..rules.rule import Rule
 from ..rules.sparse import SparseGradient
 
@@ -88,7 +89,7 @@ def facts(rule: Rule, hyper: Any) -> Iterator[Fact]:
             "{:.4g} steps to a factor of e",
             infinite="none: there is no decay",
         )
-    yield from _stability(rule, hyper)
+    yield _stability(rule, hyper)
     yield from _eps(rule, hyper)
     if rule.name == "radam":
         steps = unnormalised_steps(float(hyper.beta2))
@@ -128,19 +129,13 @@ def _memories(rule: Rule, hyper: Any) -> Iterator[Fact]:
             yield Fact(f"memory of {name}", 1 / (1 - beta), f"{1 / (1 - beta):.4g} steps of {what}", "1/(1 − β)")
 
 
-def _stability(rule: Rule, hyper: Any) -> Iterator[Fact]:
+def _stability(rule: Rule, hyper: Any) -> Fact:
     """The largest curvature a constant lr survives."""
-    from ..laws import stability
-
-    threshold = getattr(stability, "largest_curvature", None)
-    if threshold is None:
-        return
-    yield _of_law(
-        "largest stable curvature",
-        "stability",
-        lambda: threshold(rule, hyper),
-        "{:.4g}" + (", of the preconditioned Hessian" if rule.scale_name is not None else ""),
-    )
+    found = threshold(rule, hyper)
+    if found.curvature is None:
+        return Fact("largest stable curvature", None, f"none known: {found.reason}", "stability")
+    said = f"{found.curvature:.4g} = {found.formula}, of {found.of}; {found.reason}"
+    return Fact("largest stable curvature", found.curvature, said, "stability")
 
 
 def _eps(rule: Rule, hyper: Any) -> Iterator[Fact]:

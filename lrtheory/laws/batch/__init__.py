@@ -1,5 +1,8 @@
 """Laws of batch size."""
 
 from ..law import Law
+from . import exchange, reduction
 
-LAWS: tuple[Law, ...] = ()
+LAWS: tuple[Law, ...] = (*reduction.LAWS, *exchange.LAWS)
+
+__all__ = ["LAWS"]
