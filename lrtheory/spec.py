@@ -88,7 +88,7 @@ def _read(text: str, node: ast.expr, module: str | None, own_text: str, nested: 
 
     def value(argument: ast.expr) -> Any:
         if nested and isinstance(argument, (ast.Call, ast.Name, ast.Attribute)):
-            return _read(text, argument, None, ast.unparse(argument), nested)
+            return _read(text, argument, None, _source(text, argument), nested)
         return _literal(text, argument)
 
     args = tuple(value(argument) for argument in call.args) if call else ()
@@ -100,6 +100,11 @@ def _read(text: str, node: ast.expr, module: str | None, own_text: str, nested: 
             raise SpecError(f"cannot read {text!r}: {keyword.arg} is given twice")
         kwargs[keyword.arg] = value(keyword.value)
     return Spec(own_text, name, module, args, kwargs, called=call is not None)
+
+
+def _source(text: str, node: ast.expr) -> str:
+    """A node as it was written."""
+    return ast.get_source_segment(text.strip(), node) or ast.unparse(node)
 
 
 def resolve(spec: Spec) -> Any:

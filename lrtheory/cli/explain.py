@@ -73,11 +73,8 @@ def tell(console: Console, found: Explanation, told: Iterable[str] = ()) -> None
 
 def _tell_trained(console: Console, found: Explanation) -> None:
     if found.effective:
-        table = Table(
-            box=box.SIMPLE_HEAD,
-            title="effective lr of a coordinate whose gradient stays the same",
-            title_justify="left",
-        )
+        console.print(Text("effective lr of a parameter of one entry, whose gradient stays the same", "italic"))
+        table = Table(box=box.SIMPLE_HEAD)
         for name in ("|g|", "first step", "settled", "moves by, settled"):
             table.add_column(name, justify="right")
         for row in found.effective:
@@ -87,18 +84,25 @@ def _tell_trained(console: Console, found: Explanation) -> None:
         if found.unsettled:
             console.print(Text(f"  {found.unsettled}", "dim"))
     if found.facts:
+        if found.title != found.facts_of:
+            console.print(Text(f"of {found.facts_of}, the rule inside", "italic"))
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold", ratio=1)
+        grid.add_column(style="bold", no_wrap=True)
         grid.add_column(style="dim", no_wrap=True)
-        for fact in found.facts:
-            grid.add_row(fact.name, fact.said, fact.law)
+        after = found.facts_after or found.facts
+        for fact, then in zip(found.facts, after, strict=True):
+            new = "" if then.value == fact.value or then.value is None else f"→ {_figure(then.value)}"
+            grid.add_row(Text(fact.name), Text(fact.said), Text(new), Text(fact.law))
         console.print(Padding(grid, (0, 0, 1, 2)))
 
 
 def _tell_numbers(console: Console, found: Explanation) -> None:
     changed = not found.change.is_none
-    table = Table(box=box.SIMPLE_HEAD, title=_asked(found.change) if changed else None, title_justify="left")
+    if changed:
+        console.print(Text(_asked(found.change), "italic"))
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("number", no_wrap=True)
     table.add_column("is", justify="right")
     table.add_column("units", no_wrap=True)
@@ -108,7 +112,7 @@ def _tell_numbers(console: Console, found: Explanation) -> None:
         table.add_column("becomes", justify="right")
     for row in found.numbers:
         cells = [row.name, number(row.value), str(row.units), _power("α", row.units.loss), _power("c", row.units.param)]
-        table.add_row(*cells, *([_becomes(row)] if changed else []))
+        table.add_row(*(Text(c) if isinstance(c, str) else c for c in cells), *([_becomes(row)] if changed else []))
     console.print(table)
 
 

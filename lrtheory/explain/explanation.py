@@ -58,7 +58,10 @@ class Explanation:
     effective : tuple of EffectiveLr
     unsettled : str or None
         Why the effective lr has no steady state.
-    facts : tuple of Fact
+    facts, facts_after : tuple of Fact
+        Of the rule inside all wrappers: with its numbers, and with those after the change (empty without one).
+    facts_of : str
+        That rule.
     change : Change
     exactness : str or None
     notes : tuple of str
@@ -75,6 +78,8 @@ class Explanation:
     effective: tuple[EffectiveLr, ...]
     unsettled: str | None
     facts: tuple[Fact, ...]
+    facts_after: tuple[Fact, ...]
+    facts_of: str
     change: Change
     exactness: str | None
     notes: tuple[str, ...]
@@ -93,6 +98,7 @@ class Explanation:
             "effective_lr": [row._asdict() for row in self.effective],
             "unsettled": self.unsettled,
             "facts": [fact._asdict() for fact in self.facts],
+            "facts_after": [fact._asdict() for fact in self.facts_after],
             "change": {
                 "loss": self.change.loss,
                 "params": self.change.params,
@@ -146,6 +152,8 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
         effective=rows,
         unsettled=unsettled,
         facts=tuple(facts(inside, inner)),
+        facts_after=() if change.is_none else tuple(facts(inside, innermost(rule, found.hyper)[1])),
+        facts_of=repr(inside),
         change=Change(change.loss, change.params, change.batch, change.reduction, found.method),
         exactness=None if change.is_none else found.exactness,
         notes=(*reading.notes, *found.notes),
@@ -169,6 +177,8 @@ def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
         effective=(),
         unsettled=None,
         facts=(),
+        facts_after=(),
+        facts_of="",
         change=change,
         exactness=None if change.is_none else exactness,
         notes=tuple(notes),

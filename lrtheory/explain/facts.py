@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ class Fact(NamedTuple):
 
 
 class EffectiveLr(NamedTuple):
-    """Effective lr of a coordinate with a constant gradient of this size: at the first step, and when all has settled."""
+    """Effective lr of a parameter of one entry with a constant gradient of this size: at the first step, and when all has settled."""
 
     gradient: float
     first: float
@@ -53,19 +54,19 @@ def effective_lrs(rule: Rule, hyper: Any) -> tuple[tuple[EffectiveLr, ...], str 
 
 
 def _first_step(rule: Rule, hyper: Any) -> list[float]:
-    """E of the first step on a parameter of ones, one coordinate each: by the rule's own code."""
+    """E of the first step on a parameter of one entry, 1, for each size of gradient: by the rule's own code."""
+    shape = (1, 1) if rule.name == "muon" else (1,)
 
     @jax.jit
-    def first(hyper: Any, g: Any) -> Any:
-        p = {"w": jnp.ones_like(g)}
+    @functools.partial(jax.vmap, in_axes=(None, 0))
+    def first(hyper: Any, size: Any) -> Any:
+        g = jnp.full(shape, size)
+        params = {"w": jnp.ones_like(g)}
         grads = {"w": SparseGradient.from_dense(g) if rule.name == "sparse_adam" else g}
-        return rule.effective_lr(hyper, rule.step(hyper, rule.init(p), grads, p)[1])["w"]
+        return rule.effective_lr(hyper, rule.step(hyper, rule.init(params), grads, params)[1])["w"].reshape(())
 
-    g = np.asarray(GRADIENTS)
     with jax.enable_x64(True):
-        found = first(hyper, np.diag(g) if rule.name == "muon" else g)
-    found = np.diag(np.asarray(found)) if rule.name == "muon" else np.asarray(found)
-    return [float(value) for value in found]
+        return [float(value) for value in first(hyper, np.asarray(GRADIENTS))]
 
 
 def facts(rule: Rule, hyper: Any) -> Iterator[Fact]:

@@ -43,7 +43,7 @@ def read_optax(spec: Spec) -> Reading:
     """
     if spec.name == "optax.MultiSteps":
         return _multi_steps(spec)
-    parts = _parts(spec)
+    parts = parts_of(spec)
     notes: list[str] = []
     clips: list[str] = []
     pieces: list[_Piece] = []
@@ -78,7 +78,7 @@ def read_optax(spec: Spec) -> Reading:
     return Reading(spec.text, "optax", rule, hyper, write, tuple(notes))
 
 
-def _parts(spec: Spec) -> list[Spec]:
+def parts_of(spec: Spec) -> list[Spec]:
     """The parts of a chain, chains in it unfolded."""
     if spec.name != "optax.chain":
         return [spec]
@@ -86,11 +86,11 @@ def _parts(spec: Spec) -> list[Spec]:
         raise SpecError(
             f"{spec.text}: optax.chain takes transformations, as in optax.chain(optax.clip(1.0), optax.sgd(0.1))"
         )
-    return [inner for part in spec.args for inner in _parts(part)]
+    return [inner for part in spec.args for inner in parts_of(part)]
 
 
 def _multi_steps(spec: Spec) -> Reading:
-    given = _by_name(spec)
+    given = by_name(spec)
     inside, every = given.pop("opt", None), given.pop("every_k_schedule", None)
     if not isinstance(inside, Spec) or not isinstance(every, int) or given:
         raise NoRuleError(
@@ -116,7 +116,7 @@ def _factory(
     name = NAMES.get(part.name.removeprefix("optax."))
     if name is None:
         raise NoRuleError(f"{part.text} is none of our rules")
-    given = _by_name(part, notes)
+    given = by_name(part, notes)
     for argument, value in name.required.items():
         if given.get(argument, _defaults(part).get(argument)) != value:
             raise NoRuleError(
@@ -141,7 +141,7 @@ def _factory(
 
 def _piece(part: Spec, names: dict[str, str], notes: list[str] | None = None) -> _Piece:
     """A call whose arguments are numbers of ours by another name."""
-    given = _by_name(part, notes)
+    given = by_name(part, notes)
     numbers = {}
     for argument, ours in names.items():
         if argument in given:
@@ -175,7 +175,7 @@ def _defaults(part: Spec) -> dict[str, Any]:
     return {n: p.default for n, p in _signature(part).items() if p.default is not p.empty}
 
 
-def _by_name(part: Spec, notes: list[str] | None = None) -> dict[str, Any]:
+def by_name(part: Spec, notes: list[str] | None = None) -> dict[str, Any]:
     """Arguments by name, and the lr that a bare name gets."""
     parameters = _signature(part)
     if len(part.args) > len(parameters):
@@ -200,7 +200,7 @@ def _peak(part: Spec, schedule: Spec) -> float:
     """The largest level of a schedule."""
     levels = [
         v
-        for n, v in _by_name(schedule).items()
+        for n, v in by_name(schedule).items()
         if n in SCHEDULE_LEVELS and isinstance(v, (int, float)) and not isinstance(v, bool)
     ]
     if not schedule.name.endswith("_schedule") or not levels:
@@ -212,7 +212,7 @@ def _peak(part: Spec, schedule: Spec) -> float:
 
 def _schedule(schedule: Spec, factor: float, batch: float) -> Spec:
     """A schedule with its levels multiplied and its step counts divided."""
-    given = _by_name(schedule)
+    given = by_name(schedule)
     for name, value in given.items():
         if name in SCHEDULE_LEVELS:
             given[name] = value * factor

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +20,16 @@ class Unruled:
     """A SPEC of which units alone are known."""
 
     text: str
-    spec: Spec
+    framework: str
     reason: str
     found: Dimensions
     numbers: Mapping[str, float]
-    given: Mapping[str, Any]
+    write: Callable[[Mapping[str, float]], str]
 
     @property
-    def framework(self) -> str:
-        """Where it comes from."""
-        return self.spec.module or self.spec.name.partition(".")[0]
+    def _verdict(self) -> str:
+        """With files named from their package on."""
+        return re.sub(r"\S*site-packages/", "", self.found.verdict)
 
     def rescaled(self, loss: float, params: float, batch: float) -> tuple[dict[str, float], str, list[str]]:
         """Numbers after a change of loss and parameters, how exact that is, and what is not known."""
@@ -39,7 +40,7 @@ class Unruled:
         check_scale("batch", batch)
         notes = [
             f"{self.reason}; its units were read from its own code, and its formula, effective lr, bounds and batch rules are not known",
-            f"verdict of lrtheory dims: {self.found.verdict}",
+            f"verdict of lrtheory dims: {self._verdict}",
             *self.found.notes,
         ]
         if batch != 1:
@@ -54,7 +55,7 @@ class Unruled:
         )
         if not lawful:
             raise ValueError(
-                f"{self.text} has no law of scale: {self.found.verdict}. Nearest: 'lrtheory dims' shows the line; rescale "
+                f"{self.text} has no law of scale: {self._verdict}. Nearest: 'lrtheory dims' shows the line; rescale "
                 "what it names by hand, or use a rule that has a law"
             )
         new = {
@@ -63,23 +64,6 @@ class Unruled:
         }
         powers_of_two = all(math.frexp(scale)[0] == 0.5 for scale in (loss, params))
         return new, "bitwise" if powers_of_two else "exact", notes
-
-    def write(self, new: Mapping[str, float]) -> str:
-        """The SPEC with those numbers."""
-        shown = {
-            **self.given,
-            **{
-                name: _entry(self.given, name, value)
-                for name, value in new.items()
-                if value != self.numbers[name] or name in self.given
-            },
-        }
-        name = f"{self.spec.module}:{self.spec.name}" if self.spec.module else self.spec.name
-        return written.call(name, shown, "params" if self.framework == "torch" else None)
-
-
-def _entry(given: Mapping[str, Any], name: str, value: float) -> Any:
-    return value if name not in given or isinstance(given[name], (int, float)) else given[name]
 
 
 def read_unruled(text: str, reason: str) -> Unruled:
@@ -90,28 +74,38 @@ def read_unruled(text: str, reason: str) -> Unruled:
     SpecError
         If it cannot be looked at.
     """
+    spec = parse(text, nested=True)
+    if spec.name == "optax.chain":
+        from .unruled_chain import read_chain
+
+        return read_chain(spec, reason)
     try:
         spec = parse(text)
-    except SpecError as error:
-        raise SpecError(f"{reason}, and units are inferred for single calls alone") from error
-    try:
         found = infer_target(text)
-    except TargetError as error:
+    except (SpecError, TargetError) as error:
         raise SpecError(f"{reason}, and its units cannot be inferred: {error}") from error
     target = resolve(spec)
     parameters = list(inspect.signature(target).parameters.values())
-    if found.target.startswith("torch.") or spec.name.startswith("torch."):
+    if spec.name.startswith("torch."):
         parameters = parameters[1:]
     given = {**dict(zip([p.name for p in parameters], spec.args, strict=False)), **spec.kwargs}
     values = {p.name: given.get(p.name, p.default) for p in parameters}
     numbers = {}
     for name in found.hyper:
-        base, _, position = name.partition("[")
-        value = values.get(base)
-        if isinstance(value, tuple) and position:
-            value = value[int(position.rstrip("]"))]
+        value = values.get(name)
         if value is inspect.Parameter.empty or value is None:
             value = 1e-3 if name in ("learning_rate", "lr") else None
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             numbers[name] = float(value)
-    return Unruled(text.strip(), spec, reason, found, numbers, given)
+    return Unruled(
+        text.strip(), spec.module or spec.name.partition(".")[0], reason, found, numbers, _written(spec, given, numbers)
+    )
+
+
+def _written(spec: Spec, given: Mapping[str, Any], old: Mapping[str, float]) -> Callable[[Mapping[str, float]], str]:
+    def write(new: Mapping[str, float]) -> str:
+        changed = {name: value for name, value in new.items() if value != old[name]}
+        name = f"{spec.module}:{spec.name}" if spec.module else spec.name
+        return written.call(name, {**given, **changed}, "params" if spec.name.startswith("torch.") else None)
+
+    return write

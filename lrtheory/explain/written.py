@@ -12,7 +12,7 @@ def number(value: Any) -> str:
     """A number so that it reads back as the same bits, in the shortest such form."""
     if isinstance(value, bool) or not isinstance(value, float):
         return repr(value)
-    return repr(int(value)) if value.is_integer() and abs(value) < 1e6 and value != 0 else repr(value)
+    return repr(int(value)) if value.is_integer() and abs(value) < 1e6 else repr(value)
 
 
 def value(given: Any) -> str:

@@ -178,6 +178,11 @@ def _sde(rule: Rule, hyper: Any, batch: float) -> Answer:
         notes.append(
             f"memories are kept in examples: 1 − β → κ(1 − β) for {', '.join(memories)}; β^κ is the same to first order"
         )
+    if rule.name in ("sgd", "rmsprop") and change.powers["lr"] in (1.5, 2.0):
+        notes.append(
+            "lr takes one more factor of κ than without momentum: the buffer adds up 1/(1 − momentum) gradients, and has κ times "
+            "fewer of them in the same memory"
+        )
     return Answer("sde", change._replace(memories=memories), "statistical", tuple(notes))
 
 
