@@ -1,5 +1,6 @@
 """The same runs in other frameworks, and what differs: evidence for what lrtheory states."""
 
+from . import oracle
 from . import rows as _rows  # fills the table  # noqa: F401
 from . import rows_beside_torch as _rows_beside_torch  # noqa: F401
 from . import rows_torch_optim as _rows_torch_optim  # noqa: F401
@@ -20,5 +21,6 @@ __all__ = [
     "Stream",
     "Trajectory",
     "compare",
+    "oracle",
     "replay",
 ]

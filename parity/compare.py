@@ -62,6 +62,13 @@ class Comparison:
         """Largest relative error of any parameter or state field at any step."""
         return max(float(error.max(initial=0)) for error in self.relative.values())
 
+    def error_by_step(self, stretches: int = 40) -> list[float | None]:
+        """Largest relative error of any parameter or state field in each of so many stretches of equal length."""
+        steps = np.max(
+            [error.reshape(len(error), -1).max(axis=1, initial=0) for error in self.relative.values()], axis=0
+        )
+        return [float(part.max()) for part in np.array_split(steps, min(stretches, len(steps)))]
+
     def ulp_quantiles(self, levels: tuple[float, ...] = (0.5, 0.99, 1.0)) -> tuple[float, ...]:
         """Quantiles of the distance in ulp over all parameters (state left out) and steps.
 

@@ -59,6 +59,13 @@ KNOWN: tuple[KnownDifference, ...] = (
 )
 
 
+def known_differences() -> tuple[KnownDifference, ...]:
+    """Every entry."""
+    from .known_keras import KERAS  # its entries are made of the class above
+
+    return KNOWN + KERAS
+
+
 def known_difference(case: Case, backend: str) -> KnownDifference | None:
     """The entry that explains why a backend differs on a case, if there is one."""
-    return next((entry for entry in KNOWN if entry.backend == backend and entry.applies(case)), None)
+    return next((entry for entry in known_differences() if entry.backend == backend and entry.applies(case)), None)

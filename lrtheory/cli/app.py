@@ -69,7 +69,12 @@ def replay(
     dtype: Annotated[
         Literal["float64", "float32"], typer.Option(help="float64 is held to a gate, float32 is reported.")
     ] = "float64",
+    against: Annotated[
+        str,
+        typer.Option(metavar="NAMES", help="With what to compare: torch, optax, keras, eager; or several, by commas."),
+    ] = "torch,optax",
     quick: Annotated[bool, typer.Option("--quick", help="One set of numbers for each set of options.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the matrix to this file, as one offline page.")] = None,
     json: Json = False,
 ) -> int:
     """Feed the same gradients to every implementation of a rule and show by how much they differ.
@@ -78,7 +83,7 @@ def replay(
     """
     from .replay import replay as command
 
-    return command(rules or [], dtype=dtype, quick=quick, as_json=json)
+    return command(rules or [], dtype=dtype, against=against, quick=quick, html=html, as_json=json)
 
 
 @app.command()

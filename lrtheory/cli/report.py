@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +10,8 @@ from rich.text import Text
 
 from lrtheory.report.data import Report
 
-from .errors import BadInput, NotWritten
+from .directory import check_directory
+from .errors import NotWritten
 from .progress import progress_bar
 
 STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ does not hold", "bold red"), "depends": ("◐ it depends", "cyan")}
@@ -19,7 +19,7 @@ STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ does not hold", "bold 
 
 def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
     """Run the command; the directory and the packages are tried before anything is measured."""
-    check_directory(out)
+    check_directory(out, "--out")
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
         # Drawing comes first: without its packages there is no use in measuring.
@@ -38,18 +38,6 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
     else:
         _tell(measured, page)
     return 0
-
-
-def check_directory(out: Path) -> None:
-    """Make the directory, and refuse one that cannot be made or written to."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except (FileExistsError, NotADirectoryError) as error:
-        raise BadInput(f"--out {out} is or lies under a file; give a directory") from error
-    except OSError as error:
-        raise BadInput(f"--out {out} cannot be written to ({error.strerror}); give another directory") from error
 
 
 def summary(report: Report, page: Path) -> dict:

@@ -14,10 +14,12 @@ from ..trajectory import Trajectory
 #: Backend name → module and its arguments.
 BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "lrtheory": ("lrtheory_backend", {}),
+    "lrtheory-eager": ("eager_backend", {}),
     "torch": ("torch_backend", {"implementation": "loop"}),
     "torch-foreach": ("torch_backend", {"implementation": "foreach"}),
     "torch-fused": ("torch_backend", {"implementation": "fused"}),
     "optax": ("optax_backend", {}),
+    "keras": ("keras_backend", {}),
 }
 
 
@@ -56,7 +58,7 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
         return adapter.replay(case, reference=reference, **arguments)
     except ModuleNotFoundError as error:
         extra = (error.name or "").split(".")[0]
-        if extra not in ("torch", "optax"):
+        if extra not in ("torch", "optax", "keras"):
             raise
         raise ModuleNotFoundError(
             f"backend {backend!r} needs {extra}: pip install 'lrtheory[{extra}]'", name=error.name
