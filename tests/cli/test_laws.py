@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -109,6 +110,20 @@ def test_help_and_verifying_import_no_framework_but_jax():
         imported_by(f"import sys; sys.argv = ['lrtheory', 'laws', '{ONE}']; {run_it}", ("torch", "optax", "sklearn"))
         == []
     )
+
+
+OWN = [law for law in catalogue().values() if law.section in ("invariance", "momentum", "bounds", "claims")]
+
+
+@pytest.mark.parametrize("law", OWN, ids=[law.id for law in OWN])
+def test_every_law_names_its_rules_its_source_and_its_code(law: Law):
+    """A source is a paper by arXiv id or authors, a file of a library with its version, or said to be derived here."""
+    assert re.search(
+        r"\d{4}\.\d{5}|torch[/.]|et al\.|derived|counterexample here|checked|measured|bounds\.", law.source
+    )
+    assert len(law.scope) > 40
+    assert command.code_name(law.formula).startswith("lrtheory.")
+    assert len(law.mutants) >= (1 if law.kind == "false" else 2)
 
 
 @pytest.mark.parametrize("law", catalogue().values(), ids=list(catalogue()))
