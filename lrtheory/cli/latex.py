@@ -78,6 +78,7 @@ SIGNS = {
         "displaystyle": "",
     },
 }
+SIGNS |= {"lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "angle": "∠", "cup": "∪", "cap": "∩", "prime": "′"}
 SIGNS["lVert"] = SIGNS["rVert"] = "‖"
 ACCENTS = {
     "hat": "\u0302",

@@ -161,8 +161,8 @@ def _tell(console: Console, law: Law, evidence: Evidence, wrong: dict[str, Evide
     console.print(Text.assemble((law.id, "bold"), "  ", law.title))
     if law.claim is not None and law.decision is not None:
         words, style = DECISIONS[law.decision]
-        console.print(Padding(Text.assemble(f"“{law.claim}”  ", (words, style)), (0, 0, 0, 2)))
-    console.print(Padding(Text(readable(law.statement), "bold"), (1, 0, 1, 4)))
+        console.print(Padding(Text.assemble(f"“{law.claim}”  ", (words, style)), (0, 0, 0, 2), expand=False))
+    console.print(Padding(Text(readable(law.statement), "bold"), (1, 0, 1, 4), expand=False))
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)
     rows.add_column(overflow="fold")
@@ -179,9 +179,9 @@ def _tell(console: Console, law: Law, evidence: Evidence, wrong: dict[str, Evide
             "statistics",
             f"{evidence.sample_size} draws, confidence {evidence.confidence}, false alarms {'unknown' if rate is None else figure(rate)}",
         )
-    for name, value in evidence.figures.items():
-        rows.add_row("", f"{name}: {figure(value)}")
+    for position, (name, value) in enumerate(evidence.figures.items()):
+        rows.add_row("" if position else "figures", f"{name}: {figure(value)}")
     for position, (what, found) in enumerate(wrong.items()):
         verdict = Text("passes: the check is blind to it", "bold red") if found.holds else Text("caught", "green")
         rows.add_row("" if position else "wrong laws", Text.assemble(verdict, f"  {what}: {comparison(found)}"))
-    console.print(Padding(rows, (0, 0, 1, 2)))
+    console.print(Padding(rows, (0, 0, 1, 2), expand=False))
