@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lrtheory import rescale, rules, wrappers
+from lrtheory.laws.batch import sde_rule
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
 
 KAPPA = 4
@@ -234,3 +235,12 @@ def test_unknown_method_and_foreign_numbers_are_refused() -> None:
         rescale(rule, rules.adam().hyper(), batch=2)
     with pytest.raises(TypeError, match="is no Rule"):
         rescale("adam", None, loss=2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop"])
+def test_answer_is_the_law_of_the_catalogue_where_there_is_one(name: str) -> None:
+    """laws.batch states the square-root rule of the paper and holds it to many runs; here it is applied."""
+    rule = rules.get(name)()
+    hyper = rule.hyper(lr=1e-3, weight_decay=0.1)
+    found, law = rescale(rule, hyper, batch=3, method="sde").hyper, sde_rule(rule, hyper, 3)
+    assert found == pytest.approx(law, rel=1e-14)
