@@ -10,6 +10,7 @@ import numpy as np
 from ...dims import PURE
 from ...rules import Rule, adam, radam
 from ..law import Evidence, Law
+from ..momentum.radam import average_length
 from .bitwise import STEPS, Transform, drawn, largest, powers_of_two, rescaled, run
 from .bitwise import apart as relative_difference
 from .subject import of_rule
@@ -18,15 +19,9 @@ RULE = radam()
 SUBJECT = of_rule(RULE)
 
 
-def average_length(beta2: float, t: Any) -> Any:
-    """ρ_t as the paper prints it; the rule is written in a form that keeps its digits."""
-    power = beta2**t
-    return 2 / (1 - beta2) - 1 - 2 * t * power / (1 - power)
-
-
 def piecewise(loss: float, params: float, beta2: float, *, threshold: float = 5.0) -> Transform:
     """Adam's transform where the step is rectified, SGD's where it is not: one factor of lr a step."""
-    rectified = average_length(beta2, np.arange(1, STEPS + 1)) > threshold
+    rectified = np.array([average_length(beta2, t) for t in range(1, STEPS + 1)]) > threshold
     factors = {name: units.factor(loss, params) for name, units in RULE.units.items()}
     lr: Any = np.where(rectified, params, params * params / loss)
     return Transform({**factors, "lr": lr}, {name: factors[name] for name in ("m", "v")})
