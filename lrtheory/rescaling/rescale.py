@@ -76,15 +76,14 @@ def rescale(
     if reduction is not None and reduction not in REDUCTIONS:
         raise ValueError(f"reduction={reduction!r} must be 'mean' or 'sum'")
     notes: list[str] = []
-    found, exactness, parts = hyper, _of_scales(rule, loss, params), []
+    found, exactness, of_batch = hyper, _of_scales(loss, params), None
     if batch != 1:
-        parts = _answers(rule, hyper, batch, method)
-        for _, part in parts:
-            notes += [note for note in part.notes if note not in notes]
-            exactness = weakest(exactness, part.exactness)
-            if part.warning:
-                warnings.warn(part.warning, BatchRuleWarning, stacklevel=2)
-        found = _batch_hyper(rule, hyper, dict(parts), batch, notes)
+        of_batch = _answer(rule, hyper, batch, method)
+        notes += of_batch.notes
+        exactness = weakest(exactness, of_batch.exactness, "heuristic" if _clips(rule) else of_batch.exactness)
+        if of_batch.warning:
+            warnings.warn(of_batch.warning, BatchRuleWarning, stacklevel=2)
+        found = _batch_hyper(rule, hyper, of_batch, batch, notes)
         if reduction is None:
             notes.append(
                 "reduction: the loss is assumed to be a mean over the batch; give reduction='sum' if it is a sum"
@@ -99,28 +98,31 @@ def rescale(
     notes += _caveats(rule, scale, params)
 
     def state(given: Any) -> Any:
-        changed = _batch_state(rule, given, dict(parts), batch)
+        changed = given if of_batch is None else _batch_state(rule, given, of_batch, batch)
         return rescaled_state(rule, changed, loss=scale, params=params)
 
-    innermost = parts[-1][1].method if parts else None
-    return Rescaled(rule, found, exactness, innermost, tuple(notes), state)
+    return Rescaled(rule, found, exactness, of_batch.method if of_batch else None, tuple(notes), state)
 
 
-def _answers(rule: Rule | Wrapper, hyper: Any, batch: float, method: str | None) -> list[tuple[Any, Answer]]:
-    """Answers from the rule inside outwards; wrappers have numbers of their own and no answer."""
+def _answer(rule: Rule | Wrapper, hyper: Any, batch: float, method: str | None) -> Answer:
+    """The answer of the rule inside all wrappers."""
     if isinstance(rule, Wrapper):
-        return _answers(rule.rule, rule.inner(hyper), batch, method)
+        return _answer(rule.rule, rule.inner(hyper), batch, method)
     if not isinstance(rule, Rule) or not isinstance(hyper, rule.Hyper):
         rescaled_hyper(rule, hyper)  # says what is wrong
-    return [(rule, answer(rule, hyper, batch, method))]
+    return answer(rule, hyper, batch, method)
 
 
-def _batch_hyper(rule: Rule | Wrapper, hyper: Any, parts: dict[Any, Answer], batch: float, notes: list[str]) -> Any:
+def _clips(rule: Rule | Wrapper) -> bool:
+    """Whether gradients are clipped on their way, for which no batch rule is derived."""
+    return isinstance(rule, Wrapper) and ("clip_value" in rule.Hyper._fields or "max_norm" in rule.Hyper._fields)
+
+
+def _batch_hyper(rule: Rule | Wrapper, hyper: Any, of_batch: Answer, batch: float, notes: list[str]) -> Any:
     if not isinstance(rule, Wrapper):
-        return changed_hyper(hyper, parts[rule].change, batch)
-    inner = _batch_hyper(rule.rule, rule.inner(hyper), parts, batch, notes)
+        return changed_hyper(hyper, of_batch.change, batch)
+    inner = _batch_hyper(rule.rule, rule.inner(hyper), of_batch, batch, notes)
     own = {name: getattr(hyper, name) for name in rule.numbers}
-    method = next(iter(parts.values())).method
     for name, value in own.items():
         if name == "ema_decay":
             own[name] = value**batch
@@ -128,25 +130,23 @@ def _batch_hyper(rule: Rule | Wrapper, hyper: Any, parts: dict[Any, Answer], bat
                 "ema_decay: ρ → ρ^κ keeps the average's memory in examples (Busbridge et al. 2023, 2307.13813)"
             )
         elif name in ("clip_value", "max_norm"):
-            if method != "linear":
+            if of_batch.method != "linear":
                 own[name] = value * batch**-0.5
             notes.append(
                 f"{name}: "
-                + ("divided by √κ, as gradients are where noise dominates" if method != "linear" else "kept")
+                + ("divided by √κ, as gradients are where noise dominates" if of_batch.method != "linear" else "kept")
                 + "; no rule is derived for clipping, so look at how often it acts"
             )
     return rule.Hyper(*inner, **own)
 
 
-def _batch_state(rule: Rule | Wrapper, state: Any, parts: dict[Any, Answer], batch: float) -> Any:
-    if not parts:
-        return state
+def _batch_state(rule: Rule | Wrapper, state: Any, of_batch: Answer, batch: float) -> Any:
     if isinstance(rule, Wrapper):
-        return state._replace(rule=_batch_state(rule.rule, state.rule, parts, batch))
-    return changed_state(state, parts[rule].change, batch)
+        return state._replace(rule=_batch_state(rule.rule, state.rule, of_batch, batch))
+    return changed_state(state, of_batch.change, batch)
 
 
-def _of_scales(rule: Any, loss: float, params: float) -> Exactness:
+def _of_scales(loss: float, params: float) -> Exactness:
     """Bitwise where every factor is a power of two."""
     return "bitwise" if all(math.frexp(scale)[0] == 0.5 for scale in (loss, params)) else "exact"
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lrtheory import rules
+from lrtheory.explain import written
 from lrtheory.explain.reading import NoRuleError, read
 from lrtheory.integrations import optax_names, torch_names
 from lrtheory.spec import SpecError, parse
@@ -191,6 +192,12 @@ def test_what_is_wrong_is_said_in_the_words_of_the_spec(text: str, words: str) -
         read(text)
     assert not isinstance(error.value, NoRuleError)
     assert words in str(error.value), error.value
+
+
+def test_numbers_are_written_to_the_last_bit() -> None:
+    for value in [*(10.0 ** RNG.uniform(-12, 8, 200)), 0.0, 1.0, 128.0, 2.0**-30, 1e22]:
+        assert float(written.number(float(value))) == value
+    assert [written.number(v) for v in (1.0, 1e-3, True, None, (1e-8,))] == ["1", "0.001", "True", "None", "(1e-08,)"]
 
 
 def test_nested_calls_are_parsed_where_asked_for_alone() -> None:

@@ -62,6 +62,21 @@ def test_sde_of_sgd_is_approached_at_first_order(momentum: float, averaging: boo
         assert apart(10, wrong) > 3 * fine
 
 
+@pytest.mark.parametrize("averaging", [False, True])
+def test_sde_of_sgd_goes_on_in_mid_run_where_it_was(averaging: bool) -> None:
+    """Under a gradient that has long been the same, the first step of the changed run is κ plain ones: its buffer fits."""
+    rule = rules.sgd()
+    hyper = rule.hyper(lr=0.25, momentum=0.9, dampening=0.9 if averaging else 0.0)
+    params, grads = {"w": jnp.ones(2)}, {"w": jnp.array([1.0, -3.0])}
+    state = rule.init(params)
+    for _ in range(250):
+        params, state = rule.step(hyper, state, grads, params)
+    found = rescale(rule, hyper, batch=KAPPA, method="sde")
+    plain = rule.step(hyper, state, grads, {"w": jnp.zeros(2)})[0]["w"]
+    changed = rule.step(found.hyper, found.state(state), grads, {"w": jnp.zeros(2)})[0]["w"]
+    np.testing.assert_allclose(changed, KAPPA * plain, rtol=1e-5)
+
+
 def test_linear_rule_of_sgd_is_off_by_what_its_note_says() -> None:
     """κ steps on a parabola against one: κ(κ−1)/2·(lr·h)² of the start."""
     rule = rules.sgd()
@@ -214,6 +229,7 @@ def test_wrappers_are_rescaled_with_the_rule_inside() -> None:
     assert found.hyper.lr == pytest.approx(2e-3)
     assert found.hyper.max_norm == pytest.approx(0.5)
     assert found.hyper.ema_decay == pytest.approx(0.99**4)
+    assert found.exactness == "heuristic"  # no rule is derived for clipping
     params = {"w": jnp.ones(3)}
     state = found.state(rule.init(params)._replace(count=jnp.int32(8)))
     rule.step(found.hyper, state, params, params)
