@@ -179,7 +179,7 @@ LAWS = (
     Law(
         id="scaling.optax-yogi",
         title="Yogi: optax.yogi",
-        statement=r"\exists\, k(\gamma):\; initial\_accumulator\_value \to initial\_accumulator\_value \cdot k,\; "
+        statement=r"\text{for some } k(\gamma):\; initial\_accumulator\_value \to initial\_accumulator\_value \cdot k,\; "
         r"lr \to lr \cdot c,\; eps \to eps \cdot \gamma \;\Rightarrow\; \theta'_t = c\,\theta_t",
         kind="false",
         scope="One number, 1e-6 in optax.yogi, starts both averages: the first would need γ, the second γ². Everything "

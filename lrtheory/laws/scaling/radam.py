@@ -98,7 +98,7 @@ LAWS = (
     Law(
         id="scaling.radam-constant",
         title="RAdam with a constant lr",
-        statement=r"\exists\, k(\alpha):\; lr \to lr \cdot k \;\Rightarrow\; \theta'_t = \theta_t \;\forall t",
+        statement=r"\text{for some } k(\alpha):\; lr \to lr \cdot k \;\Rightarrow\; \theta'_t = \theta_t \;\forall t",
         kind="false",
         scope="RAdam with beta2 > 2/3. Nearest: scaling.radam, or leave the first 5 steps out with lr = 0, or Adam.",
         source="derived here: an unrectified step is lr·m̂, in [loss]/[param] times lr, a rectified one lr times a pure "
