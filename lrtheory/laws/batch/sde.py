@@ -58,7 +58,7 @@ def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
     changed = {"lr": hyper.lr * math.sqrt(kappa), "eps": hyper.eps / math.sqrt(kappa)}
     for name in RATES[rule.name]:
         gap = kappa * (1 - getattr(hyper, name))
-        if gap >= 1:
+        if gap > 1 - 1e-12:  # 10·(1 − 0.9) rounds to less than 1
             raise ValueError(
                 f"kappa={kappa} is too large for {name}={getattr(hyper, name)}: 1 − kappa(1−{name}) would be {1 - gap:.3g}. "
                 f"kappa must stay below 1/(1−{name}) = {1 / (1 - getattr(hyper, name)):.3g}"
