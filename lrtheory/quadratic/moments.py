@@ -31,13 +31,17 @@ class NoisyQuadratic(NamedTuple):
         Mean and variance of the first parameters.
     """
 
-    curvature: Array
-    variance: Array
-    mean: Array
-    spread: Array
+    curvature: Any
+    variance: Any
+    mean: Any
+    spread: Any
 
     def start(self, step: LinearStep) -> Moments:
-        """Moments of z before the first step: memories are empty, an average of the weights is never read first."""
+        """Moments of z before the first step, memories empty.
+
+        A weight average is empty too: the first step of :func:`linear_steps` copies the parameters into it, and never
+        reads it; a settled map averages from 0 on.
+        """
         first = jnp.zeros(step.M.shape[-1], step.M.dtype).at[0].set(1)
         return Moments(jnp.outer(self.mean, first), self.spread[:, None, None] * jnp.outer(first, first))
 

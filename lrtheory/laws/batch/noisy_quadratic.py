@@ -53,7 +53,8 @@ def _check_moments(formula: Formula, seed: int) -> Evidence:
     # Noise is ±√(c/B), each sign as likely: all sequences of signs together are the distribution, not a sample of it.
     signs = 1.0 - 2 * ((np.arange(2**STEPS)[:, None] >> np.arange(STEPS)) & 1)
     batch = float(rng.integers(2, 9))
-    problem = NoisyQuadratic(*np.exp(rng.uniform(-1, 1, (3, DIMENSIONS))), np.zeros(DIMENSIONS))
+    curvature, variance, start = np.exp(rng.uniform(-1, 1, (3, DIMENSIONS)))
+    problem = NoisyQuadratic(curvature, variance, start, np.zeros(DIMENSIONS))
     noise = signs[:, :, None] * np.sqrt(problem.variance / batch)
     first = np.broadcast_to(problem.mean, (len(signs), DIMENSIONS))
     moving = {"lr": rng.uniform(0.05, 0.3, STEPS), "momentum": rng.uniform(0.3, 0.9), "weight_decay": 0.1}

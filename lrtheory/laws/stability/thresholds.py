@@ -49,8 +49,8 @@ def _drawn(**ranges: tuple[float, float]) -> Draw:
 
     def draw(rng: np.random.Generator, n: int) -> Numbers:
         return {
-            name: np.exp(rng.uniform(*np.log(ends), n)) if name == "lr" else rng.uniform(*ends, n)
-            for name, ends in ranges.items()
+            name: np.exp(rng.uniform(np.log(low), np.log(high), n)) if name == "lr" else rng.uniform(low, high, n)
+            for name, (low, high) in ranges.items()
         }
 
     return draw
