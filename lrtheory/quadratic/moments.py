@@ -4,7 +4,7 @@ With gradient noise n of mean 0 and variance c/B in each eigendirection, :math:`
 
 .. math:: mean \leftarrow A\,mean, \qquad covariance \leftarrow A\,covariance\,A^\top + N N^\top c/B ,
 
-exactly, whatever the distribution of the noise (Zhang et al. 2019, 1907.04164, appendix).
+exactly, whatever the distribution of the noise (Zhang et al. 2019, 1907.04164).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Moments(NamedTuple):
 def power_law(dimensions: int = 10_000, exponent: float = 1.0) -> NoisyQuadratic:
     """Curvatures ``i^−exponent``, noise with the Hessian as covariance, first parameters of variance 1.
 
-    With exponent 1 and 10⁴ dimensions the model of Zhang et al. 2019 (1907.04164, section 3).
+    With exponent 1 and 10⁴ dimensions the model of Zhang et al. 2019 (1907.04164).
     """
     h = jnp.arange(1.0, dimensions + 1) ** -exponent
     return NoisyQuadratic(h, h, jnp.zeros_like(h), jnp.ones_like(h))

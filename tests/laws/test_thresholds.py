@@ -96,6 +96,10 @@ def test_threshold_of_nadam_moves_and_a_run_turns_round_where_it_passes() -> Non
     with jax.enable_x64(True):
         maps = quadratic.linear_steps(rule, hyper._replace(lr=np.ones(steps)))
         radius = np.asarray(quadratic.spectral_radius(jax.vmap(lambda m: m.transition(h))(maps)))
+        at = np.array([150, 300, 500])
+        late = jax.tree.map(lambda x: x[at], maps)  # long after the product of momenta is gone
+        measured = np.asarray(jax.vmap(quadratic.critical_curvature, in_axes=(0, None))(late, 1.0))
+        np.testing.assert_allclose(thresholds[at], measured, rtol=1e-9)
         step, p = jax.jit(rule.step), jnp.asarray(1e-150)
         state, sizes = rule.init(p), []
         for _ in range(steps):

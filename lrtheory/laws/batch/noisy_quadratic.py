@@ -167,7 +167,7 @@ LAWS = (
         kind="exact",
         scope="every rule with a linear step, decay, weight average and lr schedule included, for z = (p, memory) and "
         "gradients hp + n with n of mean 0 and covariance C/B; S is the covariance, whatever the distribution of n",
-        source="Zhang et al. 2019, 1907.04164, section 3; A and G are Jacobians of the rule's step, checked by enumeration",
+        source="Zhang et al. 2019, 1907.04164; A and G are Jacobians of the rule's step, checked by enumeration",
         formula=propagate,
         check=_check_moments,
         mutants={

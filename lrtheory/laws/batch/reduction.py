@@ -160,7 +160,7 @@ LAWS = (
         statement=r"\mathrm{Cov}\,\bar g_B = \frac{N-B}{B(N-1)}\,\mathrm{Cov}\,g",
         kind="exact",
         scope="a batch of B of N examples, each set as likely; Cov g over all N with divisor N. 1/B with replacement",
-        source="Smith & Le 2017, 1710.06451, section 4; checked by enumeration",
+        source="Smith & Le 2017, 1710.06451, with divisor N; checked by enumeration",
         formula=without_replacement,
         check=_check_without_replacement,
         mutants={

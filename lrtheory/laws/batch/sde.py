@@ -141,7 +141,7 @@ LAWS = (
         kind="statistical",
         scope="Adam, AdamW and RMSprop without momentum and not centred; noise dominates the gradient and 1−β and lr are "
         "small: in law, for B → κB and 1/κ of the steps. Coupled decay stays as it is",
-        source="Malladi et al. 2022, 2205.10287, definitions 2.2 and 2.3; the decay of AdamW derived here from lr·wd → κ·lr·wd; "
+        source="Malladi et al. 2022, 2205.10287; the decay of AdamW derived here from lr·wd → κ·lr·wd; "
         "checked by sampling",
         formula=sde_rule,
         check=_check,

@@ -140,8 +140,7 @@ LAWS = (
         kind="exact",
         scope="SGD without momentum on quadratics with a common minimum, in mean square; a batch of B of N examples, "
         "p = (N−B)/(B(N−1)) without replacement and 1/B with it",
-        source="Ma & Ying 2021, 2105.13462, section 3, for the condition (from memory); the operator derived here and "
-        "checked by enumeration of all batches",
+        source="derived here from E[(I − lr H_B)⊗(I − lr H_B)] and checked by enumeration of all batches",
         formula=second_moment,
         check=_check,
         mutants={"no variance between batches": _no_noise, "with replacement always": _other_divisor},

@@ -128,7 +128,7 @@ LAWS = (
         "Adam",
         r"h < \frac{2(1+beta1)}{(1-beta1)\,lr}",
         f"Adam, AMSGrad, Adamax, AdaBelief, and RAdam once its rectifier has risen to 1, {_FROZEN}",
-        "Cohen et al. 2022, 2207.14484, section 2",
+        "Cohen et al. 2022, 2207.14484",
         (rules.adam(), rules.adam(amsgrad=True), rules.adamax(), rules.adabelief(), rules.radam()),
         _drawn(lr=_LR, beta1=_BETA, beta2=_SHORT),
         lambda lr, beta1, beta2: closed_forms.adam(lr, beta1),
