@@ -81,7 +81,7 @@ def _check_moments(formula: Formula, seed: int) -> Evidence:
     return Evidence(
         ran=f"{STEPS} steps of SGD with momentum, dampening, decay, a moving lr and a weight average, and of Nesterov, in "
         f"{DIMENSIONS} dimensions: mean and covariance over all {2**STEPS} sequences of noise ±√(c/B), each run by the rule",
-        residual=max(errors.values()),
+        residual=float(np.max(list(errors.values()))),
         bound=1e-12,
         derivation=f"largest difference over the largest entry; means of {2**STEPS} runs of {STEPS} steps of a dozen "
         "roundings of 1.1e-16, centred",
