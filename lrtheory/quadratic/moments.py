@@ -4,7 +4,7 @@ With gradient noise n of mean 0 and variance c/B in each eigendirection, :math:`
 
 .. math:: mean \leftarrow A\,mean, \qquad covariance \leftarrow A\,covariance\,A^\top + N N^\top c/B ,
 
-exactly, whatever the distribution of the noise (Zhang et al. 2019, 1907.04164, appendix).
+exactly, whatever the distribution of the noise (Zhang et al. 2019, 1907.04164).
 """
 
 from __future__ import annotations
@@ -31,13 +31,17 @@ class NoisyQuadratic(NamedTuple):
         Mean and variance of the first parameters.
     """
 
-    curvature: Array
-    variance: Array
-    mean: Array
-    spread: Array
+    curvature: Any
+    variance: Any
+    mean: Any
+    spread: Any
 
     def start(self, step: LinearStep) -> Moments:
-        """Moments of z before the first step: memories are empty, an average of the weights is never read first."""
+        """Moments of z before the first step, memories empty.
+
+        A weight average is empty too: the first step of :func:`linear_steps` copies the parameters into it, and never
+        reads it; a settled map averages from 0 on.
+        """
         first = jnp.zeros(step.M.shape[-1], step.M.dtype).at[0].set(1)
         return Moments(jnp.outer(self.mean, first), self.spread[:, None, None] * jnp.outer(first, first))
 
@@ -56,7 +60,7 @@ class Moments(NamedTuple):
 def power_law(dimensions: int = 10_000, exponent: float = 1.0) -> NoisyQuadratic:
     """Curvatures ``i^−exponent``, noise with the Hessian as covariance, first parameters of variance 1.
 
-    With exponent 1 and 10⁴ dimensions the model of Zhang et al. 2019 (1907.04164, section 3).
+    With exponent 1 and 10⁴ dimensions the model of Zhang et al. 2019 (1907.04164).
     """
     h = jnp.arange(1.0, dimensions + 1) ** -exponent
     return NoisyQuadratic(h, h, jnp.zeros_like(h), jnp.ones_like(h))

@@ -1,7 +1,7 @@
 r"""The gradient noise scale: below which batch size a larger batch lets lr grow.
 
 One step :math:`\theta - \eta g` with a gradient of mean G and covariance :math:`\Sigma/B` changes the expected loss by
-:math:`-\eta\|G\|^2 + \tfrac12\eta^2 (G^\top H G + \mathrm{tr}(H\Sigma)/B)` (McCandlish et al. 2018, 1812.06162, eq. 2.6):
+:math:`-\eta\|G\|^2 + \tfrac12\eta^2 (G^\top H G + \mathrm{tr}(H\Sigma)/B)` (McCandlish et al. 2018, 1812.06162, section 2):
 exact where the Hessian is constant.
 """
 
@@ -20,7 +20,7 @@ class NoiseScale(NamedTuple):
 
 
 def noise_scale(gradient: Any, hessian: Any, covariance: Any) -> NoiseScale:
-    r""":math:`\|G\|^2/G^\top HG` and :math:`\mathrm{tr}(H\Sigma)/G^\top HG` (1812.06162, eq. 2.8).
+    r""":math:`\|G\|^2/G^\top HG` and :math:`\mathrm{tr}(H\Sigma)/G^\top HG`.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def noise_scale(gradient: Any, hessian: Any, covariance: Any) -> NoiseScale:
 
 
 def optimal_lr(scale: NoiseScale, batch: Any) -> Any:
-    """The lr with the largest expected decrease in one SGD step: ``lr_max/(1 + scale.batch/batch)`` (eq. 2.7)."""
+    """The lr with the largest expected decrease in one SGD step: ``lr_max/(1 + scale.batch/batch)``."""
     return scale.lr_max / (1 + scale.batch / batch)
 
 
@@ -46,7 +46,7 @@ class GradientEstimate(NamedTuple):
 
 
 def estimate_from_norms(small_square: Any, big_square: Any, small_batch: Any, big_batch: Any) -> GradientEstimate:
-    """Unbiased estimates from ‖g‖² of a small and a big batch (1812.06162, appendix A.1, eq. A.2).
+    """Unbiased estimates from ‖g‖² of a small and a big batch (1812.06162, appendix A.1).
 
     Examples must be drawn with replacement (or from a stream). The batches may share examples: only the expectation of
     each enters. Without replacement from N examples, put ``B(N−1)/(N−B)`` in place of each batch size B.

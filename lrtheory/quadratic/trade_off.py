@@ -40,8 +40,8 @@ def steps_to_target(
     """Steps of one constant map after which the expected loss is at most ``target``, for each batch size.
 
     The search walks from far to near: it finds a step t with the loss above the target at t−1 and at or below it at t.
-    That is the first such step where the loss crosses the target once, as it does unless a run with much momentum
-    swings through it.
+    That is the first such step where the loss crosses the target once. With much momentum the loss swings on its way
+    down, and the crossing found can be some steps after the first: 296 in place of 293 at momentum 0.98.
 
     Parameters
     ----------
@@ -92,6 +92,10 @@ def steps_to_target(
     return lax.map(search, jnp.asarray(batches, float))
 
 
+#: How far in log lr the search stays below the threshold.
+_MARGIN = 1e-3
+
+
 @dataclass(frozen=True)
 class Tuned:
     """The best constant numbers found for each batch size.
@@ -99,6 +103,7 @@ class Tuned:
     Attributes
     ----------
     batch, steps, lr, momentum : arrays (b,)
+        The steps are those of :func:`steps_to_target`: of one crossing, where a loss that swings has several.
     """
 
     batch: np.ndarray
@@ -114,18 +119,18 @@ def tune(
     target: float,
     momenta: Sequence[float] = (0.0,),
     *,
-    lrs: int = 7,
     rounds: int = 3,
 ) -> Tuned:
     """Fewest steps to the target over lr and the given momenta, for each batch size, in float64.
 
-    lr is searched on a grid in log scale over four decades below the stability threshold, then on ever finer grids
-    around the best, each batch size around its own.
+    lr is searched on 21 points in log scale over four decades below the stability threshold, then each batch size
+    around its own best: every round adds two points to either side and narrows the search to two fifths.
 
     Parameters
     ----------
     rule : SGD or another rule with numbers ``lr`` and ``momentum``
-    lrs, rounds : grid points, and how often the grid is made finer
+    momenta : each is tuned, and the best is kept
+    rounds : 3 find lr to about 1 %
 
     Raises
     ------
@@ -137,20 +142,19 @@ def tune(
         best = Tuned(*(np.full(len(batches), x) for x in (0.0, np.inf, np.nan, np.nan)))
         best.batch[:] = batches
         for momentum in momenta:
-            top = _critical_lr(rule, momentum, float(jnp.max(problem.curvature)))
-            grid = np.broadcast_to(np.log(top) - np.linspace(0.005, np.log(1e4), 3 * lrs), (len(batches), 3 * lrs))
-            width = (np.log(1e4)) / (3 * lrs - 1)
+            top = np.log(_critical_lr(rule, momentum, float(jnp.max(problem.curvature)))) - _MARGIN
+            grid = np.broadcast_to(np.linspace(top - np.log(1e4), top, 21), (len(batches), 21))
+            width, here = np.log(1e4) / 20, np.full((2, len(batches)), np.inf)  # steps and log lr of this momentum
             for _ in range(rounds + 1):
                 found = _steps(rule, problem, batches, target, momentum, np.exp(grid))
-                at = np.argmin(found, axis=1)
-                rows = np.arange(len(batches))
-                better = found[rows, at] < best.steps
-                best.steps[better] = found[rows, at][better]
-                best.lr[better] = np.exp(grid[rows, at])[better]
-                best.momentum[better] = momentum
-                centre = grid[rows, at]
-                grid = np.minimum(centre[:, None] + width * np.linspace(-1, 1, lrs), np.log(top) - 1e-4)
-                width *= 2 / (lrs - 1)
+                at = found.argmin(axis=1)[:, None]
+                candidate = np.stack([np.take_along_axis(x, at, axis=1)[:, 0] for x in (found, grid)])
+                here = np.where((candidate[0] < here[0]) | np.isinf(here[1]), candidate, here)
+                grid = np.minimum(here[1][:, None] + width * np.array([-0.6, -0.2, 0.2, 0.6]), top)
+                width *= 0.4
+            better = here[0] < best.steps
+            best.steps[better], best.lr[better] = here[0][better], np.exp(here[1][better])
+            best.momentum[better] = momentum
     missed = np.asarray(batches)[~np.isfinite(best.steps)]
     if len(missed):
         raise ValueError(

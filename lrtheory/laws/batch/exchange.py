@@ -193,7 +193,7 @@ LAWS = (
         kind="asymptotic",
         scope="an exponential average of the weights of SGD, lr → 0 at fixed κ and decay: the average after κ steps of lr "
         "and after one of κ·lr differ by O(lr·h)",
-        source="Busbridge et al. 2023, 2307.13813, definition 1.2; checked on runs",
+        source="Busbridge et al. 2023, 2307.13813; checked on runs",
         formula=ema_decay,
         check=_check_ema,
         mutants={

@@ -53,7 +53,8 @@ def _check_moments(formula: Formula, seed: int) -> Evidence:
     # Noise is ±√(c/B), each sign as likely: all sequences of signs together are the distribution, not a sample of it.
     signs = 1.0 - 2 * ((np.arange(2**STEPS)[:, None] >> np.arange(STEPS)) & 1)
     batch = float(rng.integers(2, 9))
-    problem = NoisyQuadratic(*np.exp(rng.uniform(-1, 1, (3, DIMENSIONS))), np.zeros(DIMENSIONS))
+    curvature, variance, start = np.exp(rng.uniform(-1, 1, (3, DIMENSIONS)))
+    problem = NoisyQuadratic(curvature, variance, start, np.zeros(DIMENSIONS))
     noise = signs[:, :, None] * np.sqrt(problem.variance / batch)
     first = np.broadcast_to(problem.mean, (len(signs), DIMENSIONS))
     moving = {"lr": rng.uniform(0.05, 0.3, STEPS), "momentum": rng.uniform(0.3, 0.9), "weight_decay": 0.1}
@@ -80,7 +81,7 @@ def _check_moments(formula: Formula, seed: int) -> Evidence:
     return Evidence(
         ran=f"{STEPS} steps of SGD with momentum, dampening, decay, a moving lr and a weight average, and of Nesterov, in "
         f"{DIMENSIONS} dimensions: mean and covariance over all {2**STEPS} sequences of noise ±√(c/B), each run by the rule",
-        residual=max(errors.values()),
+        residual=float(np.max(list(errors.values()))),
         bound=1e-12,
         derivation=f"largest difference over the largest entry; means of {2**STEPS} runs of {STEPS} steps of a dozen "
         "roundings of 1.1e-16, centred",
@@ -166,7 +167,7 @@ LAWS = (
         kind="exact",
         scope="every rule with a linear step, decay, weight average and lr schedule included, for z = (p, memory) and "
         "gradients hp + n with n of mean 0 and covariance C/B; S is the covariance, whatever the distribution of n",
-        source="Zhang et al. 2019, 1907.04164, section 3; A and G are Jacobians of the rule's step, checked by enumeration",
+        source="Zhang et al. 2019, 1907.04164; A and G are Jacobians of the rule's step, checked by enumeration",
         formula=propagate,
         check=_check_moments,
         mutants={

@@ -85,7 +85,7 @@ def _check_reduction(formula: Callable[[int], float], seed: int) -> Evidence:
     return Evidence(
         ran="gradients of a network with one hidden layer on batches of 2 to 24 examples: of the summed loss, and summed "
         "over one call per example, against B times that of the mean loss",
-        residual=max(errors),
+        residual=float(np.max(errors)),
         bound=1e-13,
         derivation=_ROUNDING,
     )
@@ -105,7 +105,7 @@ def _check_accumulation(formula: Callable[[Sequence[int]], np.ndarray], seed: in
     return Evidence(
         ran="mean gradients of micro-batches of 8+8+8, 1+23 and unequal random sizes, weighted and added up, against the "
         "mean gradient of the whole batch",
-        residual=max(errors),
+        residual=float(np.max(errors)),
         bound=1e-13,
         derivation=_ROUNDING,
     )
@@ -122,7 +122,7 @@ def _check_without_replacement(formula: Callable[[int, int], float], seed: int) 
         errors.append(float(np.max(np.abs(spread - formula(examples, batch) * one)) / np.max(np.abs(one))))
     return Evidence(
         ran="covariance of the batch mean over every batch without replacement: 1 and 3 of 7, 5 of 8, 6 of 6 examples",
-        residual=max(errors),
+        residual=float(np.max(errors)),
         bound=1e-13,
         derivation="largest entry of the difference over that of one example's covariance; sums of at most 56 squares",
     )
@@ -160,7 +160,7 @@ LAWS = (
         statement=r"\mathrm{Cov}\,\bar g_B = \frac{N-B}{B(N-1)}\,\mathrm{Cov}\,g",
         kind="exact",
         scope="a batch of B of N examples, each set as likely; Cov g over all N with divisor N. 1/B with replacement",
-        source="Smith & Le 2017, 1710.06451, section 4; checked by enumeration",
+        source="Smith & Le 2017, 1710.06451, with divisor N; checked by enumeration",
         formula=without_replacement,
         check=_check_without_replacement,
         mutants={

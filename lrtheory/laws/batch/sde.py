@@ -58,7 +58,7 @@ def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
     changed = {"lr": hyper.lr * math.sqrt(kappa), "eps": hyper.eps / math.sqrt(kappa)}
     for name in RATES[rule.name]:
         gap = kappa * (1 - getattr(hyper, name))
-        if gap >= 1:
+        if gap > 1 - 1e-12:  # 10·(1 − 0.9) rounds to less than 1
             raise ValueError(
                 f"kappa={kappa} is too large for {name}={getattr(hyper, name)}: 1 − kappa(1−{name}) would be {1 - gap:.3g}. "
                 f"kappa must stay below 1/(1−{name}) = {1 / (1 - getattr(hyper, name)):.3g}"
@@ -111,7 +111,7 @@ def _check(formula: Callable[[Rule, Any, float], Any], seed: int) -> Evidence:
     return Evidence(
         ran=f"{REPLICAS} runs of AdamW and of RMSprop on ½hp² with noise that falls to a tenth midway: {STEPS} steps with "
         f"batch 1, {STEPS // KAPPA} with batch {KAPPA} and the law's numbers; mean and standard deviation of the last p",
-        residual=max(abs(z) for z in found.values()),
+        residual=float(np.max(np.abs(list(found.values())))),
         bound=NormalDist().inv_cdf(1 - QUANTILE / (2 * len(found))),
         derivation="largest of four differences in standard errors, against the Gaussian quantile for all four; the law is a "
         "limit for 1−β → 0, and what is left at these numbers moves the spreads by 0.7 standard errors, as 200 seeds show",
@@ -141,7 +141,7 @@ LAWS = (
         kind="statistical",
         scope="Adam, AdamW and RMSprop without momentum and not centred; noise dominates the gradient and 1−β and lr are "
         "small: in law, for B → κB and 1/κ of the steps. Coupled decay stays as it is",
-        source="Malladi et al. 2022, 2205.10287, definitions 2.2 and 2.3; the decay of AdamW derived here from lr·wd → κ·lr·wd; "
+        source="Malladi et al. 2022, 2205.10287; the decay of AdamW derived here from lr·wd → κ·lr·wd; "
         "checked by sampling",
         formula=sde_rule,
         check=_check,

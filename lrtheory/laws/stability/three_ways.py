@@ -36,7 +36,7 @@ def check(
     A run is misjudged if it does not shrink below or does not grow above; each counts 1 in the residual.
     """
     rng = np.random.default_rng(seed)
-    error, misjudged = 0.0, 0
+    errors, misjudged = [], 0
     with jax.enable_x64(True):
         for rule in rules:
             numbers = draw(rng, DRAWS)
@@ -44,9 +44,10 @@ def check(
             hypers = [rule.hyper(**{k: v[i] for k, v in numbers.items() if k != "delay"}) for i in range(DRAWS)]
             hyper = jax.tree.map(lambda *x: jnp.array(x), *hypers)
             measured = np.asarray(_first_crossing(_maps(rule, delay, hyper), 1 / hyper.lr))
-            error = max(error, float(np.max(np.abs(predicted / measured - 1))))
+            errors.append(float(np.max(np.abs(predicted / measured - 1))))
             shrinks, grows = (np.asarray(_growth(rule, delay, hyper, predicted * (1 + m))) for m in (-MARGIN, MARGIN))
             misjudged += int(np.sum(~(shrinks < 0)) + np.sum(~(grows > 0)))
+    error = float(np.max(errors))
     return Evidence(
         ran=f"{DRAWS} draws of the numbers for {', '.join(map(repr, rules))}: spectral radius of the Jacobian of the step, "
         f"and runs of {STEPS} steps from {START:g} with curvature {MARGIN:.0%} under and over",

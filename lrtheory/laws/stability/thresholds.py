@@ -49,8 +49,8 @@ def _drawn(**ranges: tuple[float, float]) -> Draw:
 
     def draw(rng: np.random.Generator, n: int) -> Numbers:
         return {
-            name: np.exp(rng.uniform(*np.log(ends), n)) if name == "lr" else rng.uniform(*ends, n)
-            for name, ends in ranges.items()
+            name: np.exp(rng.uniform(np.log(low), np.log(high), n)) if name == "lr" else rng.uniform(low, high, n)
+            for name, (low, high) in ranges.items()
         }
 
     return draw
@@ -128,7 +128,7 @@ LAWS = (
         "Adam",
         r"h < \frac{2(1+beta1)}{(1-beta1)\,lr}",
         f"Adam, AMSGrad, Adamax, AdaBelief, and RAdam once its rectifier has risen to 1, {_FROZEN}",
-        "Cohen et al. 2022, 2207.14484, section 2",
+        "Cohen et al. 2022, 2207.14484",
         (rules.adam(), rules.adam(amsgrad=True), rules.adamax(), rules.adabelief(), rules.radam()),
         _drawn(lr=_LR, beta1=_BETA, beta2=_SHORT),
         lambda lr, beta1, beta2: closed_forms.adam(lr, beta1),
