@@ -135,7 +135,7 @@ def _tell_all(console: Console, found: Sequence[tuple[Law, Evidence]]) -> None:
         table.add_column("bound", justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
         for law, evidence in here:
-            kind = law.kind if law.decision is None else f"{law.kind}: {law.decision}"
+            kind = law.decision or law.kind
             told = Text(law.claim or law.title)
             table.add_row(
                 law.id.partition(".")[2],

@@ -127,7 +127,7 @@ LAWS = (
         "A weighted sum over a weighted root mean square",
         r"\frac{\left|\sum_s c_s g_s\right|}{\sqrt{\sum_s w_s g_s^2}} \le \sqrt{\sum_s \frac{c_s^2}{w_s}}",
         "any real c and positive w; equality for g_s = c_s/w_s and its multiples alone",
-        "inequality of Cauchy and Schwarz; every bound of this section but the maxima's follows from it",
+        "derived here by the inequality of Cauchy and Schwarz; every bound of this section but the maxima's follows from it",
         weighted_sum_bound,
         check_weighted,
         {
