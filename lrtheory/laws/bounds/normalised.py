@@ -46,12 +46,14 @@ def checked(rule: Rule, draw: Draw, extremal: Stream, *, attained: float = 1e-11
     return check
 
 
-def _adam_numbers(rng: np.random.Generator) -> Drawn:
+def adam_numbers(rng: np.random.Generator) -> Drawn:
+    """Betas with beta1² below beta2 or not, and a step."""
     numbers = {"beta1": rng.uniform(0.5, 0.95), "beta2": rng.uniform(0.8, 0.999)}
     return numbers, int(rng.integers(4, 25))
 
 
-def _adam_stream(h: dict[str, float], t: int) -> np.ndarray:
+def adam_stream(h: dict[str, float], t: int) -> np.ndarray:
+    """The gradients that attain Adam's bound at step t."""
     return extremal_gradients((1 - h["beta1"]) * powers(h["beta1"], t), (1 - h["beta2"]) * powers(h["beta2"], t))
 
 
@@ -146,7 +148,7 @@ LAWS = (
         "1412.6980, section 2.1, gives (1−beta1)/√(1−beta2) and lr as bounds in two cases, neither of which holds in general; "
         "derived here by Cauchy and Schwarz",
         adam,
-        checked(rules.adam(), _adam_numbers, _adam_stream),
+        checked(rules.adam(), adam_numbers, adam_stream),
         {
             "lr is the largest step": lambda h, t: 1.0,
             "the paper's (1−beta1)/√(1−beta2)": lambda h, t: max(1.0, (1 - h["beta1"]) / np.sqrt(1 - h["beta2"])),

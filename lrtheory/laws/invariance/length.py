@@ -53,7 +53,7 @@ def gradient_at_length(gradient: npt.ArrayLike, factor: float) -> np.ndarray:
     return np.asarray(gradient) / factor
 
 
-_slopes = {loss: jax.jit(jax.grad(loss)) for loss, _ in FUNCTIONS}
+slopes = {loss: jax.jit(jax.grad(loss)) for loss, _ in FUNCTIONS}
 
 
 def check_gradient(formula: Any, seed: int) -> Evidence:
@@ -64,7 +64,7 @@ def check_gradient(formula: Any, seed: int) -> Evidence:
         for loss, draw in FUNCTIONS:
             data, w = draw(rng), rng.standard_normal(SHAPE)
             factor = 2.0 ** int(rng.integers(1, 8)) * (1 if rng.random() < 0.5 else 2.0**-9)
-            here, there = (np.asarray(_slopes[loss](p, data)) for p in (w, factor * w))
+            here, there = (np.asarray(slopes[loss](p, data)) for p in (w, factor * w))
             worst = max(worst, float(np.abs(there - formula(here, factor)).max()))
             radial = max(radial, float(abs(np.sum(here * w)) / (np.linalg.norm(here) * np.linalg.norm(w))))
     return Evidence(

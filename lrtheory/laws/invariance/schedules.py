@@ -14,7 +14,7 @@ from ..law import Evidence, Law
 from ..no_law import NoLaw
 from ..trajectory import descend
 from .functions import FUNCTIONS, SHAPE
-from .length import _slopes
+from .length import slopes
 
 STEPS = 40
 
@@ -160,7 +160,7 @@ def check_adamw(formula: Any, seed: int) -> Evidence:
         m, v, p, without = np.zeros(SHAPE), np.zeros(SHAPE), w, [w]
         with jax.enable_x64(True):
             for t in range(STEPS):
-                g = np.asarray(_slopes[loss](p, data))
+                g = np.asarray(slopes[loss](p, data))
                 m, v = schedule.beta1 * m + (1 - beta1) * g, schedule.beta2 * v + (1 - beta2) * g * g
                 p = p - schedule.lr[t] * (m / (1 - beta1 ** (t + 1))) / np.sqrt(v / (1 - beta2 ** (t + 1)))
                 without.append(p)
