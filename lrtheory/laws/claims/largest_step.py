@@ -55,7 +55,7 @@ LARGEST_STEP = claim(
     "false",
     "false",
     r"\max |\Delta_t| \to 7.27 \cdot lr \quad (beta1 = 0.9, \; beta2 = 0.999)",
-    scope="adam with default betas; gradients that grow by 11% a step reach it. True for a constant gradient, and of signum and lion",
+    scope="adam with default betas; gradients that grow by 11% a step approach it. True for a constant gradient, and of signum and lion",
     source="bounds.adam; counterexample here. 1412.6980, section 2.1, says approximately",
     formula=rules.adam,
     check=check_largest,
