@@ -135,7 +135,7 @@ LAWS = (
         r"\frac{1}{weight\_decay} \right)",
         kind="exact",
         scope="lion and signum, lr·weight_decay ≤ 1; equality while every sign pushes outward",
-        source="2310.05898, section 3 (Lion solves a problem bounded by 1/λ); derived here step by step",
+        source="Chen et al. 2024 (2310.05898), for the limit; derived here step by step",
         formula=box_contraction,
         check=check_lion,
         mutants=_BOX_MUTANTS,
@@ -150,7 +150,7 @@ LAWS = (
         "With the limit U (finite for beta1² < beta2) in its place the box is |θ| ≤ U/weight_decay: 7.27/weight_decay at 0.9 and "
         "0.999, not attained, since no stream is extremal at every step. Gradients that keep their size and sign reach "
         "1/weight_decay",
-        source="2404.04454, section 3 (box of AdamW in the limit); with the sharp U derived here",
+        source="Xie & Li 2024 (2404.04454), for the limit; with the sharp U derived here",
         formula=box_contraction,
         check=check_adamw,
         mutants=_BOX_MUTANTS,

@@ -107,7 +107,7 @@ DESTABILISES_ADAM = claim(
     scope="true only through a fixed eps: near a minimum of curvature h, where √v̂ ≪ eps, Adam is SGD with lr/eps and oscillates away for "
     "α > α*, until v has grown (steps stay bounded). False at eps 0 or with eps·α, where α changes no bit. Under- and overflow "
     "apart",
-    source="2207.14484 for the frozen preconditioner, applied to eps; derived here",
+    source="Cohen et al. 2022 (2207.14484) for the frozen preconditioner, applied to eps; derived here",
     formula=destabilising_scale,
     check=check_destabilised,
     mutants={

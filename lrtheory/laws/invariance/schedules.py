@@ -188,7 +188,7 @@ LAWS = (
         r"\rho^t v_t",
         kind="exact",
         scope="sgd without momentum on a scale-invariant weight, lr·weight_decay < 1, t from 0; v is the weight without decay",
-        source="1910.07454, theorem 1.1 without momentum; derived here",
+        source="Li & Arora 2020 (1910.07454), without momentum; derived here",
         formula=sgd_schedule,
         check=check_sgd,
         mutants={
@@ -206,7 +206,7 @@ LAWS = (
         kind="exact",
         scope="sgd with momentum, no dampening, not nesterov, lr outside the buffer as in torch; ρ the larger root, which is real "
         "for lr·weight_decay ≤ (1−√momentum)². The seed counts as an earlier gradient",
-        source="1910.07454, theorem 2.12; the seed for torch's first step derived here",
+        source="Li & Arora 2020 (1910.07454); the seed for torch's first step derived here",
         formula=_momentum_schedule,
         check=check_momentum,
         mutants={
