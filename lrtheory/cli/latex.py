@@ -5,81 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-SIGNS = {
-    **{
-        "alpha": "α",
-        "beta": "β",
-        "gamma": "γ",
-        "delta": "δ",
-        "epsilon": "ε",
-        "varepsilon": "ε",
-        "zeta": "ζ",
-        "eta": "η",
-    },
-    **{"theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ", "sigma": "σ"},
-    **{
-        "tau": "τ",
-        "phi": "φ",
-        "varphi": "φ",
-        "chi": "χ",
-        "psi": "ψ",
-        "omega": "ω",
-        "Delta": "Δ",
-        "Sigma": "Σ",
-        "ell": "ℓ",
-    },
-    **{"Gamma": "Γ", "Theta": "Θ", "Lambda": "Λ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω", "nabla": "∇", "partial": "∂"},
-    **{"cdot": "·", "times": "×", "odot": "⊙", "otimes": "⊗", "pm": "±", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥"},
-    **{"ne": "≠", "neq": "≠", "approx": "≈", "sim": "~", "equiv": "≡", "propto": "∝", "in": "∈", "ll": "≪", "gg": "≫"},
-    **{
-        "to": "→",
-        "mapsto": "↦",
-        "rightarrow": "→",
-        "leftarrow": "←",
-        "Rightarrow": "⇒",
-        "Leftrightarrow": "⇔",
-        "iff": "⇔",
-    },
-    **{"sum": "Σ", "prod": "Π", "int": "∫", "infty": "∞", "dots": "…", "ldots": "…", "cdots": "…", "langle": "⟨"},
-    **{
-        "rangle": "⟩",
-        "perp": "⊥",
-        "top": "ᵀ",
-        "circ": "∘",
-        "mid": "|",
-        "Vert": "‖",
-        "|": "‖",
-        "forall": "∀",
-        "setminus": "∖",
-    },
-    **{
-        ",": " ",
-        ";": " ",
-        ":": " ",
-        " ": " ",
-        "quad": "  ",
-        "qquad": "   ",
-        "\\": "\n",
-        "!": "",
-        "left": "",
-        "right": "",
-    },
-    **{
-        "{": "{",
-        "}": "}",
-        "%": "%",
-        "#": "#",
-        "&": "&",
-        "_": "_",
-        "big": "",
-        "Big": "",
-        "bigl": "",
-        "bigr": "",
-        "displaystyle": "",
-    },
-}
-SIGNS |= {"lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "angle": "∠", "cup": "∪", "cap": "∩", "prime": "′"}
-SIGNS["lVert"] = SIGNS["rVert"] = "‖"
+_NAMED = """
+alpha α beta β gamma γ delta δ epsilon ε varepsilon ε zeta ζ eta η theta θ kappa κ lambda λ mu μ nu ν xi ξ pi π rho ρ sigma σ
+tau τ phi φ varphi φ chi χ psi ψ omega ω Delta Δ Sigma Σ ell ℓ Gamma Γ Theta Θ Lambda Λ Phi Φ Psi Ψ Omega Ω nabla ∇ partial ∂
+cdot · times × odot ⊙ otimes ⊗ pm ± circ ∘ le ≤ leq ≤ ge ≥ geq ≥ ne ≠ neq ≠ approx ≈ sim ~ equiv ≡ propto ∝ in ∈ ll ≪ gg ≫
+to → mapsto ↦ rightarrow → leftarrow ← Rightarrow ⇒ Leftrightarrow ⇔ iff ⇔ sum Σ prod Π int ∫ infty ∞ dots … ldots … cdots …
+langle ⟨ rangle ⟩ lfloor ⌊ rfloor ⌋ lceil ⌈ rceil ⌉ lVert ‖ rVert ‖ Vert ‖ | ‖ mid | perp ⊥ top ᵀ angle ∠ cup ∪ cap ∩ prime ′
+forall ∀ setminus ∖ { { } } % % # # & & _ _
+"""
+SIGNS = dict(re.findall(r"(\S+)\s(\S+)", _NAMED))
+SIGNS |= {",": " ", ";": " ", ":": " ", " ": " ", "quad": "  ", "qquad": "   ", "\\": "\n"}
+SIGNS |= dict.fromkeys(("!", "left", "right", "big", "Big", "bigl", "bigr", "displaystyle"), "")
 ACCENTS = {
     "hat": "\u0302",
     "widehat": "\u0302",

@@ -118,9 +118,10 @@ def check_sgd(formula: Any, seed: int) -> Evidence:
     )
 
 
-def _momentum_schedule(
+def seeded_schedule(
     lr: float, weight_decay: float, steps: int, momentum: float, w: np.ndarray
 ) -> tuple[Schedule, np.ndarray]:
+    """:func:`sgd_schedule` with momentum, and the :func:`buffer_seed` that it starts from at the weight ``w``."""
     return sgd_schedule(lr, weight_decay, steps, momentum), buffer_seed(w, lr, weight_decay, momentum)
 
 
@@ -207,17 +208,17 @@ LAWS = (
         scope="sgd with momentum, no dampening, not nesterov, lr outside the buffer as in torch; ρ the larger root, which is real "
         "for lr·weight_decay ≤ (1−√momentum)². The seed counts as an earlier gradient",
         source="Li & Arora 2020 (1910.07454); the seed for torch's first step derived here",
-        formula=_momentum_schedule,
+        formula=seeded_schedule,
         check=check_momentum,
         mutants={
             "buffer not seeded": lambda lr, wd, steps, mu, w: (sgd_schedule(lr, wd, steps, mu), 0 * w),
             "rho without momentum": lambda lr, wd, steps, mu, w: (
                 sgd_schedule(lr, wd, steps),
-                _momentum_schedule(lr, wd, steps, mu, w)[1],
+                seeded_schedule(lr, wd, steps, mu, w)[1],
             ),
             "the smaller root": lambda lr, wd, steps, mu, w: (
                 Schedule(lr * (mu / sgd_schedule(lr, wd, 0, mu).rho) ** (-2.0 * np.arange(steps) - 1), 1.0),
-                _momentum_schedule(lr, wd, steps, mu, w)[1],
+                seeded_schedule(lr, wd, steps, mu, w)[1],
             ),
         },
     ),
