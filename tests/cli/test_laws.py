@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 import pytest
 
 from lrtheory.cli import laws as command
@@ -87,6 +88,18 @@ def test_a_residual_that_is_nan_fails_and_is_no_number_in_json(changed, capsys):
     assert run(["laws", "--json"]) == 1
     (record,) = json.loads(capsys.readouterr().out)
     assert record["evidence"]["residual"] is None
+
+
+def test_numbers_of_numpy_are_written_as_json(changed, capsys):
+    figures = {"a": np.float32(0.5), "b": np.int64(3), "c": np.float32("nan")}
+    changed(
+        check=lambda formula, seed: Evidence("ran nothing", np.float64(0.5), np.float64(1), "made up", figures=figures)
+    )
+    run(["laws", ONE, "--json"])
+    (record,) = json.loads(capsys.readouterr().out)
+    assert record["evidence"]["holds"] is True
+    assert record["evidence"]["figures"] == {"a": 0.5, "b": 3, "c": None}
+    assert {wrong["caught"] for wrong in record["mutants"].values()} == {False}
 
 
 def test_a_check_that_is_blind_to_a_wrong_law_exits_with_1(changed, capsys):
