@@ -5,81 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-SIGNS = {
-    **{
-        "alpha": "α",
-        "beta": "β",
-        "gamma": "γ",
-        "delta": "δ",
-        "epsilon": "ε",
-        "varepsilon": "ε",
-        "zeta": "ζ",
-        "eta": "η",
-    },
-    **{"theta": "θ", "kappa": "κ", "lambda": "λ", "mu": "μ", "nu": "ν", "xi": "ξ", "pi": "π", "rho": "ρ", "sigma": "σ"},
-    **{
-        "tau": "τ",
-        "phi": "φ",
-        "varphi": "φ",
-        "chi": "χ",
-        "psi": "ψ",
-        "omega": "ω",
-        "Delta": "Δ",
-        "Sigma": "Σ",
-        "ell": "ℓ",
-    },
-    **{"Gamma": "Γ", "Theta": "Θ", "Lambda": "Λ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω", "nabla": "∇", "partial": "∂"},
-    **{"cdot": "·", "times": "×", "odot": "⊙", "otimes": "⊗", "pm": "±", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥"},
-    **{"ne": "≠", "neq": "≠", "approx": "≈", "sim": "~", "equiv": "≡", "propto": "∝", "in": "∈", "ll": "≪", "gg": "≫"},
-    **{
-        "to": "→",
-        "mapsto": "↦",
-        "rightarrow": "→",
-        "leftarrow": "←",
-        "Rightarrow": "⇒",
-        "Leftrightarrow": "⇔",
-        "iff": "⇔",
-    },
-    **{"sum": "Σ", "prod": "Π", "int": "∫", "infty": "∞", "dots": "…", "ldots": "…", "cdots": "…", "langle": "⟨"},
-    **{
-        "rangle": "⟩",
-        "perp": "⊥",
-        "top": "ᵀ",
-        "circ": "∘",
-        "mid": "|",
-        "Vert": "‖",
-        "|": "‖",
-        "forall": "∀",
-        "setminus": "∖",
-    },
-    **{
-        ",": " ",
-        ";": " ",
-        ":": " ",
-        " ": " ",
-        "quad": "  ",
-        "qquad": "   ",
-        "\\": "\n",
-        "!": "",
-        "left": "",
-        "right": "",
-    },
-    **{
-        "{": "{",
-        "}": "}",
-        "%": "%",
-        "#": "#",
-        "&": "&",
-        "_": "_",
-        "big": "",
-        "Big": "",
-        "bigl": "",
-        "bigr": "",
-        "displaystyle": "",
-    },
-}
-SIGNS |= {"lfloor": "⌊", "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "angle": "∠", "cup": "∪", "cap": "∩", "prime": "′"}
-SIGNS["lVert"] = SIGNS["rVert"] = "‖"
+_NAMED = """
+alpha α beta β gamma γ delta δ epsilon ε varepsilon ε zeta ζ eta η theta θ kappa κ lambda λ mu μ nu ν xi ξ pi π rho ρ sigma σ
+tau τ phi φ varphi φ chi χ psi ψ omega ω Delta Δ Sigma Σ ell ℓ Gamma Γ Theta Θ Lambda Λ Phi Φ Psi Ψ Omega Ω nabla ∇ partial ∂
+cdot · times × odot ⊙ otimes ⊗ pm ± circ ∘ le ≤ leq ≤ ge ≥ geq ≥ ne ≠ neq ≠ approx ≈ sim ~ equiv ≡ propto ∝ in ∈ ll ≪ gg ≫
+to → mapsto ↦ rightarrow → leftarrow ← Rightarrow ⇒ Leftrightarrow ⇔ iff ⇔ sum Σ prod Π int ∫ infty ∞ dots … ldots … cdots …
+langle ⟨ rangle ⟩ lfloor ⌊ rfloor ⌋ lceil ⌈ rceil ⌉ lVert ‖ rVert ‖ Vert ‖ | ‖ mid | perp ⊥ top ᵀ angle ∠ cup ∪ cap ∩ prime ′
+forall ∀ exists ∃ setminus ∖ { { } } % % # # _ _
+"""
+_WIDE = "\u2003"  # between formulas; other spaces are one, however many LaTeX has
+SIGNS = dict(re.findall(r"(\S+)\s(\S+)", _NAMED))
+SIGNS |= {",": " ", ";": " ", ":": " ", " ": " ", "quad": _WIDE, "qquad": _WIDE, "\\": "\n"}
+SIGNS |= dict.fromkeys(("!", "left", "right", "big", "Big", "bigl", "bigr", "displaystyle", "textstyle", "&"), "")
 ACCENTS = {
     "hat": "\u0302",
     "widehat": "\u0302",
@@ -88,7 +25,20 @@ ACCENTS = {
     "overline": "\u0304",
     "dot": "\u0307",
 }
-PLAIN = {"text", "mathrm", "mathbf", "mathit", "operatorname", "textbf", "textit", "texttt", "mathtt", "boldsymbol"}
+PLAIN = {
+    "text",
+    "mathrm",
+    "mathbf",
+    "mathit",
+    "operatorname",
+    "textbf",
+    "textit",
+    "texttt",
+    "mathtt",
+    "mathbb",
+    "mathcal",
+    "boldsymbol",
+}
 _UP = dict(zip("0123456789+-−=()niTtkxjm", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱᵀᵗᵏˣʲᵐ", strict=True))
 _DOWN = dict(zip("0123456789+-−=()aeijkmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑᵢⱼₖₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
 _TOKEN = re.compile(r"\\[A-Za-z]+\s?|\\.|[\^_{}]|\s+|[A-Za-z]+|[0-9.]+|.", re.DOTALL)
@@ -97,8 +47,8 @@ _TOKEN = re.compile(r"\\[A-Za-z]+\s?|\\.|[\^_{}]|\s+|[A-Za-z]+|[0-9.]+|.", re.DO
 def readable(latex: str) -> str:
     """The formula as one or a few lines of plain text."""
     text = _sequence(_Tokens(latex), until=None)
-    lines = [re.sub(r" {4,}", "   ", line).strip() for line in text.replace("&", "").split("\n")]
-    return "\n".join(re.sub(r"(?<=\S) {2}(?=\S)", "  ", line) for line in lines if line)
+    lines = (re.sub(f" *{_WIDE}[ {_WIDE}]*", "   ", re.sub(" +", " ", line)).strip() for line in text.split("\n"))
+    return "\n".join(line for line in lines if line)
 
 
 class _Tokens:
@@ -172,7 +122,7 @@ def _one(token: str, tokens: _Tokens) -> str:
 def _grouped(text: str) -> str:
     """In brackets unless it is one name, number or bracket already."""
     text = text.strip()
-    if re.fullmatch(r"-?[\w.∞\u0300-\u030f⁰-₟ᵀᵗⁱⁿ²³¹]+|\|[^|]*\||‖[^‖]*‖", text) or _is_one_bracket(
+    if re.fullmatch(r"-?[\w.∞\u0300-\u030f⁰-₟ᵀᵗⁱⁿ²³¹]+|\|[^|]*\||‖[^‖]*‖[²⁴]?", text) or _is_one_bracket(
         text.removeprefix("√")
     ):
         return text
@@ -193,6 +143,8 @@ def _is_one_bracket(text: str) -> bool:
 def _script(text: str, kind: str) -> str:
     table = _UP if kind == "^" else _DOWN
     text = text.strip()
-    if text and all(character in table for character in text):
-        return "".join(table[character] for character in text)
+    if text == "*":
+        return text
+    if text and all(character in table or character in table.values() for character in text):
+        return "".join(table.get(character, character) for character in text)
     return kind + _grouped(text)

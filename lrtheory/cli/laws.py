@@ -37,13 +37,8 @@ def laws(name: str | None, *, seed: int, as_json: bool) -> int:
             if name is not None:
                 caught[law.id] = {what: law.check(mutant, seed) for what, mutant in law.mutants.items()}
     if as_json:
-        print(
-            json.dumps(
-                finite_or_none([as_record(law, e, caught.get(law.id)) for law, e in found]),
-                indent=1,
-                ensure_ascii=False,
-            )
-        )
+        records = finite_or_none([as_record(law, evidence, caught.get(law.id)) for law, evidence in found])
+        print(json.dumps(records, indent=1, ensure_ascii=False))
     else:
         console = Console(highlight=False)
         if not console.is_terminal:  # a file or a pipe has no width
@@ -86,14 +81,21 @@ def as_record(law: Law, evidence: Evidence, wrong: dict[str, Evidence] | None) -
         "formula": code_name(law.formula),
         "claim": law.claim,
         "decision": law.decision,
-        "evidence": evidence.as_json(),
+        "evidence": plain(evidence.as_json()),
         "mutants": list(law.mutants),
     }
     if wrong is not None:
         record["mutants"] = {
-            what: {"caught": not e.holds, "residual": e.residual, "bound": e.bound} for what, e in wrong.items()
+            what: plain({"caught": not e.holds, "residual": e.residual, "bound": e.bound}) for what, e in wrong.items()
         }
     return record
+
+
+def plain(value: Any) -> Any:
+    """The same with numbers of numpy, which checks measure, as those of Python."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    return value.item() if hasattr(value, "item") else value
 
 
 def code_name(formula: Any) -> str:
@@ -135,7 +137,7 @@ def _tell_all(console: Console, found: Sequence[tuple[Law, Evidence]]) -> None:
         table.add_column("bound", justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
         for law, evidence in here:
-            kind = law.kind if law.decision is None else f"{law.kind}: {law.decision}"
+            kind = law.decision or law.kind
             told = Text(law.claim or law.title)
             table.add_row(
                 law.id.partition(".")[2],

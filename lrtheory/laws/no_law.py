@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..rules.rule import Rule
 
 
@@ -23,4 +25,8 @@ def numbers_of(rule: Rule, hyper: Any) -> dict[str, float]:
         raise TypeError(f"{rule!r} is no Rule: for a wrapped rule, ask for the rule inside")
     if not isinstance(hyper, rule.Hyper):
         raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
-    return {name: float(value) for name, value in hyper._asdict().items() if value is not None}
+    found = {name: value for name, value in hyper._asdict().items() if value is not None}
+    for name, value in found.items():
+        if np.ndim(value) != 0:
+            raise TypeError(f"{rule!r}: {name} has shape {np.shape(value)}; a law is asked of one number at a time")
+    return {name: float(value) for name, value in found.items()}

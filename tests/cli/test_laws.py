@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 
+import numpy as np
 import pytest
 
 from lrtheory.cli import laws as command
@@ -89,6 +90,18 @@ def test_a_residual_that_is_nan_fails_and_is_no_number_in_json(changed, capsys):
     assert record["evidence"]["residual"] is None
 
 
+def test_numbers_of_numpy_are_written_as_json(changed, capsys):
+    figures = {"a": np.float32(0.5), "b": np.int64(3), "c": np.float32("nan")}
+    changed(
+        check=lambda formula, seed: Evidence("ran nothing", np.float64(0.5), np.float64(1), "made up", figures=figures)
+    )
+    run(["laws", ONE, "--json"])
+    (record,) = json.loads(capsys.readouterr().out)
+    assert record["evidence"]["holds"] is True
+    assert record["evidence"]["figures"] == {"a": 0.5, "b": 3, "c": None}
+    assert {wrong["caught"] for wrong in record["mutants"].values()} == {False}
+
+
 def test_a_check_that_is_blind_to_a_wrong_law_exits_with_1(changed, capsys):
     changed(mutants={"the law itself": catalogue()[ONE].formula})
     assert run(["laws", ONE]) == 1
@@ -122,7 +135,7 @@ def test_every_law_names_its_rules_its_source_and_its_code(law: Law):
         r"\d{4}\.\d{5}|torch[/.]|et al\.|derived|counterexample here|checked|measured|bounds\.", law.source
     )
     assert len(law.scope) > 40
-    assert command.code_name(law.formula).startswith("lrtheory.")
+    assert re.fullmatch(r"lrtheory(\.[a-z]\w*)+", command.code_name(law.formula))
     assert len(law.mutants) >= (1 if law.kind == "false" else 2)
 
 
@@ -145,9 +158,13 @@ def test_every_statement_becomes_text(law: Law):
         (r"\left( \frac{1}{2} \right)", "( 1/2 )"),
         (r"\|w\|^2", "‖w‖²"),
         (r"\sum_{i=0}^{n} x_i", "Σᵢ₌₀ⁿ xᵢ"),
-        (r"\text{for all } t", "for all  t"),
+        (r"\text{for all } t", "for all t"),
         (r"a \\ b", "a\nb"),
+        (r"a, \quad b \; c", "a,   b c"),
         (r"x^2y", "x²y"),
+        (r"A^\top \, \mathbb{E}\textstyle\sum_i x_i", "Aᵀ EΣᵢ xᵢ"),
+        (r"\exists x", "∃ x"),
+        (r"\alpha^* = \frac{lr}{\|w\|^2}", "α* = lr/‖w‖²"),
         (r"\unknown{x}", "unknownx"),
         (r"\frac{a", "a/()"),
     ],

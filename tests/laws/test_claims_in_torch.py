@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,6 +40,19 @@ def test_every_claim_is_said_and_decided():
     assert len({law.claim for law in claims}) == 18
     for law in claims:
         assert (law.decision == "false") == (law.kind == "false"), law.id
+
+
+def test_the_page_of_claims_is_the_catalogue():
+    page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
+    rows = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in page.splitlines()
+        if line.startswith("| ")
+    ]
+    claims = [law for law in laws.catalogue().values() if law.section == "claims"]
+    assert [(row[0], row[1], f"claims.{row[3]}") for row in rows[1:]] == [
+        (law.claim, law.decision, law.id) for law in claims
+    ]
 
 
 def test_a_scaled_loss_has_a_scaled_gradient():

@@ -59,6 +59,8 @@ def test_what_is_no_rule_or_has_other_numbers_is_refused(formula):
         formula(wrappers.clip_by_value(rules.sgd()), rules.sgd().hyper())
     with pytest.raises(TypeError, match="takes SGDHyper"):
         formula(rules.sgd(), rules.adam().hyper())
+    with pytest.raises(TypeError, match=r"lr has shape \(2,\)"):
+        formula(rules.sgd(), rules.sgd().hyper(lr=np.ones(2)))
 
 
 # Those that the catalogue's own check leaves out; adadelta takes the longer to settle the larger g²/eps is.
@@ -84,6 +86,37 @@ def test_effective_lr_settles_where_it_says(name, options, numbers, bound):
     g = np.array([0.7, -0.05])
     settled = replay(rule, hyper, np.tile(g, (250, 1)), np.ones(2)).effective_lr[-1]
     np.testing.assert_allclose(settled, [steady_effective_lr(rule, hyper, abs(x)) for x in g], rtol=bound)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_lars_gains_what_its_buffer_sums(nesterov):
+    """Its factor follows ‖p‖/‖g‖, so that a run with a tiny lr, whose ‖p‖ hardly changes, shows the buffer alone."""
+    lars = rules.lars(nesterov=nesterov)
+    hyper = lars.hyper(lr=1e-6, momentum=0.8, trust_coefficient=1.0)
+    run = replay(lars, hyper, np.ones((250, 2)), np.ones(2))
+    assert run.effective_lr[-1, 0] / hyper.lr == pytest.approx(gain(lars, hyper), rel=1e-2)
+
+
+DECOUPLED = {
+    "nadam": {"decoupled": True},
+    "radam": {"decoupled": True},
+    "signum": {},
+    "adafactor": {},
+    "muon": {},
+    "adan": {"proximal": False},
+    "asgd": {},
+}
+
+
+@pytest.mark.parametrize("name", DECOUPLED)
+def test_decoupled_decay_removes_what_its_time_scale_says(name):
+    rule = rules.get(name)(**DECOUPLED[name])
+    numbers = {"lambd": 0.3, "alpha": 0.0} if name == "asgd" else {"weight_decay": 0.3}
+    hyper, params = rule.hyper(lr=0.1, **numbers), np.full((2, 2), 2.0)
+    with jax.enable_x64(True):
+        state = jax.jit(rule.step)(hyper, rule.init(params), np.ones((2, 2)), params)[1]
+        kept = 1 - rule.decay(hyper, state, np.ones((2, 2)), params) / params
+    assert -1 / np.log(kept) == pytest.approx(decay_time_scale(rule, hyper), rel=1e-12)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.5])

@@ -12,7 +12,7 @@ from ...rules.rule import Rule
 from ..law import Evidence, Law
 from ..trajectory import replay
 from .largest import adam_bound, largest_step
-from .normalised import _adam_numbers, _adam_stream
+from .normalised import adam_numbers, adam_stream
 
 STEPS = 30
 
@@ -75,7 +75,7 @@ def check_lion(formula: Any, seed: int) -> Evidence:
 def check_adamw(formula: Any, seed: int) -> Evidence:
     """AdamW with the extremal stream of one step attains it at that step; under drawn gradients it is never passed."""
     rng = np.random.default_rng([seed, 64])
-    numbers, t = _adam_numbers(rng)
+    numbers, t = adam_numbers(rng)
     adamw = rules.adamw()
     hyper = adamw.hyper(lr=rng.uniform(0.05, 0.2), weight_decay=rng.uniform(0.2, 1), eps=0.0, **numbers)
     bounds = np.array([adam_bound(numbers["beta1"], numbers["beta2"], s) for s in range(1, STEPS + 1)])
@@ -88,7 +88,7 @@ def check_adamw(formula: Any, seed: int) -> Evidence:
         here = box[: len(grads)]
         return (after - here - formula(size - here, hyper.lr, hyper.weight_decay)) / 30
 
-    attained = passed(-_adam_stream(numbers, t)[:, None] * np.sign(first))[-1]
+    attained = passed(-adam_stream(numbers, t)[:, None] * np.sign(first))[-1]
     drawn = passed(rng.standard_normal((STEPS, 2)) * 10 ** rng.uniform(-2, 2, (STEPS, 2)))
     return Evidence(
         ran=f"adamw with {', '.join(f'{k}={v:.3g}' for k, v in numbers.items())} and eps 0 from ±30: the stream that is extremal "
@@ -135,7 +135,7 @@ LAWS = (
         r"\frac{1}{weight\_decay} \right)",
         kind="exact",
         scope="lion and signum, lr·weight_decay ≤ 1; equality while every sign pushes outward",
-        source="2310.05898, section 3 (Lion solves a problem bounded by 1/λ); derived here step by step",
+        source="Chen et al. 2024 (2310.05898), for the limit; derived here step by step",
         formula=box_contraction,
         check=check_lion,
         mutants=_BOX_MUTANTS,
@@ -150,7 +150,7 @@ LAWS = (
         "With the limit U (finite for beta1² < beta2) in its place the box is |θ| ≤ U/weight_decay: 7.27/weight_decay at 0.9 and "
         "0.999, not attained, since no stream is extremal at every step. Gradients that keep their size and sign reach "
         "1/weight_decay",
-        source="2404.04454, section 3 (box of AdamW in the limit); with the sharp U derived here",
+        source="Xie & Li 2024 (2404.04454), for the limit; with the sharp U derived here",
         formula=box_contraction,
         check=check_adamw,
         mutants=_BOX_MUTANTS,

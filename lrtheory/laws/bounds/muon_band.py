@@ -89,7 +89,7 @@ def check_band(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 65])
     worst, rounded = 0.0, 0.0
     muon = rules.muon()
-    for decades in (0.5, 2.4):
+    for decades in (0.5, 2.4, 2.75):
         values = 10 ** -np.append(rng.uniform(0, decades, SHAPE[0] - 1), decades)
         values /= np.linalg.norm(values)
         low, high = formula(float(values.min()), largest=float(values.max()))
@@ -101,7 +101,7 @@ def check_band(formula: Any, seed: int) -> Evidence:
         own = np.linalg.svd(run.states.update[0], compute_uv=False)
         worst, rounded = max(worst, off / 1e-9), max(rounded, low - own.min(), own.max() - high)
     return Evidence(
-        ran="8x12 matrices with singular values over half a decade and over 2.4: the scalar iteration on refined grids, the "
+        ran="8x12 matrices with singular values over 0.5, 2.4 and 2.75 decades: the scalar iteration on refined grids, the "
         "matrix iteration in float64, and the update of one step of muon",
         residual=max(worst, rounded / 0.04),
         bound=1.0,

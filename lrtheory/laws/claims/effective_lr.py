@@ -143,7 +143,7 @@ SMALL_GRADIENTS = claim(
     scope="true of rules that divide by the root mean square or maximum of gradients, or follow signs: adam, rmsprop, adagrad, adamax, "
     "signum; up to lr/eps. False of centered rmsprop and adabelief, which divide by the deviation: steady gradients get a larger lr, "
     "however large they are",
-    source="definitions of the rules; 1308.0850, eq. 38-45; 2010.07468, figure 1; measured here",
+    source="definitions of the rules; 1308.0850, eq. 38-45; 2010.07468; measured here",
     formula=larger_where_gradients_are_small,
     check=check_small_gradients,
     mutants={"all adaptive rules": lambda rule: rule.name != "sgd", "none": lambda rule: False},

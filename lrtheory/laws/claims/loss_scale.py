@@ -168,7 +168,7 @@ GRADIENT_SCALES = claim(
     r"\nabla(\alpha L) = \alpha \nabla L",
     scope="any differentiable loss, any α; bit for bit for powers of two without under- or overflow. Not the gradient that a clipping "
     "or a loss scaler hands on",
-    source="linearity of the derivative; automatic differentiation of jax, and of torch by test",
+    source="linearity of the derivative; checked on the automatic differentiation of jax, and of torch by test",
     formula=scaled_gradient,
     check=check_gradient,
     mutants={

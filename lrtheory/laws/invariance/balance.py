@@ -248,7 +248,7 @@ LAWS = (
         kind="exact",
         scope="sgd without momentum, G constant. Reached at the rate 2(1−lr·weight_decay)² − 1 a step of ‖w‖², some "
         "1/(4·lr·weight_decay) steps, from any length",
-        source="2006.08419, theorem 1; fixed point of invariance.norm-recursion, derived here",
+        source="Wan et al. 2021 (2006.08419); fixed point of invariance.norm-recursion, derived here",
         formula=equilibrium,
         check=check_constant,
         mutants={
@@ -270,7 +270,7 @@ LAWS = (
         kind="statistical",
         scope="sgd with momentum, not nesterov (dampening: lr·(1−dampening) for lr), random gradients orthogonal to a scale-invariant "
         "weight of many coordinates, after the length has settled. Neither lr nor the gradient's size matters but for the product",
-        source="2305.17212, table 1, to first order; the cosine to all orders derived here from second moments",
+        source="Kosson et al. 2024 (2305.17212), to first order; the cosine to all orders derived here from second moments",
         formula=equilibrium,
         check=_statistical(_sgd, 28, 0.001),
         mutants={
@@ -283,11 +283,12 @@ LAWS = (
         id="invariance.rotation-adamw",
         title="Rotation at equilibrium of AdamW",
         statement=r"\cos \angle(w_t, w_{t+1}) = \frac{\rho + beta1}{1 + \rho\, beta1}, \quad \rho = 1 - lr \cdot weight\_decay \quad "
-        r"(\text{angle} \approx \sqrt{2\, lr \cdot weight\_decay \frac{1 - beta1}{1 + beta1}})",
+        r"(\text{angle} \approx \sqrt{2\, lr \cdot weight\_decay \frac{1 - beta1}{1 + beta1}}), \quad \|w\|^2 = \frac{lr^2 C}{1 - "
+        r"\rho^2} \frac{(1 - beta1)(1 + \rho\, beta1)}{(1 + beta1)(1 - \rho\, beta1)}",
         kind="statistical",
         scope="adamw at eps 0, random gradients of equal size in all coordinates and orthogonal to a scale-invariant weight of many "
-        "coordinates, after the length has settled; beta2 near 1",
-        source="2305.17212, table 1, to first order; the cosine to all orders derived here from second moments",
+        "coordinates, C of them, after the length has settled; beta2 near 1 (at 0.99 the length is 0.3% shorter)",
+        source="Kosson et al. 2024 (2305.17212), to first order; the cosine to all orders derived here from second moments",
         formula=equilibrium,
         check=_statistical(_adamw, 29, 0.01),
         mutants={

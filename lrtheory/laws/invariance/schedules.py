@@ -14,7 +14,7 @@ from ..law import Evidence, Law
 from ..no_law import NoLaw
 from ..trajectory import descend
 from .functions import FUNCTIONS, SHAPE
-from .length import _slopes
+from .length import slopes
 
 STEPS = 40
 
@@ -118,9 +118,10 @@ def check_sgd(formula: Any, seed: int) -> Evidence:
     )
 
 
-def _momentum_schedule(
+def seeded_schedule(
     lr: float, weight_decay: float, steps: int, momentum: float, w: np.ndarray
 ) -> tuple[Schedule, np.ndarray]:
+    """:func:`sgd_schedule` with momentum, and the :func:`buffer_seed` that it starts from at the weight ``w``."""
     return sgd_schedule(lr, weight_decay, steps, momentum), buffer_seed(w, lr, weight_decay, momentum)
 
 
@@ -160,7 +161,7 @@ def check_adamw(formula: Any, seed: int) -> Evidence:
         m, v, p, without = np.zeros(SHAPE), np.zeros(SHAPE), w, [w]
         with jax.enable_x64(True):
             for t in range(STEPS):
-                g = np.asarray(_slopes[loss](p, data))
+                g = np.asarray(slopes[loss](p, data))
                 m, v = schedule.beta1 * m + (1 - beta1) * g, schedule.beta2 * v + (1 - beta2) * g * g
                 p = p - schedule.lr[t] * (m / (1 - beta1 ** (t + 1))) / np.sqrt(v / (1 - beta2 ** (t + 1)))
                 without.append(p)
@@ -188,7 +189,7 @@ LAWS = (
         r"\rho^t v_t",
         kind="exact",
         scope="sgd without momentum on a scale-invariant weight, lr·weight_decay < 1, t from 0; v is the weight without decay",
-        source="1910.07454, theorem 1.1 without momentum; derived here",
+        source="Li & Arora 2020 (1910.07454), without momentum; derived here",
         formula=sgd_schedule,
         check=check_sgd,
         mutants={
@@ -206,18 +207,18 @@ LAWS = (
         kind="exact",
         scope="sgd with momentum, no dampening, not nesterov, lr outside the buffer as in torch; ρ the larger root, which is real "
         "for lr·weight_decay ≤ (1−√momentum)². The seed counts as an earlier gradient",
-        source="1910.07454, theorem 2.12; the seed for torch's first step derived here",
-        formula=_momentum_schedule,
+        source="Li & Arora 2020 (1910.07454); the seed for torch's first step derived here",
+        formula=seeded_schedule,
         check=check_momentum,
         mutants={
             "buffer not seeded": lambda lr, wd, steps, mu, w: (sgd_schedule(lr, wd, steps, mu), 0 * w),
             "rho without momentum": lambda lr, wd, steps, mu, w: (
                 sgd_schedule(lr, wd, steps),
-                _momentum_schedule(lr, wd, steps, mu, w)[1],
+                seeded_schedule(lr, wd, steps, mu, w)[1],
             ),
             "the smaller root": lambda lr, wd, steps, mu, w: (
                 Schedule(lr * (mu / sgd_schedule(lr, wd, 0, mu).rho) ** (-2.0 * np.arange(steps) - 1), 1.0),
-                _momentum_schedule(lr, wd, steps, mu, w)[1],
+                seeded_schedule(lr, wd, steps, mu, w)[1],
             ),
         },
     ),

@@ -126,7 +126,7 @@ LAWS = (
         kind="exact",
         scope="decoupled decay above 0 at constant lr, on given gradients: u_i, Adam's update without lr, does not depend on θ "
         "then. In training the gradients do, and the form still holds for the updates that were made",
-        source="2405.13698, section 2; derived here",
+        source="Wang & Aitchison 2024 (2405.13698); derived here",
         formula=average_weights,
         check=check_average,
         mutants={
@@ -146,7 +146,7 @@ LAWS = (
         scope="decoupled decay of adamw, nadam, radam, lion, signum, muon, adafactor and adan (proximal: log of 1 + "
         "lr·weight_decay), and coupled decay of sgd, near 1/(lr·gain·weight_decay). Coupled decay of adaptive rules is "
         "divided by the gradient's size and has no time scale",
-        source="2405.13698; the roots for SGD derived here",
+        source="Wang & Aitchison 2024 (2405.13698); the roots for SGD derived here",
         formula=decay_time_scale,
         check=check_time_scale,
         mutants={

@@ -163,7 +163,7 @@ LAWS = (
         kind="exact",
         scope="Adam with these corrections equals Adam without any under this schedule, any gradients. Coupled decay is part "
         "of the gradient; decoupled decay keeps the nominal lr",
-        source="1412.6980, end of section 2, where eps is not carried along; derived here",
+        source="1412.6980, end of section 2, which leaves the other eps open; derived here",
         formula=uncorrected_schedule,
         check=check_schedule,
         mutants={

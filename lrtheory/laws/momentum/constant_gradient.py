@@ -70,22 +70,6 @@ _ROUNDING = (
 )
 
 
-def _law(
-    name: str, title: str, statement: str, scope: str, source: str, formula: Steps, check: Any, **mutants: Steps
-) -> Law:
-    return Law(
-        id=f"momentum.constant-gradient-{name}",
-        title=title,
-        statement=statement,
-        kind="exact",
-        scope=scope,
-        source=source,
-        formula=formula,
-        check=check,
-        mutants={text.replace("_", " "): mutant for text, mutant in mutants.items()},
-    )
-
-
 def check_steady(formula: Any, seed: int) -> Evidence:
     """The effective lr after 250 steps of a constant gradient, for every rule whose E settles."""
     rng = np.random.default_rng([seed, 53])
@@ -117,33 +101,39 @@ def check_steady(formula: Any, seed: int) -> Evidence:
 
 
 LAWS = (
-    _law(
-        "sgd",
-        "SGD with momentum builds up",
-        r"\Delta_t = lr \cdot g \left( (1 - dampening) \frac{1 - momentum^t}{1 - momentum} + dampening \cdot "
+    Law(
+        id="momentum.constant-gradient-sgd",
+        title="SGD with momentum builds up",
+        statement=r"\Delta_t = lr \cdot g \left( (1 - dampening) \frac{1 - momentum^t}{1 - momentum} + dampening \cdot "
         r"momentum^{t-1} \right)",
-        "sgd, momentum below 1, not nesterov. Without dampening the last term is 0; it comes from the first gradient, "
+        kind="exact",
+        scope="sgd, momentum below 1, not nesterov. Without dampening the last term is 0; it comes from the first gradient, "
         "which torch keeps undamped",
-        "torch/optim/sgd.py (2.13), summed; derived here",
-        sgd_steps,
-        checked(
+        source="torch/optim/sgd.py (2.13), summed; derived here",
+        formula=sgd_steps,
+        check=checked(
             rules.sgd(),
             lambda rng: {"momentum": rng.uniform(0.5, 0.9), "dampening": rng.uniform(0.2, 0.8)},
             1e-12,
             _ROUNDING,
         ),
-        first_gradient_damped=lambda h, g, t: sgd_steps(h, g, t) - h.lr * g * h.dampening * h.momentum ** (t - 1.0),
-        at_once=lambda h, g, t: np.full(t.shape, h.lr * g * (1 - h.dampening) / (1 - h.momentum)),
+        mutants={
+            "first gradient damped": lambda h, g, t: (
+                sgd_steps(h, g, t) - h.lr * g * h.dampening * h.momentum ** (t - 1.0)
+            ),
+            "at once": lambda h, g, t: np.full(t.shape, h.lr * g * (1 - h.dampening) / (1 - h.momentum)),
+        },
     ),
-    _law(
-        "adam",
-        "Adam steps by lr from the first step on",
-        r"\Delta_t = lr \cdot \frac{g}{|g| + eps}, \quad t = 1, 2, \dots",
-        "adam and adamax with any betas: both bias corrections are exact for a constant gradient, so that no warm-up is "
+    Law(
+        id="momentum.constant-gradient-adam",
+        title="Adam steps by lr from the first step on",
+        statement=r"\Delta_t = lr \cdot \frac{g}{|g| + eps}, \quad t = 1, 2, \dots",
+        kind="exact",
+        scope="adam and adamax with any betas: both bias corrections are exact for a constant gradient, so that no warm-up is "
         "seen. The size of the gradient enters through eps alone",
-        "1412.6980, algorithm 1, for a constant gradient; derived here",
-        adam_steps,
-        checked(
+        source="1412.6980, algorithm 1, for a constant gradient; derived here",
+        formula=adam_steps,
+        check=checked(
             rules.adam(),
             lambda rng: {
                 "beta1": rng.uniform(0, 0.95),
@@ -153,55 +143,66 @@ LAWS = (
             1e-12,
             _ROUNDING,
         ),
-        eps_left_out=lambda h, g, t: np.full(t.shape, h.lr * np.sign(g)),
-        moments_not_corrected=lambda h, g, t: adam_steps(h, g, t) * (1 - h.beta1**t) / np.sqrt(1 - h.beta2**t),
+        mutants={
+            "eps left out": lambda h, g, t: np.full(t.shape, h.lr * np.sign(g)),
+            "moments not corrected": lambda h, g, t: adam_steps(h, g, t) * (1 - h.beta1**t) / np.sqrt(1 - h.beta2**t),
+        },
     ),
-    _law(
-        "rmsprop",
-        "RMSprop starts with large steps",
-        r"\Delta_t = lr \cdot \frac{g}{|g| \sqrt{1 - alpha^t} + eps}",
-        "rmsprop, not centered, without momentum: no bias correction, so that the first step is lr/√(1−alpha), ten times lr "
+    Law(
+        id="momentum.constant-gradient-rmsprop",
+        title="RMSprop starts with large steps",
+        statement=r"\Delta_t = lr \cdot \frac{g}{|g| \sqrt{1 - alpha^t} + eps}",
+        kind="exact",
+        scope="rmsprop, not centered, without momentum: no bias correction, so that the first step is lr/√(1−alpha), ten times lr "
         "at 0.99, and lr is reached after some 1/(1−alpha) steps",
-        "torch/optim/rmsprop.py (2.13) for a constant gradient; derived here",
-        rmsprop_steps,
-        checked(
+        source="torch/optim/rmsprop.py (2.13) for a constant gradient; derived here",
+        formula=rmsprop_steps,
+        check=checked(
             rules.rmsprop(),
             lambda rng: {"alpha": rng.uniform(0.9, 0.999), "eps": 10.0 ** rng.uniform(-8, -4)},
             1e-12,
             _ROUNDING,
         ),
-        bias_corrected=lambda h, g, t: np.full(t.shape, h.lr * g / (abs(g) + h.eps)),
-        one_step_late=lambda h, g, t: rmsprop_steps(h, g, t + 1),
+        mutants={
+            "bias corrected": lambda h, g, t: np.full(t.shape, h.lr * g / (abs(g) + h.eps)),
+            "one step late": lambda h, g, t: rmsprop_steps(h, g, t + 1),
+        },
     ),
-    _law(
-        "adagrad",
-        "Adagrad's steps fall as 1/√t",
-        r"\Delta_t = lr \cdot \frac{g}{|g| \sqrt{t} + eps}",
-        "adagrad with lr_decay 0 and initial_accumulator_value 0",
-        "Duchi et al. 2011, JMLR 12, eq. 1; torch/optim/adagrad.py (2.13)",
-        adagrad_steps,
-        checked(rules.adagrad(), lambda rng: {"eps": 10.0 ** rng.uniform(-10, -4)}, 1e-12, _ROUNDING),
-        falls_as_one_over_t=lambda h, g, t: h.lr * g / (abs(g) * t + h.eps),
-        counts_from_zero=lambda h, g, t: adagrad_steps(h, g, np.maximum(t - 1, 1)),
+    Law(
+        id="momentum.constant-gradient-adagrad",
+        title="Adagrad's steps fall as 1/√t",
+        statement=r"\Delta_t = lr \cdot \frac{g}{|g| \sqrt{t} + eps}",
+        kind="exact",
+        scope="adagrad with lr_decay 0 and initial_accumulator_value 0",
+        source="Duchi et al. 2011, JMLR 12, eq. 1; torch/optim/adagrad.py (2.13)",
+        formula=adagrad_steps,
+        check=checked(rules.adagrad(), lambda rng: {"eps": 10.0 ** rng.uniform(-10, -4)}, 1e-12, _ROUNDING),
+        mutants={
+            "falls as one over t": lambda h, g, t: h.lr * g / (abs(g) * t + h.eps),
+            "counts from zero": lambda h, g, t: adagrad_steps(h, g, np.maximum(t - 1, 1)),
+        },
     ),
-    _law(
-        "rmsprop-centered",
-        "Centered RMSprop's steps grow without bound",
-        r"\Delta_t = lr \cdot \frac{g}{|g| \sqrt{alpha^t (1 - alpha^t)} + eps}",
-        "rmsprop(centered=True) without momentum. At eps 0 the smallest step is 2·lr, where alphaᵗ = 1/2; then steps grow as "
+    Law(
+        id="momentum.constant-gradient-rmsprop-centered",
+        title="Centered RMSprop's steps grow without bound",
+        statement=r"\Delta_t = lr \cdot \frac{g}{|g| \sqrt{alpha^t (1 - alpha^t)} + eps}",
+        kind="exact",
+        scope="rmsprop(centered=True) without momentum. At eps 0 the smallest step is 2·lr, where alphaᵗ = 1/2; then steps grow as "
         "alpha^(−t/2) until eps holds them at lr·|g|/eps. In floating point the variance rounds to 0 or below near αᵗ = "
         "2⁻⁵³ and gives inf or nan, as in torch",
-        "v − g_avg² = alphaᵗ(1−alphaᵗ)·g²; torch/optim/rmsprop.py (2.13); derived here",
-        centered_rmsprop_steps,
-        checked(
+        source="v − g_avg² = alphaᵗ(1−alphaᵗ)·g²; torch/optim/rmsprop.py (2.13); derived here",
+        formula=centered_rmsprop_steps,
+        check=checked(
             rules.rmsprop(centered=True),
             lambda rng: {"alpha": rng.uniform(0.85, 0.97), "eps": 10.0 ** rng.uniform(-8, -5)},
             1e-9,
             "v and g_avg² agree to alphaᵗ ≥ 0.85^60 = 6e-5, so that some 60 roundings of 2^-53 grow to 60·2^-53/6e-5 = 1e-10; "
             "half of it reaches the root, and the difference of parameters adds 1e-14",
         ),
-        not_centered=rmsprop_steps,
-        variance_without_the_mean=lambda h, g, t: h.lr * g / (abs(g) * np.sqrt(h.alpha**t) + h.eps),
+        mutants={
+            "not centered": rmsprop_steps,
+            "variance without the mean": lambda h, g, t: h.lr * g / (abs(g) * np.sqrt(h.alpha**t) + h.eps),
+        },
     ),
     Law(
         id="momentum.steady-effective-lr",
