@@ -44,19 +44,22 @@ Progress = Callable[[str, float], None]
 def cases(rule: str, *, dtype: str = "float64", quick: bool = False) -> Iterator[Case]:
     """The runs of one rule: all variants at constant and at moving lr, and the named schedules on the richest one.
 
-    Quick: one variant per set of options, the one with most numbers set, and of the negated ones a single set.
+    Negation comes before all numbers, so that a negated set of options is run with the most numbers set alone.
+    Quick: every set of options so, and of the negated ones a single set.
     """
     chosen = list(table.variants(rule))
+    richest: dict[str, tuple[Any, Any]] = {}
+    for options, numbers in chosen:
+        key = str(sorted(options.items()))
+        if key not in richest or len(numbers) >= len(richest[key][1]):
+            richest[key] = (options, numbers)
+    negated = [v for v in richest.values() if v[0].get("maximize")]
     if quick:
-        richest: dict[str, tuple[Any, Any]] = {}
-        for options, numbers in chosen:
-            key = str(sorted(options.items()))
-            if key not in richest or len(numbers) >= len(richest[key][1]):
-                richest[key] = (options, numbers)
         plain = [v for v in richest.values() if not v[0].get("maximize")]
-        negated = [v for v in richest.values() if v[0].get("maximize")]
         # Float32 has no gate: quickly, its distribution is shown for the plain rule alone.
         chosen = plain[:1] if dtype == "float32" else plain + negated[-1:]
+    else:
+        chosen = [v for v in chosen if not v[0].get("maximize")] + negated
     for options, numbers in chosen:
         for schedule in (LrSchedule("constant"), LrSchedule("moving")):
             yield Case(rule, options, numbers, schedule=schedule, dtype=dtype)

@@ -114,6 +114,53 @@ def diagnose(
     return command(a, b, as_json=json)
 
 
+@app.command()
+def explain(
+    spec: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEC", help="Such as 'torch.optim.Adam(lr=1e-3)', 'optax.adamw(1e-3)' or 'adam(lr=1e-3)'."
+        ),
+    ],
+    loss_scale: Annotated[float, typer.Option(metavar="A", help="What the loss is multiplied by.")] = 1.0,
+    param_scale: Annotated[float, typer.Option(metavar="C", help="What the parameters are multiplied by.")] = 1.0,
+    batch_scale: Annotated[float, typer.Option(metavar="K", help="What the batch size is multiplied by.")] = 1.0,
+    reduction: Annotated[
+        Literal["mean", "sum"] | None,
+        typer.Option(help="How the loss is made of its examples' losses; mean unless given."),
+    ] = None,
+    method: Annotated[
+        Literal["linear", "sqrt", "sde"] | None,
+        typer.Option(help="Rule for the batch size; the one derived unless given."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Explain an optimizer, and say what to set instead for another loss, other parameters or another batch."""
+    from lrtheory.explain.explanation import Change
+
+    from .explain import command
+
+    change = Change(loss_scale, param_scale, batch_scale, reduction, method)
+    return command(spec, change, as_json=json)
+
+
+@app.command()
+def laws(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A law or a section; all of them, in short.")
+    ] = None,
+    seed: Annotated[int, typer.Option(parser=_seed, metavar="INTEGER", help="Seed of what each check draws.")] = 0,
+    json: Json = False,
+) -> int:
+    """Verify the laws of the catalogue, or show one with its statement, its evidence and wrong versions of it.
+
+    Exits with 1 if a law is not as stated.
+    """
+    from .laws import laws as command
+
+    return command(name, seed=seed, as_json=json)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; what the user can mend is said in one line."""
     try:

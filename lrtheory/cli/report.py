@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -27,7 +28,9 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
         from lrtheory.report import write
         from parity import experiments
 
-        measured: Report = experiments.measure(quick=quick, seed=seed, progress=step)
+        measured: Report = experiments.measure(
+            quick=quick, seed=seed, processes=min(2, os.cpu_count() or 1), progress=step
+        )
         step("drawing", 1.0)
         try:
             page = write(measured, out)

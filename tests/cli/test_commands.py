@@ -18,7 +18,7 @@ def measured(monkeypatch):
     """``parity.experiments.measure`` answers at once; the calls it got are returned."""
     calls = []
 
-    def measure(*, quick, seed, progress):
+    def measure(*, quick, seed, processes, progress):
         calls.append((quick, seed))
         progress("training", 0.5)
         progress("done", 1.0)
