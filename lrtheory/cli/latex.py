@@ -95,6 +95,8 @@ def _argument(tokens: _Tokens) -> str:
 def _one(token: str, tokens: _Tokens) -> str:
     if token == "{":
         return _sequence(tokens, "}")
+    if token == "&":  # where lines are aligned
+        return ""
     if not token.startswith("\\") or len(token) == 1:
         return " " if token.isspace() else token
     name = token[1:].rstrip() or " "

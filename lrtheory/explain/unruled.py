@@ -59,7 +59,7 @@ class Unruled:
                 "what it names by hand, or use a rule that has a law"
             )
         new = {
-            name: value * self.found.hyper[name].factor(loss, params) if name in self.found.hyper else value
+            name: self.found.hyper[name].rescaled(value, loss, params) if name in self.found.hyper else value
             for name, value in self.numbers.items()
         }
         powers_of_two = all(math.frexp(scale)[0] == 0.5 for scale in (loss, params))

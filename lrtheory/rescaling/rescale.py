@@ -168,7 +168,7 @@ def _caveats(rule: Rule | Wrapper, loss: float, params: float) -> list[str]:
         )
     if params != 1:
         notes.append(f"multiply the parameters by {params:g} when the change is made, and expect them to stay so")
-    if loss != params:
+    if loss != params and any(units.loss >= 2 for units in rule.units.values()):
         notes.append(
             "floating point: squares of gradients must not underflow (float32: below 3.4e-18 at beta2 = 0.999)"
         )

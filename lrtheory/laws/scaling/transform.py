@@ -43,7 +43,7 @@ def rescaled_hyper(rule: Rule | Wrapper, hyper: Any, *, loss: float = 1.0, param
     units = rule.units
     return type(hyper)(
         *(
-            None if value is None else value * units[name].factor(loss, params)
+            None if value is None else units[name].rescaled(value, loss, params)
             for name, value in zip(hyper._fields, hyper, strict=True)
         )
     )
