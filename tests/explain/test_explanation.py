@@ -148,7 +148,7 @@ torch.optim.SGD(lr=0.5, momentum=0.5)  is  sgd()
     g ← g + weight_decay · p
     bufferₜ = momentum · bufferₜ₋₁ + (1 - dampening) · g   buffer₁ = g
     weightₜ = momentum · weightₜ₋₁ + (1 - dampening)   weight₁ = 1
-    p ← p - lr · bufferₜ   (nesterov:  p - lr · (g + momentum · bufferₜ))
+    p ← p - lr · bufferₜ   (nesterov: p - lr · (g + momentum · bufferₜ))
 
 effective lr of a parameter of one entry, whose gradient stays the same
 
