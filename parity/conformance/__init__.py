@@ -1,0 +1,22 @@
+"""The conformance suite for anybody's optimizer."""
+
+from .execute import check
+from .outcome import Note, Report, Result, Skip
+from .pytest_checks import parametrize_with_checks
+from .registry import checks
+from .reproduce import rerun
+from .runs import Run
+from .targets import TargetError
+
+__all__ = [
+    "Note",
+    "Report",
+    "Result",
+    "Run",
+    "Skip",
+    "TargetError",
+    "check",
+    "checks",
+    "parametrize_with_checks",
+    "rerun",
+]
