@@ -1,6 +1,7 @@
 """The conformance suite for anybody's optimizer."""
 
 from .execute import check
+from .expected import EXPECTED
 from .outcome import Note, Report, Result, Skip
 from .pytest_checks import parametrize_with_checks
 from .registry import checks
@@ -9,6 +10,7 @@ from .runs import Run
 from .targets import TargetError
 
 __all__ = [
+    "EXPECTED",
     "Note",
     "Report",
     "Result",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -13,6 +13,19 @@ import numpy as np
 #: hundred roundings (2**-53 each), amplified at most a thousandfold by an average with decay 0.999. Stated for runs that
 #: do the same arithmetic in another order, as eager and compiled code do.
 ROUNDING = 8 * 100 * 1000 * 2.0**-53
+
+
+class Path(dict[str, np.ndarray]):
+    """Parameters before the first step and after each one, by tensor name, shape (steps + 1, *shape)."""
+
+    @classmethod
+    def of(cls, history: Sequence[Mapping[str, Any]]) -> Path:
+        """From the parameters at each point in time."""
+        return cls({name: np.stack([np.asarray(params[name]) for params in history]) for name in history[0]})
+
+    def only(self, names: Iterable[str], steps: slice = slice(None)) -> Path:
+        """Some of the tensors, over some of the steps."""
+        return Path({name: self[name][steps] for name in names})
 
 
 class Failed(AssertionError):
@@ -61,7 +74,10 @@ def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], cause: str) -
         if left.size == 0:
             continue
         equal = (left == right) | ((left != left) & (right != right))
-        verdict(bool(np.all(equal)), f"{cause}: {_where(name, left, right, ~equal)}" if not np.all(equal) else "")
+        verdict(
+            bool(np.all(equal)),
+            f"{cause}: {_where(name, left, right, ~equal, isinstance(a, Path))}" if not np.all(equal) else "",
+        )
 
 
 def close(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], cause: str, bound: float = ROUNDING) -> None:
@@ -79,7 +95,9 @@ def close(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], cause: str, 
             sizes = np.abs(np.stack([left, right, left - left[0], right - right[0]]))
             reach = np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
             apart = ~((left == right) | (np.isnan(left) & np.isnan(right)) | (np.abs(left - right) <= bound * reach))
-        verdict(not apart.any(), f"{cause}: {_where(name, left, right, apart)}" if apart.any() else "")
+        verdict(
+            not apart.any(), f"{cause}: {_where(name, left, right, apart, isinstance(a, Path))}" if apart.any() else ""
+        )
 
 
 def finite(a: Mapping[str, np.ndarray], cause: str) -> None:
@@ -87,7 +105,9 @@ def finite(a: Mapping[str, np.ndarray], cause: str) -> None:
     for name, value in a.items():
         bad = ~np.isfinite(np.asarray(value, np.float64))
         if bad.size:
-            verdict(not bad.any(), f"{cause}: {_where(name, value, None, bad)}" if bad.any() else "")
+            verdict(
+                not bad.any(), f"{cause}: {_where(name, value, None, bad, isinstance(a, Path))}" if bad.any() else ""
+            )
 
 
 def moved(path: Mapping[str, np.ndarray], cause: str = "gradients that are not 0 do not move any parameter") -> None:
@@ -99,8 +119,9 @@ def _names(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     return ", ".join(sorted(map(str, a.keys() ^ b.keys())))
 
 
-def _where(name: str, a: Any, b: Any, bad: np.ndarray) -> str:
-    """The first bad entry: an array named as a path has its steps along the first axis."""
+def _where(name: str, a: Any, b: Any, bad: np.ndarray, steps: bool) -> str:
+    """The first bad entry, with its values."""
     index = tuple(int(i) for i in np.argwhere(bad)[0])
     values = f"{np.asarray(a)[index]!s}" + ("" if b is None else f" against {np.asarray(b)[index]!s}")
-    return f"{name}{list(index) if index else ''}: {values}"
+    when, inner = (f"after step {index[0]}, ", index[1:]) if steps and index else ("", index)
+    return f"{when}{name}{list(inner) if inner else ''}: {values}"

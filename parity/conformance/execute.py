@@ -16,6 +16,7 @@ import jax
 
 from . import registry
 from .comparing import Failed, counted
+from .expected import expected_for
 from .outcome import Note, Report, Result, Skip
 from .references import reference_for
 from .registry import Check
@@ -59,7 +60,8 @@ def check(
     claims_law : bool
         Whether a scaling law is claimed: then one that is broken is a failure, and not only noted.
     expected_failures : mapping of str to str, optional
-        Check id → reason. One that passes after all, or is skipped, is stale and fails.
+        Check id → reason. One that passes after all, or is skipped, is stale and fails. Unless given, what is known of
+        a published optimizer (:data:`~parity.conformance.EXPECTED`); ``{}`` expects nothing.
     only : check ids, optional
     time_limit : seconds for each check
     progress : called with what runs now and the share that is done
@@ -85,7 +87,7 @@ def check(
     >>> report.require()
     """
     subject = prepare(target, arguments=arguments, reference=reference, claims_law=claims_law)
-    expected = dict(expected_failures or {})
+    expected = dict(expected_for(subject) if expected_failures is None else expected_failures)
     chosen = [registry.get(subject.kind, id) for id in only or registry.checks(subject.kind)]
     for id, reason in expected.items():
         registry.get(subject.kind, id)

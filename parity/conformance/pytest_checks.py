@@ -9,6 +9,7 @@ from typing import Any
 from . import registry
 from .comparing import Failed
 from .execute import TIME_LIMIT, execute, prepare
+from .expected import expected_for
 from .targets import Target
 
 
@@ -42,7 +43,10 @@ def parametrize_with_checks(
     parameters = []
     for given in targets:
         target = prepare(given, **more)
-        expected = expected_failures(target.name) if callable(expected_failures) else expected_failures or {}
+        if expected_failures is None:
+            expected = expected_for(target)
+        else:
+            expected = expected_failures(target.name) if callable(expected_failures) else expected_failures
         for id in expected:
             registry.get(target.kind, id)
         for one in registry.checks(target.kind).values():

@@ -24,10 +24,7 @@ OPTAX: Mapping[str, tuple[str, Mapping[str, str]]] = {
 def reference_for(target: Target) -> Target | None:
     """Our rule of the same name with the same numbers, or ``None`` where there is none or its arguments have no match."""
     make, given = getattr(target, "make", None) or getattr(target, "made", None), getattr(target, "given", {})
-    if target.kind == "torch":
-        found = _beside_torch(make, given)
-    else:
-        found = _beside_optax(make, given)
+    found = _beside_torch(make, given) if target.kind == "torch" else _beside_optax(make, given)
     if found is None:
         return None
     from .targets.resolve import resolve
@@ -38,7 +35,7 @@ def reference_for(target: Target) -> Target | None:
 
 
 def _beside_torch(make: Any, given: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
-    if not isinstance(make, type) or not make.__module__.startswith("torch.optim."):
+    if not isinstance(make, type) or not f"{make.__module__}.".startswith("torch.optim."):
         return None
     if make.__name__ == "AdamW":
         return _matched("adamw", given)

@@ -11,6 +11,8 @@ import numpy as np
 #: A matrix, a vector and a scalar: rules treat them differently.
 SHAPES: Mapping[str, tuple[int, ...]] = {"matrix": (3, 2), "vector": (4,), "scalar": ()}
 
+WITHOUT_SCALAR: Mapping[str, tuple[int, ...]] = {"matrix": (3, 2), "vector": (4,)}
+
 #: For rules that take nothing but matrices.
 MATRICES: Mapping[str, tuple[int, ...]] = {"matrix": (3, 2), "wide": (2, 4)}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import close, demand, same
+from ..comparing import Path, close, demand, same
 from ..outcome import Skip
 from ..registry import register
 from ..runs import Run, standard
@@ -32,8 +32,8 @@ def schedule(target: Target, run: Run) -> None:
     changed = run.lrs.copy()
     changed[at] *= 2
     plain, other = follow(target, run, moving=True), follow(target, run, moving=True, lrs=changed)
-    same({n: v[: at + 1] for n, v in plain.items()}, {n: v[: at + 1] for n, v in other.items()},
-         f"an lr that changes at step {at + 1} acts before it")  # fmt: skip
+    before = slice(at + 1)
+    same(plain.only(plain, before), other.only(other, before), f"an lr that changes at step {at + 1} acts before it")
     # A step that is lost in rounding, or that is 0, shows nothing.
     seen = [n for n, v in plain.items() if np.any(np.abs(v[at + 1] - v[at]) > 1e-12 * np.abs(v[at]))]
     if seen:
@@ -43,7 +43,7 @@ def schedule(target: Target, run: Run) -> None:
         same(plain, _with_scheduler(target, run), "LambdaLR and an lr set by hand differ")
 
 
-def _with_scheduler(target: Any, run: Run) -> dict[str, np.ndarray]:
+def _with_scheduler(target: Any, run: Run) -> Path:
     import torch
 
     session = target.start(run.params)
@@ -54,7 +54,7 @@ def _with_scheduler(target: Any, run: Run) -> dict[str, np.ndarray]:
         history.append(session.params())
         if step + 1 < run.steps:
             scheduler.step()
-    return {n: np.stack([p[n] for p in history]) for n in history[0]}
+    return Path.of(history)
 
 
 @register(
@@ -92,5 +92,5 @@ def injected(target: Any) -> None:
         state.hyperparams[target.rate] = jnp.asarray(target.lr * run.lrs[number])
         params, state = step(as_tree(run.at(number)), state, params)
         history.append(params)
-    found = {name: np.stack([np.asarray(p[name]) for p in history]) for name in params}
+    found = Path.of(history)
     close(follow(target, run, moving=True), found, "a schedule and inject_hyperparams differ")

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import demand, moved, same
+from ..comparing import Path, demand, moved, same
 from ..registry import register
 from ..runs import Run, standard
 from ..targets import Target, follow
-from ..targets.target import going_on
 
 
 @register(
@@ -24,8 +23,8 @@ from ..targets.target import going_on
 )
 def deterministic(target: Target, run: Run) -> None:
     """Catches noise from a generator that is not part of the state, and state that outlives the optimizer."""
-    first = _path(target, run)
-    same(first, _path(target, run), "a second run from the same start differs")
+    first = follow(target, run)
+    same(first, follow(target, run), "a second run from the same start differs")
     if run.code() == standard(target.shapes).code():
         moved(first)
 
@@ -44,7 +43,7 @@ def isolated(target: Target) -> None:
         two.step(other.at(step))
         one.step(run.at(step))
         history.append(one.params())
-    same(alone, {n: np.stack([p[n] for p in history]) for n in alone}, "beside another optimizer it moves differently")
+    same(alone, Path.of(history), "beside another optimizer it moves differently")
 
 
 @register(
@@ -71,15 +70,23 @@ def _inputs_of_jax(target: Any, run: Run) -> None:
 
     functions = target.functions()
     params = {name: np.array(value) for name, value in run.params.items()}
-    state = jax.tree.map(np.array, functions.init(params))
+    state = jax.tree.map(_writable, functions.init(params))
     for step in range(2):
         grads = {name: np.array(value) for name, value in run.at(step).items()}
         given = {"gradients": grads, "parameters": params, "state": state}
-        before = {what: jax.tree.map(np.array, tree) for what, tree in given.items()}
+        before = {what: _leaves(tree) for what, tree in given.items()}
         after, new_state = functions.step(target.gradients(grads), state, params)
         for what, tree in given.items():
-            same(_leaves(before[what]), _leaves(tree), f"an update changes the {what} it is given")
-        params, state = jax.tree.map(np.array, (after, new_state))
+            same(before[what], _leaves(tree), f"an update changes the {what} it is given")
+        params, state = jax.tree.map(_writable, (after, new_state))
+
+
+def _writable(leaf: Any) -> Any:
+    """An array in NumPy, which could be changed; a key of random numbers stays what it is."""
+    from ..targets.jax_target import as_saved
+
+    saved = as_saved(leaf)
+    return saved if isinstance(saved, np.ndarray) else leaf
 
 
 def _leaves(tree: Any) -> dict[str, np.ndarray]:
@@ -130,10 +137,6 @@ def _globals() -> dict[str, Any]:
             "the number of torch's threads": torch.get_num_threads(),
         }
     return state
-
-
-def _path(target: Target, run: Run) -> dict[str, np.ndarray]:
-    return going_on(target.start(run.params), run, range(run.steps))
 
 
 def _plainly(target: Any) -> None:

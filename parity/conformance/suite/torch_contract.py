@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import demand, same
+from ..comparing import Path, demand, same
 from ..registry import register
 from ..runs import standard
 from ..targets import follow
@@ -82,9 +82,7 @@ def closure(target: Any) -> None:
         def evaluate(step: int = step, calls: list[Any] = calls) -> torch.Tensor:
             calls.append(torch.is_grad_enabled())
             session.optimizer.zero_grad()
-            terms = [
-                (p * target.as_gradient(run.at(step)[n]).to_dense()).sum() for n, p in session.tensors.items()
-            ]
+            terms = [(p * target.as_gradient(run.at(step)[n]).to_dense()).sum() for n, p in session.tensors.items()]
             loss = torch.stack(terms).sum()
             loss.backward()
             if target.sparse:
@@ -97,5 +95,5 @@ def closure(target: Any) -> None:
         demand(returned is not None, "step(closure) returns None, and not the closure's value")
         history.append(session.params())
     if not needs_closure(session.optimizer):
-        found = {n: np.stack([p[n] for p in history]) for n in history[0]}
+        found = Path.of(history)
         same(follow(target, run), found, "with a closure it moves otherwise than with the same gradients set before")

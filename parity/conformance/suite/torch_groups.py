@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ..comparing import demand, same
+from ..comparing import Path, demand, same
 from ..registry import register
 from ..runs import Run, standard
 from ..targets import follow
@@ -42,7 +40,7 @@ def param_groups(target: Any, run: Run) -> None:
             groups=lambda t, factor=factor: [{"params": list(t.values()), "lr": factor * lr}],
         )
         expected = going_on(alone, _part(run, part), range(run.steps))
-        same(expected, {n: found[n] for n in part}, f"a group with {factor} times the lr moves otherwise than alone")
+        same(expected, found.only(part), f"a group with {factor} times the lr moves otherwise than alone")
 
 
 @register(
@@ -65,9 +63,12 @@ def add_param_group(target: Any) -> None:
             session.optimizer.add_param_group({"params": [session.tensors[new]]})
         session.step({**run.at(step), **({new: None} if step < at else {})})
         history.append(session.params())
-    found = {n: np.stack([p[n] for p in history]) for n in names}
+    found = Path.of(history)
     demand(len(session.optimizer.param_groups) == 2, "add_param_group adds no group")
-    same(follow(target, _part(run, old)), {n: found[n] for n in old}, "the old parameters move differently")
+    same(follow(target, _part(run, old)), found.only(old), "the old parameters move differently")
     later = _part(run, [new]).with_(grads={new: run.grads[new][at:]}, lrs=run.lrs[at:])
-    same(follow(target, later), {new: found[new][at:]}, "the new parameter moves otherwise than in a fresh optimizer")
-
+    same(
+        follow(target, later),
+        found.only([new], slice(at, None)),
+        "the new parameter moves otherwise than in a fresh optimizer",
+    )

@@ -7,6 +7,7 @@ import inspect
 import pickle
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from lrtheory import dims
 from lrtheory.rules import Rule, SparseGradient
 
 from ..outcome import Skip
-from ..runs import MATRICES, SHAPES, Run
+from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
 from .target import Session, Target
 
 
@@ -56,7 +57,7 @@ class JaxTarget(Target):
 
     def resume(self, saved: bytes, params: Any) -> Session:
         """From pickled arrays."""
-        state = jax.tree.map(jnp.asarray, pickle.loads(saved))
+        state = jax.tree.map(_restored, pickle.loads(saved), is_leaf=lambda x: isinstance(x, _Key))
         return _JaxSession(self, as_tree(params), state, None)
 
     def _lr(self) -> float:
@@ -128,7 +129,7 @@ class _JaxSession(Session):
         return leaves(self._state)
 
     def saved(self) -> bytes:
-        return pickle.dumps(jax.tree.map(np.asarray, self._state))
+        return pickle.dumps(jax.tree.map(as_saved, self._state))
 
 
 class OptaxTarget(JaxTarget):
@@ -236,20 +237,46 @@ def as_tree(arrays: Any) -> dict[str, Any]:
 def leaves(tree: Any) -> dict[str, np.ndarray]:
     """A copy of a pytree's leaves by path."""
     found, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path): np.array(leaf) for path, leaf in found}
+    return {jax.tree_util.keystr(path): np.array(_data(leaf)) for path, leaf in found}
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A typed key of random numbers, which NumPy has no dtype for, as its words."""
+
+    words: np.ndarray
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.prng_key)
+
+
+def _data(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def as_saved(leaf: Any) -> Any:
+    """A copy of a leaf in NumPy."""
+    return _Key(np.array(_data(leaf))) if _is_key(leaf) else np.array(leaf)
+
+
+def _restored(leaf: Any) -> Any:
+    return jax.random.wrap_key_data(leaf.words) if isinstance(leaf, _Key) else jnp.asarray(leaf)
 
 
 def _accepted(target: JaxTarget) -> Mapping[str, tuple[int, ...]]:
-    """All shapes, or matrices alone where the target refuses the rest."""
-    for shapes in (SHAPES, MATRICES):
+    """All shapes, or fewer where the target refuses some, which the notes then say."""
+    refused = ""
+    for shapes in (SHAPES, WITHOUT_SCALAR, MATRICES):
         params = {name: jnp.ones(shape) for name, shape in shapes.items()}
         try:
             functions = target.functions()
             jax.eval_shape(functions.step, target.gradients(params), functions.init(params), params)
-        except (ValueError, TypeError):
+        except Exception as error:
+            refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             continue
-        except Exception:
-            break
+        if refused:
+            target.notes += (f"checked on {' and '.join(shapes)}, since it does not take all shapes ({refused})",)
         return shapes
     return SHAPES
 

@@ -130,10 +130,9 @@ def _with_rate(name: str, factory: Any, given: dict[str, Any], skip: int) -> tup
         is_rate = parameter.name in RATES
         if is_rate and isinstance(parameter.default, (int, float)):
             given[parameter.name] = parameter.default
-        elif is_rate and (parameter.default is parameter.empty or parameter.default is None) and skip == 0:
-            given[parameter.name] = DEFAULT_LR
-            notes += (f"{parameter.name} has no default: {DEFAULT_LR:g}",)
-        elif is_rate and parameter.default is parameter.empty:
+        elif (is_rate and (parameter.default is parameter.empty or parameter.default is None) and skip == 0) or (
+            is_rate and parameter.default is parameter.empty
+        ):
             given[parameter.name] = DEFAULT_LR
             notes += (f"{parameter.name} has no default: {DEFAULT_LR:g}",)
         elif parameter.default is parameter.empty and parameter.kind in (

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..comparing import Path
 from ..runs import SHAPES, Run
 
 Arrays = Mapping[str, np.ndarray]
@@ -81,17 +82,17 @@ class Target(ABC):
         """The path with every number multiplied as its units say; gradients and parameters are rescaled too."""
 
 
-def follow(target: Target, run: Run, *, moving: bool = False, **changes: Any) -> dict[str, np.ndarray]:
+def follow(target: Target, run: Run, *, moving: bool = False, **changes: Any) -> Path:
     """Parameters over a run, by tensor name, shape (steps + 1, *shape)."""
     run = run.with_(**changes) if changes else run
     session = target.start(run.params, run.lrs if moving else None)
     return going_on(session, run, range(run.steps))
 
 
-def going_on(session: Session, run: Run, steps: range) -> dict[str, np.ndarray]:
+def going_on(session: Session, run: Run, steps: range) -> Path:
     """Parameters before and after each of these steps of a run."""
     history = [session.params()]
     for step in steps:
         session.step(run.at(step))
         history.append(session.params())
-    return {name: np.stack([params[name] for params in history]) for name in history[0]}
+    return Path.of(history)

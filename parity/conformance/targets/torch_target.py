@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import io
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,7 +15,7 @@ from lrtheory.integrations import torch_dims
 from lrtheory.integrations.torch_problem import needs_closure
 
 from ..outcome import Skip
-from ..runs import MATRICES, SHAPES, Run
+from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
 from .target import Session, Target
 
 
@@ -59,7 +58,7 @@ class TorchTarget(Target):
             raise Skip("its numbers are inside: give the class, and they can be followed")
         if self.sparse:
             return dims.infer(self.make, shapes={"sparse": (4, 3)}, **self.given)
-        return dims.infer(self.make, shapes={n: s for n, s in self.shapes.items() if s}, **self.given)
+        return dims.infer(in_training(self.make), shapes={n: s for n, s in self.shapes.items() if s}, **self.given)
 
     def rescaled(self, found: Any, run: Run, loss: float, params: float) -> dict[str, np.ndarray]:
         """Another optimizer with the rescaled numbers."""
@@ -77,16 +76,19 @@ class TorchTarget(Target):
 
     def _settle_shapes(self) -> None:
         """All shapes, or matrices alone, dense or sparse, where the target refuses the rest."""
-        for shapes, sparse in ((SHAPES, False), (MATRICES, False), (MATRICES, True)):
+        refused = ""
+        for shapes, sparse in ((SHAPES, False), (WITHOUT_SCALAR, False), (MATRICES, False), (MATRICES, True)):
             self.shapes, self.sparse = shapes, sparse
             try:
                 session = self.start({name: np.ones(shape) for name, shape in shapes.items()})
                 session.step({name: np.ones(shape) for name, shape in shapes.items()})
-            except (ValueError, RuntimeError, TypeError):
+            except Exception as error:
+                refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
                 continue
-            except Exception:
-                break
             self.lr = _lr(session.optimizer)
+            if refused:
+                what = f"{'sparse ' if sparse else ''}{' and '.join(shapes)}"
+                self.notes += (f"checked on {what}, since it does not take all shapes ({refused})",)
             return
         self.shapes, self.sparse = SHAPES, False
 
@@ -175,15 +177,14 @@ class TorchSession(Session):
         return file.getvalue()
 
 
-def is_optimizer_class(candidate: Any) -> bool:
-    """Whether it is a subclass of ``torch.optim.Optimizer``."""
-    return isinstance(candidate, type) and issubclass(candidate, torch.optim.Optimizer)
+def in_training(optimizer: type) -> type:
+    """The class itself, or for a schedule-free one the same class that steps in its training mode."""
+    if not hasattr(optimizer, "train"):
+        return optimizer
 
+    @functools.wraps(optimizer.step)  # type: ignore[attr-defined]
+    def step(self: Any, *args: Any, **more: Any) -> Any:
+        self.train()
+        return optimizer.step(self, *args, **more)  # type: ignore[attr-defined]
 
-def is_factory(candidate: Any) -> bool:
-    """Whether a callable takes parameters first, as optimizer classes do."""
-    try:
-        names = list(inspect.signature(candidate).parameters)
-    except (TypeError, ValueError):
-        return False
-    return names[:1] == ["params"] or isinstance(candidate, functools.partial) and is_factory(candidate.func)
+    return type(optimizer.__name__, (optimizer,), {"step": step, "__module__": optimizer.__module__})
