@@ -114,15 +114,15 @@ def prepare(
     return subject
 
 
-def execute(one: Check, target: Target, *, time_limit: float = TIME_LIMIT) -> Result:
-    """Run one check; whatever the target does becomes its result."""
+def execute(one: Check, target: Target, *, time_limit: float = TIME_LIMIT, shrinking: float = SHRINKING) -> Result:
+    """Run one check; whatever the target does becomes its result. A failing run is made smaller for ``shrinking`` s."""
     started = time.monotonic()
     box: list[Result] = []
 
     def work() -> None:
         try:
             with counted() as tally, jax.enable_x64(True):
-                box.append(_outcome(one, target, tally, started + time_limit))
+                box.append(_outcome(one, target, tally, started + time_limit, shrinking))
         except BaseException:  # the limit has passed, and the result is known
             pass
 
@@ -152,9 +152,9 @@ def _what_it_did(result: Result) -> str:
     return {"passed": "passes", "noted": f"was only noted: {result.cause}"}.get(result.status, f"was {result.status}")
 
 
-def _outcome(one: Check, target: Target, tally: Any, until: float) -> Result:
+def _outcome(one: Check, target: Target, tally: Any, until: float, shrinking: float) -> Result:
     try:
-        failure = _search(one, target, until)
+        failure = _search(one, target, until, shrinking)
     except Skip as skip:
         return Result(one.id, "skipped", str(skip), compared=tally.made)
     except Note as note:
@@ -167,7 +167,7 @@ def _outcome(one: Check, target: Target, tally: Any, until: float) -> Result:
     return Result(one.id, "passed", compared=tally.made)
 
 
-def _search(one: Check, target: Target, until: float) -> tuple[Run | None, Exception] | None:
+def _search(one: Check, target: Target, until: float, shrinking: float) -> tuple[Run | None, Exception] | None:
     """The smallest failing run found and its error, or ``None``."""
     if not one.examples:
         try:
@@ -183,7 +183,7 @@ def _search(one: Check, target: Target, until: float) -> tuple[Run | None, Excep
             one.function(target, run)
         except Exception as error:
             if not failing:
-                enough[0] = min(until, time.monotonic() + SHRINKING)
+                enough[0] = min(until, time.monotonic() + shrinking)
             failing.append((run.code(), run, error))
             raise
         finally:
@@ -192,9 +192,10 @@ def _search(one: Check, target: Target, until: float) -> tuple[Run | None, Excep
 
     with contextlib.suppress(Exception, _OutOfTime):
         once(standard(target.shapes))
-    enough[0] = until if not failing else time.monotonic() + SHRINKING
-    with contextlib.suppress(Exception, _OutOfTime):
-        _drawing(once, target, one.examples)
+    enough[0] = until if not failing else min(until, time.monotonic() + shrinking)
+    if not failing or shrinking > 0:
+        with contextlib.suppress(Exception, _OutOfTime):
+            _drawing(once, target, one.examples)
     if not failing:
         return None
     _, run, error = min(failing, key=lambda found: (len(found[0]), found[0]))

@@ -6,6 +6,7 @@ import contextlib
 import io
 import random
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -116,10 +117,30 @@ def quiet(target: Target) -> None:
 )
 def global_state(target: Target) -> None:
     """What else draws random numbers must draw the same ones with and without this optimizer."""
-    before = _globals()
-    _plainly(target)
-    for name, value in _globals().items():
+    with _generators_moved_on():
+        before = _globals()
+        _plainly(target)
+        after = _globals()
+    for name, value in after.items():
         demand(value == before.get(name, value), f"changes {name}")
+
+
+@contextlib.contextmanager
+def _generators_moved_on() -> Iterator[None]:
+    """Every generator in a state that no seeding leaves: a target that seeds would find its own state otherwise."""
+    torch: Any = sys.modules.get("torch")
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None  # noqa: NPY002
+    random.seed(0xD1CE)
+    np.random.seed(0xD1CE)  # noqa: NPY002
+    if torch:
+        torch.manual_seed(0xD1CE)
+    try:
+        yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])  # noqa: NPY002
+        if torch:
+            torch.set_rng_state(kept[2])
 
 
 def _globals() -> dict[str, Any]:
