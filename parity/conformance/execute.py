@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
-import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,16 +22,23 @@ from .registry import Check
 from .reproduce import code
 from .runs import Run, drawn, standard
 from .targets import Target, TargetError, resolve
+from .worker import finishes
 
 #: Seconds that a check may take, most of which are for compiling on a busy machine.
 TIME_LIMIT = 60.0
+
+HERE = Path(__file__).parent
 
 #: Seconds that are spent on making a failing run smaller.
 SHRINKING = 3.0
 
 
-class _OutOfTime(BaseException):
-    """Raised inside a check that has run past its limit, or has shrunk its example for long enough."""
+#: What a target may raise and still be told about.
+RAISED = (Exception, SystemExit)
+
+
+class _Enough(BaseException):
+    """Ends Hypothesis's search; it lets everything through that is no Exception."""
 
 
 def check(
@@ -119,21 +125,12 @@ def execute(one: Check, target: Target, *, time_limit: float = TIME_LIMIT, shrin
     started = time.monotonic()
     box: list[Result] = []
 
-    def work() -> None:
-        try:
-            with counted() as tally, jax.enable_x64(True):
-                box.append(_outcome(one, target, tally, started + time_limit, shrinking))
-        except BaseException:  # the limit has passed, and the result is known
-            pass
+    def job() -> None:
+        with counted() as tally, jax.enable_x64(True):
+            box.append(_outcome(one, target, tally, started + time_limit, shrinking))
 
     with _silence():
-        thread = threading.Thread(target=work, name=f"check {one.id}", daemon=True)
-        thread.start()
-        thread.join(time_limit)
-        if thread.is_alive():
-            # A loop in Python is ended so; one in compiled code is left to itself.
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_OutOfTime))
-            thread.join(0.2)
+        if not finishes(job, time_limit):
             box[:] = [Result(one.id, "failed", f"did not finish within {time_limit:g} s", code(one, target, None))]
     return Result(**{**vars(box[0]), "seconds": time.monotonic() - started})
 
@@ -167,34 +164,34 @@ def _outcome(one: Check, target: Target, tally: Any, until: float, shrinking: fl
     return Result(one.id, "passed", compared=tally.made)
 
 
-def _search(one: Check, target: Target, until: float, shrinking: float) -> tuple[Run | None, Exception] | None:
+def _search(one: Check, target: Target, until: float, shrinking: float) -> tuple[Run | None, BaseException] | None:
     """The smallest failing run found and its error, or ``None``."""
     if not one.examples:
         try:
             one.function(target)
-        except Exception as error:
+        except RAISED as error:
             return None, error
         return None
-    failing: list[tuple[str, Run, Exception]] = []
+    failing: list[tuple[str, Run, BaseException]] = []
     enough = [until]
 
     def once(run: Run) -> None:
         try:
             one.function(target, run)
-        except Exception as error:
+        except RAISED as error:
             if not failing:
                 enough[0] = min(until, time.monotonic() + shrinking)
             failing.append((run.code(), run, error))
             raise
         finally:
             if time.monotonic() > enough[0]:
-                raise _OutOfTime
+                raise _Enough
 
-    with contextlib.suppress(Exception, _OutOfTime):
+    with contextlib.suppress(*RAISED, _Enough):
         once(standard(target.shapes))
     enough[0] = until if not failing else min(until, time.monotonic() + shrinking)
     if not failing or shrinking > 0:
-        with contextlib.suppress(Exception, _OutOfTime):
+        with contextlib.suppress(*RAISED, _Enough):
             _drawing(once, target, one.examples)
     if not failing:
         return None
@@ -219,11 +216,11 @@ def _drawing(once: Callable[[Run], None], target: Target, examples: int) -> None
     options(given(drawn(target.shapes))(once))()
 
 
-def cause(error: Exception) -> str:
+def cause(error: BaseException) -> str:
     """What went wrong, in a sentence; for an exception of the target, where it was raised."""
     if isinstance(error, Failed):
         return str(error)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/parity/conformance/" not in f.filename]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(str(HERE))]
     first_line = (str(error).strip().splitlines() or [""])[0]
     text = f"raises {type(error).__name__}" + (f": {first_line}" if first_line else "")
     own = [f for f in frames if "/jax/" not in f.filename and "/hypothesis/" not in f.filename]

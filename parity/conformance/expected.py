@@ -66,9 +66,5 @@ def published_name(target: Any) -> str:
     """``torch.optim.Adam``, ``optax.adam`` or ``optax.contrib.prodigy``: without the modules that it stands in."""
     made = getattr(target, "make", None) or getattr(target, "made", None)
     parts = str(getattr(made, "__module__", "")).split(".")
-    public = [part for part in parts if not part.startswith("_")]
-    if public[:1] == ["torch"]:
-        public = public[:2]
-    elif public[:1] != ["optax"]:
-        public = public[:1]
-    return ".".join([*public, getattr(made, "__name__", "")])
+    public = {"torch": ["torch", "optim"], "optax": ["optax", *[p for p in parts if p == "contrib"]]}
+    return ".".join([*public.get(parts[0], parts[:1]), getattr(made, "__name__", "")])

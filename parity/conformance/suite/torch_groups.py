@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..comparing import Path, demand, same
 from ..registry import register
 from ..runs import Run, standard
@@ -23,24 +25,29 @@ def _part(run: Run, names: list[str]) -> Run:
 )
 def param_groups(target: Any, run: Run) -> None:
     """The second group's lr is three times the first's."""
-    names = list(run.shapes)
-    lr = target.lr or 1e-3
-
-    def groups(tensors: dict[str, Any]) -> Any:
-        return [{"params": [tensors[names[0]]], "lr": lr}, {"params": [tensors[n] for n in names[1:]], "lr": 3 * lr}]
-
     from ..targets.torch_target import TorchSession
 
-    together = TorchSession(target, run.params, groups=groups)
-    found = going_on(together, run, range(run.steps))
-    for part, factor in (([names[0]], 1), (names[1:], 3)):
-        alone = TorchSession(
+    names = list(run.shapes)
+    lr = target.lr or 1e-3
+    parts = (names[:1], 1), (names[1:], 3)
+
+    def groups(tensors: dict[str, Any]) -> Any:
+        return [{"params": [tensors[n] for n in part if n in tensors], "lr": factor * lr} for part, factor in parts]
+
+    def alone(part: list[str], factor: int) -> Path:
+        session = TorchSession(
             target,
             {n: run.params[n] for n in part},
-            groups=lambda t, factor=factor: [{"params": list(t.values()), "lr": factor * lr}],
+            groups=lambda tensors: [{"params": list(tensors.values()), "lr": factor * lr}],
         )
-        expected = going_on(alone, _part(run, part), range(run.steps))
-        same(expected, found.only(part), f"a group with {factor} times the lr moves otherwise than alone")
+        return going_on(session, _part(run, part), range(run.steps))
+
+    found = going_on(TorchSession(target, run.params, groups=groups), run, range(run.steps))
+    for part, factor in parts:
+        same(alone(part, factor), found.only(part), f"a group with {factor} times the lr moves otherwise than alone")
+    if run.code() == standard(target.shapes).code():
+        other = alone(names[1:], 1)
+        demand(any(np.any(found[n] != other[n]) for n in other), "a group with three times the lr moves as with the lr")
 
 
 @register(

@@ -272,7 +272,7 @@ def _accepted(target: JaxTarget) -> Mapping[str, tuple[int, ...]]:
         try:
             functions = target.functions()
             jax.eval_shape(functions.step, target.gradients(params), functions.init(params), params)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             continue
         if refused:

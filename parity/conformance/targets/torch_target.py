@@ -82,7 +82,7 @@ class TorchTarget(Target):
             try:
                 session = self.start({name: np.ones(shape) for name, shape in shapes.items()})
                 session.step({name: np.ones(shape) for name, shape in shapes.items()})
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
                 continue
             self.lr = _lr(session.optimizer)

@@ -118,7 +118,7 @@ def test_endless_compiled_loop_does_not_stop_the_others():
         ("optax.adam(nosuch=3)", "cannot be called"),
         ("optax.adam(1e-3, learning_rate=1e-3)", "given twice"),
         ("math:pi", "expected an optax transformation"),
-        ("math:sqrt", "needs arguments"),
+        ("math:sqrt", "cannot be called"),
         (3, "expected an optax transformation"),
         (lambda: 4, "returned int"),
     ],

@@ -7,8 +7,8 @@ import pytest
 import parity
 from lrtheory import rules
 from parity.conformance import EXPECTED
+from parity.conformance.execute import prepare
 from parity.conformance.expected import published_name
-from parity.conformance.targets import resolve
 from parity.mutants import SOUND
 
 TORCH = [
@@ -79,7 +79,7 @@ def test_declared_failures_are_of_targets_that_are_run():
     names = {param.values[0] for param in every_published()}
     assert set(EXPECTED) <= names
     for name in EXPECTED:
-        assert published_name(resolve(name)) == name
+        assert published_name(prepare(name)) == name
 
 
 @pytest.mark.parametrize("target", SOUND)

@@ -15,10 +15,10 @@ def test_heavy_ball(target, check):
     check(target)
 
 
-@parity.parametrize_with_checks([LrReadOnce], expected_failures={"schedule": "the lr is read once",
-                                                                 "lr-zero": "the lr is read once",
-                                                                 "param-groups": "the lr is read once",
-                                                                 "state-dict": "the lr is read once"})  # fmt: skip
+READ_ONCE = dict.fromkeys(("schedule", "lr-zero", "param-groups"), "the lr is read once")
+
+
+@parity.parametrize_with_checks([LrReadOnce], expected_failures=READ_ONCE)
 def test_lr_read_once(target, check):
     check(target)
 
