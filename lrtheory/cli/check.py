@@ -51,7 +51,7 @@ def check(
                 only=list(only) or None,
                 claims_law=claims_law,
                 progress=step,
-                **({} if time_limit is None else {"time_limit": time_limit}),
+                time_limit=conformance.TIME_LIMIT if time_limit is None else time_limit,
             )
         except (conformance.TargetError, ValueError) as error:
             raise BadInput(str(error)) from error

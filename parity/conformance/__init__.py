@@ -1,6 +1,6 @@
 """The conformance suite for anybody's optimizer."""
 
-from .execute import check
+from .execute import TIME_LIMIT, check
 from .expected import EXPECTED
 from .outcome import Note, Report, Result, Skip
 from .pytest_checks import parametrize_with_checks
@@ -11,6 +11,7 @@ from .targets import TargetError
 
 __all__ = [
     "EXPECTED",
+    "TIME_LIMIT",
     "Note",
     "Report",
     "Result",

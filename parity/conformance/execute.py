@@ -211,7 +211,7 @@ def _drawing(once: Callable[[Run], None], target: Target, examples: int) -> None
         derandomize=True,
         report_multiple_bugs=False,
         phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck),  # type: ignore[arg-type]
     )
     options(given(drawn(target.shapes))(once))()
 

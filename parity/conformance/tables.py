@@ -31,3 +31,13 @@ def expected_table() -> str:
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def filled(page: str) -> str:
+    """A page with its tables as they are now, between ``<!-- checks -->`` (controls, expected) and ``<!-- end -->``."""
+    for name, table in (("checks", checks_table), ("controls", controls_table), ("expected", expected_table)):
+        before, marker, rest = page.partition(f"<!-- {name} -->\n")
+        if not marker:
+            raise ValueError(f"the page has no place <!-- {name} -->")
+        page = f"{before}{marker}{table()}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
+    return page

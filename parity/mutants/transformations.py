@@ -240,7 +240,7 @@ def nan_everywhere(learning_rate: Any = 0.1) -> Transformation:
     inner = heavy_ball(learning_rate)
 
     def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        total = sum(jnp.sum(g) for g in jax.tree.leaves(grads)) * 0.0
+        total = 0.0 * jnp.stack([jnp.sum(g) for g in jax.tree.leaves(grads)]).sum()
         return inner.update(jax.tree.map(lambda g: g + total.astype(g.dtype), grads), state, params)
 
     return Transformation(inner.init, update)

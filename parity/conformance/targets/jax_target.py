@@ -261,7 +261,7 @@ def as_saved(leaf: Any) -> Any:
 
 
 def _restored(leaf: Any) -> Any:
-    return jax.random.wrap_key_data(leaf.words) if isinstance(leaf, _Key) else jnp.asarray(leaf)
+    return jax.random.wrap_key_data(jnp.asarray(leaf.words)) if isinstance(leaf, _Key) else jnp.asarray(leaf)
 
 
 def _accepted(target: JaxTarget) -> Mapping[str, tuple[int, ...]]:
