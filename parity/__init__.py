@@ -7,6 +7,7 @@ from . import rows_torch_optim as _rows_torch_optim  # noqa: F401
 from .backends import BACKENDS, replay
 from .cases import Case, LrSchedule, Stream
 from .compare import GATES, Comparison, Difference, compare
+from .conformance import check, parametrize_with_checks
 from .diagnosis import Diagnosis, diagnose
 from .table import Inexpressible
 from .trajectory import Trajectory
@@ -22,8 +23,10 @@ __all__ = [
     "LrSchedule",
     "Stream",
     "Trajectory",
+    "check",
     "compare",
     "diagnose",
     "oracle",
+    "parametrize_with_checks",
     "replay",
 ]

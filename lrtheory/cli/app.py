@@ -103,6 +103,42 @@ def dims(
 
 
 @app.command()
+def check(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            help="A dotted name with or without arguments, module:callable, or a rule; without one, the checks."
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="What it should equal, such as adam(lr=0.1).")
+    ] = None,
+    expect_fail: Annotated[
+        list[str] | None, typer.Option(metavar="ID=REASON", help="A failure that is meant to be; may be repeated.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="ID", help="One check; may be repeated.")] = None,
+    claims_law: Annotated[bool, typer.Option("--claims-law", help="A broken scaling law is a failure.")] = False,
+    time_limit: Annotated[float | None, typer.Option(min=0.1, help="Seconds for each check.")] = None,
+    json: Json = False,
+) -> int:
+    """Check any optax transformation or torch optimizer against all that one may expect of it.
+
+    Exits with 1 if a check fails, or if one that is expected to fail passes.
+    """
+    from .check import check as command
+
+    return command(
+        target,
+        reference=reference,
+        expect_fail=expect_fail or [],
+        only=only or [],
+        claims_law=claims_law,
+        time_limit=time_limit,
+        as_json=json,
+    )
+
+
+@app.command()
 def diagnose(
     a: Annotated[str, typer.Argument(help="An optimizer, such as 'optax.rmsprop(0.01, momentum=0.9)'.")],
     b: Annotated[str, typer.Argument(help="Another, such as 'torch.optim.RMSprop(lr=0.01, momentum=0.9)'.")],

@@ -1,0 +1,25 @@
+"""The conformance suite for anybody's optimizer."""
+
+from .execute import TIME_LIMIT, check
+from .expected import EXPECTED
+from .outcome import Note, Report, Result, Skip
+from .pytest_checks import parametrize_with_checks
+from .registry import checks
+from .reproduce import rerun
+from .runs import Run
+from .targets import TargetError
+
+__all__ = [
+    "EXPECTED",
+    "TIME_LIMIT",
+    "Note",
+    "Report",
+    "Result",
+    "Run",
+    "Skip",
+    "TargetError",
+    "check",
+    "checks",
+    "parametrize_with_checks",
+    "rerun",
+]

@@ -1,0 +1,70 @@
+"""Failures of published optimizers that are known, each with its reason: it goes stale loudly when a release mends it.
+
+Found by the suite itself with torch 2.13, optax 0.2.8, schedulefree 1.4.1 and lion-pytorch 0.2.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_NO_SCHEDULE = "learning_rate must be a number: a schedule raises TypeError"
+
+_FIRST_GRADIENT = "the estimate of the distance is 0/0 while all gradients have been 0"
+
+EXPECTED: Mapping[str, Mapping[str, str]] = {
+    "torch.optim.ASGD": {
+        "schedule": "the step is taken with eta, which the step before computed from its own lr: a change is one step late",
+    },
+    "torch.optim.Adafactor": {
+        "tree": "divides by the number of entries: a tensor without entries raises ZeroDivisionError",
+    },
+    "torch.optim.LBFGS": {
+        "param-groups": "takes one parameter group, and says so",
+        "add-param-group": "takes one parameter group, and says so",
+        "missing-gradient": "flattens all parameters into one vector, where a missing gradient is zeros",
+    },
+    "torch.optim.NAdam": {
+        "resume": "mu_product is made in the default dtype (float32), and load_state_dict turns it into that of the "
+        "parameters: with float64 parameters a resumed run is another one",
+        "state-dict": "the same: mu_product changes its dtype when it is loaded",
+    },
+    "torch.optim.Rprop": {
+        "lr-zero": "lr is the first step size alone, and is held above 1e-6",
+        "schedule": "lr is the first step size alone: a later change does nothing",
+    },
+    "optax.noisy_sgd": {"zero-gradient": "adds noise to every gradient, which is its purpose"},
+    "optax.rprop": {"lr-zero": _NO_SCHEDULE, "schedule": _NO_SCHEDULE, "injected-lr": _NO_SCHEDULE},
+    "optax.sm3": {
+        "lr-zero": _NO_SCHEDULE,
+        "schedule": _NO_SCHEDULE,
+        "injected-lr": _NO_SCHEDULE,
+        "non-finite": "the smaller of the row's and the column's maximum is nan where either is, while a finite change "
+        "of one is hidden by the other",
+    },
+    "optax.yogi": {"zero-gradient": "both averages start at 1e-6, the mean of gradients too"},
+    "optax.contrib.dadapt_adamw": {"zero-gradient": _FIRST_GRADIENT, "lr-zero": _FIRST_GRADIENT},
+    "optax.contrib.prodigy": {"zero-gradient": _FIRST_GRADIENT, "lr-zero": _FIRST_GRADIENT},
+    "optax.contrib.schedule_free_sgd": {
+        "lr-zero": "parameters are formed anew from their average at every step, and move by a rounding",
+        "schedule": "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base "
+        "optimizer's count at 0",
+        "injected-lr": "a number that is injected has no next step to look at",
+    },
+    "schedulefree.AdamWScheduleFree": {
+        "inputs": "divides the gradients by the root of their average squares in place",
+    },
+}
+
+
+def expected_for(target: Any) -> Mapping[str, str]:
+    """What is known of a published class or factory, whatever its arguments."""
+    return EXPECTED.get(published_name(target), {})
+
+
+def published_name(target: Any) -> str:
+    """``torch.optim.Adam``, ``optax.adam`` or ``optax.contrib.prodigy``: without the modules that it stands in."""
+    made = getattr(target, "make", None) or getattr(target, "made", None)
+    parts = str(getattr(made, "__module__", "")).split(".")
+    public = {"torch": ["torch", "optim"], "optax": ["optax", *[p for p in parts if p == "contrib"]]}
+    return ".".join([*public.get(parts[0], parts[:1]), getattr(made, "__name__", "")])

@@ -1,0 +1,104 @@
+"""What a check comes to, and the report of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class Skip(BaseException):
+    """Raised by a check that cannot be made on this target; the message says why."""
+
+
+class Note(BaseException):
+    """Raised by a check that found something to tell which is no failure."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of one check.
+
+    Attributes
+    ----------
+    check : str
+    status : str
+        ``passed``, ``failed``, ``expected failure``, ``skipped`` or ``noted``.
+    cause : str
+        What is wrong, why it was skipped, or what was noted, in a sentence; for an expected failure its declared
+        reason.
+    example : str
+        For a failure, code to paste that shows it.
+    compared : int
+        Comparisons made.
+    seconds : float
+    """
+
+    check: str
+    status: str
+    cause: str = ""
+    example: str = ""
+    compared: int = 0
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it in plain types."""
+        return {**vars(self), "seconds": round(self.seconds, 3)}
+
+
+class Report(Mapping[str, Result]):
+    """Results by check id, in the order of the registry.
+
+    It has no truth value, so that ``assert parity.check(...)`` cannot pass by accident: call :meth:`require`.
+    """
+
+    def __init__(self, target: str, kind: str, results: Mapping[str, Result], notes: tuple[str, ...] = ()) -> None:
+        self.target, self.kind, self.notes = target, kind, notes
+        self._results = dict(results)
+
+    def __getitem__(self, check: str) -> Result:
+        return self._results[check]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def __bool__(self) -> bool:
+        raise TypeError("a report is neither true nor false: call .require(), which raises if a check failed")
+
+    @property
+    def failures(self) -> list[Result]:
+        """The checks that failed, stale expectations among them."""
+        return [result for result in self.values() if result.status == "failed"]
+
+    def require(self) -> None:
+        """Raise AssertionError naming every failed check, its cause and its example.
+
+        Raises
+        ------
+        AssertionError
+            If a check failed, an expected failure is stale, or nothing passed at all.
+        """
+        failures = self.failures
+        if failures:
+            text = "\n\n".join(f"{r.check}: {r.cause}\n{r.example}".rstrip() for r in failures)
+            raise AssertionError(f"{self.target} fails {len(failures)} of {len(self)} checks\n\n{text}")
+        if all(result.status == "skipped" for result in self.values()):
+            raise AssertionError(f"{self.target}: no check was made")
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it in plain types."""
+        return {
+            "target": self.target,
+            "kind": self.kind,
+            "notes": list(self.notes),
+            "failed": len(self.failures),
+            "results": [result.as_json() for result in self.values()],
+        }
+
+    def __repr__(self) -> str:
+        lines = [f"{self.target} ({self.kind})"]
+        lines += [f"  {r.status:16} {r.check:16} {r.cause}".rstrip() for r in self.values()]
+        return "\n".join(lines)

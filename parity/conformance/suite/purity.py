@@ -1,0 +1,176 @@
+"""Nothing but gradients, state and parameters goes in, and nothing but new ones comes out."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import random
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..comparing import Path, demand, moved, same
+from ..registry import register
+from ..runs import Run, standard
+from ..targets import Target, follow
+
+
+@register(
+    "deterministic",
+    "Two fresh optimizers given the same gradients move bitwise alike, and they do move.",
+    examples=8,
+)
+def deterministic(target: Target, run: Run) -> None:
+    """Catches noise from a generator that is not part of the state, and state that outlives the optimizer."""
+    first = follow(target, run)
+    same(first, follow(target, run), "a second run from the same start differs")
+    if run.code() == standard(target.shapes).code():
+        moved(first)
+
+
+@register(
+    "isolated",
+    "An optimizer that steps in turn with another one moves as it does alone.",
+)
+def isolated(target: Target) -> None:
+    """Catches state that is shared between optimizers."""
+    run, other = standard(target.shapes), standard(target.shapes, seed=1)
+    alone = follow(target, run)
+    one, two = target.start(run.params), target.start(other.params)
+    history = [one.params()]
+    for step in range(run.steps):
+        two.step(other.at(step))
+        one.step(run.at(step))
+        history.append(one.params())
+    same(alone, Path.of(history), "beside another optimizer it moves differently")
+
+
+@register(
+    "inputs",
+    "The arrays and tensors that are given as gradients, and for JAX as parameters and state, are the same afterwards.",
+)
+def inputs(target: Target) -> None:
+    """A gradient that was scaled in place spoils what else is done with it."""
+    run = standard(target.shapes)
+    if target.kind == "jax":
+        _inputs_of_jax(target, run)
+        return
+    session: Any = target.start(run.params)
+    for step in range(3):
+        session.give(run.at(step))
+        kept = {n: p.grad for n, p in session.tensors.items()}
+        before = {n: _dense(g) for n, g in kept.items()}
+        session.run_step()
+        same(before, {n: _dense(g) for n, g in kept.items()}, "a step changes the gradients it is given")
+
+
+def _inputs_of_jax(target: Any, run: Run) -> None:
+    import jax
+
+    functions = target.functions()
+    params = {name: np.array(value) for name, value in run.params.items()}
+    state = jax.tree.map(_writable, functions.init(params))
+    for step in range(2):
+        grads = {name: np.array(value) for name, value in run.at(step).items()}
+        given = {"gradients": grads, "parameters": params, "state": state}
+        before = {what: _leaves(tree) for what, tree in given.items()}
+        after, new_state = functions.step(target.gradients(grads), state, params)
+        for what, tree in given.items():
+            same(before[what], _leaves(tree), f"an update changes the {what} it is given")
+        params, state = jax.tree.map(_writable, (after, new_state))
+
+
+def _writable(leaf: Any) -> Any:
+    """An array in NumPy, which could be changed; a key of random numbers stays what it is."""
+    from ..targets.jax_target import as_saved
+
+    saved = as_saved(leaf)
+    return saved if isinstance(saved, np.ndarray) else leaf
+
+
+def _leaves(tree: Any) -> dict[str, np.ndarray]:
+    from ..targets.jax_target import leaves
+
+    return leaves(tree)
+
+
+def _dense(gradient: Any) -> np.ndarray:
+    return np.array((gradient.to_dense() if gradient.is_sparse else gradient).numpy())
+
+
+@register("quiet", "Making the optimizer and stepping print nothing, to stdout or stderr.")
+def quiet(target: Target) -> None:
+    """Printed words get between those of the program."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        _plainly(target)
+    for name, text in (("stdout", out.getvalue()), ("stderr", err.getvalue())):
+        demand(not text, f"prints {(text.strip().splitlines() or ['an empty line'])[0][:60]!r} to {name}")
+
+
+@register(
+    "global-state",
+    "Making the optimizer and stepping leave the random generators of Python, NumPy and torch, and torch's defaults, "
+    "as they were.",
+)
+def global_state(target: Target) -> None:
+    """What else draws random numbers must draw the same ones with and without this optimizer."""
+    with _generators_moved_on():
+        before = _globals()
+        _plainly(target)
+        after = _globals()
+    for name, value in after.items():
+        demand(value == before.get(name, value), f"changes {name}")
+
+
+@contextlib.contextmanager
+def _generators_moved_on() -> Iterator[None]:
+    """Every generator in a state that no seeding leaves: a target that seeds would find its own state otherwise."""
+    torch: Any = sys.modules.get("torch")
+    kept = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None  # noqa: NPY002
+    random.seed(0xD1CE)
+    np.random.seed(0xD1CE)  # noqa: NPY002
+    if torch:
+        torch.manual_seed(0xD1CE)
+    try:
+        yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])  # noqa: NPY002
+        if torch:
+            torch.set_rng_state(kept[2])
+
+
+def _globals() -> dict[str, Any]:
+    state: dict[str, Any] = {
+        "the state of random": random.getstate(),
+        "the state of numpy.random": repr(np.random.get_state(legacy=False)),  # noqa: NPY002
+        "numpy's error handling": np.geterr(),
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_rng_state"):
+        state |= {
+            "torch's random state": torch.get_rng_state().numpy().tobytes(),
+            "torch's default dtype": torch.get_default_dtype(),
+            "whether torch records gradients": torch.is_grad_enabled(),
+            "the number of torch's threads": torch.get_num_threads(),
+        }
+    return state
+
+
+def _plainly(target: Any) -> None:
+    """Two steps as a user takes them, uncompiled."""
+    run = standard(target.shapes)
+    if target.kind == "jax":
+        import jax
+
+        from .jax_compiled import eagerly
+
+        eagerly(target, run, steps=2)
+        jax.effects_barrier()
+        return
+    session = target.start(run.params)
+    for step in range(2):
+        session.step(run.at(step))

@@ -1,0 +1,112 @@
+"""Gradients that are zero, huge, tiny or no numbers, and gradients that were added up from parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..comparing import Path, demand, finite, same
+from ..registry import register
+from ..runs import Run, standard
+from ..targets import Target, follow
+
+
+@register(
+    "zero-gradient",
+    "With zero gradients everything stays finite, also once other gradients follow; parameters at zero stay there.",
+    examples=8,
+)
+def zero_gradient(target: Target, run: Run) -> None:
+    """Catches a division by a root that is 0."""
+    nothing = {name: np.zeros_like(value) for name, value in run.grads.items()}
+    finite(follow(target, run, grads=nothing), "zero gradients give")
+    later = {name: np.concatenate([nothing[name][:3], value[:-3]]) for name, value in run.grads.items()}
+    finite(follow(target, run, grads=later), "gradients after three zero ones give")
+    at_zero = {name: np.zeros_like(value) for name, value in run.params.items()}
+    path = follow(target, run, grads=nothing, params=at_zero)
+    same(path, {n: np.zeros_like(v) for n, v in path.items()}, "zero gradients move parameters that are zero")
+
+
+@register(
+    "finite",
+    "Every step is finite for bounded gradients of any size from 1e-15 to 1e15.",
+)
+def is_finite(target: Target) -> None:
+    """Squares of these neither over- nor underflow, in float32 and bfloat16 either."""
+    for run in (standard(target.shapes), standard(target.shapes, seed=1)):
+        for size in (1e-15, 1e-8, 1.0, 1e8, 1e15):
+            largest = max(np.max(np.abs(g)) for g in run.grads.values())
+            finite(follow(target, run.scaled(grads=size / largest)), f"gradients of at most {size:g} give")
+
+
+@register(
+    "non-finite",
+    "A nan or an infinity in one coordinate of the gradient reaches no coordinate that a finite change there does not "
+    "reach, and raises nothing.",
+    examples=4,
+)
+def non_finite(target: Target, run: Run) -> None:
+    """What a rule couples is found out with finite numbers: nothing (Adam), a tensor (LAMB) or all (clipping)."""
+    name = next(iter(run.shapes))
+    place = (3, *[0] * len(run.shapes[name]))
+    plain = follow(target, run)
+    if not all(np.all(np.isfinite(value)) for value in plain.values()):
+        return  # zeros can do that, which the check zero-gradient says
+    coupled = {n: np.zeros(shape, bool) for n, shape in run.shapes.items()}
+    for other in (run, standard(target.shapes)):  # a drawn run may hide a coupling behind zeros
+        largest = max(1.0, *(float(np.max(np.abs(g), initial=0)) for g in other.grads.values()))
+        start = follow(target, other)
+        for value in (1e6, -1e6, 2.0, -2.0):
+            path = follow(target, _with_entry(other, name, place, value * largest))
+            coupled = {n: coupled[n] | _differs(start[n], path[n]) for n in coupled}
+    for bad in (np.nan, np.inf):
+        path = follow(target, _with_entry(run, name, place, bad))
+        for n in plain:
+            beyond = np.argwhere(_differs(plain[n], path[n]) & ~coupled[n])
+            where = f"{n}{[int(i) for i in beyond[0]]}" if len(beyond) else ""
+            demand(not len(beyond), f"{bad} in the gradient of {name}{list(place[1:])} reaches {where}")
+
+
+def _with_entry(run: Run, name: str, place: tuple[int, ...], value: float) -> Run:
+    changed = {n: np.array(g) for n, g in run.grads.items()}
+    changed[name][place] = value
+    return run.with_(grads=changed)
+
+
+def _differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.any(~((a == b) | ((a != a) & (b != b))), axis=0)
+
+
+@register(
+    "gradient-only",
+    "The step depends on the gradient alone: one added up in place from the parts of a batch, in a buffer that is used "
+    "again, moves the parameters bitwise as the same gradient in a tensor of its own.",
+    examples=8,
+)
+def gradient_only(target: Target, run: Run) -> None:
+    """How a batch is reduced is the caller's; catches a state that keeps the gradient's own memory."""
+    expected = follow(target, run)
+    session: Any = target.start(run.params)
+    history = [session.params()]
+    for step in range(run.steps):
+        _accumulated(target, session, run.at(step))
+        history.append(session.params())
+    found = Path.of(history)
+    same(expected, found, "a gradient added up from two halves moves otherwise than the same gradient at once")
+
+
+def _accumulated(target: Any, session: Any, grads: Any) -> None:
+    if target.kind == "jax":
+        session.step({name: np.asarray(g) / 2 + np.asarray(g) / 2 for name, g in grads.items()})
+        return
+    import torch
+
+    if target.sparse:
+        session.step(grads)
+        return
+    session.optimizer.zero_grad(set_to_none=False)
+    for _ in range(2):
+        halves = [(p * torch.tensor(np.asarray(grads[n]) / 2)).sum() for n, p in session.tensors.items()]
+        torch.stack(halves).sum().backward()
+    session.run_step()

@@ -1,0 +1,6 @@
+"""What can be checked, in one form: something that starts runs, takes steps and saves its state."""
+
+from .resolve import TargetError, resolve
+from .target import Session, Target, follow
+
+__all__ = ["Session", "Target", "TargetError", "follow", "resolve"]

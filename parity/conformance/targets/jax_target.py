@@ -1,0 +1,289 @@
+"""Targets in JAX: optax transformations, factories of them, and the rules of lrtheory."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import pickle
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrtheory import dims
+from lrtheory.rules import Rule, SparseGradient
+
+from ..outcome import Skip
+from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
+from .target import Session, Target
+
+
+class Functions(NamedTuple):
+    """One optimizer: ``init(params)``, ``step(grads, state, params)`` that gives new parameters and a state, and
+    ``update``, which gives what the target itself returns first (an update, or new parameters).
+    """
+
+    init: Callable[[Any], Any]
+    update: Callable[[Any, Any, Any], tuple[Any, Any]]
+    step: Callable[[Any, Any, Any], tuple[Any, Any]]
+
+
+class JaxTarget(Target):
+    """What all of them share: a step compiled once for all checks."""
+
+    kind = "jax"
+
+    @abstractmethod
+    def functions(self, lrs: Any = None) -> Functions:
+        """A fresh optimizer, made as a user makes it; ``lrs`` are the lr of each step."""
+
+    @abstractmethod
+    def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
+        """One with these numbers, which may be traced, in the place of its own."""
+
+    @abstractmethod
+    def numbers(self) -> dict[str, float]:
+        """Its own numbers by name."""
+
+    def start(self, params: Any, lrs: np.ndarray | None = None) -> Session:
+        """A fresh optimizer."""
+        moving = None if lrs is None else jnp.asarray(lrs * self._lr())
+        tree = as_tree(params)
+        return _JaxSession(self, tree, self.functions(moving).init(tree), moving)
+
+    def resume(self, saved: bytes, params: Any) -> Session:
+        """From pickled arrays."""
+        state = jax.tree.map(_restored, pickle.loads(saved), is_leaf=lambda x: isinstance(x, _Key))
+        return _JaxSession(self, as_tree(params), state, None)
+
+    def _lr(self) -> float:
+        if self.lr is None:
+            raise Skip("its lr is inside: give the factory, and its lr can be moved")
+        return self.lr
+
+    @functools.cached_property
+    def step(self) -> Callable[[Any, Any, Any, Any], tuple[Any, Any]]:
+        """``step(lrs, grads, state, params)``, compiled; as it is where it cannot be, which the check ``jit`` says."""
+
+        def step(lrs: Any, grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
+            return self.functions(lrs).step(grads, state, params)
+
+        params = as_tree({name: np.ones(shape) for name, shape in self.shapes.items()})
+        try:
+            functions = self.functions()
+            jax.eval_shape(functions.step, self.gradients(params), jax.eval_shape(functions.init, params), params)
+        except Exception:
+            return step
+        return jax.jit(step)
+
+    def gradients(self, grads: Any) -> Any:
+        """Gradients in the form that the target takes."""
+        return grads
+
+    def rescaled(self, found: Any, run: Run, loss: float, params: float) -> dict[str, np.ndarray]:
+        """As one compiled scan with every number traced: one program for every scale."""
+        numbers = {name: _visible(name, value) for name, value in self.numbers().items()}
+        factors = {name: found.hyper[name].factor(loss, params) for name in numbers if name in found.hyper}
+        given = {name: jnp.asarray(numbers[name] * factor, jnp.float64) for name, factor in factors.items()}
+        scaled = run.scaled(loss / params, params)
+        held = tuple((name, value) for name, value in numbers.items() if name not in given)
+        path = self._traced(held)(given, as_tree(scaled.params), as_tree(scaled.grads))
+        return {name: np.asarray(value) for name, value in path.items()}
+
+    @functools.lru_cache(maxsize=4)  # noqa: B019  # targets live as long as one report
+    def _traced(self, held: tuple[tuple[str, float], ...]) -> Callable[..., Any]:
+        @jax.jit
+        def path(numbers: Any, params: Any, grads: Any) -> Any:
+            functions = self.with_numbers({**dict(held), **numbers})
+
+            def body(carry: Any, grads: Any) -> Any:
+                after, state = functions.step(self.gradients(grads), carry[1], carry[0])
+                return (after, state), after
+
+            return jax.lax.scan(body, (params, functions.init(params)), grads)[1]
+
+        return path
+
+
+def _visible(name: str, value: float) -> float:
+    """An eps that matters: one of 1e-8 beside gradients of size 1 would hide a broken law."""
+    return 0.5 if name.startswith("eps") and 0 < value < 1e-6 else value
+
+
+class _JaxSession(Session):
+    def __init__(self, target: JaxTarget, params: Any, state: Any, lrs: Any) -> None:
+        self._target, self._params, self._state, self._lrs = target, params, state, lrs
+
+    def step(self, grads: Any) -> None:
+        gradients = self._target.gradients(as_tree(grads))
+        self._params, self._state = self._target.step(self._lrs, gradients, self._state, self._params)
+
+    def params(self) -> dict[str, np.ndarray]:
+        return {name: np.array(value) for name, value in self._params.items()}
+
+    def state(self) -> dict[str, np.ndarray]:
+        return leaves(self._state)
+
+    def saved(self) -> bytes:
+        return pickle.dumps(jax.tree.map(as_saved, self._state))
+
+
+class OptaxTarget(JaxTarget):
+    """A factory of optax transformations with its arguments, or one transformation."""
+
+    def __init__(self, made: Any, given: Mapping[str, Any], *names: Any, rate: str | None = None) -> None:
+        super().__init__(*names)
+        self.made, self.given, self.rate = made, dict(given), rate
+        if rate is not None and isinstance(given.get(rate), (int, float)):
+            self.lr = float(given[rate])
+        self.shapes = _accepted(self)
+
+    @property
+    def is_instance(self) -> bool:
+        """Whether a transformation was given, and not a factory."""
+        return hasattr(self.made, "init") and hasattr(self.made, "update")
+
+    def functions(self, lrs: Any = None) -> Functions:
+        """With ``lrs``, made with a schedule in the place of its lr."""
+        if lrs is None:
+            return self.with_numbers({})
+        assert self.rate is not None
+        return self.with_numbers({self.rate: lambda count: lrs[count]})
+
+    def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
+        """One call of the factory."""
+        transformation = self.made if self.is_instance else self.made(**{**self.given, **numbers})
+        more = {"value": 1.0} if _takes(transformation.update, "value") else {}
+
+        def update(grads: Any, state: Any, params: Any) -> Any:
+            return transformation.update(grads, state, params, **more)
+
+        def step(grads: Any, state: Any, params: Any) -> Any:
+            updates, state = update(grads, state, params)
+            # As optax.apply_updates, which is not needed for it.
+            return jax.tree.map(lambda p, u: jnp.asarray(p + u).astype(jnp.asarray(p).dtype), params, updates), state
+
+        return Functions(transformation.init, update, step)
+
+    def numbers(self) -> dict[str, float]:
+        """Defaults and what was given."""
+        from lrtheory.integrations.optax_dims import default_numbers
+
+        return {} if self.is_instance else default_numbers(self.made, self.given)[0]
+
+    def dimensions(self) -> Any:
+        """Inferred from the factory."""
+        from lrtheory.integrations.optax_dims import default_numbers
+
+        if self.is_instance:
+            raise Skip("its numbers are inside: give the factory, and they can be traced")
+        numbers, others, _ = default_numbers(self.made, self.given)
+        return dims.infer(self.made, hyper=numbers, shapes=self.shapes, **others)
+
+
+class RuleTarget(JaxTarget):
+    """One of our rules with numbers."""
+
+    def __init__(self, rule: Rule, numbers: Mapping[str, Any], *names: Any) -> None:
+        super().__init__(*names)
+        self.rule, self.hyper = rule, rule.hyper(**numbers)
+        self.lr = float(self.hyper.lr) if "lr" in self.hyper._fields else None
+        self.shapes = _accepted(self)
+
+    def gradients(self, grads: Any) -> Any:
+        """Sparse ones where the rule takes no others."""
+        if not self.rule.array_rule.sparse:
+            return grads
+        return jax.tree.map(SparseGradient.from_dense, grads)
+
+    def functions(self, lrs: Any = None) -> Functions:
+        """With ``lrs``, the number is another one at each step."""
+        if lrs is None:
+            return self.with_numbers({})
+
+        def step(grads: Any, state: Any, params: Any) -> Any:
+            count, inner = state
+            params, inner = self.rule.step(self.hyper._replace(lr=lrs[count]), inner, grads, params)
+            return params, (count + 1, inner)
+
+        return Functions(lambda params: (jnp.int32(0), self.rule.init(params)), step, step)
+
+    def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
+        """The rule's own functions."""
+
+        def step(grads: Any, state: Any, params: Any) -> Any:
+            return self.rule.step(self.hyper._replace(**numbers), state, grads, params)
+
+        return Functions(self.rule.init, step, step)
+
+    def numbers(self) -> dict[str, float]:
+        """All that are not switched off."""
+        return {name: value for name, value in self.hyper._asdict().items() if value is not None}
+
+    def dimensions(self) -> Any:
+        """Inferred from the rule."""
+        return dims.infer(self.rule, shapes=self.shapes)
+
+
+def as_tree(arrays: Any) -> dict[str, Any]:
+    """Arrays in JAX, by name; a missing gradient stays ``None``."""
+    return {name: None if value is None else jnp.asarray(value) for name, value in arrays.items()}
+
+
+def leaves(tree: Any) -> dict[str, np.ndarray]:
+    """A copy of a pytree's leaves by path."""
+    found, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path): np.array(_data(leaf)) for path, leaf in found}
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A typed key of random numbers, which NumPy has no dtype for, as its words."""
+
+    words: np.ndarray
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.prng_key)
+
+
+def _data(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def as_saved(leaf: Any) -> Any:
+    """A copy of a leaf in NumPy."""
+    return _Key(np.array(_data(leaf))) if _is_key(leaf) else np.array(leaf)
+
+
+def _restored(leaf: Any) -> Any:
+    return jax.random.wrap_key_data(jnp.asarray(leaf.words)) if isinstance(leaf, _Key) else jnp.asarray(leaf)
+
+
+def _accepted(target: JaxTarget) -> Mapping[str, tuple[int, ...]]:
+    """All shapes, or fewer where the target refuses some, which the notes then say."""
+    refused = ""
+    for shapes in (SHAPES, WITHOUT_SCALAR, MATRICES):
+        params = {name: jnp.ones(shape) for name, shape in shapes.items()}
+        try:
+            functions = target.functions()
+            jax.eval_shape(functions.step, target.gradients(params), functions.init(params), params)
+        except (Exception, SystemExit) as error:
+            refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            continue
+        if refused:
+            target.notes += (f"checked on {' and '.join(shapes)}, since it does not take all shapes ({refused})",)
+        return shapes
+    return SHAPES
+
+
+def _takes(function: Any, name: str) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

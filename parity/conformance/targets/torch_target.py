@@ -1,0 +1,190 @@
+"""Targets in PyTorch: classes and factories of optimizers."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from lrtheory import dims
+from lrtheory.integrations import torch_dims
+from lrtheory.integrations.torch_problem import needs_closure
+
+from ..outcome import Skip
+from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
+from .target import Session, Target
+
+
+class TorchTarget(Target):
+    """An optimizer class, or a callable of parameters that gives an optimizer, with its arguments."""
+
+    kind = "torch"
+
+    def __init__(self, make: Callable[..., Any], given: Mapping[str, Any], *names: Any) -> None:
+        super().__init__(*names)
+        self.make, self.given = make, dict(given)
+        self.sparse = False
+        self._settle_shapes()
+
+    def optimizer(self, params: Any, **changes: Any) -> Any:
+        """A fresh optimizer of tensors or of parameter groups."""
+        optimizer = self.make(params, **{**self.given, **changes})
+        if hasattr(optimizer, "train"):  # schedule-free optimizers refuse to step before it
+            optimizer.train()
+        return optimizer
+
+    def start(self, params: Any, lrs: np.ndarray | None = None) -> TorchSession:
+        """A fresh optimizer of one group."""
+        return TorchSession(self, params, lrs)
+
+    def resume(self, saved: bytes, params: Any) -> TorchSession:
+        """From a file that ``torch.save`` wrote, read as a user should, without running code from it."""
+        session = TorchSession(self, params)
+        session.optimizer.load_state_dict(torch.load(io.BytesIO(saved), weights_only=True))
+        return session
+
+    def as_gradient(self, value: np.ndarray) -> torch.Tensor:
+        """A gradient of its own, sparse where the target takes no other."""
+        dense = torch.tensor(np.asarray(value))
+        return dense.to_sparse() if self.sparse else dense
+
+    def dimensions(self) -> Any:
+        """Inferred from the class."""
+        if not isinstance(self.make, type):
+            raise Skip("its numbers are inside: give the class, and they can be followed")
+        if self.sparse:
+            return dims.infer(self.make, shapes={"sparse": (4, 3)}, **self.given)
+        return dims.infer(in_training(self.make), shapes={n: s for n, s in self.shapes.items() if s}, **self.given)
+
+    def rescaled(self, found: Any, run: Run, loss: float, params: float) -> dict[str, np.ndarray]:
+        """Another optimizer with the rescaled numbers."""
+        assert isinstance(self.make, type)
+        numbers, others = torch_dims.default_numbers(self.make, self.given)
+        numbers = {n: v * found.hyper[n].factor(loss, params) if n in found.hyper else v for n, v in numbers.items()}
+        arguments = torch_dims.constructor_arguments(numbers, others)
+        scaled = run.scaled(loss / params, params)
+        session = TorchSession(self, scaled.params, arguments=arguments)
+        history = [session.params()]
+        for step in range(run.steps):
+            session.step(scaled.at(step))
+            history.append(session.params())
+        return {name: np.stack([p[name] for p in history[1:]]) for name in history[0]}
+
+    def _settle_shapes(self) -> None:
+        """All shapes, or matrices alone, dense or sparse, where the target refuses the rest."""
+        refused = ""
+        for shapes, sparse in ((SHAPES, False), (WITHOUT_SCALAR, False), (MATRICES, False), (MATRICES, True)):
+            self.shapes, self.sparse = shapes, sparse
+            try:
+                session = self.start({name: np.ones(shape) for name, shape in shapes.items()})
+                session.step({name: np.ones(shape) for name, shape in shapes.items()})
+            except (Exception, SystemExit) as error:
+                refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                continue
+            self.lr = _lr(session.optimizer)
+            if refused:
+                what = f"{'sparse ' if sparse else ''}{' and '.join(shapes)}"
+                self.notes += (f"checked on {what}, since it does not take all shapes ({refused})",)
+            return
+        self.shapes, self.sparse = SHAPES, False
+
+
+def _lr(optimizer: Any) -> float | None:
+    lr = optimizer.param_groups[0].get("lr")
+    return float(lr) if isinstance(lr, (int, float)) else None
+
+
+class TorchSession(Session):
+    """One optimizer and its parameters.
+
+    Attributes
+    ----------
+    tensors : dict of Parameter
+    optimizer : torch.optim.Optimizer
+    """
+
+    def __init__(
+        self,
+        target: TorchTarget,
+        params: Any,
+        lrs: np.ndarray | None = None,
+        *,
+        groups: Callable[[dict[str, Any]], Any] = lambda tensors: list(tensors.values()),
+        arguments: Mapping[str, Any] | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        self._target = target
+        self.tensors = {n: torch.nn.Parameter(torch.tensor(np.asarray(p), dtype=dtype)) for n, p in params.items()}
+        self.optimizer = target.optimizer(groups(self.tensors), **(arguments or {}))
+        self._lrs, self._count = lrs, 0
+        if lrs is not None and target.lr is None:
+            raise Skip("its parameter groups have no lr that could be moved")
+
+    def step(self, grads: Mapping[str, np.ndarray | None]) -> None:
+        """One step; gradients are tensors of their own, of the parameters' dtype."""
+        self.give(grads)
+        if self._lrs is not None:
+            assert self._target.lr is not None
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._target.lr * float(self._lrs[self._count])
+        self._count += 1
+        self.run_step()
+
+    def give(self, grads: Mapping[str, np.ndarray | None]) -> None:
+        """Set gradients."""
+        for name, p in self.tensors.items():
+            value = grads.get(name)
+            p.grad = None if value is None else self._target.as_gradient(value).to(p.dtype)
+
+    def run_step(self) -> None:
+        """``step()``, with a closure where it takes no step without one."""
+        if needs_closure(self.optimizer):
+            gradients = {name: p.grad for name, p in self.tensors.items()}
+
+            def closure() -> torch.Tensor:
+                for name, p in self.tensors.items():
+                    p.grad = None if gradients[name] is None else gradients[name].clone()  # type: ignore[union-attr]
+                return sum((p.detach().sum() for p in self.tensors.values()), torch.zeros((), dtype=torch.float64))
+
+            self.optimizer.step(closure)
+        else:
+            self.optimizer.step()
+
+    def params(self) -> dict[str, np.ndarray]:
+        """Copies as arrays."""
+        return {name: np.array(p.detach().double().numpy()) for name, p in self.tensors.items()}
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The optimizer's state by tensor and key."""
+        found: dict[str, np.ndarray] = {}
+        for name, p in self.tensors.items():
+            for key, value in self.optimizer.state.get(p, {}).items():
+                if isinstance(value, torch.Tensor):
+                    dense = value.to_dense() if value.is_sparse else value
+                    found[f"{name}.{key}"] = np.array(dense.detach().double().numpy())
+                elif isinstance(value, (int, float)):
+                    found[f"{name}.{key}"] = np.array(value, np.float64)
+        return found
+
+    def saved(self) -> bytes:
+        """As ``torch.save`` writes it."""
+        file = io.BytesIO()
+        torch.save(self.optimizer.state_dict(), file)
+        return file.getvalue()
+
+
+def in_training(optimizer: type) -> type:
+    """The class itself, or for a schedule-free one the same class that steps in its training mode."""
+    if not hasattr(optimizer, "train"):
+        return optimizer
+
+    @functools.wraps(optimizer.step)  # type: ignore[attr-defined]
+    def step(self: Any, *args: Any, **more: Any) -> Any:
+        self.train()
+        return optimizer.step(self, *args, **more)  # type: ignore[attr-defined]
+
+    return type(optimizer.__name__, (optimizer,), {"step": step, "__module__": optimizer.__module__})

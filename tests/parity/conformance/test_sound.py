@@ -1,0 +1,104 @@
+"""Sound optimizers raise no false alarm: ours, torch's and optax's run clean, or fail as declared and for that reason."""
+
+from __future__ import annotations
+
+import pytest
+
+import parity
+from lrtheory import rules
+from parity.conformance import EXPECTED
+from parity.conformance.execute import prepare
+from parity.conformance.expected import published_name
+from parity.mutants import SOUND
+
+TORCH = [
+    "ASGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "LBFGS",
+    "Muon",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+    "SparseAdam",
+]
+OPTAX = [
+    "adabelief",
+    "adadelta",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "adan",
+    "amsgrad",
+    "fromage",
+    "lamb",
+    "lars",
+    "lion",
+    "nadam",
+    "noisy_sgd",
+    "novograd",
+    "radam",
+    "rmsprop",
+    "rprop",
+    "sgd",
+    "sign_sgd",
+    "sm3",
+    "yogi",
+    "contrib.dadapt_adamw",
+    "contrib.muon",
+    "contrib.prodigy",
+    "contrib.schedule_free_sgd",
+]
+THIRD_PARTY = ("schedulefree.AdamWScheduleFree", "lion_pytorch.Lion")
+
+IN_EVERY_RUN = {"torch.optim.NAdam", "torch.optim.ASGD", "optax.adam", *THIRD_PARTY}
+
+
+def every_published():
+    names = [*(f"torch.optim.{n}" for n in TORCH), *(f"optax.{n}" for n in OPTAX), *THIRD_PARTY]
+    return [pytest.param(name, marks=[] if name in IN_EVERY_RUN else pytest.mark.deep) for name in names]
+
+
+@pytest.mark.parametrize("target", every_published())
+def test_published_optimizer_is_clean_but_for_what_is_declared(target):
+    report = parity.check(target)
+    report.require()
+    failing = {result.check for result in report.values() if result.status == "expected failure"}
+    assert failing == set(EXPECTED.get(target, {}))
+
+
+def test_declared_failures_are_of_targets_that_are_run():
+    names = {param.values[0] for param in every_published()}
+    assert set(EXPECTED) <= names
+    for name in EXPECTED:
+        assert published_name(prepare(name)) == name
+
+
+@pytest.mark.parametrize("target", SOUND)
+def test_what_controls_are_made_from_is_sound(target):
+    parity.check(target, reference=SOUND[target], claims_law=True).require()
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n == "radam" else pytest.mark.deep) for n in rules.names()]
+)
+def test_our_own_rules_are_clean(name):
+    report = parity.check(f"{name}({'lr=0.01' if 'lr' in rules.get(name)().Hyper._fields else ''})")
+    report.require()
+
+
+def test_third_party_lion_is_our_lion():
+    """With a reference that was named: lion-pytorch 0.2.5, betas (0.9, 0.99), against ours."""
+    report = parity.check(
+        "lion_pytorch.Lion(lr=0.001)", reference="lion(lr=0.001)", only=["reference", "step-bound", "scaling-law"]
+    )
+    report.require()
+    assert [report[id].status for id in ("reference", "step-bound", "scaling-law")] == ["passed"] * 3
