@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -168,3 +168,13 @@ def times(ratio: Spread | Sequence[float]) -> str:
     """A ratio with its quartiles."""
     low, median, high = ratio
     return f"{median:.2f} ({low:.2f}–{high:.2f})"
+
+
+def run(
+    name: str, measure: Callable[[], Iterable[Record]], tables: Callable[[list[Record]], Mapping[str, Table]]
+) -> None:
+    """Measure, keep the records and show the tables: what ``python -m benchmarks.NAME`` does."""
+    save(name, list(measure()))
+    found, records = load(name)
+    for table in tables(records).values():
+        show(table, caption(found))

@@ -122,6 +122,32 @@ def test_measure_every_measures_when_it_should_and_only_then() -> None:
         assert np.isnan(some[~looked]).all()
 
 
+@pytest.mark.parametrize("steps", [3, 8, 10])
+def test_scan_is_lax_scan_and_measures_every_fourth_step(steps: int) -> None:
+    """Carry, stacked results and what is seen, where the interval divides the steps, does not, and is longer."""
+
+    def step(carry: Any, x: Any) -> Any:
+        return 0.5 * carry + x, {"sum": carry + x}, lambda: {"seen": carry * x}
+
+    def plain(carry: Any, x: Any) -> Any:
+        carry, y, look = step(carry, x)
+        return carry, (y, look())
+
+    xs = jnp.arange(steps) + 1.0
+    carry, ys, seen = jax.jit(lambda xs: effective.scan(step, 1.0, xs, interval=4))(xs)
+    wanted, (all_ys, all_seen) = jax.lax.scan(plain, 1.0, xs)
+    np.testing.assert_array_equal(carry, wanted)
+    np.testing.assert_array_equal(ys["sum"], all_ys["sum"])
+    np.testing.assert_array_equal(seen["seen"], all_seen["seen"][::4])
+
+
+def test_scan_refuses_what_it_cannot_count() -> None:
+    with pytest.raises(ValueError, match="interval=0"):
+        effective.scan(lambda c, x: (c, x, lambda: x), 0.0, jnp.arange(3), interval=0)
+    with pytest.raises(ValueError, match="xs has no step"):
+        effective.scan(lambda c, x: (c, x, lambda: x), 0.0, jnp.arange(0))
+
+
 def test_measure_every_refuses_an_interval_below_one() -> None:
     given_step = step(rules.sgd(), rules.sgd().hyper(), {"w": drawn(2)}, {"w": drawn(2)})
     with pytest.raises(ValueError, match="interval=0: measure every step"):
