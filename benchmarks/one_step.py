@@ -57,7 +57,7 @@ CONTESTS = {
 }
 
 
-def jax_update(step: Any, params: Any, state: Any, *rest: Any) -> Callable[[], None]:
+def jax_update(step: Any, params: Any, state: Any, *rest: Any) -> Callable[[], Any]:
     """An update that carries its own parameters and state."""
     held = [params, state]
 
@@ -68,14 +68,14 @@ def jax_update(step: Any, params: Any, state: Any, *rest: Any) -> Callable[[], N
     return update
 
 
-def ours(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], None]:
+def ours(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], Any]:
     """The rule's step in place."""
     params = jax.tree.map(jnp.array, values)
     hyper = jax.tree.map(jnp.float32, contest.ours.hyper(**contest.numbers))
     return jax_update(in_place.step(contest.ours), params, in_place.init(contest.ours, params), grads, hyper)
 
 
-def optax_update(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], None]:
+def optax_update(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], Any]:
     """Optax, compiled, with parameters and state donated in the order in which they come back."""
     transformation = contest.optax()
 
@@ -87,7 +87,7 @@ def optax_update(contest: Contest, values: dict[str, np.ndarray], grads: Any) ->
     return jax_update(jax.jit(step, donate_argnums=(0, 1)), params, jax.jit(transformation.init)(params), grads)
 
 
-def torch_update(contest: Contest, values: dict[str, np.ndarray], **implementation: bool) -> Callable[[], None]:
+def torch_update(contest: Contest, values: dict[str, np.ndarray], **implementation: bool) -> Callable[[], Any]:
     """Torch's own step; numbers that are betas are its defaults."""
     parameters = [torch.nn.Parameter(torch.tensor(value)) for value in values.values()]
     for parameter, value in zip(parameters, values.values(), strict=True):
@@ -95,19 +95,19 @@ def torch_update(contest: Contest, values: dict[str, np.ndarray], **implementati
     return contest.torch(parameters, **contest.numbers, **implementation).step
 
 
-def copy_of(elements: int) -> Callable[[], None]:
+def copy_of(elements: int) -> Callable[[], Any]:
     """A copy that reads and writes ``elements`` floats in all."""
     source, target = torch.ones(elements // 2), torch.ones(elements // 2)
-    return lambda: target.copy_(source) and None
+    return lambda: target.copy_(source)
 
 
-def in_place_scaling(elements: int) -> Callable[[], None]:
+def in_place_scaling(elements: int) -> Callable[[], Any]:
     """The same in place, without the read that a processor does before it overwrites what it does not hold."""
     array = torch.ones(elements // 2)
-    return lambda: array.mul_(0.999) and None
+    return lambda: array.mul_(0.999)
 
 
-def candidates(contest: Contest, tensors: int, size: int, *, all_torch: bool = True) -> dict[str, Callable[[], None]]:
+def candidates(contest: Contest, tensors: int, size: int, *, all_torch: bool = True) -> dict[str, Callable[[], Any]]:
     """Everyone, for ``tensors`` tensors of ``size`` parameters."""
     rng = np.random.default_rng(0)
     values = {f"w{i:03d}": rng.standard_normal(size, dtype=np.float32) for i in range(tensors)}

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .elementwise import is_elementwise
+from .elementwise import is_elementwise, on_coordinates
 from .quantiles import quantiles as quantiles_of
 from .rules.lift import compute_dtype
 from .rules.norm import euclidean_norm
@@ -123,12 +123,13 @@ def measure(
             jax.tree.map(lambda e: None, effective) if scale is None else scale,
         )
 
-    if not exact and is_elementwise(parts, hyper, state, grads, params_before):
-        # Sampled before anything is computed. Other rules are computed whole and sampled after that.
-        state, grads, params_before, params_after = jax.tree.map(
-            lambda x: _spread(x, sample) if jnp.ndim(x) else x, (state, grads, params_before, params_after)
-        )
-    effective, direction, decay, penalty, scale = parts(hyper, state, grads, params_before)
+    made = hyper, state, grads, params_before
+    if not exact and is_elementwise(parts, *made):
+        # Computed for the sampled coordinates alone. Other rules are computed whole and sampled after that.
+        figures = on_coordinates(lambda x: _spread(x, sample) if x.ndim else x, parts, *made)
+    else:
+        figures = parts(*made)
+    effective, direction, decay, penalty, scale = figures
     lr_power = float(rule.units["lr"].param)
 
     def of_leaf(
