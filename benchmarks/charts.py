@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.style
 from matplotlib.figure import Figure
 
 STYLE = Path(__file__).parents[1] / "notebooks" / "okabe_ito.mplstyle"

@@ -19,7 +19,6 @@ PROGRAMS = {
 LIMITS = {
     "import jax, lrtheory": 0.1,
     "import jax, lrtheory.rules": 0.1,
-    "import jax, all of lrtheory's core": 0.1,
     "lrtheory --help": 0.3,
 }
 
