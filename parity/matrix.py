@@ -85,7 +85,7 @@ def rows(
     Parameters
     ----------
     rules : names, or all rules
-    dtype : "float64" is held to the gate, "float32" is reported as a distribution
+    dtype : "float64" is held to the gate; in "float32" each of our steps is held to the bound derived for it
     quick : one set of numbers per set of options
     against : keys of :data:`IMPLEMENTATIONS`
     truths : at each first difference, what high precision gives there
@@ -140,16 +140,27 @@ def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:
             theirs = replay(case, backend)
         except table.Inexpressible:
             continue
-        yield _row(case, backend, "free", compare(ours, theirs))
+        shares = _shares(case, ours), _shares(case, theirs)
+        yield _row(case, backend, "free", compare(ours, theirs), shares)
         if backend == reference:
-            yield _row(case, backend, "forced", compare(_forced(case, theirs), theirs))
+            forced = replay(case, "lrtheory", "forced", reference=theirs)
+            shares = _shares(case, forced, theirs), shares[1]
+            yield _row(case, backend, "forced", compare(forced, theirs), shares)
 
 
-def _forced(case: Case, reference: Trajectory) -> Trajectory:
-    return replay(case, "lrtheory", "forced", reference=reference)
+def _shares(case: Case, run: Trajectory, reference: Trajectory | None = None) -> float | None:
+    """In float32, the largest error of one step over the bound derived for it; ``None`` where none is derived."""
+    from . import bounds, oracle
+
+    if case.dtype != "float32" or case.rule not in oracle.defined():
+        return None
+    return max(float(share.max(initial=0)) for share in bounds.excess(case, run, reference=reference).values())
 
 
-def _row(case: Case, backend: str, mode: str, comparison: Comparison) -> ParityRow:
+def _row(
+    case: Case, backend: str, mode: str, comparison: Comparison, shares: tuple[float | None, float | None]
+) -> ParityRow:
+    ours, theirs = shares
     gate = (table.row(case.rule).gate or GATES["float64"]) if case.dtype == "float64" else None
     known = known_difference(case, backend)
     first = comparison.first_difference()
@@ -178,6 +189,12 @@ def _row(case: Case, backend: str, mode: str, comparison: Comparison) -> ParityR
             "truth": None,
         },
         gate=None if known else gate,
-        passed=None if known or gate is None else comparison.largest_error <= gate,
+        bound_share=ours,
+        their_bound_share=theirs,
+        passed=None if known else comparison.largest_error <= gate if gate is not None else _within(ours),
         note=f"{known.reason} ({known.source})" if known else "",
     )
+
+
+def _within(share: float | None) -> bool | None:
+    return None if share is None else share <= 1

@@ -92,6 +92,7 @@ def _full_detail(row: ParityRow) -> dict[str, Any]:
             "In ulp",
             f"median {number(row['ulp_median'])}, 99 % within {number(row['ulp_99'])}, largest {number(row['ulp_largest'])}",
         ],
+        *_shares(row),
         ["First difference", "none beyond rounding" if first is None else _where(first)],
     ]
     if row["note"]:
@@ -106,6 +107,15 @@ def _full_detail(row: ParityRow) -> dict[str, Any]:
         "steps": row["steps"],
         "bound": row["gate"],
     }
+
+
+def _shares(row: ParityRow) -> list[list[str]]:
+    """Float32: errors of single steps over the bound derived for them."""
+    if row["bound_share"] is None:
+        return []
+    theirs = row["their_bound_share"]
+    told = f"ours up to {number(row['bound_share'], 2)} of the bound derived for it"
+    return [["One step", told if theirs is None else f"{told}, {row['implementation']} up to {number(theirs, 2)}"]]
 
 
 def _values(first: FirstDifference, implementation: str) -> list[list[str]]:
@@ -136,7 +146,9 @@ def _cell(index: int, row: ParityRow) -> Cell:
 
 
 def _bound(row: ParityRow) -> str:
-    return "" if row["gate"] is None else f" (bound {number(row['gate'], 2)})"
+    if row["gate"] is not None:
+        return f" (bound {number(row['gate'], 2)})"
+    return "" if row["passed"] is None else " (derived, of each of our steps)"
 
 
 def _title(row: ParityRow) -> str:

@@ -254,6 +254,8 @@ def _parity(passed: bool | None, error: float = 1e-15, note: str = "") -> Parity
         ulp_largest=2.0,
         first_difference=None,
         gate=None if passed is None else 1e-13,
+        bound_share=None,
+        their_bound_share=None,
         passed=passed,
         note=note,
     )

@@ -163,6 +163,8 @@ def parity() -> list[ParityRow]:
                                     if error > 1e-3
                                     else None,
                                     gate=None if known or dtype == "float32" else 1e-13,
+                                    bound_share=None if dtype == "float64" else 0.3,
+                                    their_bound_share=None if dtype == "float64" else 2.9,
                                     passed=None if known or dtype == "float32" else error <= 1e-13,
                                     note="optax corrects the bias before it takes the maximum" if known else "",
                                 )
