@@ -1,8 +1,12 @@
-"""Where Keras follows other definitions than torch; with eps small beside every √v, those of eps are gone."""
+"""Where Keras follows other definitions than torch.
+
+Reason and source come from what diagnosis found; of the last two, which it has no family for, they were read in the code.
+"""
 
 from __future__ import annotations
 
 from .cases import Case, LrSchedule
+from .differences import found
 from .known import KnownDifference
 
 _MOVING = LrSchedule("moving")
@@ -17,9 +21,8 @@ KERAS: tuple[KnownDifference, ...] = (
         id="keras-adam-eps-before-correction",
         backend="keras",
         applies=_of("adam"),
-        reason="Keras adds eps to √v before the bias correction, torch to √v̂ after it: the eps that acts in Keras is "
-        "eps/√(1 − beta2^t), 32 times eps at the first step",
-        source="keras 3.15.1 src/optimizers/adam.py update_step; keras-team/keras issue 17391",
+        reason=found()["keras-adam"].sentence,
+        source=found()["keras-adam"].source,
         example=Case("adam", {}, {"lr": 0.1, "eps": 1e-3}),
         at_least=1e-2,
     ),
@@ -27,8 +30,8 @@ KERAS: tuple[KnownDifference, ...] = (
         id="keras-rmsprop-eps-in-root",
         backend="keras",
         applies=_of("rmsprop"),
-        reason="Keras adds eps inside the root, torch outside; with momentum it also multiplies by the lr before the buffer",
-        source="keras 3.15.1 src/optimizers/rmsprop.py update_step",
+        reason=found()["keras-rmsprop-momentum"].sentence,
+        source=found()["keras-rmsprop-momentum"].source,
         example=Case("rmsprop", {}, {"lr": 0.01}),
         at_least=1e-2,
     ),
@@ -36,8 +39,8 @@ KERAS: tuple[KnownDifference, ...] = (
         id="keras-adagrad-eps-in-root",
         backend="keras",
         applies=_of("adagrad"),
-        reason="Keras adds eps inside the root, torch outside",
-        source="keras 3.15.1 src/optimizers/adagrad.py update_step",
+        reason=found()["keras-adagrad"].sentence,
+        source=found()["keras-adagrad"].source,
         example=Case("adagrad", {}, {"lr": 0.1, "eps": 1e-3}),
         at_least=1e-2,
     ),
@@ -45,8 +48,8 @@ KERAS: tuple[KnownDifference, ...] = (
         id="keras-adamax-eps-after-maximum",
         backend="keras",
         applies=_of("adamax"),
-        reason="Keras adds eps to the running maximum, torch to each gradient's size before it takes the maximum",
-        source="keras 3.15.1 src/optimizers/adamax.py update_step; torch 2.13 torch/optim/adamax.py",
+        reason=found()["keras-adamax"].sentence,
+        source=found()["keras-adamax"].source,
         example=Case("adamax", {}, {"lr": 0.1, "eps": 1e-2}),
         at_least=1e-3,
     ),
@@ -56,8 +59,8 @@ KERAS: tuple[KnownDifference, ...] = (
         applies=lambda case: (
             case.rule == "sgd" and case.numbers.get("momentum", 0) != 0 and case.schedule.name != "constant"
         ),
-        reason="Keras multiplies by the lr before the momentum buffer, torch after it: a moving lr tells them apart",
-        source="keras 3.15.1 src/optimizers/sgd.py update_step",
+        reason=found()["keras-sgd-momentum"].sentence,
+        source=found()["keras-sgd-momentum"].source,
         example=Case("sgd", {}, {"lr": 0.1, "momentum": 0.9}, schedule=_MOVING),
         at_least=1e-1,
     ),
@@ -65,8 +68,8 @@ KERAS: tuple[KnownDifference, ...] = (
         id="keras-nadam-momentum-schedule",
         backend="keras",
         applies=lambda case: case.rule == "nadam" and case.numbers.get("momentum_decay", 4e-3) != 1,
-        reason="Keras's momentum schedule is torch's with momentum_decay=1; torch's default is 4e-3",
-        source="keras 3.15.1 src/optimizers/nadam.py update_step; torch 2.13 torch/optim/nadam.py",
+        reason=found()["keras-nadam"].sentence,
+        source=found()["keras-nadam"].source,
         example=Case("nadam", {}, {"lr": 0.1}),
         at_least=1e-3,
     ),
