@@ -11,11 +11,12 @@ import torch
 import parity
 
 STEPS, LR = 200, 0.1
+TENSORS = {"weight": (5, 4)}
 
 
 def in_torch(optimizer: str, default: torch.dtype, **arguments: float) -> np.ndarray:
     """The path of a float64 parameter under a default dtype, with a lr that moves every step."""
-    case = parity.Case("sgd", steps=STEPS)
+    case = parity.Case("sgd", steps=STEPS, tensors=TENSORS)
     grads = case.gradients()["weight"]
     lrs = parity.LrSchedule("moving").drawn(LR, STEPS)
     p = torch.nn.Parameter(torch.zeros(grads[0].shape, dtype=torch.float64))
@@ -47,7 +48,7 @@ def test_nadam_under_a_float32_default_stays_within_its_bound() -> None:
     length of the path.
     """
     case = parity.Case(
-        "nadam", numbers={"lr": LR}, schedule=parity.LrSchedule("moving"), tensors={"weight": (5, 4)}, steps=STEPS
+        "nadam", numbers={"lr": LR}, schedule=parity.LrSchedule("moving"), tensors=TENSORS, steps=STEPS
     )
     ours = parity.replay(case, "lrtheory").params["weight"][1:]
     theirs = in_torch("NAdam", torch.float32, lr=LR)
@@ -66,7 +67,7 @@ def test_nadam_under_a_float32_default_stays_within_its_bound() -> None:
 def test_asgd_under_a_float32_default_stays_within_its_bound() -> None:
     """``eta`` is rounded to float32: each step is off by half an ulp of it, 2⁻²⁴ relative, whatever the step."""
     case = parity.Case(
-        "asgd", numbers={"lr": LR}, schedule=parity.LrSchedule("moving"), tensors={"weight": (5, 4)}, steps=STEPS
+        "asgd", numbers={"lr": LR}, schedule=parity.LrSchedule("moving"), tensors=TENSORS, steps=STEPS
     )
     ours = parity.replay(case, "lrtheory").params["weight"][1:]
     theirs = in_torch("ASGD", torch.float32, lr=LR)
