@@ -211,7 +211,7 @@ add(
             ({"lr": 0.1}, {"lr": 0.1, "beta1": 0.5, "beta2": 0.95, "eps": 1e-2}, {"lr": 0.01, "beta1": 0.0}),
         ),
         torch=torch_row("sparse_adam", state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq"}, implementations=()),
-        tensors={"embedding": (6, 3), "vector": (5,), "kernel": (2, 3, 2), "row": (1, 4)},
+        tensors={"embedding": (6, 3), "vector": (5,)},
         sparse=True,
     ),
 )

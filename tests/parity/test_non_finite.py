@@ -17,7 +17,7 @@ class Poisoned(Stream):
 
     def draw(self, tensors: Any, steps: int) -> dict[str, np.ndarray]:
         gradients = super().draw(tensors, steps)
-        for value, stream in zip((np.nan, np.inf, -np.inf, 1e200), gradients.values(), strict=True):
+        for value, stream in zip((np.nan, np.inf, -np.inf, 1e200), gradients.values(), strict=False):
             stream.reshape(steps, -1)[4, 0] = value
             stream.reshape(steps, -1)[8, -1] = 1e200  # its square overflows
         return gradients
