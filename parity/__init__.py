@@ -1,11 +1,13 @@
 """The same runs in other frameworks, and what differs: evidence for what lrtheory states."""
 
+from . import oracle
 from . import rows as _rows  # fills the table  # noqa: F401
 from . import rows_beside_torch as _rows_beside_torch  # noqa: F401
 from . import rows_torch_optim as _rows_torch_optim  # noqa: F401
 from .backends import BACKENDS, replay
 from .cases import Case, LrSchedule, Stream
 from .compare import GATES, Comparison, Difference, compare
+from .diagnosis import Diagnosis, diagnose
 from .table import Inexpressible
 from .trajectory import Trajectory
 
@@ -14,11 +16,14 @@ __all__ = [
     "GATES",
     "Case",
     "Comparison",
+    "Diagnosis",
     "Difference",
     "Inexpressible",
     "LrSchedule",
     "Stream",
     "Trajectory",
     "compare",
+    "diagnose",
+    "oracle",
     "replay",
 ]

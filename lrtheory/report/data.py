@@ -125,6 +125,7 @@ class FirstDifference(TypedDict):
     coordinate: list[int]
     ours: float
     theirs: float
+    truth: float | None  # in high precision, where that was asked for
 
 
 class ParityRow(TypedDict):
@@ -138,6 +139,7 @@ class ParityRow(TypedDict):
     schedule: str
     steps: int
     largest_error: float  # over the distance travelled
+    error_by_step: Curve  # the largest in each of some forty stretches of equal length
     ulp_median: float
     ulp_99: float
     ulp_largest: float

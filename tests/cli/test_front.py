@@ -36,7 +36,16 @@ def test_imported_by_sees_an_import():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], [], ["report", "--help"], ["replay", "--help"], ["dims", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        [],
+        ["report", "--help"],
+        ["replay", "--help"],
+        ["dims", "--help"],
+        ["explain", "--help"],
+    ],
 )
 def test_help_imports_no_framework(arguments):
     code = f"import sys; sys.argv = ['lrtheory', *{arguments!r}]; from lrtheory.cli import main; main()"

@@ -248,6 +248,7 @@ def _parity(passed: bool | None, error: float = 1e-15, note: str = "") -> Parity
         schedule="moving",
         steps=200,
         largest_error=error,
+        error_by_step=[error],
         ulp_median=0.0,
         ulp_99=1.0,
         ulp_largest=2.0,

@@ -44,6 +44,23 @@ def test_every_number_and_schedule_is_within_the_gate(rule: str) -> None:
     hold_to_the_gate(rule, quick=False)
 
 
+def test_first_difference_has_its_true_value_where_asked_for(monkeypatch) -> None:
+    """Optax takes AMSGrad's maximum elsewhere: the value in high precision is ours."""
+    case = parity.Case("adam", {"amsgrad": True}, {"lr": 0.1})
+    monkeypatch.setattr(matrix, "cases", lambda rule, **how: [case])
+    row, _ = matrix.rows(["adam"], against=["optax", "eager"], truths=True)
+    first = row["first_difference"]
+    assert first is not None
+    assert first["ours"] == pytest.approx(first["truth"], rel=1e-14)
+    assert first["theirs"] != pytest.approx(first["truth"], rel=1e-3)
+
+
+@pytest.mark.parametrize("against", [[], ["tensorflow"]])
+def test_unknown_implementations_are_refused(against) -> None:
+    with pytest.raises(ValueError, match="one or more of torch, optax, keras, eager"):
+        matrix.rows(["sgd"], against=against)
+
+
 @pytest.mark.parametrize("rule", ["sgd", "adam", "rmsprop"])
 def test_every_flag_has_a_variant(rule: str) -> None:
     from lrtheory import rules
