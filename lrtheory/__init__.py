@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import dims, effective, laws, report, rules, schedules, sweep, wrappers
+    from . import dims, effective, laws, report, rules, schedules, sharding, sweep, wrappers
 
-__all__ = ["dims", "effective", "laws", "report", "rules", "schedules", "sweep", "wrappers"]
+__all__ = ["dims", "effective", "laws", "report", "rules", "schedules", "sharding", "sweep", "wrappers"]
 __version__ = "0.1.0"
 
 

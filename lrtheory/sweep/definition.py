@@ -56,8 +56,8 @@ def versions() -> dict[str, str]:
         "jax": jax.__version__,
         "numpy": np.__version__,
         "device": f"{device.platform} {device.device_kind}",
-        "matmul precision": str(jax.config.read("jax_default_matmul_precision")),
-        "x64": str(jax.config.read("jax_enable_x64")),
+        "matmul precision": str(jax.config.jax_default_matmul_precision),  # type: ignore[attr-defined]
+        "x64": str(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
     }
 
 
