@@ -71,7 +71,7 @@ def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
         return structure.unflatten(
             [
                 jax.tree.map(lambda s, n=n, p=p: _spec(s.shape, n, p), leaf)
-                for leaf, n, p in zip(leaves, shapes, laid_out)
+                for leaf, n, p in zip(leaves, shapes, laid_out, strict=True)
             ]
         )
 
