@@ -69,7 +69,10 @@ def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
     def of(column: PyTree) -> PyTree:
         leaves = structure.flatten_up_to(column)
         return structure.unflatten(
-            [jax.tree.map(lambda s, n=n, p=p: _spec(s.shape, n, p), leaf) for leaf, n, p in zip(leaves, shapes, laid_out)]
+            [
+                jax.tree.map(lambda s, n=n, p=p: _spec(s.shape, n, p), leaf)
+                for leaf, n, p in zip(leaves, shapes, laid_out, strict=True)
+            ]
         )
 
     return type(state)(*(None if column is None else of(column) for column in state))

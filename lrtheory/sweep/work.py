@@ -152,7 +152,9 @@ class Work:
         tried = width or tiles.automatic_width(self.group, self.bytes_per_run(), self.device.platform, self.devices)
         while True:
             fed = self.fed(self.group.tiles(tried)[:1], tried)
-            compiled, digest = _compiled(self.training, self.group.shared, self.mesh, _Shapes.of((fed, self.data)))
+            compiled, digest = _compiled(
+                self.training, self.group.shared, self.mesh, _Shapes.of((fed, self.data), self.mesh)
+            )
             needed = memory.program_bytes(compiled)
             if needed <= budget:
                 break
@@ -176,9 +178,9 @@ class _Shapes:
     leaves: tuple[jax.ShapeDtypeStruct, ...]
 
     @classmethod
-    def of(cls, arguments: Any) -> _Shapes:
+    def of(cls, arguments: Any, mesh: Mesh | None) -> _Shapes:
         leaves, structure = jax.tree.flatten(arguments)
-        placed = [getattr(x, "sharding", None) for x in leaves]
+        placed = [None if mesh is None else x.sharding for x in leaves]
         shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s) for x, s in zip(leaves, placed, strict=True)]
         return cls(structure, tuple(shapes))
 

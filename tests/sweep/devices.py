@@ -6,13 +6,36 @@ import json
 import sys
 
 import jax
-from regression import AXES, DATA, bits, init, loss, whole
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
 
-from lrtheory import sweep
+from lrtheory import rules, sharding, sweep
+
+from .regression import AXES, DATA, bits, init, loss, whole
 
 
 def over_mesh(**options) -> sweep.Sweep:
     return whole(mesh=jax.make_mesh((jax.device_count(),), ("runs",)), **options)
+
+
+def communicated(name: str) -> list[tuple[str, int, int]]:
+    """Collectives of a step whose parameters and state are laid out over all devices by rows."""
+    rule = rules.get(name)()
+    params = {"w": jax.ShapeDtypeStruct((16, 8), jnp.float32)}
+    specs = {"w": PartitionSpec("rows", None)}
+    mesh = jax.make_mesh((jax.device_count(),), ("rows",))
+
+    def placed(tree):
+        return jax.tree.map(lambda spec: NamedSharding(mesh, spec), tree)
+
+    state = placed(sharding.state_specs(rule, params, specs))
+    step = jax.jit(
+        rule.step,
+        in_shardings=(None, state, placed(specs), placed(specs)),
+        out_shardings=(placed(specs), state),
+    )
+    compiled = step.lower(rule.hyper(), jax.eval_shape(rule.init, params), params, params).compile()
+    return [tuple(found) for found in sharding.collectives(compiled)]
 
 
 if __name__ == "__main__":
@@ -25,6 +48,7 @@ if __name__ == "__main__":
         found |= {"devices": jax.device_count(), "processes": jax.process_count()}
     else:
         found = {"bits": bits(over_mesh()), "devices": jax.device_count()}
+        found["communicated"] = {name: communicated(name) for name in rules.names() if name != "sparse_adam"}
         grid = jax.make_mesh((2, 4), ("a", "b"))
         found["bits of a mesh of two axes"] = bits(whole(mesh=grid))
         try:

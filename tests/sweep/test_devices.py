@@ -18,6 +18,10 @@ from .regression import bits, whole
 HERE = Path(__file__).parent
 
 
+NEED_NORMS_OR_MATRICES = {"adafactor", "lamb", "lars", "muon"}
+"""Rules whose step must communicate; every other moves each coordinate by itself."""
+
+
 def start(devices: int, *arguments: object) -> subprocess.Popen[str]:
     """The script :mod:`.devices` in a process that sees that many devices."""
     env = os.environ | {
@@ -25,7 +29,7 @@ def start(devices: int, *arguments: object) -> subprocess.Popen[str]:
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
     }
-    command = [sys.executable, str(HERE / "devices.py"), *map(str, arguments)]
+    command = [sys.executable, "-m", "tests.sweep.devices", *map(str, arguments)]
     return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -58,6 +62,7 @@ def test_eight_devices_give_the_bits_of_one(alone):
     assert found["devices"] == 8
     assert found["bits"] == alone
     assert found["bits of a mesh of two axes"] == alone
+    assert {name for name, operations in found["communicated"].items() if operations} == NEED_NORMS_OR_MATRICES
     assert "8 devices, which do not divide the 13 runs (adam(), all rows): 3 more runs, or 5 fewer" in found["refused"]
 
 
