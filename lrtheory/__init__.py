@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import dims, effective, in_place, laws, quadratic, report, rescaling, rules, schedules, wrappers
+    from . import dims, effective, in_place, laws, quadratic, report, rescaling, rules, schedules, sharding, sweep, wrappers
     from .rescaling import rescale, rescale_schedule
 
 __all__ = [
     "dims", "effective", "in_place", "laws", "quadratic", "report", "rescale", "rescale_schedule", "rescaling", "rules",
-    "schedules", "wrappers",
+    "schedules", "sharding", "sweep", "wrappers",
 ]  # fmt: skip
 _FUNCTIONS = ("rescale", "rescale_schedule")
 __version__ = "0.1.0"

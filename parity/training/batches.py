@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lrtheory.sweep import shuffled
 
-def shuffled(rows: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
-    """Row numbers of shape (steps, batch_size): a new permutation every epoch, its incomplete last batch left out."""
-    if not 0 < batch_size <= rows:
-        raise ValueError(f"batch_size={batch_size} must be between 1 and the {rows} rows there are")
-    rng = np.random.default_rng([seed, 1])
-    per_epoch = rows // batch_size
-    epochs = -(-steps // per_epoch)
-    order = np.concatenate([rng.permutation(rows)[: per_epoch * batch_size] for _ in range(epochs)])
-    return order.reshape(-1, batch_size)[:steps]
+__all__ = ["full", "shuffled"]
 
 
 def full(rows: int, steps: int) -> np.ndarray:

@@ -1,0 +1,91 @@
+"""Parameters laid out over many devices: where the state goes, and what a compiled program communicates.
+
+A step is written for each coordinate, so that a state that is laid out like its parameters is updated without a word
+between devices. Rules that need a norm or a whole matrix communicate; :func:`collectives` reads from the compiled program
+how often and how much.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import PartitionSpec
+
+PyTree = Any
+
+OPERATIONS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+_CALL = re.compile(rf"= (\([^=]*?\)|\S+) ({'|'.join(OPERATIONS)})(?:-start)?\(")
+_ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
+
+
+class Collective(NamedTuple):
+    """One kind of communication of a compiled program."""
+
+    operation: str
+    count: int
+    """Operations in the text of the program; one in a loop counts once."""
+    bytes: int
+    """Of their results on each device, over all of them."""
+
+
+def collectives(compiled: Any) -> list[Collective]:
+    """The collectives of a compiled program, read from its text.
+
+    Parameters
+    ----------
+    compiled : ``jax.jit(f).lower(...).compile()``, or its text
+    """
+    text = compiled if isinstance(compiled, str) else compiled.as_text()
+    found: dict[str, list[int]] = {}
+    for shape, operation in _CALL.findall(text):
+        found.setdefault(operation, []).append(sum(_bytes(*array) for array in _ARRAY.findall(shape)))
+    return [Collective(operation, len(sizes), sum(sizes)) for operation, sizes in sorted(found.items())]
+
+
+def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
+    """Where the state goes, when each parameter is laid out by its PartitionSpec.
+
+    Parameters
+    ----------
+    rule : Rule
+    params : pytree of arrays or of their shapes
+    specs : like params, a PartitionSpec in place of each array
+
+    Returns
+    -------
+    pytree like ``rule.init(params)``
+        A PartitionSpec for every array: its parameter's for one of the same shape, replicated for a count, and for
+        factors of a matrix, such as Adafactor's, the part that belongs to the dimensions that are left.
+    """
+    state = jax.eval_shape(rule.init, params)
+    structure = jax.tree.structure(params)
+    shapes = [p.shape for p in jax.tree.leaves(params)]
+    laid_out = structure.flatten_up_to(specs)
+
+    def of(column: PyTree) -> PyTree:
+        leaves = structure.flatten_up_to(column)
+        return structure.unflatten(
+            [
+                jax.tree.map(lambda s, n=n, p=p: _spec(s.shape, n, p), leaf)
+                for leaf, n, p in zip(leaves, shapes, laid_out, strict=True)
+            ]
+        )
+
+    return type(state)(*(None if column is None else of(column) for column in state))
+
+
+def _spec(shape: tuple[int, ...], of_shape: tuple[int, ...], spec: PartitionSpec) -> PartitionSpec:
+    """The part of a parameter's layout that an array of its state takes over."""
+    whole = (*spec, *[None] * (len(of_shape) - len(spec)))
+    if len(shape) == len(of_shape):
+        return PartitionSpec(*(axis if n == m else None for n, m, axis in zip(shape, of_shape, whole, strict=True)))
+    return PartitionSpec()
+
+
+def _bytes(dtype: str, shape: str) -> int:
+    bits = 8 if dtype == "pred" else int(re.sub(r"\D", "", dtype.split("e")[0]) or 32)
+    return math.ceil(np.prod([int(n) for n in shape.split(",") if n], dtype=float) * bits / 8)

@@ -1,0 +1,83 @@
+"""What a sweep is, as digests: a sweep that is resumed must be the one that was begun."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class ChangedDefinition(ValueError):
+    """A directory that holds another sweep than the one asked for; the message says what changed."""
+
+
+def digest(tree: Any) -> str:
+    """SHA-256 over structure, dtypes, shapes and bytes of a pytree of arrays, shortened to 16 hexadecimal digits."""
+    made = hashlib.sha256(str(jax.tree.structure(tree)).encode())
+    for leaf in jax.tree.leaves(tree):
+        array = np.ascontiguousarray(leaf)
+        made.update(f"{array.dtype}{array.shape}".encode())
+        made.update(array.tobytes())
+    return made.hexdigest()[:16]
+
+
+def program_digest(lowered: Any) -> str:
+    """SHA-256 of a lowered program: loss, rule, schedule and every constant in them, to the last operation."""
+    return hashlib.sha256(lowered.as_text().encode()).hexdigest()[:16]
+
+
+def name_of(function: Any) -> str:
+    """What a function is called, without the address of the object."""
+    if function is None:
+        return "none"
+    module, qualified = getattr(function, "__module__", ""), getattr(function, "__qualname__", None)
+    return f"{module}.{qualified}" if qualified else re.sub(r" at 0x[0-9a-f]+", "", repr(function))
+
+
+def column(values: np.ndarray) -> str:
+    """An axis for reading and comparing: its ends and a digest of all of it."""
+    ends = str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+    content = values.astype(str) if values.dtype.kind == "U" else values
+    made = hashlib.sha256(repr(content.tolist()).encode()).hexdigest()[:16]
+    return f"{len(values)} values, {ends}, {made}"
+
+
+def versions() -> dict[str, str]:
+    """Versions and settings that change the last bit of a result."""
+    from .. import __version__
+
+    device = jax.devices()[0]
+    return {
+        "lrtheory": __version__,
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "device": f"{device.platform} {device.device_kind}",
+        "matmul precision": str(jax.config.jax_default_matmul_precision),  # type: ignore[attr-defined]
+        "x64": str(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
+    }
+
+
+def refuse_if_changed(directory: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Compare entry by entry.
+
+    Raises
+    ------
+    ChangedDefinition
+        Naming every entry that differs, with both values.
+    """
+    entries = [*stored, *(key for key in wanted if key not in stored)]
+    changed = [
+        f"  {key}: {stored.get(key, 'absent')} -> {wanted.get(key, 'absent')}"
+        for key in entries
+        if stored.get(key) != wanted.get(key)
+    ]
+    if changed:
+        raise ChangedDefinition(
+            f"{directory} holds a sweep with another definition:\n"
+            + "\n".join(changed)
+            + "\nGive another directory, or undo the change"
+        )

@@ -1,0 +1,213 @@
+"""Running a sweep: check, compile, and work through its tiles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from . import axes as _axes
+from . import definition, memory
+from . import tiles as _tiles
+from .axes import Axes
+from .batches import shuffled
+from .problem import Problem, Training
+from .program import Outcome
+from .result import Sweep, assemble
+from .store import Store
+from .work import Plan, Work
+
+PyTree = Any
+Progress = Callable[[str, float], None]
+
+
+def run(
+    loss: Callable[[PyTree, PyTree], Any],
+    params: Any,
+    data: PyTree,
+    over: Axes,
+    *,
+    steps: int,
+    record: Iterable[int] = (),
+    schedule: Callable[[Any], Any] | None = None,
+    batches: Callable[[int, int, int, int], np.ndarray] = shuffled,
+    summarise: bool = False,
+    evaluate: Callable[[PyTree], PyTree] | None = None,
+    explode: float = 1e6,
+    memory_budget: int | None = None,
+    width: int | None = None,
+    mesh: Mesh | None = None,
+    directory: str | Path | None = None,
+    progress: Progress = lambda text, done: None,
+) -> Sweep:
+    """Train every run of the axes: ``vmap`` over runs, ``scan`` over steps, a compiled program per rule and batch size.
+
+    Runs are packed into tiles of equal width, and the last is filled up, so that a run's result depends neither on where
+    the work was cut nor on the number of devices. It may depend on the width in the last bits, which is therefore part of
+    the definition of the sweep.
+
+    Parameters
+    ----------
+    loss : (params, batch) -> scalar
+        Pure, in JAX. Equal functions share compiled programs: define it once, outside of any loop.
+    params : pytree of arrays, or seed -> pytree
+        First parameters; a function is called once for each seed.
+    data : pytree of arrays with one example a row, or whatever the loss takes where there is no ``batch_size``
+    over : Axes
+        From :func:`grid` or :func:`points`.
+    steps : int
+        Optimizer steps of every run.
+    record : steps, from 1
+        At which the loss is kept.
+    schedule : lr -> Schedule
+        Such as ``lambda lr: schedules.cosine_annealing(lr=lr, T_max=100)``; stepped once a step.
+    batches : (rows, batch_size, steps, seed) -> row numbers of shape (steps, batch_size)
+    summarise : bool
+        Keep :func:`lrtheory.effective.measure` at the recorded steps.
+    evaluate : params -> pytree of scalars
+        Of the last parameters.
+    explode : float
+        A loss above this many times the absolute value of the run's first counts as diverged.
+    memory_budget : bytes of each device
+        Default: half of the machine's memory, or nine tenths of an accelerator's.
+    width : runs per tile
+        Chosen from the sizes by default. A resumed sweep keeps the width it began with.
+    mesh : jax.sharding.Mesh
+        Runs are divided over all its axes; processes joined by ``jax.distributed`` each get the whole result.
+    directory : path
+        Where finished chunks are kept. A sweep that was killed and is started again with the same definition continues
+        there, to bitwise the same results. With several processes: a directory that all of them see.
+    progress : (text, share done) -> None
+
+    Raises
+    ------
+    TypeError, ValueError
+        For axes that mean nothing, lengths that do not fit, a mesh that does not divide the runs.
+    DoesNotFit
+        If the results, or a tile, exceed the memory budget.
+    ChangedDefinition
+        If the directory holds another sweep.
+    """
+    problem = Problem(params, data, steps, batches)
+    _axes.check(over, problem.rows, seeded_init=problem.seeded)
+    store = None if directory is None else Store(directory)
+    stored = None if store is None else store.stored_definition()
+    found = _tiles.groups(over, seed_matters=problem.seeded or "batch_size" in over.columns)
+    trainings = {
+        label: Training(rule, loss, steps, tuple(int(t) for t in record), schedule, summarise, evaluate, float(explode))
+        for label, rule in over.rules.items()
+    }
+    works = [Work(problem, over, trainings[group.rule], group, mesh) for group in found]
+    budget = memory.default_budget(works[0].device) if memory_budget is None else int(memory_budget)
+    _refuse_large_results(works, over, budget)
+    widths = {} if stored is None else stored.get("width", {})
+    plans = [work.fit(budget, widths.get(work.name) if width is None else width) for work in works]
+    if store is not None:
+        store.begin(_definition(problem, over, works, plans))
+    finished = Finished(store, works, plans)
+    chunks = [(work, plan, place) for work, plan in zip(works, plans, strict=True) for place in range(plan.chunks)]
+    runs, outcomes = [], []
+    for at, (work, plan, place) in enumerate(chunks):
+        progress(f"{work.name}: {plan.words}", at / len(chunks))
+        chunk = plan.chunk(place)
+        runs += [work.group.runs[plan.tiles[tile]] for tile in chunk]
+        outcomes += _outcomes(finished, work, plan, chunk)
+    progress("done", 1.0)
+    order = np.argsort(np.concatenate(runs))
+    outcome = jax.tree.map(lambda *parts: np.concatenate(parts)[order], *outcomes)
+    said = {work.name: plan.words for work, plan in zip(works, plans, strict=True)}
+    return assemble(over, works[0].training.record, outcome, said)
+
+
+class Finished:
+    """Outcomes of single tiles, by name, in the store."""
+
+    def __init__(self, store: Store | None, works: list[Work], plans: list[Plan]) -> None:
+        self.store = store
+        names = [self.name(w, t) for w, plan in zip(works, plans, strict=True) for t in range(len(plan.tiles))]
+        done = np.array([store is not None and store.has(name) for name in names])
+        if jax.process_count() > 1:  # every process must take the same path
+            done = np.asarray(multihost_utils.broadcast_one_to_all(done))
+        self.names = {name for name, there in zip(names, done, strict=True) if there}
+
+    @staticmethod
+    def name(work: Work, tile: int) -> str:
+        """What a tile's file is called."""
+        return f"{re.sub(r'[^0-9A-Za-z=.-]+', '_', work.name)}-{tile:06d}"
+
+    def load(self, work: Work, chunk: range) -> list[Outcome] | None:
+        """The tiles of a call, if all are done."""
+        names = [self.name(work, tile) for tile in chunk]
+        if self.store is None or not self.names.issuperset(names):
+            return None
+        structure = jax.tree.structure(work.result_shape)
+        return [jax.tree.unflatten(structure, self.store.load(name)) for name in names]
+
+    def save(self, work: Work, chunk: range, outcomes: list[Outcome]) -> None:
+        """Keep them."""
+        if self.store is not None and jax.process_index() == 0:
+            for tile, outcome in zip(chunk, outcomes, strict=True):
+                self.store.save(self.name(work, tile), jax.tree.leaves(outcome))
+
+
+def _outcomes(finished: Finished, work: Work, plan: Plan, chunk: range) -> list[Outcome]:
+    """The outcome of each tile of a call, on the host, its runs along the first axis."""
+    found = finished.load(work, chunk)
+    if found is not None:
+        return found
+    members = [plan.tiles[tile] for tile in chunk]
+    outcome = plan.compiled(work.fed(members, plan.width), work.data)
+    if jax.process_count() > 1 and work.mesh is not None:
+        outcome = multihost_utils.process_allgather(outcome, tiled=True)
+    outcome = jax.device_get(outcome)
+    tiles = (
+        [outcome] if work.mesh is None else [jax.tree.map(lambda x, i=i: x[i], outcome) for i in range(len(members))]
+    )
+    found = [_first_runs(tile, len(runs)) for tile, runs in zip(tiles, members, strict=True)]
+    finished.save(work, chunk, found)
+    return found
+
+
+def _first_runs(outcome: Outcome, count: int) -> Outcome:
+    """Without the runs that only fill a tile up."""
+    return jax.tree.map(lambda x: x[:count], outcome)
+
+
+def _refuse_large_results(works: list[Work], over: Axes, budget: int) -> None:
+    """Refuse a grid whose results alone exceed the budget."""
+    total = sum(len(work.group.runs) * memory.tree_bytes(work.result_shape) for work in works)
+    if total > budget:
+        shape = " x ".join(f"{len(values)} {name}" for name, values in over.coordinates.items())
+        raise memory.DoesNotFit(
+            f"the results of {over.size} runs ({shape}) take {memory.words(total)}, and the memory budget is "
+            f"{memory.words(budget)}; record fewer steps, sweep fewer values, or raise memory_budget"
+        )
+
+
+def _definition(problem: Problem, over: Axes, works: list[Work], plans: list[Plan]) -> dict[str, Any]:
+    """What must be the same for a sweep to be resumed, by names that a reader knows."""
+    training = works[0].training
+    seeds = sorted({int(seed) for work in works for seed in work.group.seeds})
+    return {
+        "axes": {name: len(values) for name, values in over.coordinates.items()},
+        **{f"values of {name}": definition.column(values) for name, values in over.columns.items()},
+        "steps": problem.steps,
+        "record": list(training.record),
+        "loss": definition.name_of(training.loss),
+        "schedule": definition.name_of(training.schedule),
+        "evaluate": definition.name_of(training.evaluate),
+        "summarise": training.summarise,
+        "explode": training.explode,
+        "first parameters": definition.digest([works[0].first(seed) for seed in seeds]),
+        "data": definition.digest(problem.data),
+        "batches": definition.digest([work.rows(int(s)) for work in works for s in np.unique(work.group.seeds)]),
+        "width": {work.name: plan.width for work, plan in zip(works, plans, strict=True)},
+        "program": {work.name: plan.digest for work, plan in zip(works, plans, strict=True)},
+        **definition.versions(),
+    }

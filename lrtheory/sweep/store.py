@@ -1,0 +1,79 @@
+"""A directory that a sweep is resumed from: a definition, and a file for every tile that is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .definition import refuse_if_changed
+
+
+class Store:
+    """Files of one sweep. Each is written beside its place and renamed, so that one that is there is whole."""
+
+    def __init__(self, directory: str | os.PathLike[str]) -> None:
+        self.directory = Path(directory)
+
+    @property
+    def _definition(self) -> Path:
+        return self.directory / "definition.json"
+
+    def stored_definition(self) -> dict[str, Any] | None:
+        """The definition of the sweep that was begun here, if one was."""
+        if not self._definition.exists():
+            return None
+        try:
+            return json.loads(self._definition.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(
+                f"{self._definition} is no definition of a sweep ({error}); give another directory"
+            ) from None
+
+    def begin(self, definition: Mapping[str, Any]) -> None:
+        """Write the definition, or refuse one that is not the stored one."""
+        stored = self.stored_definition()
+        if stored is not None:
+            refuse_if_changed(str(self.directory), stored, definition)
+            return
+        self.directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(definition, indent=1, ensure_ascii=False)
+        self._replace(self._definition, lambda file: file.write(text.encode()))
+
+    def has(self, name: str) -> bool:
+        """Whether a tile is done."""
+        return (self.directory / f"{name}.npz").exists()
+
+    def load(self, name: str) -> list[np.ndarray]:
+        """The arrays of a tile that is done."""
+        path = self.directory / f"{name}.npz"
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return [arrays[key] for key in sorted(arrays.files)]
+        except (zipfile.BadZipFile, ValueError, OSError) as error:
+            raise ValueError(f"{path} cannot be read ({error}); delete it, and its runs are run again") from error
+
+    def save(self, name: str, arrays: list[np.ndarray]) -> None:
+        """Keep the arrays of a tile."""
+        named = {f"{place:04d}": array for place, array in enumerate(arrays)}
+        self._replace(self.directory / f"{name}.npz", lambda file: np.savez(file, allow_pickle=False, **named))
+
+    def _replace(self, target: Path, write: Any) -> None:
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            with open(temporary, "wb") as file:
+                _write_through(file, write)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _write_through(file: BinaryIO, write: Any) -> None:
+    write(file)
+    file.flush()
+    os.fsync(file.fileno())
