@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from . import registry
+from . import registry, worker
 from .comparing import Failed, counted
 from .expected import expected_for
 from .outcome import Note, Report, Result, Skip
@@ -22,7 +22,6 @@ from .registry import Check
 from .reproduce import code
 from .runs import Run, drawn, standard
 from .targets import Target, TargetError, resolve
-from .worker import finishes
 
 #: Seconds that a check may take, most of which are for compiling on a busy machine.
 TIME_LIMIT = 60.0
@@ -116,6 +115,7 @@ def prepare(
             subject.reference = resolve(reference)
         elif subject.reference is None:
             subject.reference = reference_for(subject)
+    subject.arguments = dict(arguments or {})
     subject.claims_law = subject.claims_law or claims_law
     return subject
 
@@ -130,7 +130,9 @@ def execute(one: Check, target: Target, *, time_limit: float = TIME_LIMIT, shrin
             box.append(_outcome(one, target, tally, started + time_limit, shrinking))
 
     with _silence():
-        if not finishes(job, time_limit):
+        try:
+            worker.run(job, time_limit)
+        except TimeoutError:
             box[:] = [Result(one.id, "failed", f"did not finish within {time_limit:g} s", code(one, target, None))]
     return Result(**{**vars(box[0]), "seconds": time.monotonic() - started})
 

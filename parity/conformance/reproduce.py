@@ -14,16 +14,14 @@ from .targets import Target
 
 def code(one: Check, target: Target, run: Run | None) -> str:
     """A script that runs the one check on the one run, and raises its cause."""
-    arguments = []
-    given: dict[str, Any] = getattr(target, "given", {})
-    if given and not target.expression.startswith(("'", '"')):
-        arguments.append(f"arguments={given!r}")
-    if target.reference is not None and target.reference.expression.startswith(("'", '"')):
-        arguments.append(f"reference={target.reference.expression}")
+    reference = target.reference
+    arguments = [f"arguments={dict(target.arguments)!r}"] if target.arguments else []
+    if reference is not None:
+        arguments.append(f"reference={reference.expression.partition('  #')[0]}")
     if target.claims_law:
         arguments.append("claims_law=True")
     lines = ["from parity.conformance import Run, rerun" if run is not None else "from parity.conformance import rerun"]
-    lines += [target.imports] if target.imports else []
+    lines += dict.fromkeys(t.imports for t in (target, reference) if t is not None and t.imports)
     if run is not None:
         lines += ["", f"run = {run.code()}"]
     call = [target.expression.partition("  #")[0], repr(one.id), *(["run"] if run is not None else []), *arguments]

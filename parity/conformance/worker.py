@@ -6,6 +6,7 @@ import ctypes
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 
 
 class OutOfTime(BaseException):
@@ -16,41 +17,47 @@ class Worker:
     """One thread for all jobs, since Hypothesis spends a fifth of a second on every new one."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], threading.Event]] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="parity checks", daemon=True)
         self._thread.start()
 
     def _work(self) -> None:
         while True:
-            job, done = self._jobs.get()
+            job, future = self._jobs.get()
             try:
                 job()
             except OutOfTime:
                 return  # another thread has taken over
-            finally:
-                done.set()
+            except BaseException as error:
+                future.set_exception(error)
+            else:
+                future.set_result(None)
 
-    def finishes(self, job: Callable[[], None], time_limit: float) -> bool:
-        """Run a job, and say whether it came to its end in time."""
-        done = threading.Event()
-        self._jobs.put((job, done))
-        if done.wait(time_limit):
-            return True
-        # A loop in Python is ended so; one in compiled code is left to itself.
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident or 0), ctypes.py_object(OutOfTime))
-        done.wait(0.2)
-        return False
+    def run(self, job: Callable[[], None], time_limit: float) -> None:
+        """Run a job; raises TimeoutError, and ends the thread where it can be ended, if it takes longer."""
+        future: Future[None] = Future()
+        self._jobs.put((job, future))
+        try:
+            future.result(time_limit)
+        finally:
+            if not future.done():
+                # A loop in Python is ended so; one in compiled code is left to itself.
+                thread = ctypes.c_ulong(self._thread.ident or 0)
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(OutOfTime))
+                self._thread.join(0.2)
 
 
-_current: list[Worker] = []
+_free: list[Worker] = []
 
 
-def finishes(job: Callable[[], None], time_limit: float) -> bool:
-    """Run a job in the thread that is free, and say whether it came to its end in time."""
-    if not _current:
-        _current.append(Worker())
-    worker = _current[0]
-    if worker.finishes(job, time_limit):
-        return True
-    _current.remove(worker)
-    return False
+def run(job: Callable[[], None], time_limit: float) -> None:
+    """Run a job in the thread that is free.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer than that many seconds.
+    """
+    worker = _free.pop() if _free else Worker()
+    worker.run(job, time_limit)
+    _free.append(worker)

@@ -19,7 +19,7 @@ def _part(run: Run, names: list[str]) -> Run:
 
 @register(
     "param-groups",
-    "Two groups with different lr move as two optimizers with these lr do.",
+    "Two groups with different lr move as two optimizers with these lr do, and otherwise than with one lr.",
     kinds=("torch",),
     examples=6,
 )

@@ -50,6 +50,8 @@ class Target(ABC):
         Shapes that it takes.
     reference : Target or None
         What it is meant to equal.
+    arguments : mapping
+        Those that were given beside it.
     claims_law : bool
         Whether a scaling law is claimed, so that a broken one is a failure and not a note.
     notes : tuple of str
@@ -62,6 +64,7 @@ class Target(ABC):
         self.lr: float | None = None
         self.shapes: Mapping[str, tuple[int, ...]] = SHAPES
         self.reference: Target | None = None
+        self.arguments: Mapping[str, Any] = {}
         self.claims_law = False
         self.notes = notes
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import parity
+from lrtheory.dims.units import Units
 from parity import mutants
 from parity.conformance import comparing, registry
 from parity.conformance.execute import execute, prepare
@@ -64,6 +67,18 @@ def test_every_check_compares_in_every_sound_run():
     report.require()
     assert all(result.compared > 0 for result in report.values() if result.status == "passed")
     assert {r.check for r in report.values() if r.status != "passed"} == set()
+
+
+@pytest.mark.parametrize("target", ["sgd(lr=0.1, momentum=0.9)", "torch.optim.SGD(lr=0.1, momentum=0.9)"])
+def test_numbers_decide_on_a_law_that_was_wrongly_inferred(monkeypatch, target):
+    subject = prepare(target)
+    one = registry.get(subject.kind, "scaling-law")
+    found = subject.dimensions()
+    assert execute(one, subject).status == "passed"
+    wrong = replace(found, hyper={**found.hyper, "lr": Units.parse("[param]")})
+    monkeypatch.setattr(subject, "dimensions", lambda: wrong)
+    result = execute(one, subject)
+    assert (result.status, "the law is not obeyed" in result.cause) == ("failed", True)
 
 
 @pytest.mark.deep

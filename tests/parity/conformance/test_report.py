@@ -110,3 +110,16 @@ def test_reference_may_be_of_another_framework():
         reference="torch.optim.SGD(lr=0.1, momentum=0.8)", only=["reference"],
     )  # fmt: skip
     assert wrong["reference"].status == "failed"
+
+
+def test_the_code_names_arguments_and_reference():
+    report = parity.check(
+        torch.optim.SGD, arguments={"lr": 0.1}, reference=optimizers.HeavyBall, only=["reference"], expected_failures={}
+    )
+    result = report["reference"]
+    assert result.status == "failed"
+    assert "from torch.optim.sgd import SGD\nfrom parity.mutants.optimizers import HeavyBall" in result.example
+    assert "rerun(SGD, 'reference', run, arguments={'lr': 0.1}, reference=HeavyBall)" in result.example
+    with pytest.raises(Failed) as caught:
+        exec(result.example, {})
+    assert str(caught.value) == result.cause
