@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= report
 WORKERS ?= 2
 
-.PHONY: report test lint types deep bench clean
+.PHONY: report test lint types deep bench gpu-check clean
 
 report: $(VENV)/.installed
 	$(BIN)/lrtheory report --out $(OUT)
@@ -25,8 +25,13 @@ types: $(VENV)/.installed
 deep: $(VENV)/.installed
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m deep tests
 
+# Measures, prints, and writes benchmarks/results, the tables in README and docs, and docs/charts: some ten minutes.
 bench: $(VENV)/.installed
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	$(BIN)/python -m benchmarks
+
+# Parity, laws and speed on whatever accelerator JAX finds, into docs/gpu.md. Uses what is installed and installs nothing.
+gpu-check:
+	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu_check
 
 # torch first and by its exact version: a range would bring the CUDA build, several gigabytes, where a CPU build would do.
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -1,6 +1,6 @@
 """Time of one inference after warm-up, for every rule and some optimizers of optax and torch.
 
-Run ``python benchmarks/dims.py``; exits with 1 if any median is above the limit of 100 ms.
+Run ``python -m benchmarks.dims``; exits with 1 if any median is above the limit of 100 ms.
 """
 
 from __future__ import annotations

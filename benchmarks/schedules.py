@@ -1,6 +1,6 @@
 """A schedule evaluated at t = 0 … 10⁶ in one compiled call, against torch stepping its scheduler so often.
 
-    python benchmarks/schedules.py [--steps N] [--only NAME] [--markdown]
+    python -m benchmarks.schedules [--steps N] [--only NAME] [--markdown]
 
 For each schedule: the largest difference from torch's stepping, relative to the largest lr, after 10³, 10⁴, … steps
 (float64), and from torch's own closed form where it has one; the largest relative error of float32 against float64;

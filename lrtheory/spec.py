@@ -1,6 +1,7 @@
 """A SPEC: an optimizer in text, such as ``adam(lr=1e-3)`` or ``torch.optim.RMSprop(lr=1e-3, momentum=0.9)``.
 
-The text is parsed, never evaluated: a name, and arguments that are plain literals.
+The text is parsed, never evaluated: a name, and arguments that are plain literals or, where they are wanted, SPECs again,
+as in ``optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3))``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Spec:
         ``adam``, ``optax.adam``, or ``callable`` of ``module:callable``.
     module : str or None
         The module of ``module:callable``.
-    args, kwargs : arguments, all of them literals
+    args, kwargs : arguments: literals, and SPECs if they were asked for
     called : bool
         Whether it had parentheses.
     """
@@ -50,8 +51,14 @@ EXPECTED = (
 )
 
 
-def parse(text: str) -> Spec:
+def parse(text: str, *, nested: bool = False) -> Spec:
     """Read a SPEC.
+
+    Parameters
+    ----------
+    text : str
+    nested : bool
+        Whether arguments may be names and calls; they become SPECs.
 
     Raises
     ------
@@ -69,19 +76,35 @@ def parse(text: str) -> Spec:
         node = ast.parse(stripped, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise SpecError(f"cannot read {text!r}: expected {EXPECTED}") from None
+    return _read(text, node, module, text.strip(), nested)
+
+
+def _read(text: str, node: ast.expr, module: str | None, own_text: str, nested: bool) -> Spec:
+    """The SPEC of a node of the tree; ``text`` is the whole, for errors."""
     call = node if isinstance(node, ast.Call) else None
     name = _dotted(call.func if call else node)
     if name is None:
         raise SpecError(f"cannot read {text!r}: expected {EXPECTED}")
-    args = tuple(_literal(text, argument) for argument in call.args) if call else ()
+
+    def value(argument: ast.expr) -> Any:
+        if nested and isinstance(argument, (ast.Call, ast.Name, ast.Attribute)):
+            return _read(text, argument, None, _source(text, argument), nested)
+        return _literal(text, argument)
+
+    args = tuple(value(argument) for argument in call.args) if call else ()
     kwargs: dict[str, Any] = {}
     for keyword in call.keywords if call else ():
         if keyword.arg is None:
             raise SpecError(f"cannot read {text!r}: write its arguments out, ** is not evaluated")
         if keyword.arg in kwargs:
             raise SpecError(f"cannot read {text!r}: {keyword.arg} is given twice")
-        kwargs[keyword.arg] = _literal(text, keyword.value)
-    return Spec(text.strip(), name, module, args, kwargs, called=call is not None)
+        kwargs[keyword.arg] = value(keyword.value)
+    return Spec(own_text, name, module, args, kwargs, called=call is not None)
+
+
+def _source(text: str, node: ast.expr) -> str:
+    """A node as it was written."""
+    return ast.get_source_segment(text.strip(), node) or ast.unparse(node)
 
 
 def resolve(spec: Spec) -> Any:

@@ -1,5 +1,6 @@
 """The same runs in other frameworks, and what differs: evidence for what lrtheory states."""
 
+from . import oracle
 from . import rows as _rows  # fills the table  # noqa: F401
 from . import rows_beside_torch as _rows_beside_torch  # noqa: F401
 from . import rows_torch_optim as _rows_torch_optim  # noqa: F401
@@ -7,6 +8,7 @@ from .backends import BACKENDS, replay
 from .cases import Case, LrSchedule, Stream
 from .compare import GATES, Comparison, Difference, compare
 from .conformance import check, parametrize_with_checks
+from .diagnosis import Diagnosis, diagnose
 from .table import Inexpressible
 from .trajectory import Trajectory
 
@@ -15,6 +17,7 @@ __all__ = [
     "GATES",
     "Case",
     "Comparison",
+    "Diagnosis",
     "Difference",
     "Inexpressible",
     "LrSchedule",
@@ -22,6 +25,8 @@ __all__ = [
     "Trajectory",
     "check",
     "compare",
+    "diagnose",
+    "oracle",
     "parametrize_with_checks",
     "replay",
 ]

@@ -10,8 +10,12 @@ import numpy as np
 
 from . import table
 
-TENSORS: Mapping[str, tuple[int, ...]] = {"weight": (5, 4), "bias": (7,), "scalar": (), "kernel": (2, 3, 2)}
+#: Two tensors, as a step count is kept for each. Most rules treat a coordinate alike wherever it stands, so that more
+#: shapes would only be more to compile; those that do not have shapes of their own.
+TENSORS: Mapping[str, tuple[int, ...]] = {"weight": (8, 5), "scalar": ()}
 
+
+DTYPES = ("float64", "float32")
 
 #: How many times its lowest lr a cyclic schedule rises to.
 CYCLE = 5.0
@@ -101,7 +105,7 @@ class Case:
     param_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("float64", "float32"):
+        if self.dtype not in DTYPES:
             raise ValueError(f"dtype={self.dtype!r} must be 'float64' or 'float32': runs are compared in one of these")
         if not self.tensors:
             object.__setattr__(self, "tensors", dict(table.row(self.rule).tensors or TENSORS))

@@ -1,6 +1,7 @@
 """Differences by design: where two correct implementations follow other definitions.
 
-Each entry has its reason and source, and a test runs it: an entry whose difference is gone fails there.
+Reason and source of an entry are what diagnosis found and wrote down (:mod:`parity.differences`); here stands which cases
+meet it. A test runs each: an entry whose difference is gone fails there.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .cases import Case, LrSchedule
+from .differences import found
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ KNOWN: tuple[KnownDifference, ...] = (
         id="optax-amsgrad-order",
         backend="optax",
         applies=lambda case: case.rule == "adam" and bool(case.options.get("amsgrad")),
-        reason="optax corrects the bias before it takes the maximum, torch after",
-        source="optax 0.2.8 _src/transform.py scale_by_amsgrad; google-deepmind/optax issue 1389",
+        reason=found()["optax-amsgrad"].sentence,
+        source=found()["optax-amsgrad"].source,
         example=Case("adam", {"amsgrad": True}, {"lr": 0.1}),
         at_least=1e-2,
     ),
@@ -51,14 +53,21 @@ KNOWN: tuple[KnownDifference, ...] = (
         applies=lambda case: (
             case.rule == "rmsprop" and case.numbers.get("momentum", 0) != 0 and case.schedule.name != "constant"
         ),
-        reason="optax multiplies by the lr before the momentum buffer, torch after it: a moving lr tells them apart",
-        source="optax 0.2.8 _src/alias.py rmsprop (scale_by_learning_rate, then trace)",
+        reason=found()["optax-rmsprop-momentum"].sentence,
+        source=found()["optax-rmsprop-momentum"].source,
         example=Case("rmsprop", {}, {"lr": 0.01, "momentum": 0.9}, schedule=LrSchedule("moving")),
         at_least=1e-2,
     ),
 )
 
 
+def known_differences() -> tuple[KnownDifference, ...]:
+    """Every entry."""
+    from .known_keras import KERAS  # its entries are made of the class above
+
+    return KNOWN + KERAS
+
+
 def known_difference(case: Case, backend: str) -> KnownDifference | None:
     """The entry that explains why a backend differs on a case, if there is one."""
-    return next((entry for entry in KNOWN if entry.backend == backend and entry.applies(case)), None)
+    return next((entry for entry in known_differences() if entry.backend == backend and entry.applies(case)), None)

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lrtheory.report.data import ParityRow
 
 from . import table
 from .backends import replay
-from .cases import Case, LrSchedule
+from .cases import DTYPES, Case, LrSchedule
 from .compare import GATES, Comparison, compare
 from .known import known_difference
 from .trajectory import Trajectory
 
-BACKENDS = ("torch", "torch-foreach", "torch-fused", "optax")
+#: Implementations by what they are asked for with; capturable is not among torch's, as torch takes it on accelerators alone.
+IMPLEMENTATIONS: Mapping[str, tuple[str, ...]] = {
+    "torch": ("torch", "torch-foreach", "torch-fused"),
+    "optax": ("optax",),
+    "keras": ("keras",),
+    "eager": ("lrtheory-eager",),
+}
+
+#: What is compared with unless something else is asked for.
+AGAINST = ("torch", "optax")
 
 #: Schedules stepped by each framework's own scheduler, once per rule.
 NAMED_SCHEDULES = (
@@ -35,19 +44,22 @@ Progress = Callable[[str, float], None]
 def cases(rule: str, *, dtype: str = "float64", quick: bool = False) -> Iterator[Case]:
     """The runs of one rule: all variants at constant and at moving lr, and the named schedules on the richest one.
 
-    Quick: one variant per set of options, the one with most numbers set, and of the negated ones a single set.
+    Negation comes before all numbers, so that a negated set of options is run with the most numbers set alone.
+    Quick: every set of options so, and of the negated ones a single set.
     """
     chosen = list(table.variants(rule))
+    richest: dict[str, tuple[Any, Any]] = {}
+    for options, numbers in chosen:
+        key = str(sorted(options.items()))
+        if key not in richest or len(numbers) >= len(richest[key][1]):
+            richest[key] = (options, numbers)
+    negated = [v for v in richest.values() if v[0].get("maximize")]
     if quick:
-        richest: dict[str, tuple[Any, Any]] = {}
-        for options, numbers in chosen:
-            key = str(sorted(options.items()))
-            if key not in richest or len(numbers) >= len(richest[key][1]):
-                richest[key] = (options, numbers)
         plain = [v for v in richest.values() if not v[0].get("maximize")]
-        negated = [v for v in richest.values() if v[0].get("maximize")]
         # Float32 has no gate: quickly, its distribution is shown for the plain rule alone.
         chosen = plain[:1] if dtype == "float32" else plain + negated[-1:]
+    else:
+        chosen = [v for v in chosen if not v[0].get("maximize")] + negated
     for options, numbers in chosen:
         for schedule in (LrSchedule("constant"), LrSchedule("moving")):
             yield Case(rule, options, numbers, schedule=schedule, dtype=dtype)
@@ -64,6 +76,8 @@ def rows(
     *,
     dtype: str = "float64",
     quick: bool = False,
+    against: Sequence[str] = AGAINST,
+    truths: bool = False,
     progress: Progress = lambda text, done: None,
 ) -> list[ParityRow]:
     """Replay and compare.
@@ -71,8 +85,10 @@ def rows(
     Parameters
     ----------
     rules : names, or all rules
-    dtype : "float64" is held to the gate, "float32" is reported as a distribution
+    dtype : "float64" is held to the gate; in "float32" each of our steps is held to the bound derived for it
     quick : one set of numbers per set of options
+    against : keys of :data:`IMPLEMENTATIONS`
+    truths : at each first difference, what high precision gives there
     progress : called with what runs now and the share that is done
 
     Raises
@@ -80,39 +96,71 @@ def rows(
     KeyError
         For a rule that does not exist.
     """
-    if dtype not in GATES:
-        raise ValueError(f"dtype={dtype!r} must be one of {', '.join(GATES)}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype={dtype!r} must be one of {', '.join(DTYPES)}")
     known_rules = table.known_rules()
     unknown = [rule for rule in rules or () if rule not in known_rules]
     if unknown:
         raise KeyError(f"no rule named {unknown[0]!r}: there are {', '.join(known_rules)}")
+    strange = [name for name in against if name not in IMPLEMENTATIONS]
+    if strange or not against:
+        raise ValueError(f"against={strange or against!r} must name one or more of {', '.join(IMPLEMENTATIONS)}")
+    backends = [backend for name in dict.fromkeys(against) for backend in IMPLEMENTATIONS[name]]
     work = [case for rule in rules or known_rules for case in cases(rule, dtype=dtype, quick=quick)]
     result: list[ParityRow] = []
     for done, case in enumerate(work):
         progress(f"{case.rule} ({case.label}), {case.schedule} lr", done / len(work))
-        result.extend(_rows_of(case))
+        found = list(_rows_of(case, backends))
+        result.extend(_with_truths(case, found) if truths else found)
     progress("parity", 1.0)
     return result
 
 
-def _rows_of(case: Case) -> Iterator[ParityRow]:
+def _with_truths(case: Case, rows: list[ParityRow]) -> list[ParityRow]:
+    """Rows of one case, with the true value where runs first differ; a forced run's is another's state, and has none."""
+    from . import oracle
+
+    firsts = [row["first_difference"] for row in rows if row["mode"] == "free"]
+    firsts = [first for first in firsts if first is not None]
+    if firsts:
+        truth = oracle.replay(case)
+        for first in firsts:
+            tensor, _, field = first["tensor"].partition(".")
+            at = truth.states[first["step"]][tensor].get(field) if field else truth.params[tensor][first["step"]]
+            if at is not None:
+                first["truth"] = float(at[tuple(first["coordinate"])])
+    return rows
+
+
+def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:
     ours = replay(case, "lrtheory")
     reference = "optax" if table.row(case.rule).torch is None else "torch"
-    for backend in BACKENDS:
+    for backend in backends:
         try:
             theirs = replay(case, backend)
         except table.Inexpressible:
             continue
-        yield _row(case, backend, "free", compare(ours, theirs))
+        shares = _shares(case, ours), _shares(case, theirs)
+        yield _row(case, backend, "free", compare(ours, theirs), shares)
         if backend == reference:
-            yield _row(case, backend, "forced", compare(_forced(case, theirs), theirs))
+            forced = replay(case, "lrtheory", "forced", reference=theirs)
+            shares = _shares(case, forced, theirs), shares[1]
+            yield _row(case, backend, "forced", compare(forced, theirs), shares)
 
 
-def _forced(case: Case, reference: Trajectory) -> Trajectory:
-    return replay(case, "lrtheory", "forced", reference=reference)
+def _shares(case: Case, run: Trajectory, reference: Trajectory | None = None) -> float | None:
+    """In float32, the largest error of one step over the bound derived for it; ``None`` where none is derived."""
+    from . import bounds, oracle
+
+    if case.dtype != "float32" or case.rule not in oracle.defined():
+        return None
+    return max(float(share.max(initial=0)) for share in bounds.excess(case, run, reference=reference).values())
 
 
-def _row(case: Case, backend: str, mode: str, comparison: Comparison) -> ParityRow:
+def _row(
+    case: Case, backend: str, mode: str, comparison: Comparison, shares: tuple[float | None, float | None]
+) -> ParityRow:
+    ours, theirs = shares
     gate = (table.row(case.rule).gate or GATES["float64"]) if case.dtype == "float64" else None
     known = known_difference(case, backend)
     first = comparison.first_difference()
@@ -126,6 +174,7 @@ def _row(case: Case, backend: str, mode: str, comparison: Comparison) -> ParityR
         schedule=str(case.schedule),
         steps=case.steps,
         largest_error=comparison.largest_error,
+        error_by_step=comparison.error_by_step(),
         ulp_median=median,
         ulp_99=high,
         ulp_largest=largest,
@@ -137,8 +186,15 @@ def _row(case: Case, backend: str, mode: str, comparison: Comparison) -> ParityR
             "coordinate": list(first.coordinate),
             "ours": first.a,
             "theirs": first.b,
+            "truth": None,
         },
         gate=None if known else gate,
-        passed=None if known or gate is None else comparison.largest_error <= gate,
+        bound_share=ours,
+        their_bound_share=theirs,
+        passed=None if known else comparison.largest_error <= gate if gate is not None else _within(ours),
         note=f"{known.reason} ({known.source})" if known else "",
     )
+
+
+def _within(share: float | None) -> bool | None:
+    return None if share is None else share <= 1

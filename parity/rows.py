@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .table import Inexpressible, OptaxRow, Row, TorchRow, add
+from .table import Inexpressible, OptaxRow, Row, add, torch_row
 
 MAXIMIZE = {"maximize": True}
 
@@ -73,7 +73,7 @@ add(
             (MAXIMIZE, {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.02}),
             (MAXIMIZE | {"nesterov": True}, {"lr": 0.1, "momentum": 0.9}),
         ),
-        torch=TorchRow("SGD", state={"buffer": "momentum_buffer"}, implementations=("foreach", "fused")),
+        torch=torch_row("sgd", state={"buffer": "momentum_buffer"}, implementations=("foreach", "fused")),
         optax=OptaxRow(_optax_sgd, state={"buffer": "trace"}),
     ),
 )
@@ -104,10 +104,9 @@ add(
             )
             for numbers in _ADAM_NUMBERS
         ),
-        torch=TorchRow(
-            lambda options: "AdamW" if options["decoupled"] else "Adam",
+        torch=torch_row(
+            "adam",
             state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq", "v_max": "max_exp_avg_sq"},
-            options={"decoupled": None},
             implementations=("foreach", "fused"),
         ),
         optax=OptaxRow(_optax_adam, state={"t": "count", "m": "mu", "v": "nu"}),
@@ -132,10 +131,9 @@ add(
             ({"momentum_buffer": False}, {"lr": 0.01}),
             ({"momentum_buffer": False, "centered": True}, {"lr": 0.01, "weight_decay": 0.02}),
         ),
-        torch=TorchRow(
-            "RMSprop",
+        torch=torch_row(
+            "rmsprop",
             state={"t": "step", "v": "square_avg", "g_avg": "grad_avg", "buffer": "momentum_buffer"},
-            options={"momentum_buffer": None},
         ),
         optax=OptaxRow(_optax_rmsprop, state={"v": "nu"}),
     ),

@@ -8,7 +8,7 @@ from typing import Any
 from .rows import MAXIMIZE
 from .rows import _signed as signed
 from .rows_torch_optim import variants
-from .table import Inexpressible, OptaxRow, Row, add
+from .table import EVERY_RANK, Inexpressible, OptaxRow, Row, add
 
 NESTEROV = {"nesterov": True}
 
@@ -131,6 +131,7 @@ add(
 add(
     "lars",
     Row(
+        tensors=EVERY_RANK,
         variants=variants(
             ({}, MAXIMIZE, NESTEROV, MAXIMIZE | NESTEROV),
             (
@@ -145,6 +146,7 @@ add(
 add(
     "lamb",
     Row(
+        tensors=EVERY_RANK,
         variants=variants(
             ({}, MAXIMIZE),
             (

@@ -8,7 +8,7 @@ from typing import Any
 
 from .rows import MAXIMIZE
 from .rows import _signed as signed
-from .table import OptaxRow, Row, TorchRow, add
+from .table import EVERY_RANK, OptaxRow, Row, add, torch_row
 
 DECOUPLED = {"decoupled": True}
 
@@ -50,7 +50,7 @@ add(
                 {"lr": 0.001, "beta1": 0.5, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.1},
             ),
         ),
-        torch=TorchRow("Adamax", state={"t": "step", "m": "exp_avg", "u": "exp_inf"}),
+        torch=torch_row("adamax", state={"t": "step", "m": "exp_avg", "u": "exp_inf"}),
         optax=OptaxRow(_optax_adamax, state={"t": "count", "m": "mu", "u": "nu"}),
     ),
 )
@@ -66,10 +66,9 @@ add(
                 {"lr": 0.001, "beta1": 0.5, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.1, "momentum_decay": 0.3},
             ),
         ),
-        torch=TorchRow(
-            "NAdam",
+        torch=torch_row(
+            "nadam",
             state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq"},
-            options={"decoupled": "decoupled_weight_decay"},
         ),
     ),
 )
@@ -88,10 +87,9 @@ add(
                 {"lr": 0.01, "beta2": 0.6},
             ),
         ),
-        torch=TorchRow(
-            "RAdam",
+        torch=torch_row(
+            "radam",
             state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq"},
-            options={"decoupled": "decoupled_weight_decay"},
         ),
     ),
 )
@@ -107,7 +105,7 @@ add(
                 {"lr": 0.01, "lr_decay": 0.5, "initial_accumulator_value": 0.1, "weight_decay": 0.1},
             ),
         ),
-        torch=TorchRow("Adagrad", state={"t": "step", "sum": "sum"}, implementations=("foreach", "fused")),
+        torch=torch_row("adagrad", state={"t": "step", "sum": "sum"}, implementations=("foreach", "fused")),
     ),
 )
 add(
@@ -123,7 +121,7 @@ add(
                 {"lr": 0.1, "rho": 1.0},
             ),
         ),
-        torch=TorchRow("Adadelta", state={"t": "step", "square_avg": "square_avg", "acc_delta": "acc_delta"}),
+        torch=torch_row("adadelta", state={"t": "step", "square_avg": "square_avg", "acc_delta": "acc_delta"}),
         optax=OptaxRow(_optax_adadelta, state={"square_avg": "e_g", "acc_delta": "e_x"}),
     ),
 )
@@ -138,15 +136,9 @@ add(
                 {"lr": 0.1, "step_size_min": 0.05, "step_size_max": 0.2},
             ),
         ),
-        torch=TorchRow(
-            "Rprop",
+        torch=torch_row(
+            "rprop",
             state={"t": "step", "prev": "prev", "step_size": "step_size"},
-            numbers={
-                "eta_minus": ("etas", 0),
-                "eta_plus": ("etas", 1),
-                "step_size_min": ("step_sizes", 0),
-                "step_size_max": ("step_sizes", 1),
-            },
         ),
     ),
 )
@@ -162,7 +154,7 @@ add(
                 {"lr": 0.1, "lambd": 0.0, "t0": 0.0, "weight_decay": 0.1},
             ),
         ),
-        torch=TorchRow("ASGD", state={"t": "step", "eta": "eta", "mu": "mu", "ax": "ax"}),
+        torch=torch_row("asgd", state={"t": "step", "eta": "eta", "mu": "mu", "ax": "ax"}),
     ),
 )
 
@@ -170,6 +162,7 @@ MATRICES = {"square": (4, 4), "tall": (7, 3), "wide": (2, 9), "row": (1, 5)}
 add(
     "adafactor",
     Row(
+        tensors=EVERY_RANK,
         variants=variants(
             ({}, MAXIMIZE),
             (
@@ -181,11 +174,9 @@ add(
         + variants(
             ({"machine_eps": False}, {"machine_eps": False} | MAXIMIZE), ({"eps1": 1e-3}, {"eps1": 1e-30, "d": 1.5})
         ),
-        torch=TorchRow(
-            "Adafactor",
+        torch=torch_row(
+            "adafactor",
             state={"t": "step", "row_var": "row_var", "col_var": "col_var", "variance": "variance"},
-            numbers={"eps1": ("eps", 0), "eps2": ("eps", 1)},
-            options={"machine_eps": None},
         ),
     ),
 )
@@ -200,10 +191,9 @@ add(
                 {"lr": 0.02, "ns_a": 3.4, "ns_b": -4.7, "ns_c": 2.0},
             ),
         ),
-        torch=TorchRow(
-            "Muon",
+        torch=torch_row(
+            "muon",
             state={"buffer": "momentum_buffer"},
-            numbers={"ns_a": ("ns_coefficients", 0), "ns_b": ("ns_coefficients", 1), "ns_c": ("ns_coefficients", 2)},
             implementations=(),
         ),
         tensors=MATRICES,
@@ -220,8 +210,8 @@ add(
             ({}, MAXIMIZE),
             ({"lr": 0.1}, {"lr": 0.1, "beta1": 0.5, "beta2": 0.95, "eps": 1e-2}, {"lr": 0.01, "beta1": 0.0}),
         ),
-        torch=TorchRow("SparseAdam", state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq"}, implementations=()),
-        tensors={"embedding": (6, 3), "vector": (5,), "kernel": (2, 3, 2), "row": (1, 4)},
+        torch=torch_row("sparse_adam", state={"t": "step", "m": "exp_avg", "v": "exp_avg_sq"}, implementations=()),
+        tensors={"embedding": (6, 3), "vector": (5,)},
         sparse=True,
     ),
 )

@@ -8,6 +8,10 @@ from itertools import product
 from typing import Any
 
 from lrtheory import rules
+from lrtheory.integrations.torch_names import NAMES, TorchName
+
+#: For rules in which the shape of a tensor counts.
+EVERY_RANK: Mapping[str, tuple[int, ...]] = {"weight": (5, 4), "bias": (7,), "scalar": (), "kernel": (2, 3, 2)}
 
 
 class Inexpressible(Exception):
@@ -15,28 +19,25 @@ class Inexpressible(Exception):
 
 
 @dataclass(frozen=True)
-class TorchRow:
-    """A rule in torch.optim.
+class TorchRow(TorchName):
+    """A rule in torch.optim: what it is called, and how it is replayed.
 
     Attributes
     ----------
-    optimizer : str or callable
-        Class name in ``torch.optim``, or a function of our options that gives it.
     state : mapping
         Our state field → key in torch's per-parameter state.
-    numbers : mapping
-        Our number → torch's argument, where the names differ; ``("betas", 0)`` names an entry of a tuple.
-    options : mapping
-        Our option → torch's argument, where the names differ; ``None`` for an option torch has no argument for.
     implementations : tuple
         Those beside the plain loop: ``"foreach"``, ``"fused"``.
     """
 
-    optimizer: str | Callable[[Mapping[str, Any]], str]
-    state: Mapping[str, str]
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, str | None] = field(default_factory=dict)
-    implementations: tuple[str, ...] = ("foreach",)
+    state: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    implementations: tuple[str, ...] = field(default=("foreach",), kw_only=True)
+
+
+def torch_row(rule: str, *, state: Mapping[str, str], implementations: tuple[str, ...] = ("foreach",)) -> TorchRow:
+    """The row of a rule that :mod:`lrtheory.integrations.torch_names` has a name for."""
+    name = NAMES[rule]
+    return TorchRow(name.optimizer, name.numbers, name.options, state=state, implementations=implementations)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Row:
     """How one rule is replayed.
 
     ``variants`` are pairs of options and numbers; without any, every combination of the rule's boolean options is
-    run with its default numbers. ``tensors`` are the shapes of a rule that does not take every shape, ``sparse`` says
+    run with its default numbers. ``tensors`` are the shapes of a rule for which they count, ``sparse`` says
     that its gradients are sparse: the entries of the stream that are not 0. ``gate`` is the float64 bound of a rule
     whose reference works in fewer digits.
     """

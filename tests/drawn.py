@@ -43,7 +43,8 @@ def numbers_for(rule: Rule) -> list[dict[str, float]]:
 
 def shapes_for(rule: Rule) -> dict[str, tuple[int, ...]]:
     """Shapes that the rule takes, by name."""
-    return dict(table.row(rule.name).tensors or SHAPES)
+    tensors = table.row(rule.name).tensors
+    return dict(SHAPES if tensors is None or tensors is table.EVERY_RANK else tensors)
 
 
 def params_for(rule: Rule, rng: np.random.Generator, dtype: Any = None) -> dict[str, Any]:

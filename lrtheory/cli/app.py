@@ -69,7 +69,12 @@ def replay(
     dtype: Annotated[
         Literal["float64", "float32"], typer.Option(help="float64 is held to a gate, float32 is reported.")
     ] = "float64",
+    against: Annotated[
+        str,
+        typer.Option(metavar="NAMES", help="With what to compare: torch, optax, keras, eager; or several, by commas."),
+    ] = "torch,optax",
     quick: Annotated[bool, typer.Option("--quick", help="One set of numbers for each set of options.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the matrix to this file, as one offline page.")] = None,
     json: Json = False,
 ) -> int:
     """Feed the same gradients to every implementation of a rule and show by how much they differ.
@@ -78,7 +83,7 @@ def replay(
     """
     from .replay import replay as command
 
-    return command(rules or [], dtype=dtype, quick=quick, as_json=json)
+    return command(rules or [], dtype=dtype, against=against, quick=quick, html=html, as_json=json)
 
 
 @app.command()
@@ -131,6 +136,65 @@ def check(
         time_limit=time_limit,
         as_json=json,
     )
+
+
+@app.command()
+def diagnose(
+    a: Annotated[str, typer.Argument(help="An optimizer, such as 'optax.rmsprop(0.01, momentum=0.9)'.")],
+    b: Annotated[str, typer.Argument(help="Another, such as 'torch.optim.RMSprop(lr=0.01, momentum=0.9)'.")],
+    json: Json = False,
+) -> int:
+    """Find the smallest change of settings that makes A run as B does, and say it in a sentence."""
+    from .diagnose import diagnose as command
+
+    return command(a, b, as_json=json)
+
+
+@app.command()
+def explain(
+    spec: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEC", help="Such as 'torch.optim.Adam(lr=1e-3)', 'optax.adamw(1e-3)' or 'adam(lr=1e-3)'."
+        ),
+    ],
+    loss_scale: Annotated[float, typer.Option(metavar="A", help="What the loss is multiplied by.")] = 1.0,
+    param_scale: Annotated[float, typer.Option(metavar="C", help="What the parameters are multiplied by.")] = 1.0,
+    batch_scale: Annotated[float, typer.Option(metavar="K", help="What the batch size is multiplied by.")] = 1.0,
+    reduction: Annotated[
+        Literal["mean", "sum"] | None,
+        typer.Option(help="How the loss is made of its examples' losses; mean unless given."),
+    ] = None,
+    method: Annotated[
+        Literal["linear", "sqrt", "sde"] | None,
+        typer.Option(help="Rule for the batch size; the one derived unless given."),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Explain an optimizer, and say what to set instead for another loss, other parameters or another batch."""
+    from lrtheory.explain.explanation import Change
+
+    from .explain import command
+
+    change = Change(loss_scale, param_scale, batch_scale, reduction, method)
+    return command(spec, change, as_json=json)
+
+
+@app.command()
+def laws(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A law or a section; all of them, in short.")
+    ] = None,
+    seed: Annotated[int, typer.Option(parser=_seed, metavar="INTEGER", help="Seed of what each check draws.")] = 0,
+    json: Json = False,
+) -> int:
+    """Verify the laws of the catalogue, or show one with its statement, its evidence and wrong versions of it.
+
+    Exits with 1 if a law is not as stated.
+    """
+    from .laws import laws as command
+
+    return command(name, seed=seed, as_json=json)
 
 
 def run(arguments: list[str]) -> int:

@@ -8,8 +8,11 @@ BAD_INPUT = 2
 FAILED = 1
 INTERRUPTED = 130
 
-PACKAGES = {"typer", "rich", "altair", "vl_convert", "jinja2", "torch", "optax", "sklearn"}
-"""Top-level packages of the ``report`` extra."""
+EXTRAS: dict[str, str] = dict.fromkeys(
+    ("typer", "rich", "altair", "vl_convert", "jinja2", "torch", "optax", "sklearn"), "report"
+)
+"""The extra that brings each top-level package."""
+EXTRAS["keras"] = "keras"
 
 
 class BadInput(Exception):
@@ -28,7 +31,7 @@ def complain(message: object) -> None:
 def missing_package(error: ModuleNotFoundError) -> int:
     """Name the extra that brings the package, or let the error through if no extra does."""
     package = (error.name or "").partition(".")[0]
-    if package not in PACKAGES:
+    if package not in EXTRAS:
         raise error
-    complain(f"this needs {package}, which is not installed: pip install 'lrtheory[report]'")
+    complain(f"this needs {package}, which is not installed: pip install 'lrtheory[{EXTRAS[package]}]'")
     return BAD_INPUT

@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lrtheory.report.data import ParityRow
 from lrtheory.report.files import finite_or_none
 from lrtheory.report.parity_matrix import View, views
 
-from .errors import FAILED, BadInput
+from .directory import check_directory
+from .errors import FAILED, BadInput, NotWritten
 from .progress import progress_bar
 
 MARKS = {"pass": ("✓", "green"), "fail": ("✗", "bold red"), "known": ("≠", "yellow"), "none": ("·", "dim")}
 
 
-def replay(names: Sequence[str], *, dtype: str, quick: bool, as_json: bool) -> int:
+def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html: Path | None, as_json: bool) -> int:
     """Run the command; 1 if a difference is beyond its bound."""
+    if html is not None:
+        check_directory(html.parent, "--html")
+        if html.is_dir():
+            raise BadInput(f"--html {html} is a directory; give a file")
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
         chosen = canonical(names)
+        others = implementations(against)
         from parity import matrix
 
-        rows = matrix.rows(chosen or None, dtype=dtype, quick=quick, progress=step)
+        rows = matrix.rows(
+            chosen or None, dtype=dtype, against=others, quick=quick, truths=html is not None, progress=step
+        )
+    if html is not None:
+        _write_page(rows, html, others)
     if as_json:
         print(json.dumps(finite_or_none(rows), indent=1))
     else:
@@ -35,7 +49,31 @@ def replay(names: Sequence[str], *, dtype: str, quick: bool, as_json: bool) -> i
             console = Console(highlight=False, width=140)
         for view in views(rows):
             _tell(console, view)
+        if html is not None:
+            print(html)
     return FAILED if any(row["passed"] is False for row in rows) else 0
+
+
+def implementations(text: str) -> list[str]:
+    """Names by commas, each known."""
+    from parity.matrix import IMPLEMENTATIONS
+
+    given = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in given if name not in IMPLEMENTATIONS]
+    if unknown or not given:
+        raise BadInput(f"--against {text!r}: give one or more of {', '.join(IMPLEMENTATIONS)}, by commas")
+    return given
+
+
+def _write_page(rows: list[ParityRow], html: Path, others: list[str]) -> None:
+    from lrtheory.report.matrix import write_page
+
+    packages: list[str] = ["lrtheory", "jax", *(name for name in others if name != "eager")]
+    versions = {package: metadata.version(package) for package in packages}
+    try:
+        write_page(rows, html, versions, datetime.now(UTC).isoformat(timespec="seconds"))
+    except OSError as error:
+        raise NotWritten(f"the matrix could not be written to {html}: {error.strerror or error}") from error
 
 
 def canonical(names: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +11,8 @@ from rich.text import Text
 
 from lrtheory.report.data import Report
 
-from .errors import BadInput, NotWritten
+from .directory import check_directory
+from .errors import NotWritten
 from .progress import progress_bar
 
 STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ does not hold", "bold red"), "depends": ("◐ it depends", "cyan")}
@@ -19,7 +20,7 @@ STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ does not hold", "bold 
 
 def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
     """Run the command; the directory and the packages are tried before anything is measured."""
-    check_directory(out)
+    check_directory(out, "--out")
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
         # Drawing comes first: without its packages there is no use in measuring.
@@ -27,7 +28,9 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
         from lrtheory.report import write
         from parity import experiments
 
-        measured: Report = experiments.measure(quick=quick, seed=seed, progress=step)
+        measured: Report = experiments.measure(
+            quick=quick, seed=seed, processes=min(2, os.cpu_count() or 1), progress=step
+        )
         step("drawing", 1.0)
         try:
             page = write(measured, out)
@@ -38,18 +41,6 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
     else:
         _tell(measured, page)
     return 0
-
-
-def check_directory(out: Path) -> None:
-    """Make the directory, and refuse one that cannot be made or written to."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except (FileExistsError, NotADirectoryError) as error:
-        raise BadInput(f"--out {out} is or lies under a file; give a directory") from error
-    except OSError as error:
-        raise BadInput(f"--out {out} cannot be written to ({error.strerror}); give another directory") from error
 
 
 def summary(report: Report, page: Path) -> dict:

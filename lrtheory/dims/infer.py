@@ -24,7 +24,7 @@ def infer(
 
     Parameters
     ----------
-    target : Rule, or a callable that returns an optax transformation, or a torch.optim.Optimizer class
+    target : Rule, wrapped Rule, a callable that returns an optax transformation, or a torch.optim.Optimizer class
     hyper : mapping of str to float
         For a callable or a class: the numbers to trace, passed to it by name. All its other numbers are constants
         of the program. Not needed for a Rule, whose numbers are known.
@@ -49,8 +49,9 @@ def infer(
         name: units if isinstance(units, Units) else Units.parse(units) for name, units in (expected or {}).items()
     }
     from ..rules.rule import Rule  # rules read units, so units cannot read rules when they are imported
+    from ..wrappers.wrapper import Wrapper
 
-    if isinstance(target, Rule):
+    if isinstance(target, (Rule, Wrapper)):
         if options or hyper:
             given = ", ".join([*options, *(hyper or {})])
             raise TypeError(f"{target!r} is a complete rule: give its options to its factory ({given})")
@@ -89,7 +90,7 @@ def rule_program(
     """A Rule's own functions, with its numbers traced."""
     from ..rules.sparse import SparseGradient
 
-    values = {**rule.Hyper._field_defaults, **rule.array_rule.defaults}
+    values = _defaults(rule)
     defaults = rule.Hyper(**{name: values.get(name, 1.0) for name in rule.Hyper._fields})
     hyper = {name: value for name, value in zip(defaults._fields, defaults, strict=True) if value is not None}
 
@@ -107,6 +108,14 @@ def rule_program(
         expected=expected,
         notes=("sparse gradients",) if sparse else (),
     )
+
+
+def _defaults(rule: Any) -> dict[str, Any]:
+    """Defaults of a rule's numbers, or of a wrapper's and the rule's inside."""
+    if hasattr(rule, "array_rule"):
+        return {**rule.Hyper._field_defaults, **rule.array_rule.defaults}
+    own = {name: number.default for name, number in rule.numbers.items() if number.default is not None}
+    return {**_defaults(rule.rule), **own}
 
 
 def _takes_sparse_gradients(rule: Any, params: Any) -> bool:

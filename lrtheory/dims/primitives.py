@@ -88,6 +88,7 @@ TABLE: dict[str, Rule] = {
     "clamp": clamp,
     "rem": join("takes the remainder of"),
     "concatenate": join("puts side by side"),
+    "stack": join("stacks"),
     "pad": join("puts side by side"),
     "complex": join("joins as real and imaginary part"),
     "dynamic_update_slice": join("writes into one array", slice(2)),

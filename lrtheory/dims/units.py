@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _SUPERSCRIPTS = str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FACTOR = re.compile(r"\[(loss|param)\](?:\^(-?\d+(?:/\d+)?))?")
@@ -48,6 +48,14 @@ class Units(NamedTuple):
     def factor(self, loss: float, param: float) -> float:
         """What the quantity is multiplied by when the loss grows ``loss`` times and the parameters ``param`` times."""
         return float(loss) ** float(self.loss) * float(param) ** float(self.param)
+
+    def rescaled(self, value: Any, loss: float, param: float) -> Any:
+        """``value`` for a loss and parameters so many times as large: divided where a power is negative, so that 0.1 for a
+        tenfold loss is 0.01 and not 0.1 times a rounded tenth.
+        """
+        for scale, exponent in ((float(loss), float(self.loss)), (float(param), float(self.param))):
+            value = value * scale**exponent if exponent >= 0 else value / scale**-exponent
+        return value
 
     @property
     def is_pure(self) -> bool:

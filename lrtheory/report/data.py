@@ -125,6 +125,7 @@ class FirstDifference(TypedDict):
     coordinate: list[int]
     ours: float
     theirs: float
+    truth: float | None  # in high precision, where that was asked for
 
 
 class ParityRow(TypedDict):
@@ -138,11 +139,14 @@ class ParityRow(TypedDict):
     schedule: str
     steps: int
     largest_error: float  # over the distance travelled
+    error_by_step: Curve  # the largest in each of some forty stretches of equal length
     ulp_median: float
     ulp_99: float
     ulp_largest: float
     first_difference: FirstDifference | None
-    gate: float | None  # the bound it is held to; None where it is reported only
+    gate: float | None  # the bound of the largest error; None in float32, and where it is reported only
+    bound_share: float | None  # float32: the largest error of one of our steps over the bound derived for it
+    their_bound_share: float | None  # the same of the other implementation, which is not held to it
     passed: bool | None
     note: str  # why it is expected to differ, if it is
 

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
-import json
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import altair as alt
-import jinja2
 import vl_convert
 from markupsafe import Markup
 
-from . import charts, experiments, parity_matrix, training
+from . import charts, experiments, matrix, training
 from .data import Report
-from .figure import POINTS, Figure, number
-
-TEMPLATES = Path(__file__).parent / "templates"
+from .document import environment, policy, read, script_json
+from .figure import POINTS, Figure
 
 OUTCOMES = {"holds": "Holds", "fails": "Does not hold", "depends": "It depends"}
-
-PARITY_TITLE = "Parity: every rule and option against every implementation"
-PARITY_READING = (
-    "Each cell is the largest difference between lrtheory and that implementation, fed the same gradients, over the "
-    "distance travelled. About 1e-16 is rounding in float64, about 1e-7 in float32. Free runs evolve alone; forced "
-    "runs are put back to the reference state before every step, which tells a wrong rule from accumulated rounding."
-)
-SHADES = ("≤ 1e-16", "1e-15", "1e-13", "1e-11", "1e-9", "1e-7", "1e-5", "≥ 1e-4")
-MARKS = {
-    "pass": "within the bound",
-    "fail": "beyond the bound",
-    "known": "differs by design",
-    "none": "reported only",
-}
 
 
 @dataclass(frozen=True)
@@ -88,33 +68,31 @@ def render(report: Report) -> str:
         Section("implementations", "Implementations", []),
     ]
     figures = [figure for section in sections for figure in section.figures]
-    titles: dict[str, str] = {figure.id: figure.title for figure in figures} | {"parity": PARITY_TITLE}
+    titles: dict[str, str] = {figure.id: figure.title for figure in figures} | {"parity": matrix.TITLE}
     _check_verdicts(report, titles)
 
-    script = _read("page.js")
+    script, matrix_script = read("page.js"), read("matrix.js")
     bundle = runtime()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    environment.filters["number"] = number
-    return environment.get_template("page.html.jinja").render(
-        meta=report["meta"],
-        counts=_counts(report),
-        verdicts=report["verdicts"],
-        outcomes=OUTCOMES,
-        sections=sections,
-        titles=titles,
-        runs=[training.run_label(run) for run in runs],
-        matrix=parity_matrix.views(report["parity"]),
-        parity_reading=PARITY_READING,
-        shades=SHADES,
-        marks=MARKS,
-        points=POINTS,
-        charts=script_json(chart_data(figures)),
-        css=Markup(_read("page.css")),
-        bundle=Markup(bundle),
-        script=Markup(script),
-        policy=policy(bundle, script),
+    return (
+        environment()
+        .get_template("page.html.jinja")
+        .render(
+            meta=report["meta"],
+            counts=_counts(report),
+            verdicts=report["verdicts"],
+            outcomes=OUTCOMES,
+            sections=sections,
+            titles=titles,
+            runs=[training.run_label(run) for run in runs],
+            matrix=matrix.matrix(report["parity"]),
+            points=POINTS,
+            charts=script_json(chart_data(figures)),
+            css=Markup(read("page.css")),
+            bundle=Markup(bundle),
+            matrix_script=Markup(matrix_script),
+            script=Markup(script),
+            policy=policy(bundle, matrix_script, script),
+        )
     )
 
 
@@ -134,12 +112,6 @@ def chart_data(figures: list[Figure]) -> dict[str, Any]:
     return {"specs": {name: charts.specification(name) for name in used}, "panels": panels}
 
 
-def script_json(value: Any) -> Markup:
-    """JSON that is safe inside a ``<script>`` element: nothing in it can end the element or open a comment."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
-
-
 @functools.cache
 def runtime() -> str:
     """Vega, Vega-Lite and vega-embed as one script, in the version that the charts are written for."""
@@ -148,20 +120,6 @@ def runtime() -> str:
     if "</script" in script.lower() or "<!--" in script:
         raise RuntimeError("the chart runtime of vl-convert cannot be put into a <script> element as it is")
     return script
-
-
-def policy(*scripts: str) -> str:
-    """A content security policy that runs these scripts, to the letter, and lets nothing be loaded."""
-    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
-    return (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _read(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _check_verdicts(report: Report, titles: dict[str, str]) -> None:

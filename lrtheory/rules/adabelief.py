@@ -100,7 +100,11 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         g = -g if maximize else g
         m = lerp(s.m, g, 1 - h.beta1)
         s = AdaBeliefState(s.t + 1, m, average_of_squares(s.v, g - m, h.beta2) + h.eps_root)
-        return p - h.lr * (m_hat(h, s, g) / (root_v_hat(h, s) + h.eps)), s
+        denominator = root_v_hat(h, s) + h.eps
+        if nesterov:
+            return p - h.lr * (m_hat(h, s, g) / denominator), s
+        lr_t = h.lr / one_minus_power(h.beta1, s.t)  # numbers first: fewer roundings of the array
+        return p - lr_t * (s.m / denominator), s
 
     def effective_lr(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
         return h.lr * weight_sum(h, s) / (root_v_hat(h, s) + h.eps)

@@ -89,7 +89,8 @@ def adamax(*, maximize: bool = False) -> ArrayRule:
     def step(h: AdamaxHyper, s: AdamaxState, g: Array, p: Array) -> tuple[Array, AdamaxState]:
         g = regularised(h, g, p)
         s = AdamaxState(s.t + 1, lerp(s.m, g, 1 - h.beta1), jnp.maximum(h.beta2 * s.u, jnp.abs(g) + h.eps))
-        return p - h.lr * (m_hat(h, s) / s.u), s
+        lr_t = h.lr / one_minus_power(h.beta1, s.t)  # numbers first: fewer roundings of the array
+        return p - lr_t * (s.m / s.u), s
 
     def effective_lr(h: AdamaxHyper, s: AdamaxState) -> Array:
         return h.lr / s.u

@@ -37,9 +37,12 @@ def one_minus_power(beta: Array, t: Array) -> Array:
 
     To 3 ulp in float32; to 2e-14 in float64, where XLA's ``log1p`` on CPU is that far off for β near 0.6.
 
-    The ratio of two ``expm1`` cancels what the logarithm was rounded by, so that the first step of a bias-corrected
-    average returns the gradient itself.
+    While βᵗ is above 1/2, the ratio of two ``expm1`` cancels what the logarithm was rounded by, so that the first step of
+    a bias-corrected average returns the gradient itself. Below, the difference is the more accurate: it is rounded once
+    more than βᵗ, whose own error shrinks with it.
     """
     complement = 1 - beta
     log_beta = jnp.log1p(-complement)
-    return complement * (jnp.expm1(t.astype(beta.dtype) * log_beta) / jnp.expm1(log_beta))
+    log_power = t.astype(beta.dtype) * log_beta
+    power = jnp.exp(log_power)
+    return jnp.where(power < 0.5, 1 - power, complement * (jnp.expm1(log_power) / jnp.expm1(log_beta)))

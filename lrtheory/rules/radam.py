@@ -97,24 +97,26 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
     def m_hat(h: RAdamHyper, s: RAdamState) -> Array:
         return s.m / one_minus_power(h.beta1, s.t)
 
-    def normaliser(h: RAdamHyper, s: RAdamState) -> Array:
-        """What m̂ is multiplied by besides lr."""
+    def factors(h: RAdamHyper, s: RAdamState) -> tuple[Array, Array]:
+        """A number and an array: m̂ is multiplied by the one over the other, besides lr."""
         length, limit = average_length(h.beta2, s.t), 2 / (1 - h.beta2) - 1
         rectified = length > 5
         # Where no step is rectified the limit may be 2 or 4: keep the ratio defined there.
         length, limit = jnp.where(rectified, length, 6), jnp.where(rectified, limit, 7)
         rectifier = jnp.sqrt((length - 4) * (length - 2) * limit / ((limit - 4) * (limit - 2) * length))
-        adaptive = jnp.sqrt(one_minus_power(h.beta2, s.t)) / (jnp.sqrt(s.v) + h.eps)
-        return jnp.where(rectified, rectifier * adaptive, 1)
+        number = rectifier * jnp.sqrt(one_minus_power(h.beta2, s.t))
+        return jnp.where(rectified, number, 1), jnp.where(rectified, jnp.sqrt(s.v) + h.eps, 1)
 
     def step(h: RAdamHyper, s: RAdamState, g: Array, p: Array) -> tuple[Array, RAdamState]:
         g = regularised(h, g, p)
         s = RAdamState(s.t + 1, lerp(s.m, g, 1 - h.beta1), average_of_squares(s.v, g, h.beta2))
-        update = h.lr * m_hat(h, s) * normaliser(h, s)
-        return (p * (1 - h.lr * h.weight_decay) if decoupled else p) - update, s
+        number, denominator = factors(h, s)
+        lr_t = h.lr * number / one_minus_power(h.beta1, s.t)  # numbers first: fewer roundings of the array
+        return (p * (1 - h.lr * h.weight_decay) if decoupled else p) - lr_t * (s.m / denominator), s
 
     def effective_lr(h: RAdamHyper, s: RAdamState) -> Array:
-        return h.lr * normaliser(h, s)
+        number, denominator = factors(h, s)
+        return h.lr * number / denominator
 
     def direction(h: RAdamHyper, s: RAdamState, g: Array, p: Array) -> Array:
         return m_hat(h, s)

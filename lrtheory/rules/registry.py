@@ -24,7 +24,7 @@ def register(write: Callable[..., ArrayRule]) -> Callable[..., Rule]:
     signature = inspect.signature(write)
     name = write.__name__
 
-    @functools.cache
+    @functools.lru_cache(maxsize=None, typed=True)  # 2.0 is no step count, though it equals 2
     def build(**options: Any) -> Rule:
         return Rule(write(**options), options)
 

@@ -9,6 +9,7 @@ from jax import Array
 
 from .averages import average_of_squares, lerp
 from .numbers import NONNEGATIVE
+from .recompute import again
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -104,11 +105,11 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
         return jnp.sqrt(s.v - s.g_avg * s.g_avg) if centered else jnp.sqrt(s.v)
 
     def step(h: RMSpropHyper, s: RMSpropState, g: Array, p: Array) -> tuple[Array, RMSpropState]:
-        g = regularised(h, g, p)
+        g, g_of_averages = regularised(h, g, p), regularised(again(h, s.t), g, p)
         s = s._replace(
             t=s.t + 1,
-            v=average_of_squares(s.v, g, h.alpha),
-            g_avg=lerp(s.g_avg, g, 1 - h.alpha) if centered else None,
+            v=average_of_squares(s.v, g_of_averages, h.alpha),
+            g_avg=lerp(s.g_avg, g_of_averages, 1 - h.alpha) if centered else None,
         )
         denominator = scale(h, s) + h.eps
         normalised = g / denominator
@@ -120,7 +121,7 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
             buffer=jnp.where(plain, s.buffer, buffer),
             gain=jnp.where(plain, s.gain, h.momentum * s.gain + 1 / denominator),
         )
-        return p - h.lr * jnp.where(plain, normalised, buffer), kept
+        return p - h.lr * jnp.where(plain, normalised, kept.buffer), kept
 
     def effective_lr(h: RMSpropHyper, s: RMSpropState) -> Array:
         plain = h.lr / (scale(h, s) + h.eps)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..dims.units import Units
 from .lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
 from .numbers import REAL, Range, as_number, check_range
+
+if TYPE_CHECKING:
+    from ..dims.units import Units
 
 PyTree = Any
 Hyper = Any  # a NamedTuple of scalars, one type per rule
@@ -111,6 +113,8 @@ class Rule:
     @property
     def units(self) -> Mapping[str, Units]:
         """Declared units of each hyperparameter and state field."""
+        from ..dims.units import Units  # with all of units inference, half of what importing the rules would cost
+
         return MappingProxyType({name: Units.parse(text) for name, text in self.array_rule.units.items()})
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .numbers import NONNEGATIVE, is_concrete
+from .recompute import again
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -88,17 +89,18 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         return SGDState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32)))
 
     def step(h: SGDHyper, s: SGDState, g: Array, p: Array) -> tuple[Array, SGDState]:
-        g = regularised(h, g, p)
+        g, g_of_buffer = regularised(h, g, p), regularised(again(h, s.t), g, p)
         first = s.t == 0
-        buffer = jnp.where(first, g, h.momentum * s.buffer + (1 - h.dampening) * g)
+        buffer = jnp.where(first, g_of_buffer, h.momentum * s.buffer + (1 - h.dampening) * g_of_buffer)
         weight = jnp.where(first, 1, h.momentum * s.weight + (1 - h.dampening))
         plain = h.momentum == 0
-        update = jnp.where(plain, g, g + h.momentum * buffer if nesterov else buffer)
         kept = SGDState(
             jnp.where(plain, s.t, s.t + 1),
             jnp.where(plain, s.buffer, buffer),
             jnp.where(plain, s.weight, weight),
         )
+        # From the buffer as it is kept: from the old one, each loop would need what the other overwrites.
+        update = jnp.where(plain, g, g + h.momentum * kept.buffer if nesterov else kept.buffer)
         return p - h.lr * update, kept
 
     def gain(h: SGDHyper, s: SGDState) -> Array:

@@ -14,11 +14,16 @@ from ..trajectory import Trajectory
 #: Backend name → module and its arguments.
 BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "lrtheory": ("lrtheory_backend", {}),
+    "lrtheory-eager": ("eager_backend", {}),
     "torch": ("torch_backend", {"implementation": "loop"}),
     "torch-foreach": ("torch_backend", {"implementation": "foreach"}),
     "torch-fused": ("torch_backend", {"implementation": "fused"}),
     "optax": ("optax_backend", {}),
+    "keras": ("keras_backend", {}),
 }
+
+#: State fields that optax keeps once for all tensors, and that are not forced there: its schedules go by the same count.
+ONCE = ("t", "max_lr")
 
 
 def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajectory | None = None) -> Trajectory:
@@ -56,8 +61,19 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
         return adapter.replay(case, reference=reference, **arguments)
     except ModuleNotFoundError as error:
         extra = (error.name or "").split(".")[0]
-        if extra not in ("torch", "optax"):
+        if extra not in ("torch", "optax", "keras"):
             raise
         raise ModuleNotFoundError(
             f"backend {backend!r} needs {extra}: pip install 'lrtheory[{extra}]'", name=error.name
         ) from error
+
+
+def forced_fields(rule: str, implementation: str) -> tuple[str, ...]:
+    """State fields that forced replay sets before every step, by the name of a trajectory's implementation."""
+    row = table.row(rule)
+    if implementation == "optax":
+        return tuple(field for field in (row.optax.state if row.optax else ()) if field not in ONCE)
+    if implementation == "keras":
+        return ()
+    elsewhere = (row.torch or row.optax) if implementation.startswith("lrtheory") else row.torch
+    return tuple(elsewhere.state) if elsewhere else ()

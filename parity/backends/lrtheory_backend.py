@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,20 +27,44 @@ def replay(case: Case, *, reference: Trajectory | None = None, rule: Rule | None
     """One run; with ``reference``, parameters and state are set to the reference's before every step."""
     rule = rule or rule_of(case)
     with jax.enable_x64(case.dtype == "float64"):
-        hyper = rule.hyper(**case.numbers)
-        numbers = moving_numbers(case, hyper)
-        params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
-        grads = {name: jnp.asarray(value) for name, value in case.gradients().items()}
-        state = rule.init(params)
-        forced = _forcing(rule, case.steps, params, state, reference)
-        history = _run(rule, reference is not None, hyper, numbers, state, params, grads, forced)
-        param_history, state_history = jax.tree.map(np.asarray, history)
-    first = {name: np.asarray(value)[None] for name, value in params.items()}
+        given = inputs(case, rule, reference)
+        param_history, state_history = jax.tree.map(np.asarray, _run(rule, reference is not None, *given))
+    return trajectory("lrtheory", given, param_history, [snapshot(state_history, step) for step in range(case.steps)])
+
+
+class Inputs(NamedTuple):
+    """What a run starts from, and what each step is given."""
+
+    hyper: Any
+    numbers: dict[str, Any]
+    state: Any
+    params: dict[str, Any]
+    grads: dict[str, Any]
+    forced: Any
+
+
+def inputs(case: Case, rule: Rule, reference: Trajectory | None) -> Inputs:
+    """Numbers, first parameters and state, gradients, and what each step is forced to."""
+    hyper = rule.hyper(**case.numbers)
+    params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
+    return Inputs(
+        hyper,
+        moving_numbers(case, hyper),
+        rule.init(params),
+        params,
+        {name: jnp.asarray(value) for name, value in case.gradients().items()},
+        _forcing(rule, case.steps, params, rule.init(params), reference),
+    )
+
+
+def trajectory(implementation: str, given: Inputs, params: Any, states: list[Snapshot]) -> Trajectory:
+    """A run with what it started from."""
+    first = {name: np.asarray(value)[None] for name, value in given.params.items()}
     return Trajectory(
-        "lrtheory",
-        {name: np.concatenate([first[name], value]) for name, value in param_history.items()},
-        [snapshot(state), *(snapshot(state_history, step) for step in range(case.steps))],
-        np.asarray(numbers["lr"]),
+        implementation,
+        {name: np.concatenate([first[name], value]) for name, value in params.items()},
+        [snapshot(given.state), *states],
+        np.asarray(given.numbers["lr"]),
     )
 
 

@@ -14,6 +14,7 @@ from jax import lax
 from ..cases import Case
 from ..table import Inexpressible, row
 from ..trajectory import Snapshot, Trajectory
+from . import ONCE
 from .lrtheory_backend import moving_numbers, rule_of
 
 
@@ -37,9 +38,9 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
         lrs = jnp.asarray(moving["lr"], case.dtype)
         params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
         grads = {name: jnp.asarray(value) for name, value in case.gradients().items()}
-        run = _program(case.rule, tuple(rule.options.items()), tuple(hyper._asdict().items()))
         forced = None if reference is None else _forcing(reference, optax_row.state, params)
-        param_history, kept = jax.tree.map(np.asarray, run(lrs, params, grads, forced))
+        history = _run(case, tuple(rule.options.items()), hyper._asdict(), lrs, params, grads, forced)
+        param_history, kept = jax.tree.map(np.asarray, history)
     states: list[Snapshot] = [{name: {} for name in params}]
     for step in range(case.steps):
         states.append({name: {ours: values[name][step] for ours, values in kept.items()} for name in params})
@@ -51,17 +52,38 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
     )
 
 
+#: Rules and options whose factories look at a number, so that all of them must be constants.
+_LOOKED_AT: set[tuple[str, Any]] = set()
+
+
+def _run(case: Case, options: tuple[tuple[str, Any], ...], numbers: Mapping[str, Any], *data: Any) -> Any:
+    """The run, by a program that takes the numbers at the call where that makes no difference.
+
+    In float64 a number that is an input gives what a constant gives, and one program serves many; in float32 it does
+    not, as optax forms 1 − b2 of a constant in Python's doubles. A number that is 0 stays a constant, since factories
+    leave things out for it.
+    """
+    key = (case.rule, options)
+    if case.dtype == "float64" and key not in _LOOKED_AT:
+        constants = tuple((name, value) for name, value in numbers.items() if not value)
+        try:
+            return _program(*key, constants)({k: v for k, v in numbers.items() if v}, *data)
+        except jax.errors.ConcretizationTypeError:
+            _LOOKED_AT.add(key)
+    return _program(*key, tuple(numbers.items()))({}, *data)
+
+
 @functools.cache
-def _program(rule: str, options: tuple[tuple[str, Any], ...], numbers: tuple[tuple[str, float], ...]) -> Any:
-    """The compiled run of one optimizer, whatever its lr does: ``run(lrs, params, grads, forced)``."""
+def _program(rule: str, options: tuple[tuple[str, Any], ...], constants: tuple[tuple[str, float], ...]) -> Any:
+    """The compiled run of one optimizer, whatever its lr does: ``run(numbers, lrs, params, grads, forced)``."""
     import optax
 
     optax_row = row(rule).optax
     assert optax_row is not None
 
     @jax.jit
-    def run(lrs: Any, params: Any, grads: Any, forced: Any) -> Any:
-        optimizer = optax_row.build(dict(options), dict(numbers), lambda count: lrs[count])
+    def run(numbers: Any, lrs: Any, params: Any, grads: Any, forced: Any) -> Any:
+        optimizer = optax_row.build(dict(options), dict(constants) | numbers, lambda count: lrs[count])
 
         def step(carry: Any, now: Any) -> Any:
             params, state = carry
@@ -91,8 +113,8 @@ def _per_tensor(value: Any, params: Any) -> Any:
 def _forcing(reference: Trajectory, fields: Mapping[str, str], params: Any) -> Any:
     values = {}
     for ours, theirs in fields.items():
-        if theirs == "count" or not all(ours in reference.states[-1].get(name, {}) for name in params):
-            continue  # optax counts once for all tensors, and its schedules by the same count
+        if ours in ONCE or not all(ours in reference.states[-1].get(name, {}) for name in params):
+            continue
         values[theirs] = {
             name: jnp.asarray(
                 np.stack(

@@ -97,25 +97,6 @@ def _row(case: Case, implementation: str) -> TorchRow:
     return torch_row
 
 
-def arguments(torch_row: TorchRow, options: Mapping[str, Any], hyper: Any) -> dict[str, Any]:
-    """Constructor arguments for our options and numbers."""
-    given: dict[str, Any] = {}
-    for option, value in options.items():
-        name = torch_row.options.get(option, option)
-        if name is not None:
-            given[name] = value
-    entries: dict[str, dict[int, float | None]] = {}
-    for number, value in zip(hyper._fields, hyper, strict=True):
-        name = torch_row.numbers.get(number, {"beta1": ("betas", 0), "beta2": ("betas", 1)}.get(number, number))
-        if isinstance(name, tuple):
-            entries.setdefault(name[0], {})[name[1]] = value  # None is a value there, as in Adafactor's eps
-        elif value is not None and name is not None:
-            given[name] = value
-    for name, parts in entries.items():
-        given[name] = tuple(parts[i] for i in sorted(parts))
-    return given
-
-
 def _optimizer(case: Case, torch_row: TorchRow, tensors: list[Any], implementation: str) -> Any:
     import torch
 
@@ -123,7 +104,7 @@ def _optimizer(case: Case, torch_row: TorchRow, tensors: list[Any], implementati
     name = torch_row.optimizer if isinstance(torch_row.optimizer, str) else torch_row.optimizer(rule.options)
     choice = IMPLEMENTATIONS[implementation] if torch_row.implementations else {}
     return getattr(torch.optim, name)(
-        tensors, **arguments(torch_row, rule.options, rule.hyper(**case.numbers)), **choice
+        tensors, **torch_row.arguments(rule.options, rule.hyper(**case.numbers)), **choice
     )
 
 

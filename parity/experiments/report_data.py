@@ -10,9 +10,10 @@ from importlib import metadata
 
 import jax
 
-from lrtheory.report.data import Meta, Report
+from lrtheory.report.data import Meta, ParityRow, Report
 
 from . import batch_size, digits_training, effective_curves, loss_scaling, verdicts
+from .beside import Collect, begun
 from .values import plain
 
 Progress = Callable[[str, float], None]
@@ -29,13 +30,16 @@ QUICK_FLOAT32 = ("adam",)
 PACKAGES = ("lrtheory", "jax", "torch", "optax", "numpy", "scikit-learn")
 
 
-def measure(*, quick: bool = False, seed: int = 0, progress: Progress = lambda text, done: None) -> Report:
+def measure(
+    *, quick: bool = False, seed: int = 0, processes: int = 1, progress: Progress = lambda text, done: None
+) -> Report:
     """Run the experiments and judge them.
 
     Parameters
     ----------
     quick : fewer training runs, parity for the rules that are trained with; all of the experiments
     seed : of the data, first parameters and batches; the same seed measures the same
+    processes : 2 measures parity in a second process while the first trains
     progress : called with what runs now and the share that is done
 
     Returns
@@ -45,8 +49,27 @@ def measure(*, quick: bool = False, seed: int = 0, progress: Progress = lambda t
     """
     if seed < 0:
         raise ValueError(f"seed={seed} must be 0 or more")
-    from .. import matrix, table  # builds on torch and optax; found only where a report is made
+    with begun(parity_rows, parity_calls(quick), processes=processes) as parity:
+        return _measured(quick, seed, parity, progress)
 
+
+def parity_calls(quick: bool) -> list[tuple[str, str]]:
+    """Rule and dtype of every part of the parity matrix."""
+    from .. import table  # builds on torch and optax; found only where a report is made
+
+    rules = QUICK_FLOAT64 if quick else (*TRAINED_RULES, *(r for r in table.known_rules() if r not in TRAINED_RULES))
+    single = QUICK_FLOAT32 if quick else TRAINED_RULES
+    return [(rule, "float64") for rule in rules] + [(rule, "float32") for rule in single]
+
+
+def parity_rows(rule: str, dtype: str) -> list[ParityRow]:
+    """The matrix of one rule in one dtype."""
+    from .. import matrix
+
+    return matrix.rows([rule], dtype=dtype, quick=True)
+
+
+def _measured(quick: bool, seed: int, parity: Collect, progress: Progress) -> Report:
     began = time.perf_counter()
 
     def part(first: float, last: float) -> Progress:
@@ -70,13 +93,8 @@ def measure(*, quick: bool = False, seed: int = 0, progress: Progress = lambda t
         seed,
         **digits_training.UNOBSERVED,
     )
-    rows = matrix.rows(QUICK_FLOAT64 if quick else TRAINED_RULES, quick=True, progress=part(0.63, 0.8))
-    if not quick:
-        others = [rule for rule in table.known_rules() if rule not in TRAINED_RULES]
-        rows += matrix.rows(others, quick=True, progress=part(0.8, 0.93))
-    rows += matrix.rows(
-        QUICK_FLOAT32 if quick else TRAINED_RULES, dtype="float32", quick=True, progress=part(0.93, 1.0)
-    )
+    found = parity(lambda text, done: progress(f"parity of {text}", 0.63 + 0.37 * done))
+    rows = [row for part_of_matrix in found for row in part_of_matrix]
     judged = verdicts.all_verdicts(
         trainings=trainings,
         regression=regression,

@@ -18,7 +18,7 @@ def measured(monkeypatch):
     """``parity.experiments.measure`` answers at once; the calls it got are returned."""
     calls = []
 
-    def measure(*, quick, seed, progress):
+    def measure(*, quick, seed, processes, progress):
         calls.append((quick, seed))
         progress("training", 0.5)
         progress("done", 1.0)
@@ -37,8 +37,8 @@ def rows(monkeypatch):
     chosen: list = [row for row in parity() if row["dtype"] == "float64"]
     calls = []
 
-    def answer(rules, *, dtype, quick, progress):
-        calls.append((rules, dtype, quick))
+    def answer(rules, *, dtype, against, quick, truths, progress):
+        calls.append((rules, dtype, against, quick, truths))
         return chosen
 
     monkeypatch.setattr("parity.matrix.rows", answer)
@@ -76,7 +76,7 @@ def test_replay_shows_the_matrix_and_fails_with_a_gate(rows, capsys):
     chosen, calls = rows
     assert run(["replay", "sgd", "adamw", "adam", "--quick"]) == 1
     out = capsys.readouterr().out
-    assert calls == [(["sgd", "adam"], "float64", True)]  # adamw is adam
+    assert calls == [(["sgd", "adam"], "float64", ["torch", "optax"], True, False)]  # adamw is adam
     assert "✗ 0.03" in out
     assert "First difference at step 2" in out
 
@@ -85,7 +85,7 @@ def test_replay_succeeds_without_failures(rows, capsys):
     chosen, calls = rows
     chosen[:] = [row for row in chosen if row["passed"] is not False]
     assert run(["replay"]) == 0
-    assert calls == [(None, "float64", False)]
+    assert calls == [(None, "float64", ["torch", "optax"], False, False)]
     assert "≠ 0.03" in capsys.readouterr().out
 
 
@@ -93,6 +93,30 @@ def test_replay_json_is_the_rows(rows, capsys):
     chosen, _ = rows
     assert run(["replay", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == chosen
+
+
+def test_replay_writes_the_matrix_as_a_page(rows, tmp_path, capsys):
+    _, calls = rows
+    page = tmp_path / "deep" / "matrix.html"
+    assert run(["replay", "--against", "keras, eager", "--html", str(page)]) == 1
+    assert calls == [(None, "float64", ["keras", "eager"], False, True)]
+    assert "Do the implementations compute the same?" in page.read_text()
+    assert capsys.readouterr().out.splitlines()[-1] == str(page)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--against", "tensorflow"], "give one or more of torch, optax, keras, eager"),
+        (["--against", ","], "give one or more of"),
+        (["--html", "."], "is a directory; give a file"),
+    ],
+)
+def test_replay_refuses_before_anything_runs(rows, arguments, words, capsys):
+    _, calls = rows
+    assert run(["replay", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert calls == []
 
 
 def test_interrupt_leaves_no_traceback(monkeypatch, capsys):

@@ -36,11 +36,47 @@ def test_imported_by_sees_an_import():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], [], ["report", "--help"], ["replay", "--help"], ["dims", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        [],
+        ["report", "--help"],
+        ["replay", "--help"],
+        ["dims", "--help"],
+        ["explain", "--help"],
+    ],
 )
 def test_help_imports_no_framework(arguments):
     code = f"import sys; sys.argv = ['lrtheory', *{arguments!r}]; from lrtheory.cli import main; main()"
     assert imported_by(code, HEAVY) == []
+
+
+def test_help_of_every_command_imports_no_framework():
+    """Of those that are added later too: the commands are asked for in the program itself."""
+    code = (
+        "from lrtheory.cli.app import app, run\n"
+        "commands = [c.name or c.callback.__name__ for c in app.registered_commands]\n"
+        "commands += [g.name for g in app.registered_groups]\n"
+        "assert len(commands) >= 3, commands\n"
+        "assert all(run([c.replace('_', '-'), '--help']) == 0 for c in commands)\n"
+    )
+    done = python(code)
+    assert done.returncode == 0, done.stderr
+    assert imported_by(code, HEAVY) == []
+
+
+def user_seconds(code: str) -> float:
+    """Least processor time of three fresh interpreters: other programs on the machine leave it nearly alone."""
+    watch = "import atexit, time; atexit.register(lambda: print('SECONDS', time.process_time()))\n"
+    outputs = [python(watch + code).stdout for _ in range(3)]
+    return min(float(text.rpartition("SECONDS")[2]) for text in outputs)
+
+
+def test_front_answers_within_300_ms_and_the_core_costs_100_ms_over_jax():
+    help_text = "import sys; sys.argv = ['lrtheory', '--help']; from lrtheory.cli import main; main()"
+    assert user_seconds(help_text) < 0.3
+    assert user_seconds("import jax, lrtheory.rules, lrtheory.effective") - user_seconds("import jax") < 0.1
 
 
 def test_import_lrtheory_is_light():

@@ -69,6 +69,7 @@ CASES: list[Case] = [
     ("clamp", lambda x, y: lax.clamp(-jnp.abs(y), x, jnp.abs(y)), [X, Y], [G, G], [G]),
     ("rem", lax.rem, [X, Y], [G, G], [G]),
     ("concatenate", lambda x, y: jnp.concatenate([x, y]), [X, Y], [G, G], [G]),
+    ("stack", lambda x, y: jnp.stack([x, y]), [X, Y], [G, G], [G]),
     ("pad", lambda x: jnp.pad(x, 1), [X], [G], [G]),
     ("dynamic_update_slice", lambda x, y: lax.dynamic_update_slice(x, y[:1], (1, 0)), [X, Y], [G, G], [G]),
     ("scatter", lambda x, y: x.at[1].set(y[0]), [X, Y], [G, G], [G]),

@@ -24,7 +24,7 @@ def measured():
     """A report of one rule with few layers, and of the parity of SGD alone; everything else as in a quick one."""
     rows = matrix.rows
 
-    def few_rows(rules, *, dtype="float64", quick, progress):
+    def few_rows(rules, *, dtype, quick):
         return rows(["signum"], dtype=dtype, quick=True)
 
     said: list[tuple[str, float]] = []

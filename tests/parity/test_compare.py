@@ -106,7 +106,7 @@ def test_a_run_too_short_to_prove_anything_is_refused() -> None:
 
 def test_unknown_backend_mode_and_rule_are_refused_by_name() -> None:
     case = parity.Case("sgd", steps=10)
-    with pytest.raises(KeyError, match="no backend 'tensorflow': there are lrtheory, torch"):
+    with pytest.raises(KeyError, match="no backend 'tensorflow': there are lrtheory, lrtheory-eager, torch"):
         parity.replay(case, "tensorflow")
     with pytest.raises(ValueError, match="'free' or 'forced'"):
         parity.replay(case, "torch", "loose")

@@ -17,22 +17,35 @@ class Poisoned(Stream):
 
     def draw(self, tensors: Any, steps: int) -> dict[str, np.ndarray]:
         gradients = super().draw(tensors, steps)
-        for value, stream in zip((np.nan, np.inf, -np.inf, 1e200), gradients.values(), strict=True):
+        for value, stream in zip((np.nan, np.inf, -np.inf, 1e200), gradients.values(), strict=False):
             stream.reshape(steps, -1)[4, 0] = value
             stream.reshape(steps, -1)[8, -1] = 1e200  # its square overflows
         return gradients
 
 
-#: Rules with every variant; of the others the first and the last.
+#: Rules with every variant, the negated ones aside; of the others the first and the last.
 CORE = ("sgd", "adam", "rmsprop")
 
+
+def variants(rule: str) -> list[Any]:
+    every = table.variants(rule)
+    if rule in CORE:
+        return [v for v in every if not v[0].get("maximize")]
+    return list(every[:: max(1, len(every) - 1)])
+
+
 CASES = [
-    parity.Case(rule, options, numbers, stream=Poisoned(decades=2, step_decades=1), steps=20)
+    parity.Case(
+        rule,
+        options,
+        numbers,
+        stream=Poisoned(decades=2, step_decades=1),
+        steps=20,
+        tensors=table.row(rule).tensors or table.EVERY_RANK,
+    )
     for rule in table.known_rules()
     if table.row(rule).torch is not None
-    for options, numbers in (
-        table.variants(rule) if rule in CORE else table.variants(rule)[:: max(1, len(table.variants(rule)) - 1)]
-    )
+    for options, numbers in variants(rule)
 ]
 
 

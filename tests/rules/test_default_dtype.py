@@ -11,11 +11,12 @@ import torch
 import parity
 
 STEPS, LR = 200, 0.1
+TENSORS = {"weight": (5, 4)}
 
 
 def in_torch(optimizer: str, default: torch.dtype, **arguments: float) -> np.ndarray:
     """The path of a float64 parameter under a default dtype, with a lr that moves every step."""
-    case = parity.Case("sgd", steps=STEPS)
+    case = parity.Case("sgd", steps=STEPS, tensors=TENSORS)
     grads = case.gradients()["weight"]
     lrs = parity.LrSchedule("moving").drawn(LR, STEPS)
     p = torch.nn.Parameter(torch.zeros(grads[0].shape, dtype=torch.float64))
@@ -46,9 +47,7 @@ def test_nadam_under_a_float32_default_stays_within_its_bound() -> None:
     t·2⁻²⁴·Π/(1 − Π) with Π ≤ 0.45·0.9^(t−1), 1.3e-7 at worst; each step is off by that, the sum by less than that of the
     length of the path.
     """
-    case = parity.Case(
-        "nadam", numbers={"lr": LR}, schedule=parity.LrSchedule("moving"), tensors={"weight": (5, 4)}, steps=STEPS
-    )
+    case = parity.Case("nadam", numbers={"lr": LR}, schedule=parity.LrSchedule("moving"), tensors=TENSORS, steps=STEPS)
     ours = parity.replay(case, "lrtheory").params["weight"][1:]
     theirs = in_torch("NAdam", torch.float32, lr=LR)
     exact = in_torch("NAdam", torch.float64, lr=LR)
@@ -65,9 +64,7 @@ def test_nadam_under_a_float32_default_stays_within_its_bound() -> None:
 
 def test_asgd_under_a_float32_default_stays_within_its_bound() -> None:
     """``eta`` is rounded to float32: each step is off by half an ulp of it, 2⁻²⁴ relative, whatever the step."""
-    case = parity.Case(
-        "asgd", numbers={"lr": LR}, schedule=parity.LrSchedule("moving"), tensors={"weight": (5, 4)}, steps=STEPS
-    )
+    case = parity.Case("asgd", numbers={"lr": LR}, schedule=parity.LrSchedule("moving"), tensors=TENSORS, steps=STEPS)
     ours = parity.replay(case, "lrtheory").params["weight"][1:]
     theirs = in_torch("ASGD", torch.float32, lr=LR)
     exact = in_torch("ASGD", torch.float64, lr=LR)

@@ -14,7 +14,6 @@ from drawn import every_rule
 from lrtheory import rules
 from lrtheory.rules import Rule
 from parity import table
-from parity.backends.torch_backend import arguments
 
 STEPS, SIZE = 12, 256
 DTYPES = ("bfloat16", "float16")
@@ -80,7 +79,7 @@ def in_torch(name: str, options: dict, dtype: str, implementation: dict) -> np.n
     row = table.row(name).torch
     assert row is not None
     kind = row.optimizer if isinstance(row.optimizer, str) else row.optimizer(rule.options)
-    given = arguments(row, rule.options, rule.hyper(**numbers(rule)))
+    given = row.arguments(rule.options, rule.hyper(**numbers(rule)))
     p = torch.nn.Parameter(torch.tensor(params).to(getattr(torch, dtype)))
     optimizer = getattr(torch.optim, kind)([p], **given, **implementation)
     path = []

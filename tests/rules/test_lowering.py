@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from jax import export
 
-from lrtheory import rules, wrappers
+from lrtheory import effective, in_place, rules, wrappers
 from lrtheory.rules import SparseGradient
 from parity import table
 
@@ -51,3 +51,20 @@ def test_step_lowers_for_every_platform(name: str, dtype: str) -> None:
         lowered = export.export(jax.jit(run), platforms=PLATFORMS)(*arguments)
     assert lowered.platforms == PLATFORMS
     assert len(lowered.mlir_module()) > 1000
+
+
+@pytest.mark.parametrize("name", ["adam-amsgrad-decoupled", "rmsprop-centered", "muon", "clip-by-global-norm"])
+def test_measurement_lowers_for_every_platform(name: str) -> None:
+    """A step in place, and what measures it: all coordinates, a sample, and one step in many."""
+    rule = RULES[name]
+
+    def run(t, hyper, state, grads, params):  # type: ignore[no-untyped-def]
+        after, state = in_place.step(rule)(params, state, grads, hyper)
+        made = (rule, hyper, state, grads, params, after)
+        whole = effective.measure(*made)
+        return after, state, whole, effective.measure(*made, exact=False, sample=8), effective.measure_every(t, *made)
+
+    params = {"w": jnp.ones((4, 3))}
+    arguments = jax.tree.map(jnp.asarray, (0, rule.hyper(**GIVEN.get(name, {})), rule.init(params), params, params))
+    lowered = export.export(jax.jit(run), platforms=PLATFORMS)(*arguments)
+    assert lowered.platforms == PLATFORMS

@@ -5,8 +5,9 @@ hyperparameter and every piece of state is multiplied by :math:`\alpha^{loss} c^
 :math:`\theta'_t = c\,\theta_t` for all t: exactly in real arithmetic, and bit for bit in floating point where α and c
 are powers of two and nothing over- or underflows.
 
-That the units are right is what :mod:`lrtheory.dims` proves of each rule. Two have no law and are refused: RAdam, whose
-first steps want lr in other units than later ones, and Adafactor with a machine's eps for its own. LARS and LAMB have one
+That the units are right is what :mod:`lrtheory.dims` proves of each rule. Where bare numbers stand beside gradients there
+is no law, unless gradients keep their size (α = c): RAdam, whose first steps want lr in other units than later ones;
+Adafactor with a machine's eps for its own; torch's clipping by a norm, which adds 1e-6 to it. LARS and LAMB have one
 except for a parameter that is exactly zero, whose trust ratio is then the bare number 1.
 """
 
@@ -18,10 +19,15 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...dims.units import GRADIENT, PARAM, PURE
 from ...rules.rule import Rule
+from ...wrappers import Wrapper
+
+# State that wrappers keep beside that of the rule inside; what is not named is a pure number.
+_WRAPPED = {"mean": GRADIENT, "average": PARAM}
 
 
-def rescaled_hyper(rule: Rule, hyper: Any, *, loss: float = 1.0, params: float = 1.0) -> Any:
+def rescaled_hyper(rule: Rule | Wrapper, hyper: Any, *, loss: float = 1.0, params: float = 1.0) -> Any:
     """Hyperparameters for a loss ``loss`` times as large and parameters ``params`` times as large.
 
     Raises
@@ -29,50 +35,82 @@ def rescaled_hyper(rule: Rule, hyper: Any, *, loss: float = 1.0, params: float =
     ValueError
         For a scale that is not above 0 and finite, or a rule that has no law.
     """
-    _check_scales(loss, params)
+    check_scale("loss", loss)
+    check_scale("params", params)
     _check_rule(rule, hyper)
+    if loss != params:
+        refuse_lawless(rule)
+    units = rule.units
     return type(hyper)(
         *(
-            None if value is None else value * rule.units[name].factor(loss, params)
+            None if value is None else units[name].rescaled(value, loss, params)
             for name, value in zip(hyper._fields, hyper, strict=True)
         )
     )
 
 
-def rescaled_state(rule: Rule, state: Any, *, loss: float = 1.0, params: float = 1.0) -> Any:
+def rescaled_state(rule: Rule | Wrapper, state: Any, *, loss: float = 1.0, params: float = 1.0) -> Any:
     """State for the same change in mid-run; step counts and other pure numbers stay as they are."""
-    _check_scales(loss, params)
-    if not isinstance(rule, Rule):
-        raise TypeError(f"{rule!r} is no Rule: for a wrapped rule, rescale the state of the rule inside")
-
-    def scaled(name: str, tree: Any) -> Any:
-        units = rule.units[name]
-        return tree if units.is_pure else jax.tree.map(lambda x: x * units.factor(loss, params), tree)
-
-    return type(state)(*(scaled(name, tree) for name, tree in zip(state._fields, state, strict=True)))
-
-
-def _check_scales(loss: float, params: float) -> None:
-    for name, scale in (("loss", loss), ("params", params)):
-        if isinstance(scale, (bool, str)) or not isinstance(scale, (int, float, np.floating, np.integer)):
-            raise TypeError(f"{name}={scale!r} is not a real number")
-        if not 0 < scale < math.inf:
-            raise ValueError(
-                f"{name}={scale}: a scale must be above 0, or the direction of descent is lost, and finite"
-            )
-
-
-def _check_rule(rule: Rule, hyper: Any) -> None:
-    if not isinstance(rule, Rule):
-        raise TypeError(
-            f"{rule!r} is no Rule: for a wrapped rule, rescale the rule inside and the wrapper's own numbers"
+    check_scale("loss", loss)
+    check_scale("params", params)
+    if isinstance(rule, Wrapper):
+        return state._replace(
+            rule=rescaled_state(rule.rule, state.rule, loss=loss, params=params),
+            **{
+                name: _scaled(getattr(state, name), _WRAPPED.get(name, PURE).factor(loss, params))
+                for name in state._fields
+                if name != "rule"
+            },
         )
+    units = rule.units
+    factors = [units[name].factor(loss, params) for name in state._fields]
+    return type(state)(*(_scaled(tree, factor) for tree, factor in zip(state, factors, strict=True)))
+
+
+def _scaled(tree: Any, factor: float) -> Any:
+    return tree if factor == 1 else jax.tree.map(lambda x: x * factor, tree)
+
+
+def check_scale(name: str, scale: Any) -> None:
+    """Refuse what is no scale: not a real number, not above 0, not finite."""
+    if isinstance(scale, (bool, str)) or not isinstance(scale, (int, float, np.floating, np.integer)):
+        raise TypeError(f"{name}={scale!r} is not a real number")
+    if not 0 < scale < math.inf:
+        raise ValueError(f"{name}={scale}: a scale must be above 0, or the direction of descent is lost, and finite")
+
+
+def _check_rule(rule: Any, hyper: Any) -> None:
+    if not isinstance(rule, (Rule, Wrapper)):
+        raise TypeError(f"{rule!r} is no Rule: give one from lrtheory.rules, or one wrapped by lrtheory.wrappers")
     if not isinstance(hyper, rule.Hyper):
         raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
+
+
+def refuse_lawless(rule: Rule | Wrapper) -> None:
+    """Refuse a rule without a law for gradients of another size: what is impossible, why, and what can be done.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(rule, Wrapper):
+        if "max_norm" in rule.numbers and not rule.options["homogeneous"]:
+            raise ValueError(
+                f"{rule!r} has no law: torch adds 1e-6 to the norm it clips by, which does not scale with the loss. "
+                "Nearest: clip without it (homogeneous=True, as optax does) and rescale that; for gradient norms far above "
+                "1e-6 the difference is 1e-6 over the norm"
+            )
+        return refuse_lawless(rule.rule)
     if rule.name == "radam":
         raise ValueError(
             f"{rule!r} has no law with a constant lr: while the variance is not yet trusted it steps like SGD, and lr "
-            "would have to be divided by the loss scale, later it must stay. Skip those steps, or schedule the lr"
+            "would have to be divided by the loss scale, later it must stay. Nearest: schedule the lr as law "
+            "scaling.radam says, skip those steps with lr = 0, or use Adam"
         )
     if rule.options.get("machine_eps"):
-        raise ValueError(f"{rule!r} has no law: the machine's eps is added to squares of gradients and does not scale")
+        raise ValueError(
+            f"{rule!r} has no law: the machine's eps is added to squares of gradients and does not scale. "
+            "Nearest: give eps1 as a number (machine_eps=False), which has a law for vectors, and for matrices while "
+            "its first clamp does not act"
+        )
+    return None

@@ -104,37 +104,6 @@
     show(); // a browser may bring back an earlier choice
   }
 
-  // One tab stop for the whole matrix; the arrow keys move inside it.
-  const detail = document.getElementById("detail");
-  for (const matrix of document.querySelectorAll(".matrix")) {
-    const grid = [...matrix.rows].map((row) => [...row.querySelectorAll("td")]).filter((cells) => cells.length);
-    if (grid.length) grid[0][0].tabIndex = 0;
-    const tell = (event) => {
-      const cell = event.target.closest("td");
-      if (!cell) return;
-      detail.textContent = cell.dataset.detail;
-      matrix.querySelector(".chosen")?.classList.remove("chosen");
-      cell.classList.add("chosen");
-    };
-    matrix.addEventListener("pointerover", tell);
-    matrix.addEventListener("click", (event) => event.target.closest("td")?.focus());
-    matrix.addEventListener("focusin", (event) => {
-      tell(event);
-      for (const stop of matrix.querySelectorAll('td[tabindex="0"]')) stop.tabIndex = -1;
-      event.target.tabIndex = 0;
-    });
-    matrix.addEventListener("keydown", (event) => {
-      const move = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
-      if (!move) return;
-      const y = grid.findIndex((cells) => cells.includes(event.target));
-      if (y < 0) return;
-      const target = grid[y + move[0]]?.[grid[y].indexOf(event.target) + move[1]];
-      event.preventDefault();
-      target?.focus();
-    });
-  }
-
-  choose(document.getElementById("view"), "view");
   choose(document.getElementById("run"), "run");
   drawVisible();
 })();

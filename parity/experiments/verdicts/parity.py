@@ -11,7 +11,7 @@ def gate(rows: list[ParityRow]) -> Verdict:
     """Whether every replay that is held to a bound is within it."""
     held = [row for row in rows if row["passed"] is not None]
     failed = [row for row in held if not row["passed"]]
-    worst = max((row["largest_error"] for row in held), default=float("nan"))
+    worst = max((row["largest_error"] for row in held if row["gate"] is not None), default=float("nan"))
     bounds = listed(f"{row['gate']:g}" for row in held if row["gate"] is not None)
     if not held:
         sentence = "Unknown: no replay was held to a bound."

@@ -1,0 +1,180 @@
+"""How everything here is timed and kept: interleaved runs, medians of ratios with their spread, tables, JSON."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RESULTS = Path(__file__).parent / "results"
+Record = dict[str, Any]
+
+
+class Spread(NamedTuple):
+    """A median and the quartiles about it."""
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Quartiles of the values."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        return cls(*statistics.quantiles(values, n=4, method="inclusive"))
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of each candidate, round by round: ``seconds[name][i]`` of all names are of one round."""
+
+    seconds: Mapping[str, list[float]]
+
+    def time(self, name: str) -> Spread:
+        """Seconds of one call."""
+        return Spread.of(self.seconds[name])
+
+    def ratio(self, name: str, to: str) -> Spread:
+        """Ratio of two candidates in the same round: what disturbs a whole round leaves it alone."""
+        return Spread.of([a / b for a, b in zip(self.seconds[name], self.seconds[to], strict=True)])
+
+
+def interleaved(
+    candidates: Mapping[str, Callable[[], Any]], *, rounds: int = 15, warm_up: int = 2, seconds: float = 10.0
+) -> Timings:
+    """Time candidates in turns, each round in another order, so that drift and neighbours strike all alike.
+
+    Parameters
+    ----------
+    candidates : mapping
+        Functions without arguments that return when their work is done (``jax.block_until_ready``).
+    rounds : int
+        Rounds that count, fewer if ``seconds`` have passed, but at least 3.
+    warm_up : int
+        Rounds before those, which compile and fill caches.
+    """
+    names = list(candidates)
+    for _ in range(warm_up):
+        for name in names:
+            candidates[name]()
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    begun = time.perf_counter()
+    for i in range(rounds):
+        if i >= 3 and time.perf_counter() - begun > seconds:
+            break
+        for j in range(len(names)):
+            name = names[(i + j) % len(names)]
+            start = time.perf_counter()
+            candidates[name]()
+            taken[name].append(time.perf_counter() - start)
+    return Timings(taken)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as text."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """GitHub's table syntax, numbers to the right."""
+        lines = [self.columns, ["---", *["--:"] * (len(self.columns) - 1)], *self.rows]
+        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def show(table: Table, caption: str = "") -> None:
+    """Print to the terminal."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid(title=table.title, caption=caption or None, title_justify="left")
+    for i, column in enumerate(table.columns):
+        grid.add_column(column, justify="right" if i else "left", no_wrap=not i)
+    for row in table.rows:
+        grid.add_row(*row)
+    console = Console(highlight=False)
+    (console if console.is_terminal else Console(highlight=False, width=140)).print(grid)
+
+
+def facts() -> Record:
+    """Date, versions and machine, without names of hosts or paths."""
+    found: Record = {"date": datetime.date.today().isoformat(), "python": platform.python_version()}
+    for package in ("jax", "jaxlib", "torch", "optax", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {**found, "machine": platform.machine(), "processor": _processor(), "cores": len(os.sched_getaffinity(0))}
+
+
+def _processor() -> str:
+    """The processor's model name where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def save(name: str, records: Sequence[Record]) -> Path:
+    """Keep the records as ``results/NAME.json`` with date, versions and machine."""
+    target = RESULTS / f"{name}.json"
+    target.parent.mkdir(exist_ok=True)
+    temporary = target.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"facts": facts(), "records": list(records)}, indent=1) + "\n")
+    temporary.replace(target)
+    return target
+
+
+def load(name: str) -> tuple[Record, list[Record]]:
+    """Facts and records of ``results/NAME.json``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it was never measured.
+    """
+    kept = json.loads((RESULTS / f"{name}.json").read_text())
+    return kept["facts"], kept["records"]
+
+
+def caption(facts: Record) -> str:
+    """One line of what was measured where."""
+    packages = ", ".join(f"{name} {facts[name]}" for name in ("jax", "torch", "optax", "numpy") if name in facts)
+    processor = f"{facts['cores']} cores of {facts['processor'] or facts['machine']}"
+    return f"{facts['date']}; {packages}; Python {facts['python']}; {processor}"
+
+
+def number(seconds: float) -> str:
+    """Seconds in a unit that suits them, to three digits."""
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds / 1e-9:.3g} ns"
+
+
+def times(ratio: Spread | Sequence[float]) -> str:
+    """A ratio with its quartiles."""
+    low, median, high = ratio
+    return f"{median:.2f} ({low:.2f}–{high:.2f})"
+
+
+def run(
+    name: str, measure: Callable[[], Iterable[Record]], tables: Callable[[list[Record]], Mapping[str, Table]]
+) -> None:
+    """Measure, keep the records and show the tables: what ``python -m benchmarks.NAME`` does."""
+    save(name, list(measure()))
+    found, records = load(name)
+    for table in tables(records).values():
+        show(table, caption(found))

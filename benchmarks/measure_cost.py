@@ -1,0 +1,142 @@
+"""What it costs to measure the effective lr while training: at every step, on a sample, at the default interval.
+
+Two models: the digits perceptron that the report trains, and one of ten million parameters. All variants are the same
+compiled loop over batches; a training step is gradient and AdamW update.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrtheory import effective, rules
+
+from .harness import Record, Spread, Table, interleaved, number, run
+
+RULE = rules.adamw()
+MODELS = {  # widths, batch size, steps in one timed call
+    "digits, 3,466 parameters, batch 64": ((64, 32, 32, 10), 64, effective.INTERVAL),
+    "10 million parameters, batch 256": ((784, 2048, 2048, 2048, 10), 256, 1),
+}
+
+
+def loss(params: list[Any], x: Any, y: Any) -> Any:
+    """Mean cross-entropy of a tanh perceptron."""
+    for weight, bias in params[:-1]:
+        x = jnp.tanh(x @ weight + bias)
+    weight, bias = params[-1]
+    return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(x @ weight + bias), y[:, None], axis=1))
+
+
+def nothing(t: Any, *made: Any) -> None:
+    """No measurement."""
+
+
+def every_step(t: Any, *made: Any) -> Any:
+    """Every coordinate, every step."""
+    return effective.measure(*made)
+
+
+def every_step_sampled(t: Any, *made: Any) -> Any:
+    """A sample, every step."""
+    return effective.measure(*made, exact=False)
+
+
+def seldom(t: Any, *made: Any) -> Any:
+    """Every coordinate, at the default interval, in a loop that stacks figures of every step."""
+    return effective.measure_every(t, *made)
+
+
+VARIANTS = {
+    "no measurement": nothing,
+    "measure": every_step,
+    "measure, exact=False": every_step_sampled,
+    "measure_every": seldom,
+    "scan": every_step,
+}
+
+
+@functools.partial(jax.jit, static_argnames=("variant", "steps"))
+def train(params: Any, state: Any, x: Any, y: Any, start: Any, variant: str, steps: int) -> Any:
+    """Some steps from step ``start`` on, measured in one of the ways."""
+    hyper, observe = RULE.hyper(lr=1e-3), VARIANTS[variant]
+
+    def step(carry: Any, t: Any) -> Any:
+        before, state = carry
+        grads = jax.grad(loss)(before, x, y)
+        after, state = RULE.step(hyper, state, grads, before)
+        return (after, state), None, lambda: observe(t, RULE, hyper, state, grads, before, after)
+
+    def looking(carry: Any, t: Any) -> Any:
+        carry, _, look = step(carry, t)
+        return carry, look()
+
+    if variant == "scan":
+        return effective.scan(step, (params, state), start + jnp.arange(steps))
+    if steps == 1:
+        return looking((params, state), start)
+    return jax.lax.scan(looking, (params, state), start + jnp.arange(steps))
+
+
+def measure() -> Iterator[Record]:
+    """Each variant beside training without measurement.
+
+    One measurement in ``INTERVAL`` steps of the large model is worked out from what it is made of: steps that do not
+    measure, and the share of one that does.
+    """
+    for model, (widths, batch, steps) in MODELS.items():
+        rng = np.random.default_rng(0)
+        shapes = list(itertools.pairwise(widths))
+        params = [(jnp.asarray(rng.normal(0, a**-0.5, (a, b)), jnp.float32), jnp.zeros(b)) for a, b in shapes]
+        x, y = jnp.asarray(rng.standard_normal((batch, widths[0])), jnp.float32), rng.integers(0, widths[-1], batch)
+        state = jax.jit(RULE.init)(params)
+        # A single step is timed as one of those between two measurements.
+        start = 0 if steps > 1 else 1
+
+        def timed(variant: str, *given: Any, steps: int = steps) -> Callable[[], Any]:
+            return lambda: jax.block_until_ready(train(*given, variant, steps))
+
+        # One large step says nothing of a scan over a thousand: its cost is the share of one measurement.
+        names = [name for name in VARIANTS if steps > 1 or name != "scan"]
+        timings = interleaved({v: timed(v, params, state, x, y, start) for v in names}, rounds=25, seconds=25)
+        extra = {name: timings.ratio(name, "no measurement") for name in names}
+        extra = {name: Spread(*(ratio - 1 for ratio in spread)) for name, spread in extra.items()}
+        if steps == 1:
+            shared = Spread(*(value / effective.INTERVAL for value in extra["measure"]))
+            extra["measure_every"] = Spread(*(a + b for a, b in zip(extra["measure_every"], shared, strict=True)))
+            extra["scan"] = shared
+        for name in VARIANTS:
+            seconds = timings.time("no measurement").median / steps * (1 + extra[name].median)
+            yield {"model": model, "variant": name, "seconds": seconds, "extra": extra[name]}
+
+
+LIMITS = {"measure": 0.05, "measure, exact=False": 0.05, "measure_every": 0.01, "scan": 0.01}
+
+
+def tables(records: list[Record]) -> dict[str, Table]:
+    """Extra time of a training step."""
+    rows = []
+    for r in records:
+        low, median, high = r["extra"]
+        limit = LIMITS.get(r["variant"])
+        rows.append(
+            [
+                r["model"],
+                r["variant"],
+                number(r["seconds"]),
+                "" if limit is None else f"{median:+.1%} ({low:+.1%} to {high:+.1%})",
+                "" if limit is None else f"{limit:.0%}: {'met' if median <= limit else 'not met'}",
+            ]
+        )
+    columns = ["model", "variant", "time of a step", "extra (quartiles)", "aim"]
+    return {"measure_cost": Table("What measuring adds to a training step", columns, rows)}
+
+
+if __name__ == "__main__":
+    run("measure_cost", measure, tables)

@@ -1,0 +1,214 @@
+"""One update of float32 parameters, side by side: lrtheory, optax, torch fused, foreach and loop, and a copy.
+
+All in one process with as many threads each as there are cores, interleaved; donated buffers in JAX. Every update is
+one call with its gradients given. The copy moves as many bytes as one loop over parameters, gradients and state would.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import torch
+
+from lrtheory import in_place, rules
+from lrtheory.rules import Rule
+
+from .harness import Record, Table, interleaved, number, run, times
+
+LARGE = 20_000_000
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+THREADS = len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One update rule by its three names; ``passes`` is what one loop reads and writes of arrays like the parameters."""
+
+    ours: Rule
+    optax: Callable[[], optax.GradientTransformation]
+    torch: Callable[..., torch.optim.Optimizer]
+    passes: int
+    numbers: dict[str, float] = field(default_factory=dict)
+    fused: bool = True
+
+
+CONTESTS = {
+    "sgd, momentum 0.9": Contest(
+        rules.sgd(), lambda: optax.sgd(1e-3, momentum=0.9), torch.optim.SGD, 5, {"lr": 1e-3, "momentum": 0.9}
+    ),
+    "adam": Contest(rules.adam(), lambda: optax.adam(1e-3), torch.optim.Adam, 7, {"lr": 1e-3}),
+    "adamw": Contest(rules.adamw(), lambda: optax.adamw(1e-3, weight_decay=1e-2), torch.optim.AdamW, 7, {"lr": 1e-3}),
+    "rmsprop": Contest(
+        rules.rmsprop(momentum_buffer=False),
+        lambda: optax.rmsprop(1e-3, decay=0.99),
+        torch.optim.RMSprop,
+        5,
+        {"lr": 1e-3},
+        fused=False,  # torch.optim.RMSprop has no fused implementation
+    ),
+}
+
+
+def jax_update(step: Any, params: Any, state: Any, *rest: Any) -> Callable[[], Any]:
+    """An update that carries its own parameters and state."""
+    held = [params, state]
+
+    def update() -> None:
+        held[:] = step(*held, *rest)
+        jax.block_until_ready(held)
+
+    return update
+
+
+def ours(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], Any]:
+    """The rule's step in place."""
+    params = jax.tree.map(jnp.array, values)
+    hyper = jax.tree.map(jnp.float32, contest.ours.hyper(**contest.numbers))
+    return jax_update(in_place.step(contest.ours), params, in_place.init(contest.ours, params), grads, hyper)
+
+
+def optax_update(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], Any]:
+    """Optax, compiled, with parameters and state donated in the order in which they come back."""
+    transformation = contest.optax()
+
+    def step(params: Any, state: Any, grads: Any) -> Any:
+        updates, state = transformation.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    params = jax.tree.map(jnp.array, values)
+    return jax_update(jax.jit(step, donate_argnums=(0, 1)), params, jax.jit(transformation.init)(params), grads)
+
+
+def torch_update(contest: Contest, values: dict[str, np.ndarray], **implementation: bool) -> Callable[[], Any]:
+    """Torch's own step; numbers that are betas are its defaults."""
+    parameters = [torch.nn.Parameter(torch.tensor(value)) for value in values.values()]
+    for parameter, value in zip(parameters, values.values(), strict=True):
+        parameter.grad = torch.tensor(value)
+    return contest.torch(parameters, **contest.numbers, **implementation).step
+
+
+def copy_of(elements: int) -> Callable[[], Any]:
+    """A copy that reads and writes ``elements`` floats in all."""
+    source, target = torch.ones(elements // 2), torch.ones(elements // 2)
+    return lambda: target.copy_(source)
+
+
+def in_place_scaling(elements: int) -> Callable[[], Any]:
+    """The same in place, without the read that a processor does before it overwrites what it does not hold."""
+    array = torch.ones(elements // 2)
+    return lambda: array.mul_(0.999)
+
+
+def candidates(contest: Contest, tensors: int, size: int, *, all_torch: bool = True) -> dict[str, Callable[[], Any]]:
+    """Everyone, for ``tensors`` tensors of ``size`` parameters."""
+    rng = np.random.default_rng(0)
+    values = {f"w{i:03d}": rng.standard_normal(size, dtype=np.float32) for i in range(tensors)}
+    grads = jax.tree.map(jnp.array, values)
+    found = {"lrtheory": ours(contest, values, grads), "optax": optax_update(contest, values, grads)}
+    if contest.fused:
+        found["torch fused"] = torch_update(contest, values, fused=True)
+    if all_torch:
+        found["torch foreach"] = torch_update(contest, values, foreach=True)
+        found["torch loop"] = torch_update(contest, values, foreach=False)
+        found["copy"] = copy_of(contest.passes * tensors * size)
+        found["in place ×0.999"] = in_place_scaling(contest.passes * tensors * size)
+    return found
+
+
+def passes_of(contest: Contest) -> tuple[int, int]:
+    """Loops over arrays like the parameters in the compiled step, and their reads and writes together."""
+    size = 1 << 20
+    params = {"w": jax.ShapeDtypeStruct((size,), jnp.float32)}
+    hyper = jax.tree.map(lambda x: jax.ShapeDtypeStruct((), jnp.float32), contest.ours.hyper(**contest.numbers))
+    state = jax.eval_shape(contest.ours.init, params)
+    program = in_place.step(contest.ours).lower(params, state, params, hyper).compile()
+    entry = program.as_text().split("ENTRY")[1]
+    loops = len(re.findall(rf"\(?f32\[{size}\][^=]*?\bfusion\(", entry))
+    return loops, round(program.cost_analysis()["bytes accessed"] / (4 * size))
+
+
+def measure() -> Iterator[Record]:
+    """The four rules at 20 million parameters, 300 small tensors, and AdamW from 10³ to 10⁸ parameters."""
+    torch.set_num_threads(THREADS)
+    for name, contest in CONTESTS.items():
+        loops, passes = passes_of(contest)
+        for what, tensors, size in (("one", 1, LARGE), ("many", 300, LARGE // 300), ("small", 300, 1_000)):
+            timings = interleaved(candidates(contest, tensors, size), rounds=15, seconds=6)
+            base = "torch fused" if contest.fused else "torch foreach"
+            for candidate in timings.seconds:
+                yield {
+                    "part": what,
+                    "rule": name,
+                    "tensors": tensors,
+                    "size": size,
+                    "candidate": candidate,
+                    "base": base,
+                    "seconds": timings.time(candidate).median,
+                    "to_base": timings.ratio(candidate, base),
+                    "to_copy": timings.ratio(candidate, "copy"),
+                    "bytes": 4 * contest.passes * tensors * size,
+                    "loops": loops,
+                    "passes": passes,
+                    "least_passes": contest.passes,
+                }
+    for size in SIZES:
+        timings = interleaved(candidates(CONTESTS["adamw"], 1, size, all_torch=False), rounds=15, seconds=6)
+        for candidate in timings.seconds:
+            yield {
+                "part": "growth",
+                "rule": "adamw",
+                "size": size,
+                "candidate": candidate,
+                "seconds": timings.time(candidate).median,
+                "to_base": timings.ratio(candidate, "torch fused"),
+            }
+
+
+TITLES = {
+    "one": "One step of one tensor of 20 million float32 parameters",
+    "many": "One step of 300 tensors of 66,666 parameters",
+    "small": "One step of 300 tensors of 1,000 parameters",
+}
+
+
+def tables(records: list[Record]) -> dict[str, Table]:
+    """A table of ratios for each division of the parameters into tensors, and the counted passes."""
+    found = {}
+    for part, title in TITLES.items():
+        rows = [
+            [r["rule"], r["candidate"], number(r["seconds"]), f"{times(r['to_base'])}", f"{times(r['to_copy'])}"]
+            for r in records
+            if r["part"] == part
+        ]
+        columns = ["rule", "implementation", "time", "÷ torch fused (rmsprop: foreach)", "÷ copy of as many bytes"]
+        found[part] = Table(title, columns, rows)
+    seen = {r["rule"]: r for r in records if r["part"] == "one"}
+    found["passes"] = Table(
+        "Loops of the compiled step on CPU, and arrays read and written in them",
+        ["rule", "loops", "reads and writes", "of one loop"],
+        [[rule, str(r["loops"]), str(r["passes"]), str(r["least_passes"])] for rule, r in seen.items()],
+    )
+    return found
+
+
+def charts(records: list[Record]) -> dict[str, Any]:
+    """Time of a step as the parameters grow."""
+    from .charts import growth
+
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for r in records:
+        if r["part"] == "growth":
+            lines.setdefault(r["candidate"], []).append((r["size"], r["seconds"]))
+    return {"one_step": growth(lines, x="parameters", y="seconds", title="One AdamW step, float32")}
+
+
+if __name__ == "__main__":
+    run("one_step", measure, tables)

@@ -1,0 +1,56 @@
+"""``lrtheory diagnose``: the setting in which two implementations differ."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lrtheory.report.files import finite_or_none
+from lrtheory.spec import SpecError
+
+from .errors import BadInput
+from .progress import progress_bar
+
+STYLES = {"same": "green", "settings": "yellow", "unknown": "bold red"}
+
+
+def diagnose(a: str, b: str, *, as_json: bool) -> int:
+    """Run the command."""
+    with progress_bar() as step:
+        step("loading JAX and PyTorch", 0.0)
+        from parity.diagnosis import diagnose as run
+
+        step(f"{a} beside {b}", 0.3)
+        try:
+            found = run(a, b)
+        except SpecError as error:
+            raise BadInput(str(error)) from error
+    if as_json:
+        print(json.dumps(finite_or_none(found.as_json()), indent=1))
+        return 0
+    console = Console(highlight=False)
+    console.print(Text(found.sentence, STYLES[found.outcome]), soft_wrap=True)
+    if found.changes:
+        table = Table("setting", found.a, found.b, "to give it")
+        for change in found.changes:
+            argument = Text("no option", "dim") if change.arguments is None else Text(change.text)
+            table.add_row(Text(change.setting), Text(_shown(change.a)), Text(_shown(change.b)), argument)
+        console.print(table)
+    if found.first is not None:
+        console.print(Text(f"first difference: {found.first}"), soft_wrap=True)
+    if found.outcome == "settings":
+        how = "run again with them" if found.verified == "run" else "by the model of the family with them"
+        console.print(
+            Text(
+                f"largest difference {found.size:.1e} of a coordinate's travel; with these settings {found.residual:.1e} ({how})"
+            ),
+            soft_wrap=True,
+        )
+    return 0
+
+
+def _shown(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.10g}"

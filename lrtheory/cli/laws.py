@@ -1,0 +1,189 @@
+"""``lrtheory laws``: verify the catalogue, or show one law with its evidence and what a wrong version of it meets."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from lrtheory.laws import KINDS, SECTIONS, Evidence, Law, catalogue
+from lrtheory.report.files import finite_or_none
+
+from .errors import FAILED, BadInput
+from .latex import readable
+from .progress import progress_bar
+
+WIDTH = 120
+DECISIONS = {"true": ("true", "green"), "false": ("false", "red"), "depends": ("depends", "cyan")}
+
+
+def laws(name: str | None, *, seed: int, as_json: bool) -> int:
+    """Run the command; 1 if a law does not hold, or a wrong version of one that was asked for passes its check."""
+    chosen = select(name)
+    found: list[tuple[Law, Evidence]] = []
+    caught: dict[str, dict[str, Evidence]] = {}
+    with progress_bar() as step:
+        for position, law in enumerate(chosen):
+            step(law.id, position / len(chosen))
+            found.append((law, law.verify(seed)))
+            if name is not None:
+                caught[law.id] = {what: law.check(mutant, seed) for what, mutant in law.mutants.items()}
+    if as_json:
+        records = finite_or_none([as_record(law, evidence, caught.get(law.id)) for law, evidence in found])
+        print(json.dumps(records, indent=1, ensure_ascii=False))
+    else:
+        console = Console(highlight=False)
+        if not console.is_terminal:  # a file or a pipe has no width
+            console = Console(highlight=False, width=WIDTH)
+        if name is None:
+            _tell_all(console, found)
+        for law, evidence in found if name is not None else ():
+            _tell(console, law, evidence, caught[law.id])
+    missed = any(evidence.holds for wrong in caught.values() for evidence in wrong.values())
+    return FAILED if missed or not all(evidence.holds for _, evidence in found) else 0
+
+
+def select(name: str | None) -> list[Law]:
+    """All laws, those of a section, or one."""
+    known = catalogue()
+    if name is None:
+        return list(known.values())
+    if name in SECTIONS:
+        return [law for law in known.values() if law.section == name]
+    if name in known:
+        return [known[name]]
+    named = [law for law in known.values() if law.id.partition(".")[2] == name]
+    if len(named) == 1:
+        return named
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or [law for law in known if name in law]
+    hint = f"did you mean {', '.join(near[:3])}? " if near else ""
+    raise BadInput(f"no law or section {name!r}: {hint}'lrtheory laws' lists all; sections are {', '.join(SECTIONS)}")
+
+
+def as_record(law: Law, evidence: Evidence, wrong: dict[str, Evidence] | None) -> dict[str, Any]:
+    """One law in plain types, its statement in LaTeX."""
+    record = {
+        "id": law.id,
+        "section": law.section,
+        "title": law.title,
+        "kind": law.kind,
+        "statement": law.statement,
+        "scope": law.scope,
+        "source": law.source,
+        "formula": code_name(law.formula),
+        "claim": law.claim,
+        "decision": law.decision,
+        "evidence": plain(evidence.as_json()),
+        "mutants": list(law.mutants),
+    }
+    if wrong is not None:
+        record["mutants"] = {
+            what: plain({"caught": not e.holds, "residual": e.residual, "bound": e.bound}) for what, e in wrong.items()
+        }
+    return record
+
+
+def plain(value: Any) -> Any:
+    """The same with numbers of numpy, which checks measure, as those of Python."""
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items()}
+    return value.item() if hasattr(value, "item") else value
+
+
+def code_name(formula: Any) -> str:
+    """Where the formula stands in the code."""
+    while hasattr(formula, "func"):  # functools.partial
+        formula = formula.func
+    return f"{formula.__module__}.{formula.__qualname__}"
+
+
+def figure(value: float) -> str:
+    """A measured number in few characters."""
+    if math.isnan(value) or math.isinf(value):
+        return str(value)
+    return f"{value:.3g}"
+
+
+def comparison(evidence: Evidence) -> str:
+    """The residual against its bound."""
+    sign = ">" if evidence.residual > evidence.bound else "≤"
+    return f"{figure(evidence.residual)} {sign} {figure(evidence.bound)}"
+
+
+def _verdict(law: Law, evidence: Evidence) -> Text:
+    if not evidence.holds:
+        return Text("✗ fails", "bold red")
+    return Text("✗ refuted", "yellow") if evidence.is_counterexample else Text("✓ holds", "green")
+
+
+def _tell_all(console: Console, found: Sequence[tuple[Law, Evidence]]) -> None:
+    for section, title in SECTIONS.items():
+        here = [(law, evidence) for law, evidence in found if law.section == section]
+        if not here:
+            continue
+        table = Table(title=f"{title} ({section})", title_justify="left", box=box.SIMPLE_HEAD)
+        table.add_column("id", no_wrap=True)
+        table.add_column("what it says", overflow="fold", ratio=1)
+        table.add_column("kind")
+        table.add_column("residual", justify="right", no_wrap=True)
+        table.add_column("bound", justify="right", no_wrap=True)
+        table.add_column("", no_wrap=True)
+        for law, evidence in here:
+            kind = law.decision or law.kind
+            told = Text(law.claim or law.title)
+            table.add_row(
+                law.id.partition(".")[2],
+                told,
+                kind,
+                figure(evidence.residual),
+                figure(evidence.bound),
+                _verdict(law, evidence),
+            )
+        console.print(table)
+    failed = [law.id for law, evidence in found if not evidence.holds]
+    refuted = sum(evidence.is_counterexample for _, evidence in found)
+    console.print(
+        f"{len(found) - len(failed)} of {len(found)} laws are as stated, {refuted} of them claims refuted by a counterexample, "
+        "whose residual must exceed its bound."
+    )
+    if failed:
+        console.print(Text(f"Not as stated: {', '.join(failed)}", "bold red"), soft_wrap=True)
+    console.print(Text("lrtheory laws ID shows a law, its evidence and the wrong versions its check catches.", "dim"))
+
+
+def _tell(console: Console, law: Law, evidence: Evidence, wrong: dict[str, Evidence]) -> None:
+    console.print(Text.assemble((law.id, "bold"), "  ", law.title))
+    if law.claim is not None and law.decision is not None:
+        words, style = DECISIONS[law.decision]
+        console.print(Padding(Text.assemble(f"“{law.claim}”  ", (words, style)), (0, 0, 0, 2), expand=False))
+    console.print(Padding(Text(readable(law.statement), "bold"), (1, 0, 1, 4), expand=False))
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    rows.add_row("kind", f"{law.kind}: {KINDS[law.kind]}")
+    rows.add_row("scope", law.scope)
+    rows.add_row("source", law.source)
+    rows.add_row("code", code_name(law.formula))
+    rows.add_row("ran", evidence.ran)
+    rows.add_row("measured", Text.assemble(_verdict(law, evidence), f"  residual {comparison(evidence)}"))
+    rows.add_row("bound", evidence.derivation)
+    if evidence.sample_size is not None:
+        rate = evidence.false_alarm_rate
+        rows.add_row(
+            "statistics",
+            f"{evidence.sample_size} draws, confidence {evidence.confidence}, false alarms {'unknown' if rate is None else figure(rate)}",
+        )
+    for position, (name, value) in enumerate(evidence.figures.items()):
+        rows.add_row("" if position else "figures", f"{name}: {figure(value)}")
+    for position, (what, found) in enumerate(wrong.items()):
+        verdict = Text("passes: the check is blind to it", "bold red") if found.holds else Text("caught", "green")
+        rows.add_row("" if position else "wrong laws", Text.assemble(verdict, f"  {what}: {comparison(found)}"))
+    console.print(Padding(rows, (0, 0, 1, 2), expand=False))

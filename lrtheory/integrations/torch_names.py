@@ -1,0 +1,111 @@
+"""What each rule is called in torch.optim: classes, arguments and their order, as data that needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class TorchName:
+    """A rule in torch.optim.
+
+    Attributes
+    ----------
+    optimizer : str or callable
+        Class name in ``torch.optim``, or a function of our options that gives it.
+    numbers : mapping
+        Our number → torch's argument, where the names differ; ``("betas", 0)`` names an entry of a tuple.
+    options : mapping
+        Our option → torch's argument, where the names differ; ``None`` for an option torch has no argument for.
+    """
+
+    optimizer: str | Callable[[Mapping[str, Any]], str]
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, str | None] = field(default_factory=dict)
+
+    def argument(self, number: str) -> Any:
+        """Torch's argument for one of our numbers: a name, or a name and a position in its tuple."""
+        return self.numbers.get(number, BETAS.get(number, number))
+
+    def arguments(self, options: Mapping[str, Any], hyper: Any) -> dict[str, Any]:
+        """Constructor arguments for our options and numbers."""
+        given: dict[str, Any] = {}
+        for option, value in options.items():
+            name = self.options.get(option, option)
+            if name is not None:
+                given[name] = value
+        entries: dict[str, dict[int, float | None]] = {}
+        for number, value in zip(hyper._fields, hyper, strict=True):
+            name = self.argument(number)
+            if isinstance(name, tuple):
+                entries.setdefault(name[0], {})[name[1]] = value  # None is a value there, as in Adafactor's eps
+            elif value is not None and name is not None:
+                given[name] = value
+        for name, parts in entries.items():
+            given[name] = tuple(parts[i] for i in sorted(parts))
+        return given
+
+
+BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
+DECOUPLED = {"decoupled": "decoupled_weight_decay"}
+
+NAMES: Mapping[str, TorchName] = {
+    "sgd": TorchName("SGD"),
+    "adam": TorchName(lambda options: "AdamW" if options["decoupled"] else "Adam", options={"decoupled": None}),
+    "rmsprop": TorchName("RMSprop", options={"momentum_buffer": None}),
+    "adamax": TorchName("Adamax"),
+    "nadam": TorchName("NAdam", options=DECOUPLED),
+    "radam": TorchName("RAdam", options=DECOUPLED),
+    "adagrad": TorchName("Adagrad"),
+    "adadelta": TorchName("Adadelta"),
+    "rprop": TorchName(
+        "Rprop",
+        {
+            "eta_minus": ("etas", 0),
+            "eta_plus": ("etas", 1),
+            "step_size_min": ("step_sizes", 0),
+            "step_size_max": ("step_sizes", 1),
+        },
+    ),
+    "asgd": TorchName("ASGD"),
+    "adafactor": TorchName("Adafactor", {"eps1": ("eps", 0), "eps2": ("eps", 1)}, {"machine_eps": None}),
+    "muon": TorchName(
+        "Muon",
+        {"ns_a": ("ns_coefficients", 0), "ns_b": ("ns_coefficients", 1), "ns_c": ("ns_coefficients", 2)},
+    ),
+    "sparse_adam": TorchName("SparseAdam"),
+}
+
+#: Rule and options that a class of torch.optim is, whatever its arguments.
+CLASSES: Mapping[str, tuple[str, Mapping[str, bool]]] = {
+    "Adam": ("adam", {}),
+    "AdamW": ("adam", {"decoupled": True}),
+    **{name.optimizer: (rule, {}) for rule, name in NAMES.items() if isinstance(name.optimizer, str)},
+}
+
+#: Arguments that may be given by position, after the parameters.
+POSITIONAL: Mapping[str, tuple[str, ...]] = {
+    "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov"),
+    "Adam": ("lr", "betas", "eps", "weight_decay", "amsgrad"),
+    "AdamW": ("lr", "betas", "eps", "weight_decay", "amsgrad"),
+    "RMSprop": (
+        "lr", "alpha", "eps", "weight_decay", "momentum", "centered", "capturable", "foreach", "maximize", "differentiable",
+    ),
+    "Adamax": ("lr", "betas", "eps", "weight_decay", "foreach"),
+    "NAdam": ("lr", "betas", "eps", "weight_decay", "momentum_decay", "decoupled_weight_decay"),
+    "RAdam": ("lr", "betas", "eps", "weight_decay", "decoupled_weight_decay"),
+    "Adagrad": ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps", "foreach"),
+    "Adadelta": ("lr", "rho", "eps", "weight_decay", "foreach"),
+    "Rprop": ("lr", "etas", "step_sizes"),
+    "ASGD": (
+        "lr", "lambd", "alpha", "t0", "weight_decay", "foreach", "maximize", "differentiable", "capturable",
+    ),
+    "Adafactor": ("lr", "beta2_decay", "eps", "d", "weight_decay"),
+    "Muon": ("lr", "weight_decay", "momentum", "nesterov", "ns_coefficients", "eps", "ns_steps", "adjust_lr_fn"),
+    "SparseAdam": ("lr", "betas", "eps", "maximize"),
+}  # fmt: skip
+
+#: Arguments that say how to compute, not what.
+EXECUTION = ("foreach", "fused", "capturable", "differentiable")

@@ -1,0 +1,156 @@
+r"""Adam and RMSprop under a batch κ times as large: the numbers that leave their stochastic differential equation alone.
+
+Where noise dominates, √v is σ/√B and a step moves p by lr times a signal of :math:`\sqrt B\,h p/\sigma` and noise of
+variance 1. One step in place of κ keeps both if lr² and all rates 1−β grow by κ; √v and with it eps shrink by √κ.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from statistics import NormalDist
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ... import rules
+from ...rules.rule import Rule
+from ..law import Evidence, Law
+
+RULES = (rules.adam(decoupled=True), rules.rmsprop(momentum_buffer=False))
+KAPPA = 4
+STEPS = 2000
+REPLICAS = 2048
+CURVATURE, NOISE, QUIETER = 0.03, 3.0, 10.0
+QUANTILE = 1e-4  # both tails of all four differences, were they standard normal
+FALSE_ALARM = 5e-4  # with what is left of the limit, at most 0.7 standard errors (200 seeds, no alarm among them)
+
+#: The decay rates of each rule that the law is about.
+RATES = {"adam": ("beta1", "beta2"), "rmsprop": ("alpha",)}
+
+
+def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
+    """Numbers for a batch ``kappa`` times as large: lr·√κ, β → 1−κ(1−β), eps/√κ; decoupled decay·√κ.
+
+    Coupled decay stays: it belongs to the mean gradient, which the batch does not change.
+
+    Raises
+    ------
+    TypeError
+        For numbers of another rule.
+    ValueError
+        For a rule the law is not about, or κ ≥ 1/(1−β): the average would be shorter than one step.
+    """
+    if not isinstance(rule, Rule) or rule.name not in RATES:
+        raise ValueError(f"the SDE rule is about adam (with adamw and amsgrad=False) and rmsprop, not {rule!r}")
+    if not isinstance(hyper, rule.Hyper):
+        raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
+    if rule.options.get("amsgrad") or rule.options.get("centered"):
+        raise ValueError(f"the SDE rule is not about {rule!r}: its size of the gradient is no average of squares")
+    if not 0 < kappa < math.inf:
+        raise ValueError(f"kappa={kappa}: a batch grows by a factor above 0")
+    if getattr(hyper, "momentum", None):
+        raise ValueError(f"the SDE rule is not about {rule!r} with momentum={hyper.momentum}: no paper derives it")
+    changed = {"lr": hyper.lr * math.sqrt(kappa), "eps": hyper.eps / math.sqrt(kappa)}
+    for name in RATES[rule.name]:
+        gap = kappa * (1 - getattr(hyper, name))
+        if gap > 1 - 1e-12:  # 10·(1 − 0.9) rounds to less than 1
+            raise ValueError(
+                f"kappa={kappa} is too large for {name}={getattr(hyper, name)}: 1 − kappa(1−{name}) would be {1 - gap:.3g}. "
+                f"kappa must stay below 1/(1−{name}) = {1 / (1 - getattr(hyper, name)):.3g}"
+            )
+        changed[name] = 1 - gap
+    if rule.options.get("decoupled"):
+        changed["weight_decay"] = hyper.weight_decay * math.sqrt(kappa)
+    return hyper._replace(**changed)
+
+
+@functools.partial(jax.jit, static_argnames="rule")
+def _replicas(rule: Rule, hyper: Any, batch: Array, steps: Array, key: Array) -> Array:
+    """Last parameters of independent runs, one a coordinate; after half of them the noise is a tenth."""
+    first = jnp.ones(REPLICAS)
+
+    def one(t: Array, carry: Any) -> Any:
+        p, state = carry
+        deviation = jnp.where(2 * t < steps, NOISE, NOISE / QUIETER) / jnp.sqrt(batch)
+        gradient = CURVATURE * p + deviation * jax.random.normal(jax.random.fold_in(key, t), p.shape)
+        return rule.step(hyper, state, gradient, p)
+
+    return lax.fori_loop(0, steps, one, (first, rule.init(first)))[0]
+
+
+def deviations(formula: Callable[[Rule, Any, float], Any], seed: int) -> dict[str, float]:
+    """Differences in mean and in log standard deviation between the two batch sizes, in standard errors."""
+    found = {}
+    with jax.enable_x64(False):
+        for index, rule in enumerate(RULES):
+            numbers: dict[str, float] = dict.fromkeys(RATES[rule.name], 0.995)
+            if rule.options.get("decoupled"):
+                numbers |= {"beta1": 0.95, "weight_decay": 0.03}
+            hyper = rule.hyper(lr=0.015, eps=1.0, **numbers)
+            moments = []
+            for part, (h, batch) in enumerate(((hyper, 1), (formula(rule, hyper, KAPPA), KAPPA))):
+                key = jax.random.fold_in(jax.random.key(seed), 2 * index + part)
+                p = np.asarray(_replicas(rule, h, float(batch), STEPS // batch, key), float)
+                centred = (p - p.mean()) / p.std()
+                moments.append(
+                    (p.mean(), p.var() / REPLICAS, np.log(p.std()), (np.mean(centred**4) - 1) / 4 / REPLICAS)
+                )
+            (mean, var, log, log_var), (mean2, var2, log2, log_var2) = moments
+            found[f"mean, {rule.name}"] = float((mean2 - mean) / math.sqrt(var + var2))
+            found[f"spread, {rule.name}"] = float((log2 - log) / math.sqrt(log_var + log_var2))
+    return found
+
+
+def _check(formula: Callable[[Rule, Any, float], Any], seed: int) -> Evidence:
+    found = deviations(formula, seed)
+    return Evidence(
+        ran=f"{REPLICAS} runs of AdamW and of RMSprop on ½hp² with noise that falls to a tenth midway: {STEPS} steps with "
+        f"batch 1, {STEPS // KAPPA} with batch {KAPPA} and the law's numbers; mean and standard deviation of the last p",
+        residual=float(np.max(np.abs(list(found.values())))),
+        bound=NormalDist().inv_cdf(1 - QUANTILE / (2 * len(found))),
+        derivation="largest of four differences in standard errors, against the Gaussian quantile for all four; the law is a "
+        "limit for 1−β → 0, and what is left at these numbers moves the spreads by 0.7 standard errors, as 200 seeds show",
+        sample_size=REPLICAS,
+        confidence=1 - FALSE_ALARM,
+        false_alarm_rate=FALSE_ALARM,
+        figures=found,
+    )
+
+
+def _altered(power: float, *kept: str) -> Callable[[Rule, Any, float], Any]:
+    """The law with lr·κ^power and some numbers left as they were."""
+
+    def formula(rule: Rule, hyper: Any, kappa: float) -> Any:
+        changed = sde_rule(rule, hyper, kappa)._replace(lr=hyper.lr * kappa**power)
+        return changed._replace(**{name: getattr(hyper, name) for name in kept if name in hyper._fields})
+
+    return formula
+
+
+LAWS = (
+    Law(
+        id="batch.sde",
+        title="square-root rule of Adam and RMSprop",
+        statement=r"lr\sqrt\kappa,\quad \beta \to 1-\kappa(1-\beta),\quad eps/\sqrt\kappa,\quad "
+        r"weight\_decay\sqrt\kappa \;(decoupled), \qquad \kappa < 1/(1-\beta)",
+        kind="statistical",
+        scope="Adam, AdamW and RMSprop without momentum and not centred; noise dominates the gradient and 1−β and lr are "
+        "small: in law, for B → κB and 1/κ of the steps. Coupled decay stays as it is",
+        source="Malladi et al. 2022, 2205.10287; the decay of AdamW derived here from lr·wd → κ·lr·wd; "
+        "checked by sampling",
+        formula=sde_rule,
+        check=_check,
+        mutants={
+            "linear lr": _altered(1.0),
+            "lr unchanged": _altered(0.0),
+            "betas unchanged": _altered(0.5, "beta1", "beta2", "alpha"),
+            "eps unchanged": _altered(0.5, "eps"),
+            "decay unchanged": _altered(0.5, "weight_decay"),
+        },
+    ),
+)

@@ -1,0 +1,8 @@
+"""New hyperparameters and state for a new loss scale, parameter scale, batch size or length of schedule."""
+
+from .batch import METHODS, BatchRuleWarning
+from .rescale import rescale
+from .result import EXACTNESS, Rescaled
+from .schedule import rescale_schedule
+
+__all__ = ["EXACTNESS", "METHODS", "BatchRuleWarning", "Rescaled", "rescale", "rescale_schedule"]

@@ -1,0 +1,175 @@
+"""What to set instead: numbers and state for another loss, other parameters, another batch."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+from ..laws.scaling.transform import check_scale, rescaled_hyper, rescaled_state
+from ..rules.rule import Rule
+from ..wrappers import Wrapper
+from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
+from .result import Exactness, Rescaled, weakest
+
+REDUCTIONS = ("mean", "sum")
+
+
+def rescale(
+    rule: Rule | Wrapper,
+    hyper: Any,
+    *,
+    loss: float = 1.0,
+    params: float = 1.0,
+    batch: float = 1.0,
+    method: str | None = None,
+    reduction: str | None = None,
+) -> Rescaled:
+    r"""Hyperparameters and state for another loss scale, parameter scale or batch size.
+
+    Loss and parameters are rescaled by the units of each number: with :math:`L'(\theta') = loss \cdot L(\theta'/params)`,
+    the run is the same but for its scale. For the batch see :mod:`lrtheory.rescaling.batch`. With ``reduction="sum"`` a
+    batch κ times as large also makes the loss κ times as large, and both changes are made.
+
+    Parameters
+    ----------
+    rule : Rule or Wrapper
+    hyper : its numbers, from ``rule.hyper(...)``
+    loss, params, batch : scale in (0, inf)
+        What the loss, the parameters and the batch are multiplied by.
+    method : {"linear", "sqrt", "sde"}, optional
+        How the batch is rescaled; the one derived for the rule unless given.
+    reduction : {"mean", "sum"}, optional
+        How the loss is made of those of the examples; the mean is assumed, and the notes say so.
+
+    Returns
+    -------
+    Rescaled
+        ``.hyper``, ``.state(state)``, ``.exactness`` and ``.notes``.
+
+    Raises
+    ------
+    ValueError
+        For a scale that is none, a rule without a law, or a batch size that the method cannot reach. The message says
+        what is impossible, why, and the nearest thing that can be done.
+
+    Warns
+    -----
+    BatchRuleWarning
+        For a method that is derived for another family of rules.
+
+    References
+    ----------
+    Goyal et al. 2017 (1706.02677); Malladi et al. 2022 (2205.10287); docs/units.md.
+
+    Examples
+    --------
+    >>> from lrtheory import rescale, rules
+    >>> adam = rules.adam()
+    >>> found = rescale(adam, adam.hyper(lr=0.5, eps=0.25), loss=8, batch=4, reduction="mean")
+    >>> found.hyper.lr, found.hyper.eps, round(found.hyper.beta1, 6), found.exactness
+    (1.0, 1.0, 0.6, 'statistical')
+    """
+    check_scale("loss", loss)
+    check_scale("params", params)
+    check_scale("batch", batch)
+    if reduction is not None and reduction not in REDUCTIONS:
+        raise ValueError(f"reduction={reduction!r} must be 'mean' or 'sum'")
+    notes: list[str] = []
+    found, exactness, of_batch = hyper, _of_scales(loss, params), None
+    if batch != 1:
+        of_batch = _answer(rule, hyper, batch, method)
+        notes += of_batch.notes
+        exactness = weakest(exactness, of_batch.exactness, "heuristic" if _clips(rule) else of_batch.exactness)
+        if of_batch.warning:
+            warnings.warn(of_batch.warning, BatchRuleWarning, stacklevel=2)
+        found = _batch_hyper(rule, hyper, of_batch, batch, notes)
+        if reduction is None:
+            notes.append(
+                "reduction: the loss is assumed to be a mean over the batch; give reduction='sum' if it is a sum"
+            )
+        notes.append("κ times fewer steps make one epoch: see lrtheory.rescale_schedule for step counts and gammas")
+    scale = loss * batch if reduction == "sum" else loss
+    if reduction == "sum" and batch != 1:
+        notes.append(
+            f"reduction: a sum over the batch is {batch:g} times its mean, so the loss is rescaled by that as well"
+        )
+    found = rescaled_hyper(rule, found, loss=scale, params=params)
+    notes += _caveats(rule, scale, params)
+
+    def state(given: Any) -> Any:
+        changed = given if of_batch is None else _batch_state(rule, given, of_batch, batch)
+        return rescaled_state(rule, changed, loss=scale, params=params)
+
+    return Rescaled(rule, found, exactness, of_batch.method if of_batch else None, tuple(notes), state)
+
+
+def _answer(rule: Rule | Wrapper, hyper: Any, batch: float, method: str | None) -> Answer:
+    """The answer of the rule inside all wrappers."""
+    if isinstance(rule, Wrapper):
+        return _answer(rule.rule, rule.inner(hyper), batch, method)
+    if not isinstance(rule, Rule) or not isinstance(hyper, rule.Hyper):
+        rescaled_hyper(rule, hyper)  # says what is wrong
+    return answer(rule, hyper, batch, method)
+
+
+def _clips(rule: Rule | Wrapper) -> bool:
+    """Whether gradients are clipped on their way, for which no batch rule is derived."""
+    return isinstance(rule, Wrapper) and ("clip_value" in rule.Hyper._fields or "max_norm" in rule.Hyper._fields)
+
+
+def _batch_hyper(rule: Rule | Wrapper, hyper: Any, of_batch: Answer, batch: float, notes: list[str]) -> Any:
+    if not isinstance(rule, Wrapper):
+        return changed_hyper(hyper, of_batch.change, batch)
+    inner = _batch_hyper(rule.rule, rule.inner(hyper), of_batch, batch, notes)
+    own = {name: getattr(hyper, name) for name in rule.numbers}
+    for name, value in own.items():
+        if name == "ema_decay":
+            own[name] = value**batch
+            notes.append(
+                "ema_decay: ρ → ρ^κ keeps the average's memory in examples (Busbridge et al. 2023, 2307.13813)"
+            )
+        elif name in ("clip_value", "max_norm"):
+            if of_batch.method != "linear":
+                own[name] = value * batch**-0.5
+            notes.append(
+                f"{name}: "
+                + ("divided by √κ, as gradients are where noise dominates" if of_batch.method != "linear" else "kept")
+                + "; no rule is derived for clipping, so look at how often it acts"
+            )
+    return rule.Hyper(*inner, **own)
+
+
+def _batch_state(rule: Rule | Wrapper, state: Any, of_batch: Answer, batch: float) -> Any:
+    if isinstance(rule, Wrapper):
+        return state._replace(rule=_batch_state(rule.rule, state.rule, of_batch, batch))
+    return changed_state(state, of_batch.change, batch)
+
+
+def _of_scales(loss: float, params: float) -> Exactness:
+    """Bitwise where every factor is a power of two."""
+    return "bitwise" if all(math.frexp(scale)[0] == 0.5 for scale in (loss, params)) else "exact"
+
+
+def _caveats(rule: Rule | Wrapper, loss: float, params: float) -> list[str]:
+    """Where the law of this rule ends."""
+    if loss == params == 1:
+        return []
+    notes = []
+    while isinstance(rule, Wrapper):
+        rule = rule.rule
+    if rule.name in ("lars", "lamb"):
+        notes.append(f"{rule.name}: not for a tensor that is exactly zero, whose trust ratio is the bare number 1")
+    if rule.name == "adafactor" and loss != params:
+        notes.append("adafactor: for matrices only while the mean of row_var stays above eps1; torch clamps it there")
+    if rule.name == "muon" and any(math.frexp(scale)[0] != 0.5 for scale in (loss, params)):
+        notes.append(
+            "muon: Newton–Schulz runs in bfloat16, so scales that are no powers of two are met to 1e-3 … 1e-2 only"
+        )
+    if params != 1:
+        notes.append(f"multiply the parameters by {params:g} when the change is made, and expect them to stay so")
+    if loss != params and any(units.loss >= 2 for units in rule.units.values()):
+        notes.append(
+            "floating point: squares of gradients must not underflow (float32: below 3.4e-18 at beta2 = 0.999)"
+        )
+    return notes

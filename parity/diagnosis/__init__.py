@@ -1,0 +1,23 @@
+"""Diagnosis: the setting in which two implementations of a rule differ."""
+
+from . import elementwise, matrices  # fills the table of families  # noqa: F401
+from .diagnose import Change, Diagnosis, diagnose
+from .family import FAMILIES, Family
+from .implementation import Implementation, implementation
+from .probe import Probe
+from .search import Fit, fit
+from .vocabulary import WORDS
+
+__all__ = [
+    "FAMILIES",
+    "WORDS",
+    "Change",
+    "Diagnosis",
+    "Family",
+    "Fit",
+    "Implementation",
+    "Probe",
+    "diagnose",
+    "fit",
+    "implementation",
+]

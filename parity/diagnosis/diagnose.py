@@ -1,0 +1,258 @@
+"""The setting in which two implementations differ, in a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lrtheory.spec import SpecError
+
+from ..compare import Difference
+from .family import FAMILIES, Family
+from .implementation import Implementation, implementation, with_arguments
+from .probe import Path, Probe, distance, error
+from .search import Fit, fit
+from .vocabulary import Argument, phrase
+
+SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting in which two implementations differ.
+
+    Attributes
+    ----------
+    setting : str
+        A number or a switch of the family.
+    a, b : what each has
+    arguments : mapping or None
+        What to give to the first so that it has the second's; ``None`` where it has no such option.
+    """
+
+    setting: str
+    a: float | str
+    b: float | str
+    arguments: Mapping[str, Any] | None
+
+    @property
+    def text(self) -> str:
+        """The change as part of a sentence."""
+        if self.arguments is not None:
+            return ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
+        if isinstance(self.b, str):
+            return phrase(self.setting, self.b)
+        return f"{self.setting}={_shown(self.b)}"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What tells two implementations apart.
+
+    Attributes
+    ----------
+    a, b : str
+    outcome : str
+        ``"same"``, ``"settings"`` (the changes make them agree) or ``"unknown"`` (no setting does).
+    changes : tuple
+    sentence : str
+    size : float
+        Largest difference of a coordinate over the farthest it moves.
+    first : Difference or None
+        The first step at which they differ.
+    verified : str
+        How it is known that the changes are enough: ``"run"`` with them in place, or ``"model"``, where the first
+        implementation has no option for one, or refuses them together.
+    residual : float
+        What is left of the difference with the changes in place.
+    """
+
+    a: str
+    b: str
+    outcome: str
+    changes: tuple[Change, ...]
+    sentence: str
+    size: float
+    first: Difference | None
+    verified: str
+    residual: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "outcome": self.outcome,
+            "changes": [
+                {
+                    "setting": c.setting,
+                    "a": c.a,
+                    "b": c.b,
+                    "arguments": None if c.arguments is None else dict(c.arguments),
+                }
+                for c in self.changes
+            ],
+            "sentence": self.sentence,
+            "size": self.size,
+            "first_difference": None if self.first is None else self.first._asdict(),
+            "verified": self.verified,
+            "residual": self.residual,
+        }
+
+
+def diagnose(a: str | Implementation, b: str | Implementation) -> Diagnosis:
+    """The smallest change of settings that makes ``a`` run as ``b`` does.
+
+    Both are run as black boxes in float64 with gradients of every size and an lr that moves at every step. Each is fitted by
+    a model that has a switch for everything implementations are known to vary; the difference of the two members, told
+    in the words of ``a``, is then tried out.
+
+    Parameters
+    ----------
+    a, b : SPEC or Implementation
+        Such as ``"optax.rmsprop(0.01, momentum=0.9)"`` and ``"torch.optim.RMSprop(lr=0.01, momentum=0.9)"``.
+
+    Raises
+    ------
+    lrtheory.spec.SpecError
+        For what cannot be read or run.
+    """
+    one = implementation(a) if isinstance(a, str) else a
+    other = implementation(b) if isinstance(b, str) else b
+    family = FAMILIES[one.words.family]
+    probe = family.probe()
+    paths = one.path(probe), other.path(probe)
+    size, first = distance(*paths), _first(*paths)
+    if size <= SAME:
+        return _told(
+            one, other, "same", (), f"no difference: {one.text} and {other.text} run alike", size, None, "run", size
+        )
+    if other.words.family != family.name:
+        sentence = f"no setting makes {one.text} and {other.text} agree: one is of the family of {family.name}, "
+        return _told(one, other, "unknown", (), sentence + f"the other of {other.words.family}", size, first, "", size)
+    start = fit(family, paths[0], probe, one.numbers(), family.base)
+    if not start.exact:
+        return _unknown(one, other, size, first, one, start)
+    end = fit(family, paths[1], probe, other.numbers(), start.switches)
+    if not end.exact:
+        return _unknown(one, other, size, first, other, end)
+    changes = _changes(one, family, start, end, paths[1], probe)
+    verified, residual = _verified(one, family, start, changes, paths[1], probe)
+    sentence = _sentence(one, other, changes)
+    if residual > max(SAME, family.tolerance(end.switches)):
+        sentence = f"no setting makes {one.text} and {other.text} agree: {sentence} says the model, but so it is {residual:.1e} off"
+        return _told(one, other, "unknown", changes, sentence, size, first, verified, residual)
+    return _told(one, other, "settings", changes, sentence, size, first, verified, residual)
+
+
+def _told(one: Implementation, other: Implementation, *rest: Any) -> Diagnosis:
+    return Diagnosis(one.text, other.text, *rest)
+
+
+def _unknown(
+    one: Implementation, other: Implementation, size: float, first: Difference | None, odd: Implementation, near: Fit
+) -> Diagnosis:
+    settings = ", ".join(
+        phrase(name, value) for name, value in near.switches.items() if value != FAMILIES[odd.words.family].base[name]
+    )
+    sentence = (
+        f"no setting makes {one.text} and {other.text} agree: nothing known runs as {odd.text} does. Nearest is its family "
+        f"with {settings or 'every switch as torch has it'}, {near.distance:.1e} off; they first differ at {first}"
+    )
+    return _told(one, other, "unknown", (), sentence, size, first, "", near.distance)
+
+
+def _changes(one: Implementation, family: Family, start: Fit, end: Fit, path: Path, probe: Probe) -> tuple[Change, ...]:
+    """Settings that differ and matter: each is put back, and stays out if the path is the same without it."""
+    numbers, switches = dict(end.numbers), dict(end.switches)
+    allowed = family.tolerance(switches)
+    for name, value in start.numbers.items():
+        if numbers[name] != value and distance(family.run({**numbers, name: value}, switches, probe), path) <= allowed:
+            numbers[name] = value
+    for name, way in start.switches.items():
+        if switches[name] != way and distance(family.run(numbers, {**switches, name: way}, probe), path) <= allowed:
+            switches[name] = way
+    changed = [n for n in numbers if numbers[n] != start.numbers[n]]
+    turned = [s for s in switches if switches[s] != start.switches[s]]
+    return (
+        *(Change(n, start.numbers[n], numbers[n], _as_argument(one, n, numbers[n])) for n in changed),
+        *(Change(s, start.switches[s], switches[s], one.words.options.get((s, switches[s]))) for s in turned),
+    )
+
+
+def _as_argument(one: Implementation, number: str, value: float) -> Mapping[str, Any] | None:
+    name: Argument | None = one.words.numbers.get(number)
+    if name is None or number in one.words.read:
+        return None
+    if isinstance(name, str):
+        return {name: int(value) if isinstance(one.arguments[name], int) and value == int(value) else value}
+    entries = list(one.arguments[name[0]])
+    entries[name[1]] = value
+    return {name[0]: tuple(entries)}
+
+
+def _merged(one: Implementation, changes: Sequence[Change]) -> dict[str, Any]:
+    """All arguments of the changes together; two entries of one tuple are two changes of one argument."""
+    merged: dict[str, Any] = {}
+    for change in changes:
+        for name, value in (change.arguments or {}).items():
+            if isinstance(value, tuple):
+                old = one.arguments[name]
+                known = merged.get(name, old)
+                value = tuple(k if v == o else v for k, v, o in zip(known, value, old, strict=True))
+            merged[name] = value
+    return merged
+
+
+def _verified(
+    one: Implementation, family: Family, start: Fit, changes: Sequence[Change], path: Path, probe: Probe
+) -> tuple[str, float]:
+    if all(change.arguments is not None for change in changes):
+        # An implementation may refuse arguments together that it takes apart, such as Nesterov's look-ahead and dampening.
+        with contextlib.suppress(SpecError, TypeError, ValueError):
+            return "run", distance(with_arguments(one, _merged(one, changes)).path(probe), path)
+    numbers = start.numbers | {c.setting: c.b for c in changes if not isinstance(c.b, str)}
+    switches = start.switches | {c.setting: c.b for c in changes if isinstance(c.b, str)}
+    return "model", distance(family.run(numbers, switches, probe), path)
+
+
+def _sentence(one: Implementation, other: Implementation, changes: Sequence[Change]) -> str:
+    given = _merged(one, changes)
+    expressible = [f"{name}={_shown(value)}" for name, value in given.items()]
+    lacking = [change.text for change in changes if change.arguments is None]
+    sentence = f"{one.text} equals {other.text} with {_listed([*expressible, *lacking])}"
+    if lacking:
+        what = "which" if len(lacking) == 1 else f"the last {len(lacking)} of which"
+        sentence += f", {what if expressible or len(lacking) == 1 else 'which'} {one.name} has no option for"
+    return sentence
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"({', '.join(_shown(v) for v in value)})"
+    return f"{value:.10g}" if isinstance(value, float) else repr(value)
+
+
+def _first(a: Path, b: Path) -> Difference | None:
+    firsts = {name: error(x, b[name]) for name, x in a.items()}
+    steps = {
+        n: int(over[0])
+        for n, e in firsts.items()
+        if (over := np.flatnonzero((e > SAME).reshape(len(e), -1).any(1))).size
+    }
+    if not steps:
+        return None
+    step = min(steps.values())
+    name = max((n for n, s in steps.items() if s == step), key=lambda n: firsts[n][step].max())
+    where = np.unravel_index(int(np.argmax(firsts[name][step])), firsts[name][step].shape)
+    x, y = float(a[name][step][where]), float(b[name][step][where])
+    ulp = abs(x - y) / float(np.spacing(max(abs(x), abs(y))))
+    return Difference(step, name, tuple(int(i) for i in where), x, y, float(firsts[name][step][where]), ulp)

@@ -1,0 +1,88 @@
+"""Families of update rules: one model with switches for everything that implementations of a rule are known to vary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from .probe import Path, Probe
+
+#: ``step(n, k, s, t, g, p, lr) -> p``: numbers, switches, state (changed in place), step from 1, gradient, parameter.
+Step = Callable[[Any, Mapping[str, str], dict[str, Any], int, np.ndarray, np.ndarray, float], np.ndarray]
+
+#: Every family has this switch: an lr that comes one step late shows under a schedule alone.
+LATE = {"lr of": ("this step", "the step before")}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One parametrised model in float64.
+
+    Attributes
+    ----------
+    name : str
+    step : callable
+    numbers : mapping
+        Number → its neutral value, for an implementation that has none.
+    switches : mapping
+        Switch → its values, torch's first.
+    tensors : mapping
+        Shapes of the probe.
+    decades : float
+        Over how many decades the sizes of its gradients spread.
+    tolerance : callable
+        From switches to the error, relative to a coordinate's reach, within which a path is reproduced.
+    """
+
+    name: str
+    step: Step
+    numbers: Mapping[str, float]
+    switches: Mapping[str, tuple[str, ...]]
+    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: {"vector": (24,)})
+    decades: float = 14.0
+    tolerance: Callable[[Mapping[str, str]], float] = lambda switches: 1e-9
+
+    @property
+    def base(self) -> dict[str, str]:
+        """Torch's way."""
+        return {name: values[0] for name, values in self.switches.items()}
+
+    def probe(self) -> Probe:
+        """The run that tells its members apart."""
+        return Probe.drawn(self.tensors, self.decades)
+
+    def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
+        """The model's parameters along the probe, by tensor, shape (steps + 1, *shape)."""
+        # numpy's numbers, which overflow to inf where Python's raise
+        n = SimpleNamespace(**{name: np.float64(value) for name, value in {**self.numbers, **numbers}.items()})
+        late = switches.get("lr of") == "the step before"
+        path: Path = {}
+        with np.errstate(all="ignore"):
+            for name, p in probe.start.items():
+                state: dict[str, Any] = {}
+                values = [p]
+                for t, g in enumerate(probe.gradients[name], start=1):
+                    lr = n.lr * probe.factors[max(t - 2, 0) if late else t - 1]
+                    p = self.step(n, switches, state, t, g, p, lr)
+                    values.append(p)
+                path[name] = np.stack(values)
+        return path
+
+
+FAMILIES: dict[str, Family] = {}
+
+
+def family(
+    name: str, numbers: Mapping[str, float], switches: Mapping[str, tuple[str, ...]], **more: Any
+) -> Callable[[Step], Step]:
+    """Enter a step into the table."""
+
+    def enter(step: Step) -> Step:
+        FAMILIES[name] = Family(name, step, {"lr": 1.0, **numbers}, {**switches, **LATE}, **more)
+        return step
+
+    return enter

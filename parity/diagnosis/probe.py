@@ -1,0 +1,72 @@
+"""The run that tells implementations apart: gradients of every size that change sign, and an lr that moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Parameters by tensor, shape (steps + 1, *shape).
+Path = dict[str, np.ndarray]
+
+STEPS = 14
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Data of one run.
+
+    Attributes
+    ----------
+    start : dict
+        First parameters: 0 in every other entry, so that no step is too small to show.
+    gradients : dict
+        Shape (steps, *shape); from sizes far below any eps to far above one.
+    factors : array of shape (steps,)
+        What the lr is multiplied by at each step.
+    """
+
+    start: dict[str, np.ndarray]
+    gradients: dict[str, np.ndarray]
+    factors: np.ndarray
+
+    @classmethod
+    def drawn(cls, tensors: Mapping[str, tuple[int, ...]], decades: float, seed: int = 1) -> Probe:
+        """A run for these shapes."""
+        rng = np.random.default_rng(seed)
+        start, gradients = {}, {}
+        steps = 10.0 ** rng.uniform(-1, 1, STEPS)
+        for name, shape in tensors.items():
+            count = int(np.prod(shape))
+            p = np.where(np.arange(count) % 2 == 0, 0.0, rng.standard_normal(count))
+            start[name] = p.reshape(shape)
+            # Two neighbours of each size, so that one of them starts at 0; from 1e-11 to 1e3 over fourteen decades.
+            size = 10.0 ** (np.repeat(np.linspace(3 - decades, 3, (count + 1) // 2), 2)[:count]).reshape(shape)
+            noise = rng.standard_normal((STEPS, *shape)) * (rng.random((STEPS, *shape)) > 0.05)
+            gradients[name] = noise * size * steps.reshape((STEPS,) + (1,) * len(shape))
+        return cls(start, gradients, 10.0 ** rng.uniform(-1, 1, STEPS))
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+        return len(self.factors)
+
+
+def distance(a: Path, b: Path) -> float:
+    """Largest error of any coordinate at any step over the farthest that it moves in either run."""
+    worst = 0.0
+    for name, x in a.items():
+        gap = error(x, b[name])
+        worst = max(worst, float(gap.max(initial=0)))
+    return worst
+
+
+def error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Per step and coordinate; inf where only one is finite, or is where the other is not."""
+    same = (x == y) | (np.isnan(x) & np.isnan(y))
+    with np.errstate(all="ignore"):
+        sizes = np.stack([np.abs(x - x[0]), np.abs(y - x[0]), np.abs(x) * 1e-6, np.abs(y) * 1e-6])
+        reach = np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
+        gap = np.abs(x - y) / reach
+    return np.where(same, 0.0, np.where(np.isfinite(gap), gap, np.inf))

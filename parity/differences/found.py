@@ -1,0 +1,85 @@
+"""What diagnosis found for each pair: measured, written down, and read from there."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+from ..diagnosis import diagnose
+from .pairs import PAIRS, Pair
+
+FILE = "found.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One difference, or that there is none.
+
+    Attributes
+    ----------
+    id, a, b, source : str
+        Of the pair.
+    outcome, sentence : str
+    changes : tuple
+        Settings with both values and the arguments that set them, ``None`` where there is no option.
+    size : float
+        Largest difference over the farthest that a coordinate moves, in the probe of the family.
+    first_step : int or None
+        The first step at which the two differ.
+    verified : str
+    residual : float
+        What is left with the changes in place.
+    """
+
+    id: str
+    a: str
+    b: str
+    source: str
+    outcome: str
+    sentence: str
+    changes: tuple[Mapping[str, Any], ...]
+    size: float
+    first_step: int | None
+    verified: str
+    residual: float
+
+    @classmethod
+    def of(cls, pair: Pair) -> Found:
+        """Diagnose a pair now."""
+        told = diagnose(pair.a, pair.b).as_json()
+        first = told["first_difference"]
+        return cls(
+            *pair,
+            told["outcome"],
+            told["sentence"],
+            tuple(told["changes"]),
+            told["size"],
+            None if first is None else first["step"],
+            told["verified"],
+            told["residual"],
+        )
+
+
+@functools.cache
+def found() -> Mapping[str, Found]:
+    """Every pair as it was last written down, by id."""
+    text = resources.files("parity.differences").joinpath(FILE).read_text(encoding="utf-8")
+    return {entry["id"]: Found(**{**entry, "changes": tuple(entry["changes"])}) for entry in json.loads(text)}
+
+
+def measure(progress: Callable[[str, float], None] = lambda text, done: None) -> list[Found]:
+    """Every pair, now."""
+    result = []
+    for done, pair in enumerate(PAIRS):
+        progress(pair.id, done / len(PAIRS))
+        result.append(Found.of(pair))
+    return result
+
+
+def as_text(entries: list[Found]) -> str:
+    """The file."""
+    return json.dumps([asdict(entry) for entry in entries], indent=1, ensure_ascii=False) + "\n"

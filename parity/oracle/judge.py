@@ -1,0 +1,231 @@
+"""Errors of implementations against the truth: per step, tensor and coordinate, in ulp."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from ..backends import forced_fields
+from ..cases import Case
+from ..trajectory import Trajectory
+from .arithmetic import HighPrecision
+from .run import State, Stepper, replay
+
+Mode = Literal["forced", "free"]
+Numbers = Literal["given", "held"]
+
+
+class Finding(NamedTuple):
+    """One coordinate of one tensor after one step (counted from 1)."""
+
+    implementation: str
+    step: int
+    tensor: str
+    coordinate: tuple[int, ...]
+    value: float
+    truth: float
+    ulp_of_update: float
+    ulp_of_parameter: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One implementation beside the truth; all by tensor name, arrays of shape (steps, *shape).
+
+    Attributes
+    ----------
+    value : dict
+        The implementation's parameters after each step.
+    truth : dict
+        What they should be, as float64.
+    error : dict
+        ``value − truth``, formed in high precision.
+    update : dict
+        The exact update, as float64.
+    dtype : dtype of the run
+    """
+
+    value: dict[str, np.ndarray]
+    truth: dict[str, np.ndarray]
+    error: dict[str, np.ndarray]
+    update: dict[str, np.ndarray]
+    dtype: np.dtype
+
+    @property
+    def ulp_of_update(self) -> dict[str, np.ndarray]:
+        """``abs(error)`` over the spacing of the dtype's numbers at the exact update."""
+        return {name: np.abs(e) / spacing(self.update[name], self.dtype) for name, e in self.error.items()}
+
+    @property
+    def ulp_of_parameter(self) -> dict[str, np.ndarray]:
+        """``abs(error)`` over the spacing at the exact parameter."""
+        return {name: np.abs(e) / spacing(self.truth[name], self.dtype) for name, e in self.error.items()}
+
+    def quantiles(self, levels: Sequence[float] = (0.5, 0.99, 1.0)) -> tuple[float, ...]:
+        """Quantiles of the error in ulp of the update, over the coordinates and steps that moved."""
+        ulp = self.ulp_of_update
+        moved = np.concatenate([ulp[name][self.update[name] != 0] for name in ulp])
+        return (
+            tuple(float(q) for q in np.quantile(moved, levels, method="higher")) if moved.size else (0.0,) * len(levels)
+        )
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Implementations judged on one case: ``judged[name]`` for each."""
+
+    judged: dict[str, Judged]
+
+    def nearer(self) -> dict[str, np.ndarray]:
+        """Per tensor, the index of the implementation with the smallest error, −1 where several have it."""
+        result = {}
+        runs = list(self.judged.values())
+        for tensor in runs[0].error:
+            errors = np.stack([np.abs(run.error[tensor]) for run in runs])
+            best = errors.min(axis=0)
+            result[tensor] = np.where((errors == best).sum(axis=0) > 1, -1, errors.argmin(axis=0))
+        return result
+
+    def at(self, step: int, tensor: str, coordinate: tuple[int, ...]) -> list[Finding]:
+        """What each implementation has after one step (counted from 1) at one coordinate, the nearest first."""
+        where = (step - 1, *coordinate)
+        found = [
+            Finding(
+                name,
+                step,
+                tensor,
+                tuple(coordinate),
+                float(run.value[tensor][where]),
+                float(run.truth[tensor][where]),
+                float(run.ulp_of_update[tensor][where]),
+                float(run.ulp_of_parameter[tensor][where]),
+            )
+            for name, run in self.judged.items()
+        ]
+        return sorted(found, key=lambda f: f.ulp_of_parameter)
+
+
+def judge(
+    case: Case,
+    trajectories: Sequence[Trajectory],
+    mode: Mode = "forced",
+    *,
+    numbers: Numbers = "given",
+    reference: Trajectory | None = None,
+) -> Judgement:
+    """Who is nearer the truth.
+
+    Parameters
+    ----------
+    case : Case
+    trajectories : runs of it
+    mode : "forced" or "free"
+        Forced: the error of one step, taken in exact arithmetic from the parameters and state that the implementation
+        itself had before it. Free: against the oracle's own run; shows drift.
+    numbers : "given" or "held"
+        The truth for the numbers as they are given, exact doubles; or for the numbers as the implementation holds
+        them (:func:`holds_numbers`).
+    reference : Trajectory, optional
+        What the runs were forced to, where they were: each step then starts from it.
+
+    Raises
+    ------
+    ValueError
+        For runs of other lengths or an unknown mode; two runs of one name.
+    """
+    if mode not in ("forced", "free"):
+        raise ValueError(f"mode={mode!r} must be 'forced' or 'free'")
+    if mode == "free" and reference is not None:
+        raise ValueError("a free run has no reference: judge a forced run in mode='forced'")
+    names = [t.implementation for t in trajectories]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two runs have one name: {', '.join(names)}")
+    judged = {}
+    for trajectory in trajectories:
+        if trajectory.steps != case.steps:
+            raise ValueError(f"{trajectory.implementation} ran {trajectory.steps} steps, the case has {case.steps}")
+        held = case.dtype if numbers == "held" and holds_numbers(trajectory.implementation) else None
+        if mode == "forced":
+            judged[trajectory.implementation] = _forced(case, trajectory, held, reference)
+        else:
+            judged[trajectory.implementation] = _free(case, trajectory, held)
+    return Judgement(judged)
+
+
+def holds_numbers(implementation: str) -> bool:
+    """Whether numbers are rounded to the dtype of the run before anything is computed with them.
+
+    Ours are traced arrays of that dtype. torch's are Python's doubles, and so are those that optax's factories close over and Keras's.
+    """
+    return implementation.startswith("lrtheory")
+
+
+def _forced(case: Case, run: Trajectory, held: str | None, reference: Trajectory | None) -> Judged:
+    a = HighPrecision()
+    before, after = [], []
+    with a.precision():
+        stepper = Stepper(case, a, lrs=run.lrs, held_in=held)
+        for params, moved in steps_of(stepper, run, reference):
+            before.append(params)
+            after.append(moved)
+    return _judged(run, before, after, a)
+
+
+def steps_of(stepper: Stepper, run: Trajectory, reference: Trajectory | None = None) -> Any:
+    """``(parameters before, after)`` of each step, taken from the state that the run had before it.
+
+    A field that the run does not keep goes on from the step before: it must not depend on data.
+    """
+    params, state = stepper.first()
+    for t in range(1, stepper.case.steps + 1):
+        source = run if reference is None else reference
+        params = {name: stepper.arithmetic.array(source.params[name][t - 1]) for name in params}
+        if t > 1 or reference is not None:
+            state = stepper.state_of(state, _kept(stepper.case, run, reference, t - 1))
+        after, state = stepper.step(t, params, state)
+        yield params, after
+
+
+def _kept(case: Case, run: Trajectory, reference: Trajectory | None, t: int) -> State:
+    own = run.states[t]
+    if reference is None:
+        return own
+    forced = forced_fields(case.rule, run.implementation)
+    return {
+        tensor: fields | {k: v for k, v in reference.states[t].get(tensor, {}).items() if k in forced}
+        for tensor, fields in own.items()
+    }
+
+
+def _free(case: Case, run: Trajectory, held: str | None) -> Judged:
+    a = HighPrecision()
+    truth = replay(case, held_in=held)
+    paths = [{name: path[t] for name, path in truth.params.items()} for t in range(case.steps + 1)]
+    with a.precision():
+        return _judged(run, paths[:-1], paths[1:], a)
+
+
+def _judged(run: Trajectory, before: list[dict[str, Any]], after: list[dict[str, Any]], a: HighPrecision) -> Judged:
+    value, truth, error, update = {}, {}, {}, {}
+    for name in run.params:
+        exact = np.stack([step[name] for step in after])
+        start = np.stack([step[name] for step in before])
+        value[name] = run.params[name][1:]
+        truth[name] = exact.astype(np.float64)
+        error[name] = (a.array(value[name]) - exact).astype(np.float64)
+        update[name] = (exact - start).astype(np.float64)
+    return Judged(value, truth, error, update, run.dtype)
+
+
+def spacing(values: Mapping[str, Any] | Any, dtype: Any) -> np.ndarray:
+    """The gap between neighbours of the dtype at each value, and that at the smallest normal number below it."""
+    dtype = np.dtype(dtype)
+    info = np.finfo(dtype)
+    sizes = np.clip(np.abs(np.asarray(values, np.float64)), float(info.smallest_normal), float(info.max))
+    # Downwards: a value that rounds up to a power of two still has the finer spacing below it.
+    exponent = np.floor(np.log2(sizes))
+    exponent = np.where(2.0**exponent > sizes, exponent - 1, exponent)
+    return 2.0 ** (exponent - info.nmant)

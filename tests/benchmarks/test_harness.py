@@ -1,0 +1,99 @@
+"""What the benchmarks are timed, kept and drawn with."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import charts, harness, pages
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_candidates_run_in_turns_each_round_in_another_order() -> None:
+    ran: list[str] = []
+    names = ["a", "b", "c"]
+    timings = harness.interleaved({n: lambda n=n: ran.append(n) for n in names}, rounds=3, warm_up=1)
+    rounds = ["".join(ran[i : i + 3]) for i in range(0, len(ran), 3)]
+    assert rounds == ["abc", "abc", "bca", "cab"]
+    assert {name: len(seconds) for name, seconds in timings.seconds.items()} == dict.fromkeys(names, 3)
+
+
+def test_ratio_is_the_median_of_ratios_and_not_the_ratio_of_medians() -> None:
+    timings = harness.Timings({"a": [1.0, 10.0, 9.0], "b": [1.0, 5.0, 3.0]})
+    assert timings.ratio("a", "b") == (1.5, 2.0, 2.5)
+    assert timings.time("a").median / timings.time("b").median == 3.0
+
+
+def test_records_come_back_with_machine_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    harness.save("some", [{"size": 3}])
+    facts, records = harness.load("some")
+    assert records == [{"size": 3}]
+    assert {"date", "python", "jax", "cores"} <= set(facts)
+    assert str(ROOT) not in (tmp_path / "some.json").read_text()
+
+
+def test_tables_are_filled_between_their_markers_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = harness.Table("t", ["x", "y"], [["a", "1"]])
+    facts = {"date": "2020-01-01", "python": "3.11", "cores": 2, "processor": "P", "machine": "m"}
+    monkeypatch.setattr(pages, "tables", lambda name: (facts, {"part": table}))
+    page = "before\n<!-- benchmark: some/part -->\nold\n<!-- /benchmark -->\nafter\n"
+    filled = pages.filled(page)
+    assert "| a | 1 |" in filled
+    assert "2020-01-01" in filled
+    assert "old" not in filled
+    assert filled.startswith("before\n")
+    assert filled.endswith("after\n")
+    assert pages.filled(filled) == filled
+    with pytest.raises(KeyError, match="has no table 'other': it has part"):
+        pages.filled(page.replace("some/part", "some/other"))
+
+
+def test_docs_show_what_was_measured_last() -> None:
+    """Every table in README and docs is that of the kept results."""
+    marked = [page for page in pages.PAGES if pages.MARKED.search(page.read_text())]
+    assert marked, "no page shows a benchmark"
+    for page in marked:
+        text = page.read_text()
+        assert text.count("<!-- benchmark:") == len(pages.MARKED.findall(text)), page
+        assert pages.filled(text) == text, f"{page.name}: python -m benchmarks --render"
+
+
+def test_chart_is_the_same_text_for_the_same_records() -> None:
+    lines = {"one": [(1.0, 1.0), (10.0, 3.0)], "two": [(1.0, 2.0), (10.0, 2.0)]}
+    first, second = (charts.svg(charts.growth(lines, x="n", y="s", title="t")) for _ in range(2))
+    assert first == second
+    assert "two" in first
+
+
+def test_unknown_benchmark_is_told_the_known_ones() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "fast"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "no benchmark named 'fast'" in done.stderr
+    assert "one_step" in done.stderr
+
+
+def test_page_of_an_accelerator_is_left_alone_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks import gpu_check
+
+    before = gpu_check.PAGE.read_text() if gpu_check.PAGE.exists() else None
+    assert gpu_check.main() == 0
+    assert capsys.readouterr().out.count("\n") == 1
+    assert (gpu_check.PAGE.read_text() if gpu_check.PAGE.exists() else None) == before
+
+
+def test_accelerator_page_has_speed_and_parity_and_says_who_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it on the CPU, small; and a rule that is wrong is seen."""
+    from benchmarks import gpu_check
+    from parity import GATES
+
+    text = "".join(gpu_check.page([gpu_check.bandwidth(1000), gpu_check.parity(["lion"])]))
+    assert "adamw" in text
+    assert "| lion | float64 |" in text
+    assert "holds" in text
+    monkeypatch.setitem(GATES, "float64", -1.0)
+    assert any("fail" in row[-1] for row in gpu_check.parity(["lion"]).rows)

@@ -1,0 +1,38 @@
+"""``lrtheory diagnose``: the sentence, the table, JSON, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from lrtheory.cli.app import app, run
+
+A, B = "optax.rmsprop(0.01, momentum=0.9)", "torch.optim.RMSprop(lr=0.01, momentum=0.9)"
+
+
+def test_sentence_table_and_evidence_are_printed() -> None:
+    found = CliRunner().invoke(app, ["diagnose", A, B])
+    assert found.exit_code == 0, found.output
+    assert f"{A} equals {B} with decay=0.99, eps_in_sqrt=False and lr outside the buffer" in found.stdout
+    assert "no option" in found.stdout
+    assert "first difference: step 1" in found.stdout
+    assert "by the model of the family" in found.stdout
+
+
+def test_json_has_both_values_and_the_arguments() -> None:
+    found = CliRunner().invoke(app, ["diagnose", "optax.adamw(0.1)", "torch.optim.AdamW(lr=0.1)", "--json"])
+    told = json.loads(found.stdout)
+    assert told["outcome"] == "settings"
+    assert told["changes"] == [{"setting": "weight_decay", "a": 1e-4, "b": 1e-2, "arguments": {"weight_decay": 1e-2}}]
+    assert told["verified"] == "run"
+    assert told["residual"] < 1e-9 < told["size"]
+
+
+@pytest.mark.parametrize(
+    "text", ["optax.fromage(0.1)", "torch.optim.Adam(lr=-1.0)", "adam(", "adam(lr=__import__('os'))"]
+)
+def test_what_cannot_be_read_or_run_is_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["diagnose", text, B]) == 2
+    assert "Traceback" not in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""Schedules of another length: the same curve on a longer axis, by name of every number."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from lrtheory import rescale_schedule, schedules
+from lrtheory.rescaling import schedule as module
+
+LONG = 4
+MADE = {
+    "constant": schedules.constant(lr=0.5, factor=0.25, total_iters=6),
+    "linear": schedules.linear(lr=0.5, start_factor=0.25, end_factor=0.75, total_iters=6),
+    "exponential": schedules.exponential(lr=0.5, gamma=0.9),
+    "step": schedules.step(lr=0.5, step_size=3, gamma=0.5),
+    "multi_step": schedules.multi_step(lr=0.5, milestones=[2, 7], gamma=0.5),
+    "polynomial": schedules.polynomial(lr=0.5, total_iters=8, power=2.0),
+    "cosine_annealing": schedules.cosine_annealing(lr=0.5, T_max=9, eta_min=0.1),
+    "warm_restarts": schedules.cosine_annealing_warm_restarts(lr=0.5, T_0=3, T_mult=2, eta_min=0.1),
+    "cyclic": schedules.cyclic(base_lr=0.1, max_lr=0.5, step_size_up=3, mode="exp_range", gamma=0.9),
+    "linear_with_warmup": schedules.linear_with_warmup(lr=0.5, warmup_steps=3, total_steps=12),
+    "constant_with_warmup": schedules.constant_with_warmup(lr=0.5, warmup_steps=3),
+    "polynomial_with_warmup": schedules.polynomial_with_warmup(lr=0.5, warmup_steps=3, total_steps=12, lr_end=0.1),
+    "cosine_with_warmup": schedules.cosine_with_warmup(lr=0.5, warmup_steps=3, total_steps=12),
+    "restarts_with_warmup": schedules.cosine_with_restarts_and_warmup(
+        lr=0.5, warmup_steps=3, total_steps=12, num_cycles=2
+    ),
+    "inverse_sqrt": schedules.inverse_sqrt(lr=0.5, warmup_steps=3, timescale=5),
+    "wsd": schedules.warmup_stable_decay(lr=0.5, warmup_steps=3, stable_steps=4, decay_steps=5),
+    "sequential": schedules.sequential(
+        schedules=[schedules.constant(lr=0.5, factor=0.5, total_iters=3), schedules.exponential(lr=0.25, gamma=0.9)],
+        milestones=[5],
+    ),
+    "chained": schedules.chained(
+        schedules=[schedules.constant(lr=0.5, factor=0.5, total_iters=3), schedules.exponential(lr=0.5, gamma=0.9)]
+    ),
+}
+# These divide by a number of steps less one, so the curve is only the same in the limit.
+LESS_ONE = {
+    "one_cycle": schedules.one_cycle(max_lr=0.5, total_steps=400),
+    "swalr": schedules.swalr(lr=0.5, swa_lr=0.1, anneal_epochs=400),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_longer_schedule_is_the_same_curve(name: str) -> None:
+    with jax.enable_x64(True):
+        before = np.asarray(MADE[name](np.arange(12)))
+        after = np.asarray(rescale_schedule(MADE[name], length=LONG, lr=2.0)(LONG * np.arange(12)))
+    np.testing.assert_allclose(after, 2 * before, rtol=1e-12, atol=1e-15)
+    assert np.ptp(before) > 0
+
+
+@pytest.mark.parametrize("name", LESS_ONE)
+def test_schedules_that_count_less_one_are_near(name: str) -> None:
+    """One step of 400 in the length: the steepest part of the curve moves by 2·π/2 of that."""
+    before = np.asarray(LESS_ONE[name](np.arange(399)))
+    after = np.asarray(rescale_schedule(LESS_ONE[name], length=LONG)(LONG * np.arange(399)))
+    assert np.max(np.abs(after - before)) < np.pi / 400 * np.ptp(before) / 0.3
+
+
+def test_every_number_of_every_schedule_is_classed() -> None:
+    seen = set()
+    for schedule in {**MADE, **LESS_ONE}.values():
+        for field in dataclasses.fields(schedule):
+            if not field.metadata.get("static"):
+                assert (field.name in module.LEVELS) + (field.name in module.COUNTS) + (
+                    field.name in module.OTHERS
+                ) == 1
+                seen.add(field.name)
+    refused = {"products"}
+    assert seen | refused == set(module.LEVELS + module.COUNTS + module.OTHERS)
+    kinds = {type(schedule).__name__ for schedule in {**MADE, **LESS_ONE}.values()} | set(module.REFUSED)
+    assert len(kinds) == len([n for n in schedules.names() if n != "plateau"])
+
+
+def test_what_cannot_be_read_or_vanishes_is_refused() -> None:
+    with pytest.raises(ValueError, match="Nearest"):
+        rescale_schedule(schedules.lambda_lr(lr=0.5, function=lambda t: 1 / (1 + t)), length=2)
+    with pytest.raises(ValueError, match=r"warmup_steps=3 at length=0.1 is less than half a step. Nearest: .* 0\.167"):
+        rescale_schedule(MADE["linear_with_warmup"], length=0.1)
+    with pytest.raises(ValueError, match="length=0"):
+        rescale_schedule(MADE["step"], length=0)
+    with pytest.raises(TypeError, match="no schedule"):
+        rescale_schedule("cosine", length=2)  # type: ignore[arg-type]
