@@ -98,9 +98,9 @@ dimensions need {(n, *self.shape[k:])}"
 
 def take(array: Array, slots: Array, values: Array) -> Array:
     """The slices of ``array`` at ``slots``, shaped like ``values``; 0 where out of range."""
-    return array.reshape(-1, *values.shape[1:]).at[slots].get(mode="fill", fill_value=0)
+    return jnp.asarray(array).reshape(-1, *values.shape[1:]).at[slots].get(mode="fill", fill_value=0)
 
 
 def put(array: Array, slots: Array, values: Array) -> Array:
     """``array`` with the slices at ``slots`` replaced; those out of range are left out."""
-    return array.reshape(-1, *values.shape[1:]).at[slots].set(values, mode="drop").reshape(array.shape)
+    return jnp.asarray(array).reshape(-1, *values.shape[1:]).at[slots].set(values, mode="drop").reshape(array.shape)

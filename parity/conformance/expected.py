@@ -10,12 +10,17 @@ from typing import Any
 
 _NO_SCHEDULE = "learning_rate must be a number: a schedule raises TypeError"
 
+# Ours have torch's semantics in these too.
+_LATE = "the step is taken with eta, which the step before computed from its own lr: a change is one step late"
+
+_FIRST_STEP_SIZE = "lr is the first step size alone, held above 1e-6: a later change does nothing"
+
 _FIRST_GRADIENT = "the estimate of the distance is 0/0 while all gradients have been 0"
 
 EXPECTED: Mapping[str, Mapping[str, str]] = {
-    "torch.optim.ASGD": {
-        "schedule": "the step is taken with eta, which the step before computed from its own lr: a change is one step late",
-    },
+    "asgd": {"schedule": _LATE},
+    "rprop": {"lr-zero": _FIRST_STEP_SIZE, "schedule": _FIRST_STEP_SIZE},
+    "torch.optim.ASGD": {"schedule": _LATE},
     "torch.optim.Adafactor": {
         "tree": "divides by the number of entries: a tensor without entries raises ZeroDivisionError",
     },
@@ -29,10 +34,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "parameters: with float64 parameters a resumed run is another one",
         "state-dict": "the same: mu_product changes its dtype when it is loaded",
     },
-    "torch.optim.Rprop": {
-        "lr-zero": "lr is the first step size alone, and is held above 1e-6",
-        "schedule": "lr is the first step size alone: a later change does nothing",
-    },
+    "torch.optim.Rprop": {"lr-zero": _FIRST_STEP_SIZE, "schedule": _FIRST_STEP_SIZE},
     "optax.noisy_sgd": {"zero-gradient": "adds noise to every gradient, which is its purpose"},
     "optax.rprop": {"lr-zero": _NO_SCHEDULE, "schedule": _NO_SCHEDULE, "injected-lr": _NO_SCHEDULE},
     "optax.sm3": {
@@ -64,6 +66,9 @@ def expected_for(target: Any) -> Mapping[str, str]:
 
 def published_name(target: Any) -> str:
     """``torch.optim.Adam``, ``optax.adam`` or ``optax.contrib.prodigy``: without the modules that it stands in."""
+    rule = getattr(target, "rule", None)
+    if rule is not None:
+        return rule.name
     made = getattr(target, "make", None) or getattr(target, "made", None)
     parts = str(getattr(made, "__module__", "")).split(".")
     public = {"torch": ["torch", "optim"], "optax": ["optax", *[p for p in parts if p == "contrib"]]}
