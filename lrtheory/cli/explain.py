@@ -21,8 +21,8 @@ from lrtheory.report.files import finite_or_none
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
 from lrtheory.spec import SpecError
 
+from ..latex import readable
 from .errors import BadInput
-from .latex import readable
 
 WIDTH = 120
 STYLES = {"bitwise": "green", "exact": "green", "asymptotic": "cyan", "statistical": "cyan", "heuristic": "yellow"}

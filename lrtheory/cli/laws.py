@@ -17,8 +17,8 @@ from rich.text import Text
 from lrtheory.laws import KINDS, SECTIONS, Evidence, Law, catalogue
 from lrtheory.report.files import finite_or_none
 
+from ..latex import readable
 from .errors import FAILED, BadInput
-from .latex import readable
 from .progress import progress_bar
 
 WIDTH = 120

@@ -39,8 +39,8 @@ def _log_axis(title: str, axis: str = "y") -> alt.Axis:
     return alt.Axis(title=title or None, values=alt.ExprRef(f"{axis}_ticks"), labelExpr=LABEL)
 
 
-def _steps(field: str = "step") -> alt.X:
-    axis = alt.Axis(title="step", tickCount=5, grid=False, format="d", labelOverlap=True)
+def _steps(field: str = "step", title: str = "step") -> alt.X:
+    axis = alt.Axis(title=title, tickCount=5, grid=False, format="d", labelOverlap=True)
     return alt.X(f"{field}:Q", axis=axis, scale=alt.Scale(nice=False, zero=False))
 
 
@@ -131,11 +131,11 @@ def frameworks() -> Chart:
     ).add_params(*_bounds())
 
 
-def losses() -> Chart:
+def losses(x: str = "step", loss: str = "loss / α") -> Chart:
     """Variants of one run: the unscaled one broad, the others thin on top of it, so that it is seen who coincides."""
-    y = alt.Y("value:Q", scale=_log(), axis=_log_axis("loss / α"))
+    y = alt.Y("value:Q", scale=_log(), axis=_log_axis(loss))
     orders = list(range(7))
-    base = alt.Chart(ROWS).encode(x=_steps(), y=y)
+    base = alt.Chart(ROWS).encode(x=_steps(title=x), y=y)
     broad = base.mark_line(color="@c5", strokeWidth=7, opacity=0.75, clip=True).transform_filter("datum.order == 0")
     thin = (
         base.mark_line(strokeWidth=2, clip=True)
@@ -145,7 +145,7 @@ def losses() -> Chart:
         )
         .transform_filter("datum.order > 0")
     )
-    tooltip = [_word("variant"), _tip("step"), _tip("value", "loss / α", ".6~g")]
+    tooltip = [_word("variant"), _tip("step", x), _tip("value", loss, ".6~g")]
     return alt.layer(broad, thin, _touch(base, tooltip)).add_params(*_bounds())
 
 
@@ -228,6 +228,7 @@ CHARTS = {
     "relative-update": relative_update,
     "frameworks": frameworks,
     "losses": losses,
+    "losses-by-example": functools.partial(losses, "examples seen", "loss"),
     "threshold": threshold,
     "batch": batch,
     "coordinates": coordinates,

@@ -21,6 +21,8 @@ FigureId = Literal[
     "schedule",  # StepLR: nominal and effective lr, realised step
     "adam",  # nominal lr and effective lr of single coordinates
     "parity",
+    "what-to-change",  # predicted and measured curves for another loss and another batch
+    "claims",
 ]
 
 
@@ -80,6 +82,38 @@ class LossScaleRun(TypedDict):
     loss: Curve
     diverged: bool
     distance: float | None  # largest parameter difference from the unscaled run, over its travel; None if diverged
+
+
+class ChangedRun(TypedDict):
+    """A digits run with another loss or batch: as it is, with its numbers kept, and with those of ``lrtheory.rescale``."""
+
+    rule: str
+    change: str
+    variant: str
+    framework: str
+    examples: list[int]  # seen up to and with that step
+    loss: Curve  # over the loss's factor
+    hyper: dict[str, float]  # the numbers that are not 0
+    exactness: str  # of the rescaled numbers
+    method: str | None  # by which a batch was changed
+    notes: list[str]
+    distance: float | None  # largest parameter difference from the run as it is, over its travel; None if it diverged
+    gap: float | None  # a change of batch: rms of the logarithm of the loss over that of the run as it is
+    spread: float | None  # of the run as it is: the same gap that chance leaves in the mean over draws
+
+
+class Claim(TypedDict):
+    """Something people say, decided, with the check that decides it."""
+
+    id: str
+    claim: str
+    decision: Literal["true", "false", "depends"]
+    statement: str  # the law, as plain text
+    scope: str
+    ran: str
+    residual: float
+    bound: float
+    holds: bool  # whether the check supports the decision
 
 
 class Threshold(TypedDict):
@@ -174,3 +208,5 @@ class Report(TypedDict):
     adam_nominal: list[EffectiveCurves]
     step_schedule: list[EffectiveCurves]
     parity: list[ParityRow]
+    changes: list[ChangedRun]
+    claims: list[Claim]

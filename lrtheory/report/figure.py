@@ -60,6 +60,7 @@ class Table:
     head: list[str]
     rows: list[list[str]]
     run: int | None = None
+    prose: bool = False  # cells are sentences, which wrap
 
 
 @dataclass(frozen=True)

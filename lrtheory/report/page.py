@@ -11,7 +11,7 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
-from . import charts, experiments, matrix, training
+from . import change, charts, experiments, matrix, training
 from .data import Report
 from .document import environment, policy, read, script_json
 from .figure import POINTS, Figure
@@ -56,6 +56,7 @@ def render(report: Report) -> str:
                 experiments.threshold_figure(report["thresholds"]),
             ],
         ),
+        Section("change", "What to change", [change.what_to_change_figure(report["changes"])]),
         Section("batches", "Batch size", [experiments.batch_figure(report["batch"])]),
         Section(
             "schedules",
@@ -65,6 +66,7 @@ def render(report: Report) -> str:
                 experiments.adam_figure(report["adam_nominal"]),
             ],
         ),
+        Section("claims-made", "Claims", [change.claims_figure(report["claims"])]),
         Section("implementations", "Implementations", []),
     ]
     figures = [figure for section in sections for figure in section.figures]

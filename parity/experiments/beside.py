@@ -7,21 +7,31 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, NamedTuple
 
 Collect = Callable[[Callable[[str, float], None]], list[Any]]
 
 
+class Call(NamedTuple):
+    """A function of a module, its arguments, and what it does in words; arguments and result can be pickled."""
+
+    what: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+    def make(self) -> Any:
+        """The result."""
+        return self.function(*self.arguments)
+
+
 @contextlib.contextmanager
-def begun(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, processes: int) -> Iterator[Collect]:
+def begun(calls: Sequence[Call], *, processes: int) -> Iterator[Collect]:
     """Begin calls in another process; what is yielded gives all results in order.
 
     Parameters
     ----------
-    function : callable
-        A function of a module, whose arguments and result can be pickled, and of which no call depends on another.
-    calls : sequence of tuple
-        Its arguments.
+    calls : sequence of Call
+        None of which depends on another.
     processes : int
         1 makes every call where the results are asked for.
 
@@ -29,42 +39,36 @@ def begun(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], *, pro
     ------
     collect : progress -> list
         Makes the calls that the other process has not begun, from the last on, and waits for those it has; ``progress``
-        is told the arguments of a call and the share that is done.
+        is told what a call does and the share that is done.
     """
     if processes < 2:
-        yield lambda progress: _collected(function, calls, [], progress)
+        yield lambda progress: _collected(calls, [], progress)
         return
     # A new interpreter: a copy of this one would share the locks of XLA's and torch's threads.
     with ProcessPoolExecutor(processes - 1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(function, *arguments) for arguments in calls]
+        futures = [pool.submit(call.function, *call.arguments) for call in calls]
         try:
-            yield lambda progress: _collected(function, calls, futures, progress)
+            yield lambda progress: _collected(calls, futures, progress)
         finally:
             for future in futures:
                 future.cancel()
 
 
-def _collected(
-    function: Callable[..., Any],
-    calls: Sequence[tuple[Any, ...]],
-    futures: list[Future],
-    progress: Callable[[str, float], None],
-) -> list[Any]:
+def _collected(calls: Sequence[Call], futures: list[Future], progress: Callable[[str, float], None]) -> list[Any]:
     results: dict[int, Any] = {}
+
+    def here(index: int) -> None:
+        progress(calls[index].what, len(results) / len(calls))
+        results[index] = calls[index].make()
+
     for index in reversed(range(len(calls))):
-        if futures and not futures[index].cancel():
-            continue
-        progress(_words(calls[index]), len(results) / len(calls))
-        results[index] = function(*calls[index])
+        if not futures or futures[index].cancel():
+            here(index)
     for index in range(len(calls)):
         if index not in results:
-            progress(_words(calls[index]), len(results) / len(calls))
+            progress(calls[index].what, len(results) / len(calls))
             try:
                 results[index] = futures[index].result()
             except BrokenProcessPool:  # killed for memory, say: the work is done here
-                results[index] = function(*calls[index])
+                here(index)
     return [results[index] for index in range(len(calls))]
-
-
-def _words(arguments: tuple[Any, ...]) -> str:
-    return " ".join(str(argument) for argument in arguments if isinstance(argument, str))

@@ -12,8 +12,8 @@ import jax
 
 from lrtheory.report.data import Meta, ParityRow, Report
 
-from . import batch_size, digits_training, effective_curves, loss_scaling, verdicts
-from .beside import Collect, begun
+from . import batch_size, claims, digits_training, effective_curves, loss_scaling, verdicts, what_to_change
+from .beside import Call, Collect, begun
 from .values import plain
 
 Progress = Callable[[str, float], None]
@@ -39,7 +39,7 @@ def measure(
     ----------
     quick : fewer training runs, parity for the rules that are trained with; all of the experiments
     seed : of the data, first parameters and batches; the same seed measures the same
-    processes : 2 measures parity in a second process while the first trains
+    processes : 2 measures what is no training run in a second process while the first trains
     progress : called with what runs now and the share that is done
 
     Returns
@@ -49,11 +49,24 @@ def measure(
     """
     if seed < 0:
         raise ValueError(f"seed={seed} must be 0 or more")
-    with begun(parity_rows, parity_calls(quick), processes=processes) as parity:
-        return _measured(quick, seed, parity, progress)
+    with begun(_calls(quick, seed), processes=processes) as collect:
+        return _measured(quick, seed, collect, progress)
 
 
-def parity_calls(quick: bool) -> list[tuple[str, str]]:
+def _calls(quick: bool, seed: int) -> list[Call]:
+    """What may be measured beside the training runs; the order is that of ``_measured``."""
+    return [
+        Call("loss scaling", loss_scaling.measure_regression, (seed,)),
+        Call("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
+        Call("batch size", batch_size.measure, (seed,)),
+        Call("Adam's effective lr", effective_curves.measure_adam, (seed,)),
+        Call("StepLR", effective_curves.measure_schedule, (seed,)),
+        Call("claims", claims.measure, (seed,)),
+        *(Call(f"parity of {rule}, {dtype}", parity_rows, (rule, dtype)) for rule, dtype in parity_parts(quick)),
+    ]
+
+
+def parity_parts(quick: bool) -> list[tuple[str, str]]:
     """Rule and dtype of every part of the parity matrix."""
     from .. import table  # builds on torch and optax; found only where a report is made
 
@@ -69,32 +82,25 @@ def parity_rows(rule: str, dtype: str) -> list[ParityRow]:
     return matrix.rows([rule], dtype=dtype, quick=True)
 
 
-def _measured(quick: bool, seed: int, parity: Collect, progress: Progress) -> Report:
+def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> Report:
     began = time.perf_counter()
 
     def part(first: float, last: float) -> Progress:
         return lambda text, done: progress(text, first + (last - first) * done)
 
-    progress("loss scaling", 0.0)
-    regression = loss_scaling.measure_regression(seed)
-    progress("divergence threshold", 0.1)
-    thresholds = loss_scaling.measure_thresholds(seed)
-    progress("batch size", 0.14)
-    batch = batch_size.measure(seed)
-    progress("Adam's effective lr", 0.18)
-    adam = effective_curves.measure_adam(seed)
-    progress("StepLR", 0.2)
-    schedule = effective_curves.measure_schedule(seed)
-    trainings = digits_training.measure(seed, quick=quick, progress=part(0.22, 0.6))
-    progress("loss scaling on the digits", 0.6)
+    progress("training", 0.0)
+    trainings = digits_training.measure(seed, quick=quick, progress=part(0.0, 0.4))
+    progress("loss scaling on the digits", 0.4)
     digits = loss_scaling.measure_digits(
         (digits_training.SGD_MOMENTUM, digits_training.ADAM),
         digits_training.drawn_batches(seed),
         seed,
         **digits_training.UNOBSERVED,
     )
-    found = parity(lambda text, done: progress(f"parity of {text}", 0.63 + 0.37 * done))
-    rows = [row for part_of_matrix in found for row in part_of_matrix]
+    progress("another loss and another batch on the digits", 0.45)
+    changes = what_to_change.measure(seed, quick=quick)
+    regression, thresholds, batch, adam, schedule, decided, *matrices = collect(part(0.6, 1.0))
+    rows = [row for part_of_matrix in matrices for row in part_of_matrix]
     judged = verdicts.all_verdicts(
         trainings=trainings,
         regression=regression,
@@ -104,6 +110,8 @@ def _measured(quick: bool, seed: int, parity: Collect, progress: Progress) -> Re
         adam=adam,
         schedule=schedule,
         rows=rows,
+        changes=changes,
+        claims=decided,
     )
     progress("done", 1.0)
     report = Report(
@@ -116,6 +124,8 @@ def _measured(quick: bool, seed: int, parity: Collect, progress: Progress) -> Re
         adam_nominal=adam.curves,
         step_schedule=schedule.curves,
         parity=rows,
+        changes=changes,
+        claims=decided,
     )
     return plain(report)
 

@@ -10,7 +10,7 @@ import pytest
 
 from lrtheory.report.data import FigureId, Report
 from parity import matrix
-from parity.experiments import digits_training, measure
+from parity.experiments import digits_training, measure, what_to_change
 from parity.experiments.digits_training import Run
 from parity.experiments.values import curve, plain
 from parity.training import NORMALISED, Mlp
@@ -31,6 +31,7 @@ def measured():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits_training, "runs", lambda *, quick: [Run(TINY, digits_training.ADAM)])
         patch.setattr(matrix, "rows", few_rows)
+        patch.setattr(what_to_change, "SEEDS", 2)
         report = measure(quick=True, seed=5, progress=lambda text, done: said.append((text, done)))
     return report, said
 
@@ -98,6 +99,20 @@ def test_verdicts_of_the_experiments_are_what_theory_says(measured):
         "step-schedule": "depends",
     }
     assert {name: outcomes[name] for name in expected} == expected
+
+
+def test_rescaled_runs_are_the_runs_as_they_were(measured):
+    """The loss bit for bit in both frameworks; the batch nearer than with unchanged numbers, which are another run."""
+    runs = {(run["rule"], run["change"], run["framework"], run["variant"]): run for run in measured[0]["changes"]}
+    assert len(runs) == len(measured[0]["changes"]) == 18
+    for (rule, change, framework, variant), run in runs.items():
+        kept = runs[rule, change, framework, "same numbers"]
+        if change == "loss ×128" and variant == "rescaled":
+            assert run["distance"] == 0
+            assert run["hyper"] != kept["hyper"]
+            assert kept["distance"] is None or kept["distance"] > 1e-9
+        if change == "batch ×4" and variant == "rescaled":
+            assert run["gap"] < 0.5 * kept["gap"]
 
 
 def test_progress_rises_to_one(measured):

@@ -107,7 +107,7 @@ def test_facts_follow_the_change() -> None:
 
 @pytest.mark.parametrize("name", rules.names())
 def test_formula_of_every_rule_reads_without_latex(name: str) -> None:
-    from lrtheory.cli.latex import readable
+    from lrtheory.latex import readable
 
     text = readable(formula_of(rules.get(name)()))
     assert text.count("\n") >= 1

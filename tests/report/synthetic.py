@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import math
 
-from lrtheory.report.data import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, Report, Training, Verdict
+from lrtheory.report.data import (
+    BatchRun,
+    ChangedRun,
+    Claim,
+    EffectiveCurves,
+    Layer,
+    LossScaleRun,
+    ParityRow,
+    Report,
+    Training,
+    Verdict,
+)
 
 HOSTILE = "</script><script>document.documentElement.dataset.owned='yes'</script><img src=x onerror=alert(1)>"
 LONG = "encoder.blocks.11.attention.projection_of_queries_keys_and_values.weight_normalised.scale"
@@ -204,6 +215,52 @@ def verdicts() -> list[Verdict]:
     ]
 
 
+def changes() -> list[ChangedRun]:
+    runs = []
+    for rule in ("SGD with momentum", "adam"):
+        for change, frameworks in (("loss ×128", ("jax", "torch")), ("batch ×4", ("jax",))):
+            by_batch = change.startswith("batch")
+            for framework in frameworks:
+                for variant in ("as it is", "same numbers", "rescaled"):
+                    diverges = variant == "same numbers" and rule != "adam" and not by_batch
+                    factor = 3.0 if variant == "same numbers" else 1.0
+                    runs.append(
+                        ChangedRun(
+                            rule=rule,
+                            change=change,
+                            variant=variant,
+                            framework=framework,
+                            examples=[64 * (i + 1) for i in range(STEPS)],
+                            loss=[None] * STEPS if diverges else curve(2.3 * factor, 0.02 * factor),
+                            hyper={"lr": 0.05 / 128 if variant == "rescaled" else 0.05, "momentum": 0.9},
+                            exactness="asymptotic" if by_batch else "bitwise",
+                            method="linear" if by_batch else None,
+                            notes=[HOSTILE],
+                            distance=None if by_batch or diverges else 0.0 if variant != "same numbers" else 1e-4,
+                            gap={"as it is": 0.0, "same numbers": 1.1, "rescaled": 0.2}[variant] if by_batch else None,
+                            spread=0.05 if by_batch and variant == "as it is" else None,
+                        )
+                    )
+    return runs
+
+
+def claims() -> list[Claim]:
+    return [
+        Claim(
+            id=f"claims.{decision}",
+            claim=f"{HOSTILE} is {decision}.",
+            decision=decision,
+            statement="Δ(α) = αᵏΔ(1)",
+            scope="of sgd; not of adam, whose steps do not see the factor at all once eps is small beside every gradient",
+            ran="thirty gradients of every rule and eight times the same",
+            residual=2.0 if decision == "false" else 0.0,
+            bound=1.0 if decision == "false" else 1e-12,
+            holds=decision != "depends",
+        )
+        for decision in ("true", "false", "depends")
+    ]
+
+
 def report() -> Report:
     """Everything on the page, with hostile, long and missing values."""
     names = ["hidden.weight", "hidden.bias", LONG, HOSTILE]
@@ -248,4 +305,6 @@ def report() -> Report:
         adam_nominal=[curves(rule, f, [0.01] * steps) for rule in ("adam",) for f in ("jax", "torch")],
         step_schedule=[curves(rule, "jax", stairs) for rule in ("sgd", "adam")],
         parity=parity(),
+        changes=changes(),
+        claims=claims(),
     )

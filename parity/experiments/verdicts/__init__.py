@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from lrtheory.report.data import LossScaleRun, ParityRow, Threshold, Training, Verdict
+from lrtheory.report.data import ChangedRun, Claim, LossScaleRun, ParityRow, Threshold, Training, Verdict
 
 from ..batch_size import BatchSize
 from ..effective_curves import AdamNominal, StepSchedule
-from . import batch_size, effective_curves, loss_scaling, parity, training
+from . import batch_size, effective_curves, loss_scaling, parity, training, what_to_change
 from .words import as_text
 
-__all__ = ["all_verdicts", "as_text", "batch_size", "effective_curves", "loss_scaling", "parity", "training"]
+__all__ = [
+    "all_verdicts",
+    "as_text",
+    "batch_size",
+    "effective_curves",
+    "loss_scaling",
+    "parity",
+    "training",
+    "what_to_change",
+]
 
 
 def all_verdicts(
@@ -22,12 +31,16 @@ def all_verdicts(
     adam: AdamNominal,
     schedule: StepSchedule,
     rows: list[ParityRow],
+    changes: list[ChangedRun],
+    claims: list[Claim],
 ) -> list[Verdict]:
     """Every verdict, in the order of the page."""
     both = [*regression, *digits]
     return [
         training.agreement(trainings),
         parity.gate(rows),
+        what_to_change.loss(changes),
+        what_to_change.batch(changes),
         training.effective_lr(trainings),
         training.hardly_learning(trainings),
         training.eps_dominated(trainings),
@@ -40,4 +53,5 @@ def all_verdicts(
         batch_size.adam_step(batch),
         effective_curves.adam_nominal(adam),
         effective_curves.step_schedule(schedule),
+        what_to_change.claims(claims),
     ]

@@ -94,7 +94,7 @@ def correcting(runs: list[LossScaleRun]) -> Verdict:
         else f"Yes, for {rules}: each has numbers that make the scaled run the unscaled one.",
         evidence=f"Largest distance from the unscaled run with corrected numbers: {figure(worst)} of the travel, over "
         f"{len(apart)} pairs of rule and problem, in JAX and PyTorch.",
-        advice="Take the numbers from lrtheory.laws.scaling.rescaled_hyper(rule, hyper, loss=10): lr/10 for SGD, "
+        advice="Take the numbers from lrtheory.rescale(rule, hyper, loss=10), or from lrtheory explain: lr/10 for SGD, "
         "eps·10 for Adam and RMSprop.",
         figure="loss-scale",
     )
