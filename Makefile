@@ -11,8 +11,9 @@ WORKERS ?= 2
 report: $(VENV)/.installed
 	$(BIN)/lrtheory report --out $(OUT)
 
+# A file is run by one worker: its tests share compiled programs and fixtures.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -23,7 +24,7 @@ types: $(VENV)/.installed
 
 # Slow, deep runs: more examples, longer streams. Run before a release.
 deep: $(VENV)/.installed
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m deep tests
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m deep tests
 
 # Measures, prints, and writes benchmarks/results, the tables in README and docs, and docs/charts: some ten minutes.
 bench: $(VENV)/.installed

@@ -149,6 +149,36 @@ def losses(x: str = "step", loss: str = "loss / α") -> Chart:
     return alt.layer(broad, thin, _touch(base, tooltip)).add_params(*_bounds())
 
 
+def phases() -> Chart:
+    """Lr × α: stretches of one outcome as bars, and the boundary that theory draws as a dashed line."""
+    x, y = (
+        {"scale": _log(axis), "axis": alt.Axis(title=title, values=alt.ExprRef(f"{axis}_ticks"), labelExpr=LABEL)}
+        for axis, title in (("x", "lr"), ("y", "α"))
+    )
+    colours = alt.Scale(domain=["c", "o", "d"], range=["@c0", "@c4", "@c1"])
+    bars = (
+        alt.Chart(ROWS)
+        .mark_rect(clip=True)
+        .encode(
+            x=alt.X("lr_low:Q", **x),
+            x2="lr_high:Q",
+            y=alt.Y("alpha_low:Q", **y),
+            y2="alpha_high:Q",
+            color=alt.Color("outcome:N", scale=colours, legend=None),
+            tooltip=[_word("words", "runs"), _tip("alpha", "α"), _tip("lr_low", "lr from"), _tip("lr_high", "to")],
+        )
+        .transform_filter("isValid(datum.outcome)")
+    )
+    line = (
+        alt.Chart(ROWS)
+        .mark_line(color="@ink", strokeDash=[6, 4], strokeWidth=2, clip=True)
+        .encode(x=alt.X("edge_lr:Q", **x), y=alt.Y("edge_alpha:Q", **y))
+        .transform_filter("isValid(datum.edge_lr)")
+        .properties(name="guide")
+    )
+    return alt.layer(bars, line).add_params(*_bounds("x"), *_bounds("y"))
+
+
 VARIANT_COLOURS = ["@c5", "@c1", "@c2", "@ink", "@c3", "@c4", "@c0"]
 VARIANT_DASHES = [[1, 0], [1, 0], [8, 4], [2, 3], [6, 3], [3, 2], [10, 3]]
 
@@ -230,6 +260,7 @@ CHARTS = {
     "losses": losses,
     "losses-by-example": functools.partial(losses, "examples seen", "loss"),
     "threshold": threshold,
+    "phases": phases,
     "batch": batch,
     "coordinates": coordinates,
     "staircase": functools.partial(coordinates, "step-after"),

@@ -23,6 +23,7 @@ FigureId = Literal[
     "parity",
     "what-to-change",  # predicted and measured curves for another loss and another batch
     "claims",
+    "phase-diagram",  # lr × loss scale: converges, oscillates, diverges
 ]
 
 
@@ -114,6 +115,20 @@ class Claim(TypedDict):
     residual: float
     bound: float
     holds: bool  # whether the check supports the decision
+
+
+class PhaseDiagram(TypedDict):
+    """lr against the scale α of the loss, a run for each pair, on a quadratic of curvature α."""
+
+    rule: str
+    numbers: dict[str, float]
+    lr: list[float]  # rising, evenly spaced in the logarithm
+    alpha: list[float]
+    outcome: list[str]  # for each α a letter for each lr: c converges, o oscillates, d diverges
+    boundary: float  # α·lr at which theory says that the rule loses stability
+    misplaced: int  # runs on the wrong side of it
+    steps: int
+    seconds: float  # that all runs took, compilation included
 
 
 class Threshold(TypedDict):
@@ -210,3 +225,4 @@ class Report(TypedDict):
     parity: list[ParityRow]
     changes: list[ChangedRun]
     claims: list[Claim]
+    phases: list[PhaseDiagram]

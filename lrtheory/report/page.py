@@ -11,7 +11,7 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
-from . import change, charts, experiments, matrix, training
+from . import change, charts, experiments, matrix, phases, training
 from .data import Report
 from .document import environment, policy, read, script_json
 from .figure import POINTS, Figure
@@ -54,6 +54,7 @@ def render(report: Report) -> str:
             [
                 experiments.loss_scale_figure(report["loss_scale"]),
                 experiments.threshold_figure(report["thresholds"]),
+                phases.phase_figure(report["phases"]),
             ],
         ),
         Section("change", "What to change", [change.what_to_change_figure(report["changes"])]),

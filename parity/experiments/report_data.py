@@ -12,7 +12,16 @@ import jax
 
 from lrtheory.report.data import Meta, ParityRow, Report
 
-from . import batch_size, claims, digits_training, effective_curves, loss_scaling, verdicts, what_to_change
+from . import (
+    batch_size,
+    claims,
+    digits_training,
+    effective_curves,
+    loss_scaling,
+    phase_diagram,
+    verdicts,
+    what_to_change,
+)
 from .beside import Call, Collect, begun
 from .values import plain
 
@@ -62,6 +71,7 @@ def _calls(quick: bool, seed: int) -> list[Call]:
         Call("Adam's effective lr", effective_curves.measure_adam, (seed,)),
         Call("StepLR", effective_curves.measure_schedule, (seed,)),
         Call("claims", claims.measure, (seed,)),
+        Call("phase diagram", phase_diagram.measure),
         *(Call(f"parity of {rule}, {dtype}", parity_rows, (rule, dtype)) for rule, dtype in parity_parts(quick)),
     ]
 
@@ -99,7 +109,7 @@ def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> R
     )
     progress("another loss and another batch on the digits", 0.45)
     changes = what_to_change.measure(seed, quick=quick)
-    regression, thresholds, batch, adam, schedule, decided, *matrices = collect(part(0.6, 1.0))
+    regression, thresholds, batch, adam, schedule, decided, phases, *matrices = collect(part(0.6, 1.0))
     rows = [row for part_of_matrix in matrices for row in part_of_matrix]
     judged = verdicts.all_verdicts(
         trainings=trainings,
@@ -112,6 +122,7 @@ def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> R
         rows=rows,
         changes=changes,
         claims=decided,
+        phases=phases,
     )
     progress("done", 1.0)
     report = Report(
@@ -126,6 +137,7 @@ def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> R
         parity=rows,
         changes=changes,
         claims=decided,
+        phases=phases,
     )
     return plain(report)
 

@@ -10,7 +10,7 @@ import pytest
 
 from lrtheory.report.data import FigureId, Report
 from parity import matrix
-from parity.experiments import digits_training, measure, what_to_change
+from parity.experiments import digits_training, measure, phase_diagram, what_to_change
 from parity.experiments.digits_training import Run
 from parity.experiments.values import curve, plain
 from parity.training import NORMALISED, Mlp
@@ -32,6 +32,7 @@ def measured():
         patch.setattr(digits_training, "runs", lambda *, quick: [Run(TINY, digits_training.ADAM)])
         patch.setattr(matrix, "rows", few_rows)
         patch.setattr(what_to_change, "SEEDS", 2)
+        patch.setattr(phase_diagram, "SIDE", 32)
         report = measure(quick=True, seed=5, progress=lambda text, done: said.append((text, done)))
     return report, said
 

@@ -12,6 +12,7 @@ from lrtheory.report.data import (
     Layer,
     LossScaleRun,
     ParityRow,
+    PhaseDiagram,
     Report,
     Training,
     Verdict,
@@ -261,6 +262,24 @@ def claims() -> list[Claim]:
     ]
 
 
+def phases() -> list[PhaseDiagram]:
+    values = [10.0 ** (i / 4 - 2) for i in range(17)]
+    return [
+        PhaseDiagram(
+            rule=rule,
+            numbers=numbers,
+            lr=values,
+            alpha=values,
+            outcome=["".join("c" if a * lr < 1 else beyond for lr in values) for a in values],
+            boundary=1.0,
+            misplaced=0,
+            steps=1000,
+            seconds=1.5,
+        )
+        for rule, numbers, beyond in (("sgd", {}, "d"), ("adam", {"eps": 1e-2}, "o"))
+    ]
+
+
 def report() -> Report:
     """Everything on the page, with hostile, long and missing values."""
     names = ["hidden.weight", "hidden.bias", LONG, HOSTILE]
@@ -307,4 +326,5 @@ def report() -> Report:
         parity=parity(),
         changes=changes(),
         claims=claims(),
+        phases=phases(),
     )

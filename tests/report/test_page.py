@@ -205,6 +205,7 @@ def test_figures_without_data_say_so():
         "parity",
         "changes",
         "claims",
+        "phases",
     ):
         empty[part] = []
     text = " ".join(Document(page.render(empty)).text)

@@ -19,7 +19,7 @@ NOT_A_MEAN = {"muon": "the momentum with its singular values pushed to about 1, 
 
 
 @given(run=runs(steps=7))
-@settings(max_examples=24)
+@settings(max_examples=16)
 def test_step_is_effective_lr_times_direction_plus_decay(run) -> None:  # type: ignore[no-untyped-def]
     r"""Δθ = −E⊙d − decay at every step, in float64.
 

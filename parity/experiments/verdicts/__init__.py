@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from lrtheory.report.data import ChangedRun, Claim, LossScaleRun, ParityRow, Threshold, Training, Verdict
+from lrtheory.report.data import ChangedRun, Claim, LossScaleRun, ParityRow, PhaseDiagram, Threshold, Training, Verdict
 
 from ..batch_size import BatchSize
 from ..effective_curves import AdamNominal, StepSchedule
-from . import batch_size, effective_curves, loss_scaling, parity, training, what_to_change
+from . import batch_size, effective_curves, loss_scaling, parity, phase_diagram, training, what_to_change
 from .words import as_text
 
 __all__ = [
@@ -33,6 +33,7 @@ def all_verdicts(
     rows: list[ParityRow],
     changes: list[ChangedRun],
     claims: list[Claim],
+    phases: list[PhaseDiagram],
 ) -> list[Verdict]:
     """Every verdict, in the order of the page."""
     both = [*regression, *digits]
@@ -48,6 +49,7 @@ def all_verdicts(
         loss_scaling.noticing(both),
         loss_scaling.correcting(both),
         loss_scaling.divergence(thresholds),
+        phase_diagram.boundary(phases),
         batch_size.accumulation(batch),
         batch_size.sgd_step(batch),
         batch_size.adam_step(batch),
