@@ -21,9 +21,9 @@ def phase_figure(diagrams: list[PhaseDiagram]) -> Figure:
         "until eps is left, α·lr is a multiple of eps. They do not diverge beyond it: a step is hardly longer than lr.",
         panels=[_panel(diagram) for diagram in diagrams],
         keys=[
-            Key("converges", "c0", "band"),
-            Key("oscillates", "c4", "band"),
-            Key("diverges", "c1", "band"),
+            Key("converges", "c0", "thick"),
+            Key("oscillates", "c4", "thick"),
+            Key("diverges", "c1", "thick"),
             Key("boundary by theory", "ink", "dashed"),
         ],
     )
