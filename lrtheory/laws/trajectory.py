@@ -5,7 +5,6 @@ The program of a rule is compiled once a shape; every number, also one that move
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..compiling import quickly_compiled
 from ..rules.rule import Rule
 from ..rules.sparse import SparseGradient
 
@@ -40,14 +40,11 @@ class Run(NamedTuple):
         return self.params[:-1] - self.params[1:]
 
 
-# Runs last milliseconds and would compile for longer, so nothing is optimised.
-_FAST_COMPILE = {"xla_backend_optimization_level": 0}
-
 # Runs on given gradients are filled up with zeros to one of two lengths, so that few programs are compiled.
 _FEW, _MANY = 32, 256
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=_FAST_COMPILE)
+@quickly_compiled(static_argnums=0)
 def _replay(rule: Rule, hypers: Any, state: Any, params: Any, grads: Any) -> Any:
     def step(carry: Any, now: Any) -> Any:
         params, state = carry
@@ -59,7 +56,7 @@ def _replay(rule: Rule, hypers: Any, state: Any, params: Any, grads: Any) -> Any
     return lax.scan(step, (params, state), (hypers, grads))[1]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), compiler_options=_FAST_COMPILE)
+@quickly_compiled(static_argnums=(0, 1))
 def _descend(rule: Rule, loss: Callable[..., Any], hypers: Any, state: Any, params: Any, data: Any) -> Any:
     def step(carry: Any, hyper: Any) -> Any:
         params, state = carry

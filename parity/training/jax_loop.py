@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from jax import Array, lax
 
+from lrtheory.compiling import quickly_compiled
 from lrtheory.rules import Rule
 
 from .problem import Problem
@@ -30,12 +30,7 @@ def observe_effective_lr(rule: Rule, hyper: Any, state: Any, grads: Any, before:
     return rule.effective_lr(hyper, state)
 
 
-# The loop runs for a tenth of a second and would compile for seconds, so nothing is optimised.
-@functools.partial(
-    jax.jit,
-    static_argnames=("loss", "rule", "observe"),
-    compiler_options={"xla_backend_optimization_level": 0},
-)
+@quickly_compiled(static_argnames=("loss", "rule", "observe"))
 def _scan(
     loss: Callable[..., Array],
     rule: Rule,

@@ -6,7 +6,6 @@ Hidden weights are one group of parameters and all others another, as in ``param
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from lrtheory import rules
+from lrtheory.compiling import quickly_compiled
 from lrtheory.laws.invariance import buffer_seed, numbers_for_length, rotation_per_step, sgd_schedule
 from lrtheory.rules import Rule
 from parity.training import NORMALISED, load_digits
@@ -27,7 +27,7 @@ HIDDEN = tuple(f"hidden{i}.weight" for i in NETWORK.hidden)
 BLOCK = 40  # steps of the one program that is compiled
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1), compiler_options={"xla_backend_optimization_level": 0})
+@quickly_compiled(static_argnums=(0, 1))
 def _train(network: Any, rule: Rule, hypers: Any, states: Any, groups: Any, x: Any, y: Any, batches: Any) -> Any:
     def step(carry: Any, now: Any) -> Any:
         groups, states = carry

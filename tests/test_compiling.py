@@ -1,0 +1,46 @@
+"""Programs compiled without optimisation."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import pytest
+
+from lrtheory import compiling
+from lrtheory.compiling import known_options, quickly_compiled
+
+
+def test_every_option_is_known_to_the_pinned_xla() -> None:
+    """An option that has gone is left out silently, and compiling is slow again."""
+    assert known_options() == compiling.OPTIONS
+
+
+def test_an_option_that_xla_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "OPTIONS", {"xla_no_such_option": True, "xla_backend_optimization_level": 0})
+    known_options.cache_clear()
+    try:
+        assert known_options() == {"xla_backend_optimization_level": 0}
+    finally:
+        known_options.cache_clear()
+
+
+def test_a_value_that_xla_refuses_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "OPTIONS", {"xla_backend_optimization_level": "much"})
+    known_options.cache_clear()
+    try:
+        with pytest.raises(Exception, match="xla_backend_optimization_level"):
+            known_options()
+    finally:
+        known_options.cache_clear()
+
+
+def test_one_program_serves_every_value() -> None:
+    traces = []
+
+    @quickly_compiled(static_argnames="power")
+    def raised(x, power):  # type: ignore[no-untyped-def]
+        traces.append(power)
+        return x**power
+
+    assert [float(raised(jnp.float32(x), power=2)) for x in (1, 2, 3)] == [1, 4, 9]
+    assert float(raised(jnp.float32(2), power=3)) == 8
+    assert traces == [2, 3]
