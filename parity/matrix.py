@@ -134,13 +134,14 @@ def _with_truths(case: Case, rows: list[ParityRow]) -> list[ParityRow]:
 
 def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:
     ours = replay(case, "lrtheory")
+    own = _shares(case, ours)
     reference = "optax" if table.row(case.rule).torch is None else "torch"
     for backend in backends:
         try:
             theirs = replay(case, backend)
         except table.Inexpressible:
             continue
-        shares = _shares(case, ours), _shares(case, theirs)
+        shares = own, _shares(case, theirs)
         yield _row(case, backend, "free", compare(ours, theirs), shares)
         if backend == reference:
             forced = replay(case, "lrtheory", "forced", reference=theirs)
