@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec
 PyTree = Any
 
 OPERATIONS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
+_COMMENT = re.compile(r"/\*.*?\*/")  # XLA counts the elements of long tuples in these
 _CALL = re.compile(rf"= (\([^=]*?\)|\S+) ({'|'.join(OPERATIONS)})(?:-start)?\(")
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
 
@@ -41,7 +42,7 @@ def collectives(compiled: Any) -> list[Collective]:
     """
     text = compiled if isinstance(compiled, str) else compiled.as_text()
     found: dict[str, list[int]] = {}
-    for shape, operation in _CALL.findall(text):
+    for shape, operation in _CALL.findall(_COMMENT.sub("", text)):
         found.setdefault(operation, []).append(sum(_bytes(*array) for array in _ARRAY.findall(shape)))
     return [Collective(operation, len(sizes), sum(sizes)) for operation, sizes in sorted(found.items())]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -138,8 +139,9 @@ class Finished:
 
     @staticmethod
     def name(work: Work, tile: int) -> str:
-        """What a tile's file is called."""
-        return f"{re.sub(r'[^0-9A-Za-z=.-]+', '_', work.name)}-{tile:06d}"
+        """What a tile's file is called: a digest tells apart what is alike without its other characters."""
+        digest = hashlib.sha256(work.name.encode()).hexdigest()[:8]
+        return f"{re.sub(r'[^0-9A-Za-z=.-]+', '_', work.name)}-{digest}-{tile:06d}"
 
     def load(self, work: Work, chunk: range) -> list[Outcome] | None:
         """The tiles of a call, if all are done."""

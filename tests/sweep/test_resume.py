@@ -37,6 +37,14 @@ def test_killed_and_started_again_it_gives_the_same_bits(tmp_path):
     assert json.loads(resumed.stdout) == bits(whole())
 
 
+def test_rules_whose_labels_differ_in_a_sign_keep_their_own_tiles(tmp_path):
+    """Greek letters are no part of a file name."""
+    over = sweep.grid(rule={"α": rules.sgd(), "β": rules.adam()}, lr=[0.01, 0.1], seed=0)
+    first, again = (sweep.run(loss, init, DATA, over, steps=5, directory=tmp_path) for _ in range(2))
+    np.testing.assert_array_equal(first.values["final_loss"], again.values["final_loss"])
+    assert (first.values["final_loss"][0] != first.values["final_loss"][1]).all()
+
+
 def test_finished_tiles_are_read_and_not_run(tmp_path):
     """A value planted in a finished tile comes out: it was not computed again."""
     whole(directory=tmp_path)
