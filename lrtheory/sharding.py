@@ -20,7 +20,7 @@ PyTree = Any
 OPERATIONS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 _COMMENT = re.compile(r"/\*.*?\*/")  # XLA counts the elements of long tuples in these
 _CALL = re.compile(rf"= (\([^=]*?\)|\S+) ({'|'.join(OPERATIONS)})(?:-start)?\(")
-_ARRAY = re.compile(r"\b(pred|[a-z]+\d+)\[([\d,]*)\]")
+_ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 
 
 class Collective(NamedTuple):
@@ -59,8 +59,8 @@ def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
     Returns
     -------
     pytree like ``rule.init(params)``
-        A PartitionSpec for every array: its parameter's for one of the same shape, replicated for a count, and for
-        factors of a matrix, such as Adafactor's, the part that belongs to the dimensions that are left.
+        A PartitionSpec for every array: its parameter's for one of the same number of dimensions, without the axes along
+        which it has length 1, such as Adafactor's factors; replicated for one of fewer, such as a count.
     """
     state = jax.eval_shape(rule.init, params)
     structure = jax.tree.structure(params)

@@ -43,6 +43,10 @@ def test_batch_is_judged_by_the_gap_that_is_left(rescaled, outcome):
     assert "linear rule: lr 0.05 → 0.000391" in verdict["evidence"]
 
 
+def test_batch_rule_is_not_blamed_where_unchanged_numbers_leave_the_reals():
+    assert verdicts.batch(changed("batch", "same numbers", gap=None))["outcome"] == "depends"
+
+
 def test_claim_that_is_not_borne_out_is_said():
     assert verdicts.claims(claims())["outcome"] == "fails"
     sound = verdicts.claims([{**claim, "holds": True} for claim in claims()])

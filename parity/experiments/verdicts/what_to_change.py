@@ -51,8 +51,9 @@ def batch(runs: list[ChangedRun]) -> Verdict:
     chance = {run["rule"]: run["spread"] for run in chosen if run["spread"] is not None}
     if not gaps:
         raise ValueError("no run with another batch: a verdict on nothing would be none")
-    failed = [rule for rule, gap in gaps.items() if gap is None or not gap <= HALVED * (kept[rule] or 0.0)]
-    within = all((gap or 0.0) <= 3 * chance[rule] for rule, gap in gaps.items())
+    left = {rule: math.inf if gap is None else gap for rule, gap in kept.items()}  # None: it left the numbers
+    failed = [rule for rule, gap in gaps.items() if gap is None or not gap <= HALVED * left[rule]]
+    within = not failed and all((gap or 0.0) <= 3 * (chance[rule] or 0.0) for rule, gap in gaps.items())
     change = chosen[0]["change"].removeprefix("batch ×")
     methods = {run["rule"]: run["method"] for run in chosen}
     if failed:
