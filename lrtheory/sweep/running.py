@@ -13,8 +13,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
+from . import at_once, definition, memory
 from . import axes as _axes
-from . import definition, memory
 from . import tiles as _tiles
 from .axes import Axes
 from .batches import shuffled
@@ -112,13 +112,17 @@ def run(
     if store is not None:
         store.begin(_definition(problem, over, works, plans))
     finished = Finished(store, works, plans)
-    chunks = [(work, plan, place) for work, plan in zip(works, plans, strict=True) for place in range(plan.chunks)]
-    runs, outcomes = [], []
-    for at, (work, plan, place) in enumerate(chunks):
-        progress(f"{work.name}: {plan.words}", at / len(chunks))
-        chunk = plan.chunk(place)
-        runs += [work.group.runs[plan.tiles[tile]] for tile in chunk]
-        outcomes += _outcomes(finished, work, plan, chunk)
+    runs, outcomes, total, done = [], [], sum(plan.chunks for plan in plans), 0
+    for work, plan in zip(works, plans, strict=True):
+        chunks = [plan.chunk(place) for place in range(plan.chunks)]
+        progress(f"{work.name}: {plan.words}", done / total)
+        calls = (_call(finished, work, plan, chunk) for chunk in chunks)
+        for chunk, tiles in zip(chunks, at_once.in_order(calls, plan.at_once), strict=True):
+            finished.save(work, chunk, tiles)
+            runs += [work.group.runs[plan.tiles[tile]] for tile in chunk]
+            outcomes += tiles
+            done += 1
+            progress(f"{work.name}: {plan.words}", done / total)
     progress("done", 1.0)
     order = np.argsort(np.concatenate(runs))
     outcome = jax.tree.map(lambda *parts: np.concatenate(parts)[order], *outcomes)
@@ -152,28 +156,31 @@ class Finished:
         return [jax.tree.unflatten(structure, self.store.load(name)) for name in names]
 
     def save(self, work: Work, chunk: range, outcomes: list[Outcome]) -> None:
-        """Keep them."""
+        """Keep them, where they are not kept yet."""
         if self.store is not None and jax.process_index() == 0:
             for tile, outcome in zip(chunk, outcomes, strict=True):
-                self.store.save(self.name(work, tile), jax.tree.leaves(outcome))
+                if (name := self.name(work, tile)) not in self.names:
+                    self.store.save(name, jax.tree.leaves(outcome))
 
 
-def _outcomes(finished: Finished, work: Work, plan: Plan, chunk: range) -> list[Outcome]:
-    """The outcome of each tile of a call, on the host, its runs along the first axis."""
+def _call(finished: Finished, work: Work, plan: Plan, chunk: range) -> Callable[[], list[Outcome]]:
+    """What gives the outcome of each tile of a call, on the host, its runs along the first axis."""
     found = finished.load(work, chunk)
     if found is not None:
-        return found
+        return lambda: found
     members = [plan.tiles[tile] for tile in chunk]
-    outcome = plan.compiled(work.fed(members, plan.width), work.data)
-    if jax.process_count() > 1 and work.mesh is not None:
-        outcome = multihost_utils.process_allgather(outcome, tiled=True)
-    outcome = jax.device_get(outcome)
-    tiles = (
-        [outcome] if work.mesh is None else [jax.tree.map(lambda x, i=i: x[i], outcome) for i in range(len(members))]
-    )
-    found = [_first_runs(tile, len(runs)) for tile, runs in zip(tiles, members, strict=True)]
-    finished.save(work, chunk, found)
-    return found
+    fed = work.fed(members, plan.width)
+
+    def outcomes() -> list[Outcome]:
+        outcome = plan.compiled(fed, work.data)
+        if jax.process_count() > 1 and work.mesh is not None:
+            outcome = multihost_utils.process_allgather(outcome, tiled=True)
+        outcome = jax.device_get(outcome)
+        alone = work.mesh is None
+        tiles = [outcome] if alone else [jax.tree.map(lambda x, i=i: x[i], outcome) for i in range(len(members))]
+        return [_first_runs(tile, len(runs)) for tile, runs in zip(tiles, members, strict=True)]
+
+    return outcomes
 
 
 def _first_runs(outcome: Outcome, count: int) -> Outcome:

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from . import at_once, definition, memory, tiles
 from . import axes as _axes
-from . import definition, memory, tiles
 from .axes import Axes
 from .problem import Problem, Training
 from .program import Outcome, Tile, tile_program
@@ -22,12 +22,13 @@ PyTree = Any
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A compiled program and the tiles it works through, ``devices`` at a time."""
+    """A compiled program and the tiles it works through: ``devices`` in a call, and ``at_once`` calls at a time."""
 
     compiled: Any
     digest: str
     width: int
     devices: int
+    at_once: int
     tiles: list[np.ndarray]
     words: str
 
@@ -85,7 +86,7 @@ class Work:
         members = [*members, *[members[-1]] * (self.devices - len(members))]
         made = [self.tile(np.resize(m, width)) for m in members]
         if self.mesh is None:
-            return made[0]
+            return jax.device_put(made[0])
         return self._on_mesh(jax.tree.map(lambda *x: np.stack(x), *made), PartitionSpec(self.mesh.axis_names))
 
     def tile(self, members: np.ndarray) -> Tile:
@@ -166,8 +167,16 @@ class Work:
                 )
             tried = max(1, min(tried // 2, 1 << ((tried * budget // needed) or 1).bit_length() - 1))
         found = self.group.tiles(tried)
+        together = max(1, min(self._calls_at_once, len(found), budget // max(1, needed)))
         text = f"{len(self.group.runs)} runs in {len(found)} tiles of {tried}, {memory.words(needed)} of a device each"
-        return Plan(compiled, digest, tried, self.devices, found, text)
+        if together > 1:
+            text += f", {together} at a time"
+        return Plan(compiled, digest, tried, self.devices, together, found, text)
+
+    @property
+    def _calls_at_once(self) -> int:
+        """One for each core of a CPU; a mesh is given all its work in one call, and an accelerator queues calls itself."""
+        return at_once.cores() if self.mesh is None and self.device.platform == "cpu" else 1
 
 
 @dataclass(frozen=True)
