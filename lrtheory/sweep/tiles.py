@@ -72,6 +72,6 @@ def automatic_width(group: Group, bytes_per_run: int, platform: str, devices: in
     most = 1 << (group.most_in_tile - 1).bit_length()
     if platform != "cpu":
         return max(1, most // (1 << (devices - 1).bit_length()))
-    fair = max(SHARE_FROM, most // TILES)
+    fair = max(SHARE_FROM, 1 << max(1, len(group.runs) // TILES).bit_length() - 1)
     cached = 1 << max(0, (CACHE // max(1, bytes_per_run)).bit_length() - 1)
     return min(most, fair, cached)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lrtheory import effective, rules, schedules, sweep, wrappers
+from lrtheory.sweep.program import _all_finite
 
 from .regression import DATA, ROWS, init, loss, whole
 
@@ -86,6 +87,29 @@ def test_a_diverging_run_is_named_and_harms_no_other():
     rest = np.arange(8) != 2
     for name in found.values:
         np.testing.assert_array_equal(found.values[name][rest], calm.values[name][rest])
+
+
+def test_parameters_that_overflow_under_a_finite_loss_have_diverged():
+    """The loss is flat beyond 1, so that it never tells."""
+    found = sweep.run(
+        lambda p, _: 1e38 * jnp.clip(p, -1, 1),
+        np.float32(0.0),
+        None,
+        sweep.points(rule=rules.sgd(), lr=[10.0, 1e-3]),
+        steps=3,
+        record=[1, 2, 3],
+    )
+    assert np.isfinite(found.values["loss"]).all()
+    assert found.values["diverged_at"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_finite_means_every_entry_and_the_largest_number_too(dtype):
+    """Of several arrays at once, as in a tile."""
+    x = np.ones((5, 7, 3))
+    x[1, 3, 1], x[2, 0, 0], x[3], x[4, 6, 2] = np.inf, np.nan, float(jnp.finfo(dtype).max), -np.inf
+    found = jax.jit(jax.vmap(_all_finite))(jnp.asarray(x, dtype))
+    assert found.tolist() == [True, False, False, True, False]
 
 
 @pytest.mark.parametrize(("explode", "step"), [(3.9, 2), (20.0, 4), (1000.0, 6)])
