@@ -25,6 +25,7 @@ from .harness import Record, Table, interleaved, number, run, times
 
 LARGE = 20_000_000
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
+OURS = "lrtheory"
 THREADS = len(os.sched_getaffinity(0))
 
 
@@ -38,6 +39,11 @@ class Contest:
     passes: int
     numbers: dict[str, float] = field(default_factory=dict)
     fused: bool = True
+
+    @property
+    def static(self) -> tuple[str, ...]:
+        """All numbers but lr."""
+        return tuple(name for name in self.ours.Hyper._fields if name != "lr")
 
 
 CONTESTS = {
@@ -68,14 +74,16 @@ def jax_update(step: Any, params: Any, state: Any, *rest: Any) -> Callable[[], A
     return update
 
 
-def ours(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], Any]:
-    """The rule's step in place."""
+def ours(contest: Contest, values: dict[str, np.ndarray], grads: Any, *, traced: bool) -> Callable[[], Any]:
+    """The rule's step in place: with every number traced, or with all but lr in the program, as optax has them."""
     params = jax.tree.map(jnp.array, values)
-    hyper = jax.tree.map(jnp.float32, contest.ours.hyper(**contest.numbers))
-    return jax_update(in_place.step(contest.ours), params, in_place.init(contest.ours, params), grads, hyper)
+    hyper, static = contest.ours.hyper(**contest.numbers), () if traced else contest.static
+    hyper = hyper._replace(**{n: jnp.float32(v) for n, v in hyper._asdict().items() if n not in static})
+    step = in_place.step(contest.ours, static=static)
+    return jax_update(step, params, in_place.init(contest.ours, params), grads, hyper)
 
 
-def optax_update(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], Any]:
+def optax_program(contest: Contest) -> Any:
     """Optax, compiled, with parameters and state donated in the order in which they come back."""
     transformation = contest.optax()
 
@@ -83,8 +91,13 @@ def optax_update(contest: Contest, values: dict[str, np.ndarray], grads: Any) ->
         updates, state = transformation.update(grads, state, params)
         return optax.apply_updates(params, updates), state
 
+    return jax.jit(step, donate_argnums=(0, 1))
+
+
+def optax_update(contest: Contest, values: dict[str, np.ndarray], grads: Any) -> Callable[[], Any]:
+    """Its step."""
     params = jax.tree.map(jnp.array, values)
-    return jax_update(jax.jit(step, donate_argnums=(0, 1)), params, jax.jit(transformation.init)(params), grads)
+    return jax_update(optax_program(contest), params, jax.jit(contest.optax().init)(params), grads)
 
 
 def torch_update(contest: Contest, values: dict[str, np.ndarray], **implementation: bool) -> Callable[[], Any]:
@@ -112,7 +125,9 @@ def candidates(contest: Contest, tensors: int, size: int, *, all_torch: bool = T
     rng = np.random.default_rng(0)
     values = {f"w{i:03d}": rng.standard_normal(size, dtype=np.float32) for i in range(tensors)}
     grads = jax.tree.map(jnp.array, values)
-    found = {"lrtheory": ours(contest, values, grads), "optax": optax_update(contest, values, grads)}
+    found = {OURS: ours(contest, values, grads, traced=False), "optax": optax_update(contest, values, grads)}
+    if all_torch:
+        found[f"{OURS}, all traced"] = ours(contest, values, grads, traced=True)
     if contest.fused:
         found["torch fused"] = torch_update(contest, values, fused=True)
     if all_torch:
@@ -123,23 +138,38 @@ def candidates(contest: Contest, tensors: int, size: int, *, all_torch: bool = T
     return found
 
 
-def passes_of(contest: Contest) -> tuple[int, int]:
-    """Loops over arrays like the parameters in the compiled step, and their reads and writes together."""
+def passes_of(contest: Contest) -> dict[str, tuple[int, int]]:
+    """Loops over arrays like the parameters in each compiled step, and their reads and writes together."""
     size = 1 << 20
     params = {"w": jax.ShapeDtypeStruct((size,), jnp.float32)}
-    hyper = jax.tree.map(lambda x: jax.ShapeDtypeStruct((), jnp.float32), contest.ours.hyper(**contest.numbers))
-    state = jax.eval_shape(contest.ours.init, params)
-    program = in_place.step(contest.ours).lower(params, state, params, hyper).compile()
-    entry = program.as_text().split("ENTRY")[1]
-    loops = len(re.findall(rf"\(?f32\[{size}\][^=]*?\bfusion\(", entry))
-    return loops, round(program.cost_analysis()["bytes accessed"] / (4 * size))
+    hyper, state = contest.ours.hyper(**contest.numbers), jax.eval_shape(contest.ours.init, params)
+    program = optax_program(contest)
+    lowered = {
+        OURS: in_place.step(contest.ours, static=contest.static).lower(params, state, params, hyper),
+        f"{OURS}, all traced": in_place.step(contest.ours).lower(params, state, params, hyper),
+        "optax": program.lower(params, jax.eval_shape(contest.optax().init, params), params),
+    }
+    found = {}
+    for name, program in lowered.items():
+        compiled = program.compile()
+        loops = re.findall(rf"\(?f32\[{size}\][^=]*?\bfusion\(", compiled.as_text().split("ENTRY")[1])
+        found[name] = len(loops), round(compiled.cost_analysis()["bytes accessed"] / (4 * size))
+    return found
 
 
 def measure() -> Iterator[Record]:
     """The four rules at 20 million parameters, 300 small tensors, and AdamW from 10³ to 10⁸ parameters."""
     torch.set_num_threads(THREADS)
     for name, contest in CONTESTS.items():
-        loops, passes = passes_of(contest)
+        for program, (loops, passes) in passes_of(contest).items():
+            yield {
+                "part": "passes",
+                "rule": name,
+                "program": program,
+                "loops": loops,
+                "passes": passes,
+                "least_passes": contest.passes,
+            }
         for what, tensors, size in (("one", 1, LARGE), ("many", 300, LARGE // 300), ("small", 300, 1_000)):
             timings = interleaved(candidates(contest, tensors, size), rounds=15, seconds=6)
             base = "torch fused" if contest.fused else "torch foreach"
@@ -155,9 +185,6 @@ def measure() -> Iterator[Record]:
                     "to_base": timings.ratio(candidate, base),
                     "to_copy": timings.ratio(candidate, "copy"),
                     "bytes": 4 * contest.passes * tensors * size,
-                    "loops": loops,
-                    "passes": passes,
-                    "least_passes": contest.passes,
                 }
     for size in SIZES:
         timings = interleaved(candidates(CONTESTS["adamw"], 1, size, all_torch=False), rounds=15, seconds=6)
@@ -190,11 +217,14 @@ def tables(records: list[Record]) -> dict[str, Table]:
         ]
         columns = ["rule", "implementation", "time", "÷ torch fused (rmsprop: foreach)", "÷ copy of as many bytes"]
         found[part] = Table(title, columns, rows)
-    seen = {r["rule"]: r for r in records if r["part"] == "one"}
     found["passes"] = Table(
         "Loops of the compiled step on CPU, and arrays read and written in them",
-        ["rule", "loops", "reads and writes", "of one loop"],
-        [[rule, str(r["loops"]), str(r["passes"]), str(r["least_passes"])] for rule, r in seen.items()],
+        ["rule", "program", "loops", "reads and writes", "of one loop"],
+        [
+            [r["rule"], r["program"], str(r["loops"]), str(r["passes"]), str(r["least_passes"])]
+            for r in records
+            if r["part"] == "passes"
+        ],
     )
     return found
 

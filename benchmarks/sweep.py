@@ -159,12 +159,12 @@ def contest(grid: Grid, *, mesh: bool = True, with_optax: bool = True) -> Mappin
 
 def disagreement(grid: Grid, candidates: Mapping[str, Callable[[], Losses]]) -> dict[str, float]:
     """Largest relative difference of a final loss to ours, over the runs that the candidate does."""
-    few = np.ix_(_few(grid, TORCH_RUNS), [0])
+    few = _few(grid, TORCH_RUNS)
     reference = candidates[OURS]()
     found = {}
     for name, train in candidates.items():
         theirs = train()
-        mine = reference if theirs.shape == reference.shape else reference[few]
+        mine = reference if theirs.shape == reference.shape else reference[few][:, :1]
         found[name] = float(np.max(np.abs(theirs - mine) / np.abs(mine)))
     return found
 

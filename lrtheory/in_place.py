@@ -8,7 +8,7 @@ what it must still read, and the step takes twice the time. Here the orders agre
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -24,19 +24,27 @@ def init(rule: Rule, params: PyTree) -> Any:
 
 
 @functools.cache
-def step(rule: Rule) -> Callable[[PyTree, Any, PyTree, Any], tuple[PyTree, Any]]:
+def step(rule: Rule, *, static: tuple[str, ...] = ()) -> Step:
     """``rule.step``, compiled, taking the memory of what it is given.
 
     Parameters
     ----------
     rule : Rule or wrapped rule
         One program per rule and per structure of the parameters serves every value of the numbers.
+    static : names of numbers
+        These become constants of the program, which is compiled anew for each of their values. A weight decay that is known
+        to be 0, or a momentum that is known not to be, saves reading the parameters, or the gradients, once more.
 
     Returns
     -------
     callable
         ``(params, state, grads, hyper) -> (params, state)``. Parameters and state are consumed: what was given must not
-        be used again. Gradients are left alone.
+        be used again. Gradients are left alone. ``lower`` takes the same arguments, or their shapes.
+
+    Raises
+    ------
+    TypeError
+        For a name that is no number of the rule; when called, for a static number that is an array.
 
     Examples
     --------
@@ -45,14 +53,46 @@ def step(rule: Rule) -> Callable[[PyTree, Any, PyTree, Any], tuple[PyTree, Any]]
     >>> rule = rules.adam()
     >>> params = {"w": jnp.array([1.0, 2.0])}
     >>> state = in_place.init(rule, params)
-    >>> params, state = in_place.step(rule)(params, state, {"w": jnp.array([3.0, -0.1])}, rule.hyper(lr=0.5))
+    >>> step = in_place.step(rule, static=("weight_decay",))
+    >>> params, state = step(params, state, {"w": jnp.array([3.0, -0.1])}, rule.hyper(lr=0.5))
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
+    for name in static:
+        if name not in rule.Hyper._fields:
+            raise TypeError(f"{rule.name} has no number {name!r} to be static: it has {', '.join(rule.Hyper._fields)}")
 
     # An argument that a rule does not read would be dropped from the program, and its memory with it.
-    @functools.partial(jax.jit, donate_argnames=("params", "state"), keep_unused=True)
-    def in_place(params: PyTree, state: Any, grads: PyTree, hyper: Any) -> tuple[PyTree, Any]:
-        return rule.step(hyper, state, grads, params)
+    @functools.partial(jax.jit, static_argnames="fixed", donate_argnames=("params", "state"), keep_unused=True)
+    def in_place(params: PyTree, state: Any, grads: PyTree, hyper: Any, fixed: tuple[float, ...]) -> Any:
+        return rule.step(hyper._replace(**dict(zip(static, fixed, strict=True))), state, grads, params)
 
-    return in_place
+    return Step(rule, static, in_place)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A compiled step that overwrites parameters and state, from :func:`step`."""
+
+    rule: Rule
+    static: tuple[str, ...]
+    program: Any
+
+    def __call__(self, params: PyTree, state: Any, grads: PyTree, hyper: Any) -> tuple[PyTree, Any]:
+        """Parameters and state after the step, in the memory of those before."""
+        return self.program(params, state, grads, *self._divided(hyper))
+
+    def lower(self, params: PyTree, state: Any, grads: PyTree, hyper: Any) -> Any:
+        """As ``jax.jit(...).lower``."""
+        return self.program.lower(params, state, grads, *self._divided(hyper))
+
+    def _divided(self, hyper: Any) -> tuple[Any, tuple[float, ...]]:
+        """The numbers that are traced, and the values of those that are not."""
+        fixed = tuple(getattr(hyper, name) for name in self.static)
+        for name, value in zip(self.static, fixed, strict=True):
+            if not isinstance(value, (int, float)):
+                raise TypeError(
+                    f"{self.rule.name}: {name} is static in this step and must be a Python number, not "
+                    f"{type(value).__name__}; give {name}=float(...), or leave it out of static"
+                )
+        return hyper._replace(**dict.fromkeys(self.static)), fixed

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from .lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
@@ -264,7 +265,8 @@ class Rule:
                     f"{self!r}: {name} has shape {jnp.shape(value)}; a step takes one number. "
                     f"To run many values at once, jax.vmap over the field"
                 )
-            scalars.append(jnp.asarray(value, dtype))
+            # A number that is no array yet stays a constant that Python can see: a term of weight 0 can then be left out.
+            scalars.append((np if isinstance(value, float) else jnp).asarray(value, dtype))
         return self.Hyper(*scalars)
 
     def _unknown_number(self, name: str) -> str:

@@ -139,5 +139,6 @@ def train(training: Training, run: Tile, data: PyTree) -> Outcome:
 
 def _all_finite(x: Array) -> Array:
     """Whether every entry is finite, by a product with zeros: in a sweep of small models XLA's reduction with "and" took a
-    sixth of the time on CPU, and this takes none that can be measured."""
+    sixth of the time on CPU, and this takes none that can be measured.
+    """
     return jnp.isfinite(jnp.vdot(jnp.zeros_like(x), x, precision=lax.Precision.HIGHEST))

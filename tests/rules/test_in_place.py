@@ -79,6 +79,50 @@ def test_passes_over_memory(name: str, compiled: Any) -> None:
     np.testing.assert_allclose(passes, PASSES[name], atol=0.1)
 
 
+#: With numbers that the program knows: the same reads and writes as optax, whose numbers are all in the program.
+STATIC_PASSES = {
+    "sgd": (("momentum", "dampening", "weight_decay"), {"momentum": 0.9}, 6),
+    "adam": (("weight_decay",), {}, 10),
+    "rmsprop": (("momentum", "weight_decay"), {}, 7),
+}
+
+
+@pytest.mark.parametrize("name", STATIC_PASSES)
+def test_a_number_that_is_static_saves_passes_and_memory(name: str) -> None:
+    static, numbers, passes = STATIC_PASSES[name]
+    params, state, grads, _ = arguments(RULES[name])
+    program = (
+        in_place.step(RULES[name], static=static).lower(params, state, grads, RULES[name].hyper(**numbers)).compile()
+    )
+    np.testing.assert_allclose(program.cost_analysis()["bytes accessed"] / (4 * SIDE * SIDE), passes, atol=0.1)
+    assert program.memory_analysis().temp_size_in_bytes < 0.01 * size((params, state))
+
+
+def test_static_numbers_are_obeyed() -> None:
+    """Each of their values, with a program for each, is the rule's step; the others stay traced."""
+    rule = rules.adam()
+    params, grads = {"w": jnp.array([1.0, -2.0, 3.0])}, {"w": jnp.array([0.5, 0.0, -0.25])}
+    step = in_place.step(rule, static=("weight_decay",))
+    before = step.program._cache_size()
+    for weight_decay in (0.0, 0.1):
+        for lr in (0.1, 0.2):
+            hyper = rule.hyper(lr=lr, weight_decay=weight_decay)
+            expected, _ = rule.step(hyper, rule.init(params), grads, params)
+            found, _ = step(jax.tree.map(jnp.array, params), in_place.init(rule, params), grads, hyper)
+            np.testing.assert_allclose(found["w"], expected["w"], rtol=1e-6)
+    assert step.program._cache_size() == before + 2
+
+
+def test_static_numbers_that_cannot_be() -> None:
+    with pytest.raises(TypeError, match="adam has no number 'momentum' to be static: it has lr, beta1"):
+        in_place.step(rules.adam(), static=("momentum",))
+    rule, params = rules.adam(), {"w": jnp.ones(3)}
+    step = in_place.step(rule, static=("weight_decay",))
+    hyper = rule.hyper(weight_decay=jnp.float32(0.1))
+    with pytest.raises(TypeError, match=r"weight_decay is static in this step and must be a Python number"):
+        step(params, in_place.init(rule, params), params, hyper)
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "average-weights"])
 def test_step_is_the_rules_and_compiles_once(name: str) -> None:
     """Three steps with other numbers each time, bit for bit those of ``rule.step``."""
@@ -88,7 +132,7 @@ def test_step_is_the_rules_and_compiles_once(name: str) -> None:
     mine, state = jax.tree.map(jnp.array, params), in_place.init(rule, params)
     theirs, reference = params, rule.init(params)
     step, plain = in_place.step(rule), jax.jit(rule.step)
-    before = step._cache_size()
+    before = step.program._cache_size()
     for lr in (0.1, 0.03, 0.5):
         hyper = rule.hyper(lr=lr)
         grads = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), jnp.float32), params)
@@ -96,7 +140,7 @@ def test_step_is_the_rules_and_compiles_once(name: str) -> None:
         mine, state = step(mine, state, grads, hyper)
         theirs, reference = plain(hyper, reference, grads, theirs)
         assert all(array.is_deleted() for array in jax.tree.leaves(given))
-    assert step._cache_size() == before + 1
+    assert step.program._cache_size() == before + 1
     jax.tree.map(np.testing.assert_array_equal, (mine, state), (theirs, reference))
 
 
