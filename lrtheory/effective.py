@@ -324,9 +324,9 @@ def _spread(x: Array, sample: int) -> Array:
     """
     mesh = jax.typeof(x).sharding.mesh
     # A mesh whose layouts are part of types asks where the result goes; other meshes take no answer.
-    target = {"out_sharding": NamedSharding(mesh, PartitionSpec())} if AxisType.Explicit in mesh.axis_types else {}
+    everywhere = NamedSharding(mesh, PartitionSpec()) if AxisType.Explicit in mesh.axis_types else None
     if x.size <= sample:
-        return (jax.sharding.reshard(x, target["out_sharding"]) if target else x).ravel()
+        return (x if everywhere is None else jax.sharding.reshard(x, everywhere)).ravel()
     places = np.unravel_index(np.arange(0, x.size, -(-x.size // sample)), x.shape)
     at = tuple(place.astype(np.int32) for place in places)
-    return x.at[at].get(mode="promise_in_bounds", **target)
+    return x.at[at].get(mode="promise_in_bounds", out_sharding=everywhere)
