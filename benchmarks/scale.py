@@ -9,192 +9,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
-from lrtheory import effective, in_place, rules, sharding, sweep
+from lrtheory import rules, sharding, sweep
 from lrtheory.sweep.memory import words
 
 from .harness import Record, Table, number, run
+from .layout import COMMAND_R_PLUS, RULES, Laid, Model, device_bytes, mesh_of, total_bytes
 
 PyTree = Any
 
 MESH = (32, 8)
 SIZES = (1, 2, 4)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A transformer with gated MLPs, grouped keys and values, normed queries and keys, and one embedding for both ends."""
-
-    layers: int
-    width: int
-    hidden: int
-    heads: int
-    key_heads: int
-    head: int
-    vocabulary: int
-
-    def parameters(self) -> dict[str, Any]:
-        """The shape and layout of each parameter, layer by layer: norms and matrices are of one layer each."""
-        rows, columns = PartitionSpec("fsdp", "tensor"), PartitionSpec("tensor", "fsdp")
-        keys = self.key_heads * self.head
-        layer = {
-            "norm": ((self.width,), PartitionSpec(("fsdp", "tensor"))),
-            "query": ((self.width, self.heads * self.head), rows),
-            "key": ((self.width, keys), rows),
-            "value": ((self.width, keys), rows),
-            "query_norm": ((self.heads, self.head), columns),
-            "key_norm": ((self.key_heads, self.head), columns),
-            "out": ((self.heads * self.head, self.width), columns),
-            "gate": ((self.width, self.hidden), rows),
-            "up": ((self.width, self.hidden), rows),
-            "down": ((self.hidden, self.width), columns),
-        }
-        embedding = ((self.vocabulary, self.width), columns)
-        return {"embedding": embedding, "norm": layer["norm"], "layers": [dict(layer) for _ in range(self.layers)]}
-
-    def matrices(self) -> dict[str, Any]:
-        """Those that Muon is for."""
-        return {"layers": [{name: layer[name] for name in MATRICES} for layer in self.parameters()["layers"]]}
-
-    def stacked_matrices(self) -> dict[str, Any]:
-        """The same matrices of all layers in one array each, divided by layers and columns."""
-        place = PartitionSpec("fsdp", None, "tensor")
-        return {name: ((self.layers, *shape), place) for name, (shape, _) in self.matrices()["layers"][0].items()}
-
-
-MATRICES = ("query", "key", "value", "out", "gate", "up", "down")
-
-#: config.json of Command R+ (Cohere, April 2024): 104 billion parameters; all its sizes divide by 256.
-COMMAND_R_PLUS = Model(layers=64, width=12288, hidden=33792, heads=96, key_heads=8, head=128, vocabulary=256000)
-
-
-@dataclass(frozen=True)
-class Stacked:
-    """A rule for arrays with an axis of layers in front: norms and matrices are those of one layer."""
-
-    of: Any
-
-    @property
-    def State(self) -> type:
-        """The type of the rule's state."""
-        return self.of.State
-
-    def hyper(self) -> Any:
-        """The rule's default numbers."""
-        return self.of.hyper()
-
-    def init(self, params: PyTree) -> Any:
-        """State before the first step."""
-        return jax.vmap(self.of.init)(params)
-
-    def step(self, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, Any]:
-        """One step of every layer."""
-        return jax.vmap(self.of.step, in_axes=(None, 0, 0, 0))(hyper, state, grads, params)
-
-    def effective_lr(self, hyper: Any, state: Any) -> PyTree:
-        """E of every layer."""
-        return jax.vmap(self.of.effective_lr, in_axes=(None, 0))(hyper, state)
-
-
-RULES: dict[str, Any] = {
-    "sgd, momentum": rules.sgd(),
-    "lion": rules.lion(),
-    "adamw": rules.adamw(),
-    "adafactor": rules.adafactor(),
-    "lamb": rules.lamb(),
-    "muon": rules.muon(),
-    "muon, stacked": Stacked(rules.muon()),
-}
-
-
-def mesh_of(shape: tuple[int, int]) -> Mesh:
-    """Parameters are divided over both axes; where axes are explicit, JAX asks Muon's products for layouts."""
-    devices = np.array(jax.devices()[: math.prod(shape)]).reshape(shape)
-    return Mesh(devices, ("fsdp", "tensor"), axis_types=(AxisType.Auto, AxisType.Auto))
-
-
-def _is_parameter(x: Any) -> bool:
-    return isinstance(x, tuple) and len(x) == 2 and isinstance(x[1], PartitionSpec)
-
-
-@dataclass(frozen=True)
-class Laid:
-    """Parameters and state of a rule, as shapes with their places."""
-
-    rule: Any
-    params: PyTree
-    state: PyTree
-
-    @classmethod
-    def out(cls, rule: Any, parameters: PyTree, mesh: Mesh, dtype: Any = jnp.float32) -> Laid:
-        """Lay out over the mesh."""
-        shapes = jax.tree.map(lambda p: jax.ShapeDtypeStruct(p[0], dtype), parameters, is_leaf=_is_parameter)
-        specs = jax.tree.map(lambda p: p[1], parameters, is_leaf=_is_parameter)
-        state = jax.eval_shape(rule.init, shapes)
-        return cls(
-            rule,
-            cls._placed(shapes, specs, mesh),
-            cls._placed(state, sharding.state_specs(rule, shapes, specs), mesh),
-        )
-
-    @staticmethod
-    def _placed(shapes: PyTree, specs: PyTree, mesh: Mesh) -> PyTree:
-        return jax.tree.map(
-            lambda x, spec: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=NamedSharding(mesh, spec)), shapes, specs
-        )
-
-    @property
-    def hyper(self) -> Any:
-        """Default numbers."""
-        return jax.tree.map(jnp.float32, self.rule.hyper())
-
-    def step(self) -> Any:
-        """The step in place."""
-        return in_place.step(self.rule).lower(self.params, self.state, self.params, self.hyper).compile()
-
-    def effective_lr(self) -> Any:
-        """E of every coordinate."""
-        return jax.jit(self.rule.effective_lr).lower(self.hyper, self.state).compile()
-
-    def measured(self, exact: bool) -> Any:
-        """``effective.measure`` of one step."""
-
-        def look(hyper: Any, state: Any, grads: PyTree, before: PyTree, after: PyTree) -> PyTree:
-            return effective.measure(self.rule, hyper, state, grads, before, after, exact=exact)
-
-        made = (self.hyper, self.state, self.params, self.params, self.params)
-        return jax.jit(look).lower(*made).compile()
-
-    def scanned(self) -> Any:
-        """``effective.scan`` over four steps in place, two of them measured on a sample; the gradient is the parameter."""
-
-        def steps(params: PyTree, state: Any, hyper: Any) -> Any:
-            def one(carry: Any, _: Any) -> Any:
-                before, state = carry
-                after, state = self.rule.step(hyper, state, before, before)
-                made = (self.rule, hyper, state, before, before, after)
-                return (after, state), None, lambda: effective.measure(*made, exact=False)
-
-            return effective.scan(one, (params, state), jnp.arange(4), interval=2)
-
-        return jax.jit(steps, donate_argnums=(0, 1)).lower(self.params, self.state, self.hyper).compile()
-
-
-def total_bytes(tree: PyTree) -> int:
-    """Bytes of all arrays."""
-    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
-
-
-def device_bytes(tree: PyTree) -> int:
-    """Bytes of one device's part of all arrays."""
-    return sum(math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def figures(compiled: Any) -> Record:
@@ -212,8 +44,8 @@ def figures(compiled: Any) -> Record:
 PROGRAMS: dict[str, Callable[[Laid], Any]] = {
     "step": Laid.step,
     "effective_lr": Laid.effective_lr,
-    "measure": lambda laid: laid.measured(exact=True),
-    "measure, exact=False": lambda laid: laid.measured(exact=False),
+    "measure": lambda laid: laid.measured(exact=True).compile(),
+    "measure, exact=False": lambda laid: laid.measured(exact=False).compile(),
     "scan": Laid.scanned,
 }
 
@@ -229,13 +61,16 @@ def sizes(name: str, model: Model, mesh: Mesh) -> tuple[Laid, Record]:
     return laid, record
 
 
-#: What is compiled for all layers, and what for the numbers of layers in SIZES, from which its growth is seen.
-WHOLE = {"step": tuple(RULES), "effective_lr": tuple(RULES), "measure, exact=False": ("adamw",)}
+#: What is compiled for all layers, and what for the numbers of layers in SIZES, from which its growth is seen: Muon's
+#: products layer by layer, and measurements of seven hundred arrays, take the compiler many minutes.
+WHOLE = {
+    "step": tuple(name for name in RULES if name != "muon"),
+    "effective_lr": ("adamw", "adafactor", "lamb"),
+}
 SMALL = {
-    "step": tuple(name for name in RULES if name != "muon, stacked"),  # which has its layers on 32 parts of the mesh
-    "effective_lr": (),
-    "measure": ("sgd, momentum", "adamw", "adafactor", "lamb", "muon"),
-    "measure, exact=False": ("sgd, momentum", "adamw", "adafactor", "lamb", "muon"),
+    "step": ("adafactor", "lamb", "muon"),
+    "measure": ("adamw", "adafactor"),
+    "measure, exact=False": ("adamw",),
     "scan": ("adamw",),
 }
 
@@ -244,6 +79,8 @@ def measure() -> Iterator[Record]:
     """Every program at full size or at a few layers, then tiles of a sweep."""
     jax.config.update("jax_num_cpu_devices", math.prod(MESH))
     mesh = mesh_of(MESH)
+    for name in RULES:
+        yield {"part": "layout", **sizes(name, COMMAND_R_PLUS, mesh)[1]}
     for layers, chosen in (*((count, SMALL) for count in SIZES), (COMMAND_R_PLUS.layers, WHOLE)):
         for program, names in chosen.items():
             for name in names:
@@ -288,40 +125,61 @@ def said(collectives: list[list[Any]]) -> str:
     return "; ".join(f"{name} × {count}, {words(size)}" for name, count, size in collectives) or "none"
 
 
+def received(record: Record) -> int:
+    """Bytes of all results that a device receives."""
+    return sum(size for _, _, size in record["collectives"])
+
+
+def at(layers: int, few: list[Record]) -> int:
+    """What is received at that many layers, if every layer adds as much as the second does.
+
+    Raises
+    ------
+    ValueError
+        If the four layers that were compiled do not keep to it.
+    """
+    one, two, four = (received(next(r for r in few if r["layers"] == count)) for count in SIZES)
+    if four != one + 3 * (two - one):
+        raise ValueError(f"{few[0]['program']}, {few[0]['rule']}: {one}, {two} and {four} bytes do not rise evenly")
+    return one + (layers - 1) * (two - one)
+
+
 def tables(records: list[Record]) -> dict[str, Table]:
     """Where the state goes, what a step and what reading it costs, how that grows, and tiles of a sweep."""
+    layouts = [r for r in records if r["part"] == "layout"]
     programs = [r for r in records if r["part"] == "program"]
-    layers = max(r["layers"] for r in programs)
+    layers, devices = layouts[0]["layers"], f"{layouts[0]['devices']} devices"
     whole = [r for r in programs if r["layers"] == layers]
-    steps = [r for r in whole if r["program"] == "step"]
     state = [
         [r["rule"], f"{r['parameters'] / 1e9:.1f}·10⁹", *(words(r[part]) for part in _PARTS), words(_held(r))]
-        for r in steps
+        for r in layouts
     ]
-    step = [[r["rule"], *_costs(r)] for r in steps]
+    step = [[r["rule"], *_costs(r)] for r in whole if r["program"] == "step"]
     reading = [[r["program"], r["rule"], *_costs(r)] for r in whole if r["program"] != "step"]
-    growth = [
-        [r["program"], r["rule"], str(r["layers"]), words(r["params_device"]), *_costs(r)[-2:]]
-        for r in sorted(programs, key=lambda r: (list(PROGRAMS).index(r["program"]), list(RULES).index(r["rule"])))
-        if r["collectives"]
-    ]
+    growth = []
+    for program, names in SMALL.items():
+        for name in names:
+            of_both = [r for r in programs if (r["program"], r["rule"]) == (program, name)]
+            growth += [[program, name, str(r["layers"]), words(r["params_device"]), *_costs(r)[-2:]] for r in of_both]
+            if of_both[-1]["layers"] != layers:
+                share = next(words(r["params_device"]) for r in layouts if r["rule"] == name)
+                growth.append([program, name, f"{layers}, by that law", share, "", words(at(layers, of_both))])
     tile = [[str(r["devices"]), str(r["runs"]), str(r["calls"]), *_costs(r)] for r in records if r["part"] == "sweep"]
     costs = ["arguments", "outputs", "of them in place", "temporaries", "collectives"]
-    devices = f"{steps[0]['devices']} devices"
     return {
         "state": Table(
-            f"Bytes over {devices}",
-            ["rule", "parameters", "parameters, all", "state, all", "parameters", "state", "with gradients"],
+            f"Bytes in all, and of each of {devices}",
+            ["rule", "parameters", "all parameters", "all state", "parameters", "state", "these and gradients"],
             state,
         ),
-        "step": Table(f"One step in place, a device of {devices}", ["rule", *costs], step),
-        "reading": Table(f"Reading what was trained, a device of {devices}", ["program", "rule", *costs], reading),
+        "step": Table(f"One step in place, each of {devices}", ["rule", *costs], step),
+        "reading": Table(f"Reading what was trained, each of {devices}", ["program", "rule", *costs], reading),
         "growth": Table(
-            "Programs that communicate, by number of layers",
+            "Programs by number of layers",
             ["program", "rule", "layers", "parameters of a device", "temporaries", "collectives"],
             growth,
         ),
-        "sweep": Table("One call of a sweep, a device", ["devices", "runs", "calls", *costs], tile),
+        "sweep": Table("One call of a sweep, each device", ["devices", "runs", "calls", *costs], tile),
     }
 
 

@@ -110,6 +110,7 @@ def test_effective_lr_stays_where_the_parameters_are(found: dict) -> None:
 def test_a_measurement_gathers_no_large_parameter(found: dict) -> None:
     for record in found["measured"]:
         check_sample(record)
+        assert record["refused where layouts are types"] == ""
 
 
 def test_tiles_of_a_sweep_communicate_nothing(found: dict) -> None:
@@ -132,3 +133,4 @@ def test_a_norm_over_all_parameters_is_caught(found: dict) -> None:
 def test_a_sample_of_the_flattened_array_is_caught(found: dict) -> None:
     with pytest.raises(AssertionError, match="gathers"):
         check_sample(found["flattened"])
+    assert found["flattened"]["refused where layouts are types"] == "ShardingTypeError"
