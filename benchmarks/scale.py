@@ -169,7 +169,7 @@ def tables(records: list[Record]) -> dict[str, Table]:
     return {
         "state": Table(
             f"Bytes in all, and of each of {devices}",
-            ["rule", "parameters", "all parameters", "all state", "parameters", "state", "these and gradients"],
+            ["rule", "parameters", "in all", "state in all", "on a device", "state on a device", "these and gradients"],
             state,
         ),
         "step": Table(f"One step in place, each of {devices}", ["rule", *costs], step),

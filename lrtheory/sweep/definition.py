@@ -66,10 +66,10 @@ def device_in_words(device: Any) -> str:
     """What computes: an accelerator's model, or this machine's processor, for whose instructions XLA compiles."""
     if device.device_kind.lower() != device.platform.lower():
         return f"{device.device_kind} ({device.platform})"
-    return f"{_processor()} ({device.platform})"
+    return f"{processor()} ({device.platform})"
 
 
-def _processor() -> str:
+def processor() -> str:
     """Model of the processor where Linux tells it, its architecture elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from unittest import mock
 
 import jax
-from jax.sharding import AxisType
+from jax.sharding import AxisType, PartitionSpec
 
 from benchmarks import layout, scale
 from lrtheory import effective, rules, sharding, wrappers
@@ -46,7 +46,7 @@ def everywhere() -> Iterator[None]:
     """A layout that leaves the whole state on every device."""
 
     def replicated(rule, params, specs):
-        return jax.tree.map(lambda _: jax.sharding.PartitionSpec(), jax.eval_shape(rule.init, params))
+        return jax.tree.map(lambda _: PartitionSpec(), jax.eval_shape(rule.init, params))
 
     with mock.patch.object(sharding, "state_specs", replicated):
         yield
@@ -77,6 +77,10 @@ if __name__ == "__main__":
     short = {"muon": rules.muon(ns_steps=1), "muon, stacked": layout.Stacked(rules.muon(ns_steps=1))}
     with mock.patch.dict(layout.RULES, short):
         found = {"steps": {name: of(name) for name in layout.RULES}}
+    whole = {"query": ((8, 16, 16), PartitionSpec(("fsdp", "tensor")))}  # one layer a device
+    found["whole matrices"] = scale.figures(
+        layout.Laid.out(short["muon, stacked"], whole, layout.mesh_of((4, 2))).step()
+    )
     found["measured"] = [measured(exact) for exact in (True, False)]
     found["effective_lr"] = of("lamb", "effective_lr")
     found["arrays"] = len(jax.tree.leaves(SMALL.parameters(), is_leaf=lambda x: isinstance(x, tuple)))

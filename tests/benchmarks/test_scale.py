@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import harness, scale
+
 ROOT = Path(__file__).parents[2]
 DEVICES = 8
 FLOAT = 4
@@ -82,6 +84,10 @@ def test_a_step_communicates_what_its_rule_needs_and_holds_its_share(found: dict
     check_bytes(name, record, {"muon": 7, "muon, stacked": 7}.get(name, found["arrays"]))
 
 
+def test_whole_matrices_on_each_device_send_nothing(found: dict) -> None:
+    assert found["whole matrices"]["collectives"] == []
+
+
 def test_adafactor_keeps_a_row_and_a_column_of_each_matrix(found: dict) -> None:
     """By hand for 4 × 2 devices: rows of one kind of matrix are divided by 4 and columns by 2, of the other 2 and 4."""
     by_rows = {(128, 64): 1, (128, 16): 2, (128, 256): 2}  # query; key, value; gate, up
@@ -134,3 +140,25 @@ def test_a_sample_of_the_flattened_array_is_caught(found: dict) -> None:
     with pytest.raises(AssertionError, match="gathers"):
         check_sample(found["flattened"])
     assert found["flattened"]["refused where layouts are types"] == "ShardingTypeError"
+
+
+def few(*received: int) -> list[dict]:
+    names = {"program": "step", "rule": "muon"}
+    sizes = zip(scale.SIZES, received, strict=True)
+    return [{**names, "layers": n, "collectives": [["all-reduce", 1, size]]} for n, size in sizes]
+
+
+def test_what_is_received_at_all_layers_follows_from_a_few() -> None:
+    assert scale.at(64, few(110, 120, 140)) == 100 + 10 * 64
+    with pytest.raises(ValueError, match="step, muon: 110, 120 and 141 bytes do not rise evenly"):
+        scale.at(64, few(110, 120, 141))
+
+
+def test_the_law_of_growth_is_that_of_the_programs_of_all_layers() -> None:
+    """Where both were compiled, a few layers foretell what all receive."""
+    _, records = harness.load("scale")
+    programs = [r for r in records if r["part"] == "program"]
+    layers = max(r["layers"] for r in programs)
+    for name in ("adafactor", "lamb"):
+        steps = [r for r in programs if (r["program"], r["rule"]) == ("step", name)]
+        assert scale.at(layers, steps) == scale.received(steps[-1])
