@@ -109,22 +109,15 @@ def show(table: Table, caption: str = "") -> None:
 
 def facts() -> Record:
     """Date, versions and machine, without names of hosts or paths."""
+    from lrtheory.sweep.definition import processor  # with jax, which a table that is only drawn does not need
+
     found: Record = {"date": datetime.date.today().isoformat(), "python": platform.python_version()}
     for package in ("jax", "jaxlib", "torch", "optax", "numpy"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return {**found, "machine": platform.machine(), "processor": _processor(), "cores": len(os.sched_getaffinity(0))}
-
-
-def _processor() -> str:
-    """The processor's model name where Linux tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return {**found, "machine": platform.machine(), "processor": processor(), "cores": len(os.sched_getaffinity(0))}
 
 
 def save(name: str, records: Sequence[Record]) -> Path:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from .elementwise import is_elementwise, on_coordinates
 from .quantiles import quantiles as quantiles_of
@@ -317,6 +318,15 @@ def _angle(a: Array, b: Array) -> Array:
 
 
 def _spread(x: Array, sample: int) -> Array:
-    """At most ``sample`` coordinates, evenly spaced over the flattened array."""
-    flat = x.ravel()
-    return flat[:: -(-flat.size // sample)] if flat.size > sample else flat
+    """At most ``sample`` coordinates, evenly spaced over the flattened array, as a flat one on every device.
+
+    They are taken by their places: flattening an array that is laid out over devices would gather all of it first.
+    """
+    mesh = jax.typeof(x).sharding.mesh
+    # A mesh whose layouts are part of types asks where the result goes; other meshes take no answer.
+    everywhere = NamedSharding(mesh, PartitionSpec()) if AxisType.Explicit in mesh.axis_types else None
+    if x.size <= sample:
+        return (x if everywhere is None else jax.sharding.reshard(x, everywhere)).ravel()
+    places = np.unravel_index(np.arange(0, x.size, -(-x.size // sample)), x.shape)
+    at = tuple(place.astype(np.int32) for place in places)
+    return x.at[at].get(mode="promise_in_bounds", out_sharding=everywhere)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ PyTree = Any
 
 OPERATIONS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
 _COMMENT = re.compile(r"/\*.*?\*/")  # XLA counts the elements of long tuples in these
-_CALL = re.compile(rf"= (\([^=]*?\)|\S+) ({'|'.join(OPERATIONS)})(?:-start)?\(")
+_CALL = re.compile(rf"= (\([^=]*?\)|\S+) ({'|'.join(OPERATIONS)})(-start)?\(")
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 
 
@@ -42,8 +43,9 @@ def collectives(compiled: Any) -> list[Collective]:
     """
     text = compiled if isinstance(compiled, str) else compiled.as_text()
     found: dict[str, list[int]] = {}
-    for shape, operation in _CALL.findall(_COMMENT.sub("", text)):
-        found.setdefault(operation, []).append(sum(_bytes(*array) for array in _ARRAY.findall(shape)))
+    for shape, operation, start in _CALL.findall(_COMMENT.sub("", text)):
+        result = _started(shape) if start and operation != "all-reduce" else shape
+        found.setdefault(operation, []).append(sum(_bytes(*array) for array in _ARRAY.findall(result)))
     return [Collective(operation, len(sizes), sum(sizes)) for operation, sizes in sorted(found.items())]
 
 
@@ -52,7 +54,7 @@ def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
 
     Parameters
     ----------
-    rule : Rule
+    rule : Rule or wrapped rule
     params : pytree of arrays or of their shapes
     specs : like params, a PartitionSpec in place of each array
 
@@ -62,12 +64,19 @@ def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
         A PartitionSpec for every array: its parameter's for one of the same number of dimensions, without the axes along
         which it has length 1, such as Adafactor's factors; replicated for one of fewer, such as a count.
     """
-    state = jax.eval_shape(rule.init, params)
     structure = jax.tree.structure(params)
     shapes = [p.shape for p in jax.tree.leaves(params)]
     laid_out = structure.flatten_up_to(specs)
+    single = jax.tree_util.treedef_is_leaf(structure)
+    kinds = tuple(_state_types(rule))
 
     def of(column: PyTree) -> PyTree:
+        if column is None:
+            return None
+        if isinstance(column, kinds):  # of a rule inside a wrapper
+            return type(column)(*map(of, column))
+        if isinstance(column, jax.ShapeDtypeStruct) and not single:  # one count for all parameters
+            return PartitionSpec()
         leaves = structure.flatten_up_to(column)
         return structure.unflatten(
             [
@@ -76,7 +85,14 @@ def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
             ]
         )
 
-    return type(state)(*(None if column is None else of(column) for column in state))
+    return of(jax.eval_shape(rule.init, params))
+
+
+def _state_types(rule: Any) -> Iterator[type]:
+    """Type of the rule's state, then of that of the rule it is wrapped around, and so on."""
+    while rule is not None:
+        yield rule.State
+        rule = getattr(rule, "rule", None)
 
 
 def _spec(shape: tuple[int, ...], of_shape: tuple[int, ...], spec: PartitionSpec) -> PartitionSpec:
@@ -85,6 +101,19 @@ def _spec(shape: tuple[int, ...], of_shape: tuple[int, ...], spec: PartitionSpec
     if len(shape) == len(of_shape):
         return PartitionSpec(*(axis if n == m else None for n, m, axis in zip(shape, of_shape, whole, strict=True)))
     return PartitionSpec()
+
+
+def _started(shape: str) -> str:
+    """The result in the tuple ``(operands, result, context…)`` that an operation leaves until it is awaited.
+
+    An ``all-reduce-start`` alone has the shape of its result: it may overwrite its operands.
+    """
+    depth, ends = 0, []
+    for place, character in enumerate(shape):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 1:
+            ends.append(place)
+    return shape[ends[0] : [*ends, len(shape)][1]]
 
 
 def _bytes(dtype: str, shape: str) -> int:

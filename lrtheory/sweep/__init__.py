@@ -6,5 +6,6 @@ from .definition import ChangedDefinition
 from .memory import DoesNotFit
 from .result import Sweep
 from .running import run
+from .store import DirectoryInUse
 
-__all__ = ["Axes", "ChangedDefinition", "DoesNotFit", "Sweep", "grid", "points", "run", "shuffled"]
+__all__ = ["Axes", "ChangedDefinition", "DirectoryInUse", "DoesNotFit", "Sweep", "grid", "points", "run", "shuffled"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -50,15 +52,31 @@ def versions() -> dict[str, str]:
     """Versions and settings that change the last bit of a result."""
     from .. import __version__
 
-    device = jax.devices()[0]
     return {
         "lrtheory": __version__,
         "jax": jax.__version__,
         "numpy": np.__version__,
-        "device": f"{device.platform} {device.device_kind}",
+        "device": device_in_words(jax.devices()[0]),
         "matmul precision": str(jax.config.jax_default_matmul_precision),  # type: ignore[attr-defined]
         "x64": str(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
     }
+
+
+def device_in_words(device: Any) -> str:
+    """What computes: an accelerator's model, or this machine's processor, for whose instructions XLA compiles."""
+    if device.device_kind.lower() != device.platform.lower():
+        return f"{device.device_kind} ({device.platform})"
+    return f"{processor()} ({device.platform})"
+
+
+def processor() -> str:
+    """Model of the processor where Linux tells it, its architecture elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
 
 
 def refuse_if_changed(directory: str, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterable
@@ -80,7 +81,7 @@ def run(
     width : runs per tile
         Chosen from the sizes by default. A resumed sweep keeps the width it began with.
     mesh : jax.sharding.Mesh
-        Runs are divided over all its axes; processes joined by ``jax.distributed`` each get the whole result.
+        Tiles are divided over all its axes; processes joined by ``jax.distributed`` each get the whole result.
     directory : path
         Where finished chunks are kept. A sweep that was killed and is started again with the same definition continues
         there, to bitwise the same results. With several processes: a directory that all of them see.
@@ -89,11 +90,13 @@ def run(
     Raises
     ------
     TypeError, ValueError
-        For axes that mean nothing, lengths that do not fit, a mesh that does not divide the runs.
+        For axes that mean nothing, lengths that do not fit, a mesh that does not divide the tiles.
     DoesNotFit
         If the results, or a tile, exceed the memory budget.
     ChangedDefinition
         If the directory holds another sweep.
+    DirectoryInUse
+        If another sweep is writing to the directory.
     """
     problem = Problem(params, data, steps, batches)
     _axes.check(over, problem.rows, seeded_init=problem.seeded)
@@ -109,8 +112,20 @@ def run(
     _refuse_large_results(works, over, budget)
     widths = {} if stored is None else stored.get("width", {})
     plans = [work.fit(budget, widths.get(work.name) if width is None else width) for work in works]
-    if store is not None:
-        store.begin(_definition(problem, over, works, plans))
+    with contextlib.nullcontext() if store is None else store.held():
+        if store is not None:
+            store.begin(_definition(problem, over, works, plans))
+        runs, outcomes = _worked_through(store, works, plans, progress)
+    order = np.argsort(np.concatenate(runs))
+    outcome = jax.tree.map(lambda *parts: np.concatenate(parts)[order], *outcomes)
+    said = {work.name: plan.words for work, plan in zip(works, plans, strict=True)}
+    return assemble(over, works[0].training.record, outcome, said)
+
+
+def _worked_through(
+    store: Store | None, works: list[Work], plans: list[Plan], progress: Progress
+) -> tuple[list[np.ndarray], list[Outcome]]:
+    """Runs and outcome of every tile, in the order in which they were worked through."""
     finished = Finished(store, works, plans)
     runs, outcomes, total, done = [], [], sum(plan.chunks for plan in plans), 0
     for work, plan in zip(works, plans, strict=True):
@@ -124,10 +139,7 @@ def run(
             done += 1
             progress(f"{work.name}: {plan.words}", done / total)
     progress("done", 1.0)
-    order = np.argsort(np.concatenate(runs))
-    outcome = jax.tree.map(lambda *parts: np.concatenate(parts)[order], *outcomes)
-    said = {work.name: plan.words for work, plan in zip(works, plans, strict=True)}
-    return assemble(over, works[0].training.record, outcome, said)
+    return runs, outcomes
 
 
 class Finished:

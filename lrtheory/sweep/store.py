@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import jax
 import numpy as np
+from jax.experimental import multihost_utils
 
 from .definition import refuse_if_changed
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock, and directories are not locked there
+    fcntl = None
+
+
+class DirectoryInUse(RuntimeError):
+    """A directory that another sweep is writing to at this moment."""
 
 
 class Store:
@@ -35,11 +47,53 @@ class Store:
                 f"{self._definition} is no definition of a sweep ({error}); give another directory"
             ) from None
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other sweeps out of the directory; processes joined by ``jax.distributed`` are one sweep.
+
+        The operating system gives the lock back when the process ends, however it ends.
+
+        Raises
+        ------
+        DirectoryInUse
+            In every process of the sweep, if another sweep holds the directory.
+        """
+        with contextlib.ExitStack() as until_the_end:
+            refusal = self._lock(until_the_end) if jax.process_index() == 0 else ""
+            if jax.process_count() > 1:
+                said = multihost_utils.broadcast_one_to_all(np.frombuffer(refusal.encode().ljust(512)[:512], np.uint8))
+                refusal = bytes(np.asarray(said)).decode(errors="replace").strip()
+            if refusal:
+                raise DirectoryInUse(refusal)
+            yield
+
+    def _lock(self, until_the_end: contextlib.ExitStack) -> str:
+        """Take the lock until then; why that cannot be, if it cannot."""
+        if fcntl is None:
+            return ""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        file = until_the_end.enter_context((self.directory / ".lock").open("a+"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "of another sweep"
+            return (
+                f"{self.directory} is being written to by process {holder}: wait until it ends, and this sweep takes over "
+                "what it has done, or give another directory"
+            )
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        return ""
+
     def begin(self, definition: Mapping[str, Any]) -> None:
         """Write the definition, or refuse one that is not the stored one."""
         stored = self.stored_definition()
         if stored is not None:
             refuse_if_changed(str(self.directory), stored, definition)
+            return
+        if jax.process_index() != 0:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(definition, indent=1, ensure_ascii=False)

@@ -43,6 +43,11 @@ class Group:
         """Runs that may share a tile."""
         return int(np.unique(self.seeds, return_counts=True)[1].max()) if self.shared else len(self.runs)
 
+    def count(self, width: int) -> int:
+        """Number of tiles of that width."""
+        blocks = np.unique(self.seeds, return_counts=True)[1] if self.shared else np.array([len(self.runs)])
+        return int(np.sum(-(-blocks // width)))
+
     def tiles(self, width: int) -> list[np.ndarray]:
         """Places in the group of the runs of each tile, at most ``width``."""
         whole = np.arange(len(self.runs))

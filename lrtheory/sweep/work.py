@@ -141,17 +141,14 @@ class Work:
         ------
         DoesNotFit
             If that width, or a single run, exceeds the budget.
+        ValueError
+            If devices of the mesh would be left without a tile.
         """
-        if self.mesh is not None and len(self.group.runs) % self.devices:
-            raise ValueError(
-                f"the mesh has {self.devices} devices, which do not divide the {len(self.group.runs)} runs "
-                f"({self.name}): {-len(self.group.runs) % self.devices} more runs, or "
-                f"{len(self.group.runs) % self.devices} fewer, would fill it"
-            )
         if width is not None and not (isinstance(width, int) and width >= 1):
             raise ValueError(f"width={width!r} must be an integer of 1 or more")
         tried = width or tiles.automatic_width(self.group, self.bytes_per_run(), self.device.platform, self.devices)
         while True:
+            self._refuse_idle_devices(tried)
             fed = self.fed(self.group.tiles(tried)[:1], tried)
             compiled, digest = _compiled(
                 self.training, self.group.shared, self.mesh, _Shapes.of((fed, self.data), self.mesh)
@@ -177,6 +174,23 @@ class Work:
     def _calls_at_once(self) -> int:
         """One for each core of a CPU; a mesh is given all its work in one call, and an accelerator queues calls itself."""
         return at_once.cores() if self.mesh is None and self.device.platform == "cpu" else 1
+
+    def _refuse_idle_devices(self, width: int) -> None:
+        """Tiles are what the devices share: each call of the program gives every one of them a tile."""
+        runs, tiles = len(self.group.runs), self.group.count(width)
+        idle = -tiles % self.devices
+        if not idle:
+            return
+        fills = [narrow for narrow in range(width, 0, -1) if self.group.count(narrow) % self.devices == 0]
+        advice = (
+            f"width={fills[0]} makes {self.group.count(fills[0])} tiles (the width is part of a sweep's definition)"
+            if fills
+            else f"{-runs % self.devices} more runs, or {runs % self.devices} fewer, can be divided"
+        )
+        raise ValueError(
+            f"the mesh has {self.devices} devices, which do not divide the {tiles} tiles of {width} that the {runs} runs "
+            f"make ({self.name}): {idle} would idle in the last of {-(-tiles // self.devices)} calls; {advice}"
+        )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,19 @@ def over_mesh(**options) -> sweep.Sweep:
     return whole(mesh=jax.make_mesh((jax.device_count(),), ("runs",)), **options)
 
 
+def many(runs, **options) -> sweep.Sweep:
+    axes = sweep.grid(rule=AXES.rules, lr=[0.01 * (n + 1) for n in range(runs)])
+    return sweep.run(loss, init(0), DATA, axes, steps=2, **options)
+
+
+def refusal(run) -> str:
+    try:
+        run()
+    except (ValueError, sweep.DirectoryInUse) as error:
+        return str(error)
+    raise AssertionError("nothing was refused")
+
+
 def communicated(name: str) -> list[tuple[str, int, int]]:
     """Collectives of a step whose parameters and state are laid out over all devices by rows."""
     rule = rules.get(name)()
@@ -45,15 +58,13 @@ if __name__ == "__main__":
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(rank), initialization_timeout=60)
         found = {"bits": bits(over_mesh(directory=directory)), "again": bits(over_mesh(directory=directory))}
+        found["refused"] = refusal(lambda: over_mesh(directory=f"{directory}/held"))
         found |= {"devices": jax.device_count(), "processes": jax.process_count()}
     else:
         found = {"bits": bits(over_mesh()), "devices": jax.device_count()}
         found["communicated"] = {name: communicated(name) for name in rules.names() if name != "sparse_adam"}
         grid = jax.make_mesh((2, 4), ("a", "b"))
         found["bits of a mesh of two axes"] = bits(whole(mesh=grid))
-        try:
-            axes = sweep.grid(rule=AXES.rules, lr=[0.1] * 13)
-            sweep.run(loss, init(0), DATA, axes, steps=2, mesh=grid)
-        except ValueError as error:
-            found["refused"] = str(error)
+        found["refused"] = [refusal(lambda n=n: many(n, mesh=grid)) for n in (13, 24)]
+        found["bits of three a tile"] = bits(many(24, mesh=grid, width=3))
     print(json.dumps(found))

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from lrtheory.sweep.store import Store
+
+from .devices import many
 from .regression import bits, whole
 
 HERE = Path(__file__).parent
@@ -63,7 +66,13 @@ def test_eight_devices_give_the_bits_of_one(alone):
     assert found["bits"] == alone
     assert found["bits of a mesh of two axes"] == alone
     assert {name for name, operations in found["communicated"].items() if operations} == NEED_NORMS_OR_MATRICES
-    assert "8 devices, which do not divide the 13 runs (adam(), all rows): 3 more runs, or 5 fewer" in found["refused"]
+    assert found["refused"] == [
+        "the mesh has 8 devices, which do not divide the 2 tiles of 8 that the 13 runs make (adam(), all rows): "
+        "6 would idle in the last of 1 calls; 3 more runs, or 5 fewer, can be divided",
+        "the mesh has 8 devices, which do not divide the 3 tiles of 8 that the 24 runs make (adam(), all rows): "
+        "5 would idle in the last of 1 calls; width=3 makes 8 tiles (the width is part of a sweep's definition)",
+    ]
+    assert found["bits of three a tile"] == bits(many(24, width=3))
 
 
 def free_port() -> int:
@@ -75,9 +84,11 @@ def free_port() -> int:
 def test_two_joined_processes_give_the_bits_of_one(alone, tmp_path):
     """Each has two devices and gets the whole result; what is stored by one resumes on all."""
     port = free_port()
-    with killed_at_the_end(*(start(2, "joined", port, rank, tmp_path) for rank in (0, 1))) as processes:
+    held = Store(tmp_path / "held").held()
+    with held, killed_at_the_end(*(start(2, "joined", port, rank, tmp_path) for rank in (0, 1))) as processes:
         for found in map(result, processes):
             assert (found["processes"], found["devices"]) == (2, 4)
             assert found["bits"] == alone
             assert found["again"] == alone
+            assert f"held is being written to by process {os.getpid()}" in found["refused"]
     assert bits(whole(directory=tmp_path)) == alone  # and on one device

@@ -1,0 +1,71 @@
+"""Code in docs/sweeps.md and docs/scale.md does what it says, as pasted."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from .sweep.test_devices import free_port
+
+ROOT = Path(__file__).parents[1]
+
+
+def code(page: str) -> list[str]:
+    """The Python blocks of a page, in order."""
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def start(text: str, **environment: str) -> subprocess.Popen[str]:
+    env = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"} | environment
+    return subprocess.Popen(
+        [sys.executable, "-c", text], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def test_sweeps_page_runs(tmp_path, monkeypatch):
+    """All of it in one session, and again: the second time nothing of the first sweep is left to run."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    for block in code("sweeps.md"):
+        exec(block, names)
+    found = names["found"]
+    assert found.values["loss"].shape == (8, 2, 2, 3)
+    assert found.values["final_loss"].shape == (8, 2, 2)
+    assert 0 < len(found.diverged()["lr"]) < found.values["final_loss"].size, "the page shows runs that diverge"
+    assert list(names["drawn"].axes) == ["run"]
+    np.testing.assert_allclose(names["again"].values["final_loss"], found.values["final_loss"], rtol=1e-4)
+    assert list(Path("sweep").glob("*.npz"))
+
+
+def test_layout_of_the_scale_page_runs():
+    layout, _ = code("scale.md")
+    checked = layout + (
+        "\nassert sharding.collectives(program) == []"
+        "\nassert params['w'].addressable_shards[0].data.shape == (256, 256)"
+        "\nassert state.m['w'].sharding == params['w'].sharding"
+        "\nassert program.memory_analysis().argument_size_in_bytes == 4 * 4 * (1024 * 512 + 512) // 8 + 2 * 4 + 5 * 4"
+        "\nassert seen['w'].minimum > 0"
+    )
+    process = start(checked)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, out
+
+
+def test_processes_of_the_scale_page_share_a_sweep(tmp_path):
+    _, joined = code("scale.md")
+    checked = joined + "\nassert found.values['final_loss'].shape == (1024,)\nassert jax.device_count() == 2"
+    common = {"COORDINATOR": f"127.0.0.1:{free_port()}", "PROCESSES": "2", "SWEEP": str(tmp_path)}
+    processes = [start(checked, RANK=rank, **common) for rank in "01"]
+    try:
+        for process in processes:
+            out, _ = process.communicate(timeout=120)
+            assert process.returncode == 0, out
+    finally:
+        for process in processes:
+            process.kill()
+    assert len(list(tmp_path.glob("*.npz"))) == 16
