@@ -1,16 +1,7 @@
-"""What a parameter was really trained with: summaries of effective lr, step and decay, per parameter.
-
-Everything here has a structure fixed before the run, so that it runs inside ``jit``, ``vmap`` and ``scan``, and reads
-its inputs through an optimisation barrier, so that measuring does not change a bit of the trajectory. The one exception
-known is schedule-free SGD, whose step XLA on CPU contracts otherwise beside a measurement: one float32 ulp.
-
-:func:`measure` reads every coordinate several times, which costs some training steps where batches are small. ``exact=False``
-reads an even sample instead; :func:`measure_every` and :func:`scan` measure one step in many.
-"""
+"""The summary of one step, per parameter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,18 +10,16 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from .elementwise import is_elementwise, on_coordinates
-from .quantiles import quantiles as quantiles_of
-from .rules.lift import compute_dtype
-from .rules.norm import euclidean_norm
-from .rules.numbers import is_concrete
-from .rules.rule import Rule
+from ..elementwise import is_elementwise, on_coordinates
+from ..quantiles import quantiles as quantiles_of
+from ..rules.lift import compute_dtype
+from ..rules.norm import euclidean_norm
+from ..rules.rule import Rule
 
 PyTree = Any
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 SAMPLE = 4_096
-INTERVAL = 1000
 
 
 class Summary(NamedTuple):
@@ -180,135 +169,9 @@ def measure(
     )
 
 
-def measure_every(
-    step: int | Array,
-    rule: Rule,
-    hyper: Any,
-    state: Any,
-    grads: PyTree,
-    params_before: PyTree,
-    params_after: PyTree,
-    *,
-    interval: int | Array = INTERVAL,
-    quantiles: tuple[float, ...] = QUANTILES,
-    sample: int = SAMPLE,
-    exact: bool = True,
-) -> PyTree:
-    """:func:`measure` in steps 0, ``interval``, 2·``interval``, …; nan in every figure of the others.
-
-    A loop that stacks the figures of every step still writes them in every step: :func:`scan` does not.
-
-    Parameters
-    ----------
-    step
-        Steps taken before this one; traced.
-    interval
-        Every how many steps to measure; traced.
-    others
-        As :func:`measure` takes them.
-
-    Returns
-    -------
-    pytree like params, a :class:`Summary` in place of every array
-        The same structure in every step, so that ``lax.scan`` stacks it.
-
-    Raises
-    ------
-    ValueError
-        For an interval below 1.
-    """
-    if is_concrete(interval) and not np.all(np.asarray(interval) >= 1):
-        raise ValueError(f"interval={interval}: measure every step (1), every second (2), ...")
-
-    def look() -> PyTree:
-        given = (rule, hyper, state, grads, params_before, params_after)
-        return measure(*given, quantiles=quantiles, sample=sample, exact=exact)
-
-    def look_away() -> PyTree:
-        return jax.tree.map(lambda figure: jnp.full(figure.shape, jnp.nan, figure.dtype), jax.eval_shape(look))
-
-    return lax.cond(jnp.asarray(step) % interval == 0, look, look_away)
-
-
-def scan(
-    step: Callable[[Any, Any], tuple[Any, Any, Callable[[], PyTree]]],
-    init: Any,
-    xs: PyTree,
-    *,
-    interval: int = INTERVAL,
-) -> tuple[Any, PyTree, PyTree]:
-    """``lax.scan`` that measures steps 0, ``interval``, 2·``interval``, …, and spends nothing on the others.
-
-    Parameters
-    ----------
-    step
-        ``(carry, x) -> (carry, y, look)``. ``look`` takes nothing and returns what to record, such as
-        ``lambda: effective.measure(rule, hyper, state, grads, before, after)``; it is called where a step is measured.
-    init
-        First carry.
-    xs
-        Arrays with one entry a step, at least one.
-    interval
-        Every how many steps to measure; static, as it is the length of a compiled loop.
-
-    Returns
-    -------
-    carry, ys, seen
-        ``ys`` has one entry a step, ``seen`` one for each measured step.
-
-    Raises
-    ------
-    ValueError
-        For an interval below 1, or ``xs`` without a step.
-    """
-    if interval < 1:
-        raise ValueError(f"interval={interval}: measure every step (1), every second (2), ...")
-    steps = len(jax.tree.leaves(xs)[0]) if jax.tree.leaves(xs) else 0
-    if not steps:
-        raise ValueError("xs has no step: give arrays with one entry a step, such as jnp.arange(steps)")
-
-    def unmeasured(carry: Any, x: Any) -> tuple[Any, Any]:
-        return step(carry, x)[:2]
-
-    def block(carry: Any, xs: Any) -> tuple[Any, Any]:
-        carry, y, look = step(carry, jax.tree.map(lambda x: x[0], xs))
-        seen = look()
-        carry, ys = lax.scan(unmeasured, carry, jax.tree.map(lambda x: x[1:], xs))
-        return carry, (jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), y, ys), seen)
-
-    whole = steps // interval
-    carry, stacked = init, []
-    for start, count, length in ((0, whole, interval), (whole * interval, 1, steps - whole * interval)):
-        if count and length:
-            cut = jax.tree.map(
-                lambda x, at=start, by=(count, length): x[at : at + by[0] * by[1]].reshape(*by, *x.shape[1:]), xs
-            )
-            carry, (ys, seen) = lax.scan(block, carry, cut)
-            stacked.append((jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), ys), seen))
-    ys, seen = jax.tree.map(lambda *parts: jnp.concatenate(parts), *stacked)
-    return carry, ys, seen
-
-
 def _where_stepped(grads: PyTree, tree: PyTree) -> PyTree:
     """Zero for a parameter without a gradient, which took no step."""
     return jax.tree.map(lambda x, g: jnp.zeros_like(x) if g is None else x, tree, grads)
-
-
-def per_example(effective_lr: PyTree, batch_size: int | Array, reduction: str) -> PyTree:
-    """Effective lr for the gradient of one example.
-
-    Parameters
-    ----------
-    effective_lr : pytree
-    batch_size : examples the loss was reduced over
-    reduction : "mean" or "sum"
-        A mean divides by the batch size; in a sum every example has the whole effective lr.
-    """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"reduction={reduction!r} must be 'mean' or 'sum'")
-    if is_concrete(batch_size) and not np.all(np.asarray(batch_size) >= 1):
-        raise ValueError(f"batch_size={batch_size}: a batch has one example or more")
-    return jax.tree.map(lambda e: e / batch_size if reduction == "mean" else e, effective_lr)
 
 
 def _angle(a: Array, b: Array) -> Array:
