@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from .sweep.test_devices import free_port
 
@@ -56,6 +57,7 @@ def test_layout_of_the_scale_page_runs():
     assert process.returncode == 0, out
 
 
+@pytest.mark.deep  # tests/sweep/test_devices.py joins two processes each time
 def test_processes_of_the_scale_page_share_a_sweep(tmp_path):
     _, joined = code("scale.md")
     checked = joined + "\nassert found.values['final_loss'].shape == (1024,)\nassert jax.device_count() == 2"

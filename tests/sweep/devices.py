@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from lrtheory import rules, sharding, sweep
+from lrtheory.sweep import work
 
 from .regression import AXES, DATA, bits, init, loss, whole
 
@@ -21,6 +23,18 @@ def over_mesh(**options) -> sweep.Sweep:
 def many(runs, **options) -> sweep.Sweep:
     axes = sweep.grid(rule=AXES.rules, lr=[0.01 * (n + 1) for n in range(runs)])
     return sweep.run(loss, init(0), DATA, axes, steps=2, **options)
+
+
+def planned(run) -> tuple[sweep.Sweep, list[work.Plan]]:
+    """A sweep, and what it was worked through by."""
+    fit, plans = work.Work.fit, []
+
+    def kept(self, *given):
+        plans.append(fit(self, *given))
+        return plans[-1]
+
+    with mock.patch.object(work.Work, "fit", kept):
+        return run(), plans
 
 
 def refusal(run) -> str:
@@ -61,7 +75,9 @@ if __name__ == "__main__":
         found["refused"] = refusal(lambda: over_mesh(directory=f"{directory}/held"))
         found |= {"devices": jax.device_count(), "processes": jax.process_count()}
     else:
-        found = {"bits": bits(over_mesh()), "devices": jax.device_count()}
+        swept, plans = planned(over_mesh)
+        found = {"bits": bits(swept), "devices": jax.device_count()}
+        found["sent"] = [sharding.collectives(plan.compiled) for plan in plans]
         found["communicated"] = {name: communicated(name) for name in rules.names() if name != "sparse_adam"}
         grid = jax.make_mesh((2, 4), ("a", "b"))
         found["bits of a mesh of two axes"] = bits(whole(mesh=grid))

@@ -64,6 +64,7 @@ def test_eight_devices_give_the_bits_of_one(alone):
         found = result(process)
     assert found["devices"] == 8
     assert found["bits"] == alone
+    assert found["sent"] == [[]], "tiles send something"
     assert found["bits of a mesh of two axes"] == alone
     assert {name for name, operations in found["communicated"].items() if operations} == NEED_NORMS_OR_MATRICES
     assert found["refused"] == [
