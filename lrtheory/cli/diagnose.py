@@ -22,6 +22,7 @@ def diagnose(a: str, b: str, *, as_json: bool) -> int:
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
         from parity.diagnosis import diagnose as run
+        from parity.diagnosis import size_in_words
 
         step(f"{a} beside {b}", 0.3)
         try:
@@ -45,7 +46,7 @@ def diagnose(a: str, b: str, *, as_json: bool) -> int:
         how = "run again with them" if found.verified == "run" else "by the model of the family with them"
         console.print(
             Text(
-                f"largest difference {found.size:.1e} of a coordinate's travel; with these settings {found.residual:.1e} ({how})"
+                f"largest difference {size_in_words(found.size)} of a coordinate's travel; with these settings {found.residual:.1e} ({how})"
             ),
             soft_wrap=True,
         )

@@ -13,10 +13,11 @@ from lrtheory.spec import SpecError
 
 from ..compare import Difference
 from .family import FAMILIES, Family
-from .implementation import Implementation, implementation, with_arguments
+from .implementation import Implementation, implementation, with_arguments, with_lr_of
 from .probe import Path, Probe, distance, error
+from .schedules import ScheduleFamily
 from .search import Fit, fit
-from .vocabulary import Argument, phrase
+from .vocabulary import phrase
 
 SAME = 1e-9
 
@@ -46,6 +47,8 @@ class Change:
             return ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
         if isinstance(self.b, str):
             return phrase(self.setting, self.b)
+        if np.isinf(self.b):
+            return f"{self.setting} without end"
         return f"{self.setting}={_shown(self.b)}"
 
 
@@ -61,7 +64,8 @@ class Diagnosis:
     changes : tuple
     sentence : str
     size : float
-        Largest difference of a coordinate over the farthest it moves.
+        Largest difference of a coordinate over the farthest it moves; of a schedule, over its largest value. Infinite where
+        one has a value and the other none.
     first : Difference or None
         The first step at which they differ.
     verified : str
@@ -104,17 +108,26 @@ class Diagnosis:
         }
 
 
+def size_in_words(size: float) -> str:
+    """A size for a page."""
+    return f"{size:.1e}" if np.isfinite(size) else "without bound (one has a value where the other has none)"
+
+
 def diagnose(a: str | Implementation, b: str | Implementation) -> Diagnosis:
     """The smallest change of settings that makes ``a`` run as ``b`` does.
 
-    Both are run as black boxes in float64 with gradients of every size and an lr that moves at every step. Each is fitted by
+    Both are run as black boxes in float64: optimizers with gradients of every size and an lr that moves at every step,
+    schedules until they have passed their horizons twice. Each is fitted by
     a model that has a switch for everything implementations are known to vary; the difference of the two members, told
     in the words of ``a``, is then tried out.
 
     Parameters
     ----------
     a, b : SPEC or Implementation
-        Such as ``"optax.rmsprop(0.01, momentum=0.9)"`` and ``"torch.optim.RMSprop(lr=0.01, momentum=0.9)"``.
+        Such as ``"optax.rmsprop(0.01, momentum=0.9)"`` and ``"torch.optim.RMSprop(lr=0.01, momentum=0.9)"``, or two
+        schedules, such as ``"optax.cosine_decay_schedule(0.1, 50)"`` and
+        ``"torch.optim.lr_scheduler.CosineAnnealingLR(T_max=50)"``: a scheduler of torch has the lr of its optimizer, given as
+        ``lr=0.1``, and that of the other schedule where none is given.
 
     Raises
     ------
@@ -123,8 +136,15 @@ def diagnose(a: str | Implementation, b: str | Implementation) -> Diagnosis:
     """
     one = implementation(a) if isinstance(a, str) else a
     other = implementation(b) if isinstance(b, str) else b
-    family = FAMILIES[one.words.family]
-    probe = family.probe()
+    one, other = with_lr_of(one, other), with_lr_of(other, one)
+    family, second = FAMILIES[one.words.family], FAMILIES[other.words.family]
+    if type(family) is not type(second):
+        kinds = [
+            f"{i.text} is {'a schedule' if isinstance(f, ScheduleFamily) else 'an optimizer'}"
+            for i, f in ((one, family), (other, second))
+        ]
+        raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
+    probe = max((f.probe(i.numbers()) for f, i in ((family, one), (second, other))), key=lambda p: p.steps)
     paths = one.path(probe), other.path(probe)
     size, first = distance(*paths), _first(*paths)
     if size <= SAME:
@@ -174,25 +194,36 @@ def _changes(one: Implementation, family: Family, start: Fit, end: Fit, path: Pa
         if numbers[name] != value and distance(family.run({**numbers, name: value}, switches, probe), path) <= allowed:
             numbers[name] = value
     for name, way in start.switches.items():
-        if switches[name] != way and distance(family.run(numbers, {**switches, name: way}, probe), path) <= allowed:
-            switches[name] = way
+        back = {**switches, name: way}
+        # A switch of precision widens what is allowed: neither side's width may hide it.
+        if switches[name] != way and distance(family.run(numbers, back, probe), path) <= min(
+            allowed, family.tolerance(back)
+        ):
+            switches = back
     changed = [n for n in numbers if numbers[n] != start.numbers[n]]
     turned = [s for s in switches if switches[s] != start.switches[s]]
     return (
-        *(Change(n, start.numbers[n], numbers[n], _as_argument(one, n, numbers[n])) for n in changed),
+        *(Change(n, start.numbers[n], numbers[n], _as_argument(one, n, numbers)) for n in changed),
         *(Change(s, start.switches[s], switches[s], one.words.options.get((s, switches[s]))) for s in turned),
     )
 
 
-def _as_argument(one: Implementation, number: str, value: float) -> Mapping[str, Any] | None:
-    name: Argument | None = one.words.numbers.get(number)
+def _as_argument(one: Implementation, number: str, numbers: Mapping[str, float]) -> Mapping[str, Any] | None:
+    """What sets a number, and the arguments that have to follow it."""
+    value, name = numbers[number], one.words.numbers.get(number)
+    given: dict[str, Any] = {
+        argument: write(numbers, one.arguments)
+        for argument, (needs, write) in one.words.write.items()
+        if number in needs
+    }
+    given = {argument: value for argument, value in given.items() if value != one.arguments[argument]}
     if name is None or number in one.words.read:
-        return None
+        return given or None
     if isinstance(name, str):
-        return {name: int(value) if isinstance(one.arguments[name], int) and value == int(value) else value}
+        return {name: int(value) if isinstance(one.arguments[name], int) and value == int(value) else value} | given
     entries = list(one.arguments[name[0]])
     entries[name[1]] = value
-    return {name[0]: tuple(entries)}
+    return {name[0]: tuple(entries)} | given
 
 
 def _merged(one: Implementation, changes: Sequence[Change]) -> dict[str, Any]:

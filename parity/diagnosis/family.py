@@ -11,6 +11,9 @@ import numpy as np
 
 from .probe import Path, Probe
 
+#: Where a number is looked for before it is refined.
+SIZES = (*10.0 ** np.arange(-12.0, 2.0, 0.5), 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
+
 #: ``step(n, k, s, t, g, p, lr) -> p``: numbers, switches, state (changed in place), step from 1, gradient, parameter.
 Step = Callable[[Any, Mapping[str, str], dict[str, Any], int, np.ndarray, np.ndarray, float], np.ndarray]
 
@@ -36,23 +39,29 @@ class Family:
         Over how many decades the sizes of its gradients spread.
     tolerance : callable
         From switches to the error, relative to a coordinate's reach, within which a path is reproduced.
+    depth : int
+        How many switches a search turns at once at most.
+    sizes : tuple
+        Where a search looks for a number before it is refined.
     """
 
     name: str
-    step: Step
+    step: Callable[..., Any]
     numbers: Mapping[str, float]
     switches: Mapping[str, tuple[str, ...]]
     tensors: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: {"vector": (24,)})
     decades: float = 14.0
     tolerance: Callable[[Mapping[str, str]], float] = lambda switches: 1e-9
+    depth: int = 3
+    sizes: tuple[float, ...] = SIZES
 
     @property
     def base(self) -> dict[str, str]:
         """Torch's way."""
         return {name: values[0] for name, values in self.switches.items()}
 
-    def probe(self) -> Probe:
-        """The run that tells its members apart."""
+    def probe(self, *numbers: Mapping[str, float]) -> Probe:
+        """The run that tells its members apart; ``numbers`` are those of the members, where it depends on them."""
         return Probe.drawn(self.tensors, self.decades)
 
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lrtheory import rules, spec
+from lrtheory import rules, schedules, spec
 from lrtheory.rules import Rule
 from lrtheory.spec import Spec, SpecError
 
 from ..backends.keras_backend import floatx, load_keras
 from ..backends.torch_settings import default_dtype, single_thread
 from .probe import Path, Probe
+from .schedules import SCHEDULES, TORCH, runner
 from .vocabulary import WORDS, Words
 
 #: The lr of an implementation whose SPEC gives none and that has no default.
@@ -91,6 +92,8 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     parsed = spec.parse(target)
     if parsed.name.startswith("keras."):
         load_keras()  # on the backend that is there
+    if parsed.name in SCHEDULES:
+        return _of_schedule(parsed)
     found = spec.resolve(parsed)
     if parsed.is_rule:
         return _of_our_spec(parsed, found)
@@ -110,12 +113,35 @@ def of(text: str, name: str, factory: Any, arguments: Mapping[str, Any]) -> Impl
 def with_arguments(base: Implementation, changes: Mapping[str, Any]) -> Implementation:
     """The same implementation with some arguments changed."""
     arguments = {**base.arguments, **changes}
+    if base.name in SCHEDULES:
+        return Implementation(base.text, base.name, arguments, runner(base.name, arguments))
     if base.library == "lrtheory":
         factory, fields = rules.get(base.name), set(inspect.signature(rules.get(base.name)).parameters)
         rule = factory(**{k: v for k, v in arguments.items() if k in fields})
         numbers = {k: v for k, v in arguments.items() if k not in fields and v is not None}
         return _of_rule(base.text, rule, numbers)
     return of(base.text, base.name, spec.resolve(spec.parse(base.name)), arguments)
+
+
+def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
+    """A scheduler of torch has no lr but that of its optimizer: where none is given, it is that of the other schedule."""
+    if base.arguments.get("lr", 0) is not None:
+        return base
+    lr = LR if other.arguments.get("lr", 0) is None else other.numbers()["lr"]
+    return with_arguments(base, {"lr": lr})
+
+
+def _of_schedule(parsed: Spec) -> Implementation:
+    factory = schedules.get(parsed.name) if parsed.is_rule else spec.resolve(parsed)
+    lr = {}
+    if parsed.name.startswith(TORCH):
+        lr = {"lr": parsed.kwargs.get("lr")}
+        parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k != "lr"})
+    arguments = _bound(parsed, factory) | lr
+    wanted = inspect.signature(factory).parameters
+    if missing := [name for name in wanted if name not in (*arguments, "optimizer")]:
+        raise SpecError(f"{parsed.text}: {', '.join(missing)} not given; it takes {', '.join(wanted)}")
+    return Implementation(parsed.text, parsed.name, arguments, runner(parsed.name, arguments))
 
 
 def _bound(parsed: Spec, factory: Any) -> dict[str, Any]:
@@ -127,7 +153,7 @@ def _bound(parsed: Spec, factory: Any) -> dict[str, Any]:
         raise SpecError(f"{parsed.text}: {error}; it takes {', '.join(signature.parameters)}") from error
     arguments = {k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
     arguments |= bound.arguments
-    for taken in ("params", "kwargs"):
+    for taken in ("params", "kwargs", "optimizer"):
         arguments.pop(taken, None)
     if "learning_rate" in signature.parameters and arguments.get("learning_rate") is None:
         arguments["learning_rate"] = LR

@@ -25,12 +25,18 @@ class Words:
         ``(switch, value)`` → the arguments that set it.
     read : mapping
         Number → function of the arguments, where it is no plain argument.
+    write : mapping
+        Argument → the numbers that it depends on and a function of all numbers and the arguments, where it is no plain
+        number.
     """
 
     family: str
     numbers: Mapping[str, Argument]
     options: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     read: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
+    write: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float], Mapping[str, Any]], Any]]] = field(
+        default_factory=dict
+    )
 
 
 def _switch(name: str, off: str, on: str, argument: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -99,6 +105,10 @@ WORDS: dict[str, Words] = {
         read={
             "exponent": lambda given: -given["beta2_decay"],
             "eps1": lambda given: 2.0**-52 if given["eps"][0] is None else given["eps"][0],
+        },
+        write={
+            "beta2_decay": (("exponent",), lambda n, given: -n["exponent"]),
+            "eps": (("eps1",), lambda n, given: (n["eps1"], given["eps"][1])),
         },
     ),
     "torch.optim.Muon": Words(
@@ -274,6 +284,10 @@ WORDS: dict[str, Words] = {
         read={
             "exponent": lambda given: -given["beta2_decay"],
             "eps1": lambda given: 2.0**-52 if given["eps1"] is None else given["eps1"],
+        },
+        write={
+            "beta2_decay": (("exponent",), lambda n, given: -n["exponent"]),
+            "eps1": (("eps1",), lambda n, given: n["eps1"]),
         },
     ),
     "muon": Words(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 
+from ..diagnosis import size_in_words
 from .found import Found
 
 HOW = {
@@ -29,7 +30,8 @@ def page(entries: Sequence[Found]) -> str:
         "",
         "Gradients have every size from 1e-11 to 1e3 (less for SGD, Rprop and rules of matrices) and the lr moves at every "
         "step over two decades; *size* is the largest difference of a coordinate over the farthest it moves, *left* what "
-        "remains of it with the settings in place.",
+        "remains of it with the settings in place. A schedule is run until it has passed its horizon twice, and measured by its "
+        "largest value; a scheduler of torch has the lr of the schedule beside it.",
         "",
         f"CPU, torch {torch}, optax {optax}, keras {keras} on jax {jax}, {date.today():%B %Y}.",
         "",
@@ -49,7 +51,7 @@ def page(entries: Sequence[Found]) -> str:
                 for c in entry.changes
             ),
             "",
-            f"Size {entry.size:.1e}, from step {entry.first_step} on; left {entry.residual:.1e}, {HOW[entry.verified]}. "
+            f"Size {size_in_words(entry.size)}, from step {entry.first_step} on; left {entry.residual:.1e}, {HOW[entry.verified]}. "
             f"Source: {entry.source}.",
             "",
         ]

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from .pair import Pair
+from .schedule_pairs import SCHEDULE_PAIRS
 
-
-class Pair(NamedTuple):
-    """Two SPECs and where their difference, if there is one, stands in source or was reported."""
-
-    id: str
-    a: str
-    b: str
-    source: str = ""
-
-
-PAIRS: tuple[Pair, ...] = (
+RULE_PAIRS: tuple[Pair, ...] = (
     Pair("optax-sgd", "optax.sgd(0.1, momentum=0.9)", "torch.optim.SGD(lr=0.1, momentum=0.9)"),
     Pair(
         "optax-sgd-dampening",
@@ -133,3 +124,5 @@ PAIRS: tuple[Pair, ...] = (
         "keras/src/optimizers/adadelta.py",
     ),
 )
+
+PAIRS = (*RULE_PAIRS, *SCHEDULE_PAIRS)

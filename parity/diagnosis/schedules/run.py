@@ -1,0 +1,73 @@
+"""Schedules as black boxes: step counts in, lr and momentum out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lrtheory import schedules, spec
+
+from ...backends.keras_backend import floatx, load_keras
+from ..probe import Path, Probe
+from .family import as_path
+
+TORCH = "torch.optim.lr_scheduler."
+#: What a momentum is before a scheduler touches it.
+UNTOUCHED = 0.123456789
+
+
+def runner(name: str, arguments: Mapping[str, Any]) -> Callable[[Probe], Path]:
+    """The run of one schedule."""
+    run = {"torch": _torch, "optax": _optax, "keras": _keras}.get(name.split(".")[0], _ours)
+    return lambda probe: run(name, arguments, probe.steps)
+
+
+def _torch(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+    import torch
+
+    given = {key: value for key, value in arguments.items() if key != "lr"}
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=arguments["lr"], momentum=UNTOUCHED)
+    scheduler = spec.resolve(spec.parse(name))(optimizer, **given)
+    optimizer.step()  # torch wants one before the scheduler's first; without a gradient it does nothing
+    group, lrs, momenta = optimizer.param_groups[0], np.full(steps, np.nan), np.full(steps, np.nan)
+    for t in range(steps):
+        lrs[t], momenta[t] = float(group["lr"]), float(group["momentum"])
+        try:
+            scheduler.step()
+        except ValueError as error:
+            if "total steps" not in str(error):
+                raise
+            break  # OneCycleLR has come to its end
+    left_alone = bool(np.all(momenta[np.isfinite(momenta)] == UNTOUCHED))
+    return as_path(lrs, None if left_alone else momenta)
+
+
+def _optax(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        schedule = spec.resolve(spec.parse(name))(**arguments)
+        return as_path(np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(steps))))
+
+
+def _keras(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+    import jax
+    import jax.numpy as jnp
+
+    keras = load_keras()
+    with jax.enable_x64(True), floatx(keras, "float64"):
+        schedule = spec.resolve(spec.parse(name))(**arguments)
+        return as_path(np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(steps))))
+
+
+def _ours(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+    import jax
+
+    with jax.enable_x64(True):
+        schedule = schedules.get(name)(**arguments)
+        t = np.arange(steps)
+        momentum = getattr(schedule, "momentum", None)
+        return as_path(np.asarray(schedule(t)), None if momentum is None else np.asarray(momentum(t)))

@@ -1,0 +1,14 @@
+"""A question: two implementations that people port between, put beside each other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Pair(NamedTuple):
+    """Two SPECs and where their difference, if there is one, stands in source or was reported."""
+
+    id: str
+    a: str
+    b: str
+    source: str = ""
