@@ -17,7 +17,7 @@ from .progress import progress_bar
 STYLES = {"same": "green", "settings": "yellow", "unknown": "bold red"}
 
 
-def diagnose(a: str, b: str, *, as_json: bool) -> int:
+def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int:
     """Run the command."""
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
@@ -26,7 +26,7 @@ def diagnose(a: str, b: str, *, as_json: bool) -> int:
 
         step(f"{a} beside {b}", 0.3)
         try:
-            found = run(a, b)
+            found = run(a, b, dtype=dtype, missing=missing)
         except SpecError as error:
             raise BadInput(str(error)) from error
     if as_json:

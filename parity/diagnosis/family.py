@@ -21,6 +21,16 @@ Step = Callable[[Any, Mapping[str, str], dict[str, Any], int, np.ndarray, np.nda
 LATE = {"lr of": ("this step", "the step before")}
 
 
+#: And this one, where gradients are missing at first.
+ABSENT, SKIPPED, ZEROS = "missing gradient", "is skipped", "counts as zeros"
+MISSING = {ABSENT: (SKIPPED, ZEROS)}
+
+
+def left(beta: Any, t: int) -> Any:
+    """What βᵗ leaves of 1."""
+    return 1 - beta**t
+
+
 @dataclass(frozen=True)
 class Family:
     """One parametrised model in float64.
@@ -60,22 +70,25 @@ class Family:
         """Torch's way."""
         return {name: values[0] for name, values in self.switches.items()}
 
-    def probe(self, *numbers: Mapping[str, float]) -> Probe:
+    def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
         """The run that tells its members apart; ``numbers`` are those of the members, where it depends on them."""
-        return Probe.drawn(self.tensors, self.decades)
+        return Probe.drawn(self.tensors, self.decades, missing=missing)
 
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
         """The model's parameters along the probe, by tensor, shape (steps + 1, *shape)."""
         # numpy's numbers, which overflow to inf where Python's raise
-        n = SimpleNamespace(**{name: np.float64(value) for name, value in {**self.numbers, **numbers}.items()})
+        every = {**self.numbers, **numbers}
+        n = SimpleNamespace(**{name: np.float64(value) for name, value in every.items()}, left=left)
         late = switches.get("lr of") == "the step before"
         path: Path = {}
         with np.errstate(all="ignore"):
             for name, p in probe.start.items():
                 state: dict[str, Any] = {}
-                values = [p]
-                for t, g in enumerate(probe.gradients[name], start=1):
-                    lr = n.lr * probe.factors[max(t - 2, 0) if late else t - 1]
+                skipped = probe.absent.get(name, 0) if switches.get(ABSENT) == SKIPPED else 0
+                values = [p] * (1 + skipped)
+                for t, g in enumerate(probe.gradients[name][skipped:], start=1):
+                    now = t + skipped
+                    lr = n.lr * probe.factors[max(now - 2, 0) if late else now - 1]
                     p = self.step(n, switches, state, t, g, p, lr)
                     values.append(p)
                 path[name] = np.stack(values)

@@ -22,7 +22,7 @@ class Words:
     numbers : mapping
         Number → argument.
     options : mapping
-        ``(switch, value)`` → the arguments that set it.
+        ``(switch, value)`` → the arguments that set it, or a function that makes them from all numbers.
     read : mapping
         Number → function of the arguments, where it is no plain argument.
     write : mapping
@@ -32,7 +32,9 @@ class Words:
 
     family: str
     numbers: Mapping[str, Argument]
-    options: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    options: Mapping[tuple[str, str], Mapping[str, Any] | Callable[[Mapping[str, float]], Mapping[str, Any]]] = field(
+        default_factory=dict
+    )
     read: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
     write: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float], Mapping[str, Any]], Any]]] = field(
         default_factory=dict

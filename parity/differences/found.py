@@ -25,7 +25,7 @@ class Found:
 
     Attributes
     ----------
-    id, a, b, source : str
+    id, a, b, source, dtype, missing
         Of the pair.
     outcome, sentence : str
     changes : tuple
@@ -43,6 +43,8 @@ class Found:
     a: str
     b: str
     source: str
+    dtype: str
+    missing: bool
     outcome: str
     sentence: str
     changes: tuple[Mapping[str, Any], ...]
@@ -54,7 +56,7 @@ class Found:
     @classmethod
     def of(cls, pair: Pair) -> Found:
         """Diagnose a pair now."""
-        told = diagnose(pair.a, pair.b).as_json()
+        told = diagnose(pair.a, pair.b, dtype=pair.dtype, missing=pair.missing).as_json()
         first = told["first_difference"]
         return cls(
             *pair,

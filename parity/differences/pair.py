@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 
 class Pair(NamedTuple):
-    """Two SPECs and where their difference, if there is one, stands in source or was reported."""
+    """Two SPECs, where their difference, if there is one, stands in source or was reported, and how they are run."""
 
     id: str
     a: str
     b: str
     source: str = ""
+    dtype: str = "float64"
+    missing: bool = False

@@ -14,6 +14,7 @@ from parity.diagnosis import Diagnosis
 from parity.differences import PAIRS, Pair, found
 from parity.differences.page import page
 
+from .known_narrow import KNOWN_NARROW
 from .known_schedules import KNOWN_SCHEDULES
 
 PAGE = Path(__file__).parents[2] / "docs" / "differences.md"
@@ -22,6 +23,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "differences.md"
 #: written down by the generator.
 KNOWN: dict[str, dict[str, tuple[float | str, float | str]]] = {
     **KNOWN_SCHEDULES,
+    **KNOWN_NARROW,
     "optax-sgd": {},
     "optax-sgd-dampening": {"dampening": (0.0, 0.4)},
     "optax-adam": {},
@@ -72,7 +74,7 @@ KNOWN: dict[str, dict[str, tuple[float | str, float | str]]] = {
 }
 
 #: What may be left of a difference where one side has the digits of a shorter dtype.
-LEFT = {"optax-muon": 2e-2, "optax-warm-up-cosine": 4e-7}
+LEFT = {"optax-muon": 2e-2, "optax-warm-up-cosine": 4e-7} | {pair.id: 1e-6 for pair in PAIRS if pair.dtype == "float32"}
 
 #: The value of eps differs beside its place, and is no news.
 EPS_VALUE = (1e-7, 1e-8, 1e-10, 1e-30, 1e-6, 2.0**-52)
@@ -80,7 +82,7 @@ EPS_VALUE = (1e-7, 1e-8, 1e-10, 1e-30, 1e-6, 2.0**-52)
 
 @functools.cache
 def diagnosed(pair: Pair) -> Diagnosis:
-    return diagnose(pair.a, pair.b)
+    return diagnose(pair.a, pair.b, dtype=pair.dtype, missing=pair.missing)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda p: p.id)
@@ -117,7 +119,7 @@ def test_every_pair_is_written_down_and_on_the_page() -> None:
     assert set(written) == set(KNOWN)
     for pair in PAIRS:
         entry = written[pair.id]
-        assert (entry.a, entry.b, entry.source) == pair[1:]
+        assert (entry.a, entry.b, entry.source, entry.dtype, entry.missing) == pair[1:]
         assert entry.outcome == "same" or entry.source, f"{pair.id} differs without a source"
     undated = re.compile(r"^CPU, .*$", re.MULTILINE)
     assert undated.sub("", page(list(written.values()))) == undated.sub("", PAGE.read_text(encoding="utf-8"))

@@ -38,8 +38,10 @@ class ScheduleFamily(Family):
 
     horizon: Callable[[Any], float] = lambda n: 40.0
 
-    def probe(self, *numbers: Mapping[str, float]) -> Probe:
+    def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
         """A run past the horizon of each member."""
+        if missing:
+            raise SpecError("a schedule has no gradient that could be missing")
         ends = [self.horizon(SimpleNamespace(**{**self.numbers, **some})) for some in numbers]
         steps = int(2.5 * max(ends)) + 8
         if steps > LONGEST:
