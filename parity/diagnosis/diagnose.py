@@ -159,9 +159,10 @@ def diagnose(
     alike = max(SAME, family.tolerance(family.base)) if dtype != "float64" else SAME
     size, first = distance(*paths), _first(*paths, alike, dtype)
     if size <= alike:
-        return _told(
-            one, other, "same", (), f"no difference: {one.text} and {other.text} run alike", size, None, "run", size
-        )
+        ulp = size / float(ml_dtypes.finfo(DTYPES[dtype]).eps)
+        what = f"no difference beyond {ulp:.2g} ulp of {dtype}" if dtype != "float64" and size else "no difference"
+        sentence = f"{what}: {one.text} and {other.text} run alike"
+        return _told(one, other, "same", (), sentence, size, None, "run", size)
     if other.words.family != family.name:
         sentence = f"no setting makes {one.text} and {other.text} agree: one is of the family of {family.name}, "
         return _told(one, other, "unknown", (), sentence + f"the other of {other.words.family}", size, first, "", size)

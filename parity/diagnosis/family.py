@@ -74,6 +74,10 @@ class Family:
         """The run that tells its members apart; ``numbers`` are those of the members, where it depends on them."""
         return Probe.drawn(self.tensors, self.decades, missing=missing)
 
+    def admits(self, switches: Mapping[str, str], path: Path) -> bool:
+        """Whether a path can be of a member with these switches, beside being near it."""
+        return True
+
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
         """The model's parameters along the probe, by tensor, shape (steps + 1, *shape)."""
         # numpy's numbers, which overflow to inf where Python's raise

@@ -17,7 +17,7 @@ from lrtheory.spec import Spec, SpecError
 from ..backends.keras_backend import floatx, load_keras
 from ..backends.torch_settings import default_dtype, single_thread
 from .probe import Path, Probe
-from .schedules import SCHEDULES, TORCH, runner
+from .schedules import CLOSED, SCHEDULES, TORCH, runner
 from .vocabulary import WORDS, Words
 
 #: The lr of an implementation whose SPEC gives none and that has no default.
@@ -169,11 +169,11 @@ def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
 
 def _of_schedule(parsed: Spec) -> Implementation:
     factory = schedules.get(parsed.name) if parsed.is_rule else spec.resolve(parsed)
-    lr = {}
+    ours: dict[str, Any] = {}  # arguments that the factory does not take
     if parsed.name.startswith(TORCH):
-        lr = {"lr": parsed.kwargs.get("lr")}
-        parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k != "lr"})
-    arguments = _bound(parsed, factory) | lr
+        ours = {"lr": parsed.kwargs.get("lr"), CLOSED: parsed.kwargs.get(CLOSED, False)}
+        parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
+    arguments = _bound(parsed, factory) | ours
     wanted = inspect.signature(factory).parameters
     if missing := [name for name in wanted if name not in (*arguments, "optimizer")]:
         raise SpecError(f"{parsed.text}: {', '.join(missing)} not given; it takes {', '.join(wanted)}")

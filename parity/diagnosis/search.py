@@ -93,9 +93,8 @@ def _measured(
     moved = family.run(numbers, switches, probe)
     errors = np.concatenate([error(moved[name], path[name]).ravel() for name in path])
     gap = float(errors.max())
-    return Fit(
-        dict(numbers), dict(switches), gap, float(np.minimum(errors, 1).mean()), gap <= family.tolerance(switches)
-    )
+    exact = gap <= family.tolerance(switches) and family.admits(switches, path)
+    return Fit(dict(numbers), dict(switches), gap, float(np.minimum(errors, 1).mean()), exact)
 
 
 def _solved(family: Family, start: Fit, name: str, path: Path, probe: Probe) -> float | None:

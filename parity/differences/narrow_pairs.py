@@ -52,6 +52,21 @@ NARROW_PAIRS: tuple[Pair, ...] = (
         "lrtheory/rules/lift.py: an update is formed in float32 at least and rounded once",
         dtype="bfloat16",
     ),
+    *(
+        Pair(
+            f"torch-{name.lower()}-{way}",
+            f"torch.optim.{name}(lr=0.1, {way}=True)",
+            f"torch.optim.{name}(lr=0.1, foreach=False)",
+            dtype="float32",
+        )
+        for name, way in (
+            ("SGD", "foreach"),
+            ("Adam", "foreach"),
+            ("Adam", "fused"),
+            ("NAdam", "foreach"),
+            ("RAdam", "foreach"),
+        )
+    ),
     Pair(
         "missing-sgd-dampening",
         "sgd(lr=0.1, momentum=0.9, dampening=0.4)",

@@ -9,6 +9,16 @@ KERAS = "keras.optimizers.schedules."
 _CYCLES = ", ".join(
     f"{{'init_value': 0.1, 'peak_value': 0.1, 'warmup_steps': 0, 'decay_steps': {steps}}}" for steps in (20, 40, 80)
 )
+#: Schedulers of torch that have a closed form beside the one that steps.
+CLOSED = {
+    "step": "StepLR(step_size=10",
+    "multistep": "MultiStepLR(milestones=[30, 80]",
+    "constant": "ConstantLR(total_iters=20",
+    "linear": "LinearLR(total_iters=50",
+    "exponential": "ExponentialLR(gamma=0.99",
+    "polynomial": "PolynomialLR(total_iters=50, power=2.0",
+    "cosine": "CosineAnnealingLR(T_max=50",
+}
 OPTAX_SCHEDULES = "optax/schedules/_schedule.py"
 LR_SCHEDULER = "torch/optim/lr_scheduler.py"
 
@@ -68,6 +78,23 @@ SCHEDULE_PAIRS: tuple[Pair, ...] = (
         f"{KERAS}CosineDecay(0.0, 50, warmup_target=0.1, warmup_steps=10)",
         f"{OPTAX_SCHEDULES} warmup_cosine_decay_schedule: decay_steps includes the warm-up; "
         "keras/src/optimizers/schedules/learning_rate_schedule.py CosineDecay: it does not; keras/src/backend/jax/numpy.py cos",
+    ),
+    *(
+        Pair(
+            f"torch-{name}-closed-form",
+            f"{TORCH}{scheduler}, lr=0.1)",
+            f"{TORCH}{scheduler}, lr=0.1, closed_form=True)",
+        )
+        for name, scheduler in CLOSED.items()
+    ),
+    *(
+        Pair(
+            f"torch-{name}-tensor-lr",
+            f"{TORCH}{CLOSED[name]}, lr=0.1)",
+            f"{TORCH}{CLOSED[name]}, lr=numpy.float32(0.1))",
+            f"{LR_SCHEDULER}: the lr in force is multiplied at each step, in the dtype of a Tensor lr",
+        )
+        for name in ("exponential", "cosine")
     ),
     Pair("our-cosine", "cosine_annealing(lr=0.1, T_max=50)", f"{TORCH}CosineAnnealingLR(T_max=50)"),
     Pair(

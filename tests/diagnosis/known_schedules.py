@@ -20,6 +20,12 @@ KNOWN_SCHEDULES: dict[str, dict[str, tuple[float | str, float | str]]] = {
     "optax-polynomial": {},
     "optax-warm-restarts": {"cycles": (3.0, float("inf"))},
     "optax-warm-up-cosine": {"T": (40.0, 50.0), "cosine": ("in double", "in float32")},
+    **{
+        f"torch-{name}-closed-form": {}
+        for name in ("step", "multistep", "constant", "linear", "exponential", "polynomial", "cosine")
+    },
+    "torch-exponential-tensor-lr": {"lr held": ("in double", "in float32 from step to step")},
+    "torch-cosine-tensor-lr": {"lr held": ("in double", "in float32 from step to step")},
     "our-cosine": {},
     "our-one-cycle": {},
     "our-warm-restarts": {},

@@ -64,6 +64,26 @@ def test_turned_switches_of_a_narrow_dtype_are_found(family: str, dtype: str) ->
         assert now.switches != member.base or dtype == "float32"
 
 
+@pytest.mark.parametrize(
+    ("name", "way", "bitwise"),
+    [
+        ("SGD", "foreach", True),
+        ("Adam", "foreach", True),
+        ("Adam", "fused", False),
+        ("NAdam", "foreach", False),
+        ("RAdam", "foreach", False),
+    ],
+)
+def test_which_of_torch_implementations_are_the_loop_bit_by_bit(name: str, way: str, bitwise: bool) -> None:
+    now = diagnose(
+        f"torch.optim.{name}(lr=0.1, {way}=True)", f"torch.optim.{name}(lr=0.1, foreach=False)", dtype="float32"
+    )
+    assert now.outcome == "same"
+    assert (now.size == 0) == bitwise
+    assert now.size <= 4 * 2.0**-23
+    assert now.sentence.startswith("no difference: " if bitwise else "no difference beyond ")
+
+
 def skipping(sound: Family, numbers: dict[str, float]) -> Any:
     """A run that begins at each tensor's first gradient that is there, one tensor at a time."""
 

@@ -2,7 +2,7 @@
 
 from . import formulas  # fills the table of families  # noqa: F401
 from .family import ScheduleFamily
-from .run import TORCH, runner
+from .run import CLOSED, TORCH, runner
 from .words import SCHEDULES
 
-__all__ = ["SCHEDULES", "TORCH", "ScheduleFamily", "runner"]
+__all__ = ["CLOSED", "SCHEDULES", "TORCH", "ScheduleFamily", "runner"]

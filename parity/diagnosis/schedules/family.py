@@ -17,8 +17,11 @@ from ..probe import Path, Probe
 #: ``formula(n, k, t) -> lr`` or ``(lr, momentum)``: numbers, switches and the scheduler steps taken, from 0.
 Formula = Callable[[Any, Mapping[str, str], np.ndarray], Any]
 
-#: Every family has this switch.
-OFFSET = {"lr of": ("this step", "the step before", "the step after")}
+HELD, SINGLE = "lr held", "in float32 from step to step"
+#: Every family has these switches.
+EVERY = {"lr of": ("this step", "the step before", "the step after"), HELD: ("in double", SINGLE)}
+#: Two roundings of 2⁻²⁴ at each of 840 steps.
+DRIFT = 1e-4
 
 LONGEST = 1_000_000
 
@@ -50,6 +53,11 @@ class ScheduleFamily(Family):
             )
         return Probe({}, {}, np.ones(max(steps, 40)))
 
+    def admits(self, switches: Mapping[str, str], path: Path) -> bool:
+        """An lr held in float32 is one of its numbers at every step."""
+        lr = path["lr"]
+        return switches[HELD] != SINGLE or bool(np.array_equal(lr, single(lr), equal_nan=True))
+
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
         """The model's lr and momentum along the probe."""
         n = SimpleNamespace(**{name: np.float64(value) for name, value in {**self.numbers, **numbers}.items()})
@@ -58,7 +66,13 @@ class ScheduleFamily(Family):
         with np.errstate(all="ignore"):
             values = self.step(n, switches, t)
         lr, momentum = values if isinstance(values, tuple) else (values, np.nan)
+        lr = single(lr) if switches[HELD] == SINGLE else lr
         return as_path(np.broadcast_to(lr, t.shape), np.broadcast_to(momentum, t.shape))
+
+
+def single(values: Any) -> np.ndarray:
+    """Rounded to float32."""
+    return np.asarray(values, np.float32).astype(np.float64)
 
 
 def as_path(lr: np.ndarray, momentum: np.ndarray | None = None) -> Path:
@@ -73,12 +87,12 @@ def schedule(
     numbers: Mapping[str, float],
     switches: Mapping[str, tuple[str, ...]],
     horizon: Callable[[Any], float],
-    **more: Any,
+    tolerance: Callable[[Mapping[str, str]], float] = lambda switches: 1e-9,
 ) -> Callable[[Formula], Formula]:
     """Enter a formula into the table of families."""
 
     def enter(formula: Formula) -> Formula:
-        every = {**switches, **OFFSET}
+        every = {**switches, **EVERY}
         FAMILIES[name] = ScheduleFamily(
             name,
             formula,
@@ -88,7 +102,7 @@ def schedule(
             depth=len(every),
             sizes=(*SIZES, *range(1, 257)),
             horizon=horizon,
-            **more,
+            tolerance=lambda switches: DRIFT if switches[HELD] == SINGLE else tolerance(switches),
         )
         return formula
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .family import schedule
+from .family import schedule, single
 
 AFTER = "after the horizon"
 RISES, STAYS, RESTARTS = "rises again", "stays", "starts again"
@@ -23,11 +23,6 @@ MILESTONES = 6
 def half_cosine(share: Any) -> Any:
     """From 1 to 0 as a share goes from 0 to 1."""
     return (1 + np.cos(np.pi * share)) / 2
-
-
-def _narrowed(value: Any) -> np.ndarray:
-    """In float32's digits."""
-    return np.asarray(value, np.float32).astype(np.float64)
 
 
 def _cycles(n: Any, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,10 +65,10 @@ def cosine(n: Any, k: Mapping[str, str], t: np.ndarray) -> np.ndarray:
     else:
         share = u / n.T
         share = np.minimum(share, 1) if k[AFTER] == STAYS else share
-    single = k[COSINE] == SINGLE
-    half = (1 + _narrowed(np.cos(_narrowed(np.pi * share)))) / 2 if single else half_cosine(share)
+    narrow = k[COSINE] == SINGLE
+    half = (1 + single(np.cos(single(np.pi * share)))) / 2 if narrow else half_cosine(share)
     lr = np.where(t < n.warmup, rising, n.end + (n.lr - n.end) * size * half**n.exponent)
-    return _narrowed(lr) if single else lr
+    return single(lr) if narrow else lr
 
 
 @schedule(

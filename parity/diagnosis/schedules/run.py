@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from lrtheory import schedules, spec
+from lrtheory.spec import SpecError
 
 from ...backends.keras_backend import floatx, load_keras
 from ..probe import Path, Probe
 from .family import as_path
 
 TORCH = "torch.optim.lr_scheduler."
+#: Whether a scheduler of torch is read from its closed form in place of being stepped.
+CLOSED = "closed_form"
 #: What a momentum is before a scheduler touches it.
 UNTOUCHED = 0.123456789
 
@@ -27,9 +30,14 @@ def runner(name: str, arguments: Mapping[str, Any]) -> Callable[[Probe], Path]:
 def _torch(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
     import torch
 
-    given = {key: value for key, value in arguments.items() if key != "lr"}
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=arguments["lr"], momentum=UNTOUCHED)
-    scheduler = spec.resolve(spec.parse(name))(optimizer, **given)
+    given = {key: value for key, value in arguments.items() if key not in ("lr", CLOSED)}
+    lr = arguments["lr"]
+    # A number with a dtype stands for a Tensor of it: torch steps in the dtype that it finds in the group.
+    lr = torch.tensor(lr) if isinstance(lr, np.generic) else lr
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=UNTOUCHED)
+    scheduler: Any = spec.resolve(spec.parse(name))(optimizer, **given)
+    if arguments[CLOSED]:
+        return as_path(np.array([_closed(scheduler, t) for t in range(steps)]))
     optimizer.step()  # torch wants one before the scheduler's first; without a gradient it does nothing
     group, lrs, momenta = optimizer.param_groups[0], np.full(steps, np.nan), np.full(steps, np.nan)
     for t in range(steps):
@@ -42,6 +50,14 @@ def _torch(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
             break  # OneCycleLR has come to its end
     left_alone = bool(np.all(momenta[np.isfinite(momenta)] == UNTOUCHED))
     return as_path(lrs, None if left_alone else momenta)
+
+
+def _closed(scheduler: Any, t: int) -> float:
+    """Its lr after ``t`` steps by its formula, which ``step(t)`` uses with a warning."""
+    if not hasattr(scheduler, "_get_closed_form_lr"):
+        raise SpecError(f"{type(scheduler).__name__} has no closed form: it steps alone")
+    scheduler.last_epoch = t
+    return float(scheduler._get_closed_form_lr()[0])
 
 
 def _optax(name: str, arguments: Mapping[str, Any], steps: int) -> Path:

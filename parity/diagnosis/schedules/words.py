@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy as np
 from lrtheory.spec import SpecError
 
 from ..vocabulary import PHRASES, WORDS, Words
+from .family import HELD
+from .family import SINGLE as HELD_SINGLE
 from .formulas import (
     AFTER,
     COSINE,
@@ -141,6 +144,16 @@ SCHEDULES: dict[str, Words] = {
     "torch.optim.lr_scheduler.ExponentialLR": Words("exponential", {"lr": "lr", "gamma": "gamma"}),
     "torch.optim.lr_scheduler.StepLR": Words("exponential", {"lr": "lr", "gamma": "gamma", "steps": "step_size"}),
     "torch.optim.lr_scheduler.MultiStepLR": Words("milestones", {"lr": "lr"}, **MULTISTEP),
+    "torch.optim.lr_scheduler.ConstantLR": Words(
+        "milestones",
+        {},
+        read={"lr": lambda given: given["lr"] * given["factor"]}
+        | _milestones(lambda given: [(given["total_iters"], 1 / given["factor"])]),
+        write={
+            "total_iters": (PLACES[:1], lambda n, given: int(n[PLACES[0]])),
+            "factor": (FACTORS[:1], lambda n, given: 1 / n[FACTORS[0]]),
+        },
+    ),
     "torch.optim.lr_scheduler.LinearLR": Words("polynomial", {"total": "total_iters"}, **LINE),
     "torch.optim.lr_scheduler.PolynomialLR": Words(
         "polynomial", {"lr": "lr", "total": "total_iters", "power": "power"}
@@ -247,6 +260,13 @@ SCHEDULES: dict[str, Words] = {
     "linear": Words("polynomial", {"total": "total_iters"}, **LINE),
     "polynomial": Words("polynomial", {"lr": "lr", "total": "total_iters", "power": "power"}),
 }
+for name, words in list(SCHEDULES.items()):
+    if name.startswith("torch.") and words.numbers.get("lr") == "lr":
+        held: Any = {
+            (HELD, HELD_SINGLE): lambda n: {"lr": np.float32(n["lr"])},
+            (HELD, "in double"): lambda n: {"lr": n["lr"]},
+        }
+        SCHEDULES[name] = replace(words, options={**words.options, **held})
 WORDS.update(SCHEDULES)
 
 PHRASES.update(
@@ -269,6 +289,8 @@ PHRASES.update(
         (PHASES, "three, to pct_final"): "three phases, the second up to pct_final",
         (FALL, "continuous"): "a continuous fall",
         (FALL, "in steps"): "a fall in steps",
+        (HELD, "in double"): "an lr held in double",
+        (HELD, HELD_SINGLE): "an lr held in float32 from step to step",
         ("lr of", "the step after"): "the lr of the step after",
         ("lr of", "the step before"): "the lr of the step before",
         ("lr of", "this step"): "the lr of the step itself",
