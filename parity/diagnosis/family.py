@@ -78,24 +78,31 @@ class Family:
         """Whether a path can be of a member with these switches, beside being near it."""
         return True
 
+    def hyper(self, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Any:
+        """The numbers as a step has them: numpy's, which overflow to inf where Python's raise."""
+        every = {**self.numbers, **numbers}
+        return SimpleNamespace(**{name: np.float64(value) for name, value in every.items()}, left=left)
+
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        """Gradients and parameters as they are kept."""
+        return values
+
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
         """The model's parameters along the probe, by tensor, shape (steps + 1, *shape)."""
-        # numpy's numbers, which overflow to inf where Python's raise
-        every = {**self.numbers, **numbers}
-        n = SimpleNamespace(**{name: np.float64(value) for name, value in every.items()}, left=left)
+        n = self.hyper(numbers, switches)
         late = switches.get("lr of") == "the step before"
         path: Path = {}
         with np.errstate(all="ignore"):
-            for name, p in probe.start.items():
-                state: dict[str, Any] = {}
+            for name, start in probe.start.items():
+                p, state = self.stored(start), {}
                 skipped = probe.absent.get(name, 0) if switches.get(ABSENT) == SKIPPED else 0
                 values = [p] * (1 + skipped)
                 for t, g in enumerate(probe.gradients[name][skipped:], start=1):
                     now = t + skipped
-                    lr = n.lr * probe.factors[max(now - 2, 0) if late else now - 1]
-                    p = self.step(n, switches, state, t, g, p, lr)
+                    lr = probe.lr(n.lr, max(now - 2, 0) if late else now - 1)
+                    p = self.stored(self.step(n, switches, state, t, self.stored(g), p, lr))
                     values.append(p)
-                path[name] = np.stack(values)
+                path[name] = np.stack([np.asarray(value, np.float64) for value in values])
         return path
 
 

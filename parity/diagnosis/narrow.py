@@ -13,7 +13,7 @@ import numpy as np
 from lrtheory.spec import SpecError
 
 from .family import ABSENT, SKIPPED, ZEROS, Family, left
-from .probe import Path, Probe
+from .probe import Probe
 from .vocabulary import PHRASES, WORDS
 
 DTYPES: dict[str, Any] = {
@@ -87,29 +87,20 @@ class NarrowFamily(Family):
         start = {name: np.zeros_like(p) for name, p in plain.start.items()}
         return replace(plain, start=start, factors=np.ones(plain.steps), dtype=self.dtype)
 
-    def number(self, value: float, switches: Mapping[str, str]) -> Any:
-        """A hyperparameter as the step has it."""
-        return DTYPES[self.dtype].type(value) if switches[HYPER] == ARRAYS else float(value)
-
-    def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
-        """The model's parameters along the probe, rounded to the dtype at every operation."""
-        dtype = DTYPES[self.dtype]
+    def hyper(self, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Any:
+        """The numbers as a step has them: Python's, or arrays of the dtype."""
         every = {**self.numbers, **numbers}
-        n = SimpleNamespace(**{name: self.number(value, switches) for name, value in every.items()}, left=left)
-        if switches.get(POWERS) == SINGLE and switches[HYPER] != ARRAYS:
+        number = DTYPES[self.dtype].type
+        arrays = switches[HYPER] == ARRAYS
+        n = SimpleNamespace(**{name: (number if arrays else float)(value) for name, value in every.items()}, left=left)
+        n.lr = (np.float32 if switches[LR] == KEPT else number)(every["lr"])
+        if switches.get(POWERS) == SINGLE and not arrays:
             n.left = lambda beta, t: float(1 - np.float32(beta) ** t)
-        lr = np.float32(every["lr"]) if switches[LR] == KEPT else dtype.type(every["lr"])
-        path: Path = {}
-        with np.errstate(all="ignore"):
-            for name, p in probe.start.items():
-                p, state, values = np.asarray(p, dtype).view(Weak), {}, []
-                values.append(p)
-                for t, g in enumerate(probe.gradients[name], start=1):
-                    p = np.asarray(self.step(n, switches, state, t, np.asarray(g, dtype).view(Weak), p, lr), dtype)
-                    p = p.view(Weak)
-                    values.append(p)
-                path[name] = np.stack([np.asarray(value, np.float64) for value in values])
-        return path
+        return n
+
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        """Rounded to the dtype."""
+        return np.asarray(values, DTYPES[self.dtype]).view(Weak)
 
 
 def narrowed(family: Family, dtype: str) -> Family:

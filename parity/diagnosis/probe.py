@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,10 @@ class Probe:
             noise[: absent.get(name, 0)] = 0
             gradients[name] = noise * size * steps.reshape((STEPS,) + (1,) * len(shape))
         return cls(start, gradients, 10.0 ** rng.uniform(-1, 1, STEPS), absent)
+
+    def lr(self, base: Any, step: int) -> Any:
+        """The lr of a step from 0; one that has a dtype is left as it is."""
+        return base * self.factors[step] if self.dtype == "float64" else base
 
     @property
     def steps(self) -> int:

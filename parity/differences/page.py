@@ -25,7 +25,7 @@ def page(entries: Sequence[Found]) -> str:
     lines = [
         "# Where implementations differ",
         "",
-        "Written by `python benchmarks/differences.py`: each pair is run as two black boxes in float64, fitted by a model with "
+        "Written by `python benchmarks/differences.py`: each pair is run as two black boxes, in float64 where nothing else is said, fitted by a model with "
         "a switch for everything that implementations are known to vary, and told apart by the smallest change of settings "
         "(`lrtheory diagnose A B`). No entry is written by hand. A test runs every pair again and fails when a new version "
         "removes a difference or makes one.",

@@ -100,7 +100,7 @@ def schedule(
             every,
             # A run of a formula costs microseconds, so that every member is tried; steps are whole numbers.
             depth=len(every),
-            sizes=(*SIZES, *range(1, 257)),
+            sizes=(*SIZES, *range(1, 129)),
             horizon=horizon,
             tolerance=lambda switches: DRIFT if switches[HELD] == SINGLE else tolerance(switches),
         )

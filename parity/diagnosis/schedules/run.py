@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -84,6 +85,21 @@ def _ours(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
 
     with jax.enable_x64(True):
         schedule = schedules.get(name)(**arguments)
-        t = np.arange(steps)
-        momentum = getattr(schedule, "momentum", None)
-        return as_path(np.asarray(schedule(t)), None if momentum is None else np.asarray(momentum(t)))
+        t = np.arange(1 << (steps - 1).bit_length())  # few lengths, and so few programs
+        momentum = _momentum()(schedule, t) if hasattr(schedule, "momentum") else np.full(len(t), np.nan)
+        return as_path(np.asarray(_lr()(schedule, t))[:steps], np.asarray(momentum)[:steps])
+
+
+@functools.cache
+def _lr() -> Any:
+    """One program for all numbers of a schedule."""
+    import jax
+
+    return jax.jit(lambda schedule, t: schedule(t))
+
+
+@functools.cache
+def _momentum() -> Any:
+    import jax
+
+    return jax.jit(lambda schedule, t: schedule.momentum(t))
