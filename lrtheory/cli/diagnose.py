@@ -46,7 +46,7 @@ def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int
         how = "run again with them" if found.verified == "run" else "by the model of the family with them"
         console.print(
             Text(
-                f"largest difference {size_in_words(found.size)} of a coordinate's travel; with these settings {found.residual:.1e} ({how})"
+                f"largest difference {size_in_words(found.size)} of the farthest that it moves; with these settings {found.residual:.1e} ({how})"
             ),
             soft_wrap=True,
         )
