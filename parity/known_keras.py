@@ -1,6 +1,6 @@
 """Where Keras follows other definitions than torch.
 
-Reason and source come from what diagnosis found; of the last two, which it has no family for, they were read in the code.
+Reason and source come from what diagnosis found; of the last, which it has no family for, they were read in the code.
 """
 
 from __future__ import annotations
@@ -77,9 +77,8 @@ KERAS: tuple[KnownDifference, ...] = (
         id="keras-adafactor-float32-mean",
         backend="keras",
         applies=_of("adafactor"),
-        reason="Keras's mean on JAX works in float32 whatever the dtype of its operand, so that a float64 run has float32's "
-        "digits; it also adds eps1 to the squares",
-        source="keras 3.15.1 src/backend/jax/numpy.py mean; src/optimizers/adafactor.py update_step",
+        reason=found()["keras-adafactor"].sentence,
+        source=found()["keras-adafactor"].source,
         example=Case("adafactor", {"machine_eps": False}, {"lr": 0.01, "eps1": 1e-30}),
         at_least=1e-9,
     ),

@@ -140,14 +140,21 @@ def check(
 
 @app.command()
 def diagnose(
-    a: Annotated[str, typer.Argument(help="An optimizer, such as 'optax.rmsprop(0.01, momentum=0.9)'.")],
+    a: Annotated[str, typer.Argument(help="An optimizer or a schedule, such as 'optax.rmsprop(0.01, momentum=0.9)'.")],
     b: Annotated[str, typer.Argument(help="Another, such as 'torch.optim.RMSprop(lr=0.01, momentum=0.9)'.")],
+    dtype: Annotated[
+        Literal["float64", "float32", "bfloat16"],
+        typer.Option(help="In which both run; a narrow one has a constant lr."),
+    ] = "float64",
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Give one tensor no gradient at first: None in torch, zeros in JAX.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Find the smallest change of settings that makes A run as B does, and say it in a sentence."""
     from .diagnose import diagnose as command
 
-    return command(a, b, as_json=json)
+    return command(a, b, dtype=dtype, missing=missing, as_json=json)
 
 
 @app.command()

@@ -17,15 +17,16 @@ from .progress import progress_bar
 STYLES = {"same": "green", "settings": "yellow", "unknown": "bold red"}
 
 
-def diagnose(a: str, b: str, *, as_json: bool) -> int:
+def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int:
     """Run the command."""
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
         from parity.diagnosis import diagnose as run
+        from parity.diagnosis import size_in_words
 
         step(f"{a} beside {b}", 0.3)
         try:
-            found = run(a, b)
+            found = run(a, b, dtype=dtype, missing=missing)
         except SpecError as error:
             raise BadInput(str(error)) from error
     if as_json:
@@ -45,7 +46,7 @@ def diagnose(a: str, b: str, *, as_json: bool) -> int:
         how = "run again with them" if found.verified == "run" else "by the model of the family with them"
         console.print(
             Text(
-                f"largest difference {found.size:.1e} of a coordinate's travel; with these settings {found.residual:.1e} ({how})"
+                f"largest difference {size_in_words(found.size)} of the farthest that it moves; with these settings {found.residual:.1e} ({how})"
             ),
             soft_wrap=True,
         )

@@ -1,7 +1,7 @@
 """Diagnosis: the setting in which two implementations of a rule differ."""
 
-from . import elementwise, matrices  # fills the table of families  # noqa: F401
-from .diagnose import Change, Diagnosis, diagnose
+from . import elementwise, matrices, ratios, schedules  # fills the table of families  # noqa: F401
+from .diagnose import Change, Diagnosis, diagnose, size_in_words
 from .family import FAMILIES, Family
 from .implementation import Implementation, implementation
 from .probe import Probe
@@ -20,4 +20,5 @@ __all__ = [
     "diagnose",
     "fit",
     "implementation",
+    "size_in_words",
 ]

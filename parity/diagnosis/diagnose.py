@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from lrtheory.spec import SpecError
 
 from ..compare import Difference
-from .family import FAMILIES, Family
-from .implementation import Implementation, implementation, with_arguments
+from .family import FAMILIES, MISSING, Family
+from .implementation import Implementation, implementation, with_arguments, with_lr_of
+from .narrow import DTYPES, narrowed
 from .probe import Path, Probe, distance, error
+from .schedules import ScheduleFamily
 from .search import Fit, fit
-from .vocabulary import Argument, phrase
+from .vocabulary import phrase
 
 SAME = 1e-9
 
@@ -46,6 +49,8 @@ class Change:
             return ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
         if isinstance(self.b, str):
             return phrase(self.setting, self.b)
+        if np.isinf(self.b):
+            return f"{self.setting} without end"
         return f"{self.setting}={_shown(self.b)}"
 
 
@@ -61,7 +66,8 @@ class Diagnosis:
     changes : tuple
     sentence : str
     size : float
-        Largest difference of a coordinate over the farthest it moves.
+        Largest difference of a coordinate over the farthest it moves; of a schedule, over its largest value. Infinite where
+        one has a value and the other none.
     first : Difference or None
         The first step at which they differ.
     verified : str
@@ -92,7 +98,7 @@ class Diagnosis:
                     "setting": c.setting,
                     "a": c.a,
                     "b": c.b,
-                    "arguments": None if c.arguments is None else dict(c.arguments),
+                    "arguments": None if c.arguments is None else {k: _plain(v) for k, v in c.arguments.items()},
                 }
                 for c in self.changes
             ],
@@ -104,17 +110,32 @@ class Diagnosis:
         }
 
 
-def diagnose(a: str | Implementation, b: str | Implementation) -> Diagnosis:
+def size_in_words(size: float) -> str:
+    """A size for a page."""
+    return f"{size:.1e}" if np.isfinite(size) else "without bound (one has a value where the other has none)"
+
+
+def diagnose(
+    a: str | Implementation, b: str | Implementation, *, dtype: str = "float64", missing: bool = False
+) -> Diagnosis:
     """The smallest change of settings that makes ``a`` run as ``b`` does.
 
-    Both are run as black boxes in float64 with gradients of every size and an lr that moves at every step. Each is fitted by
+    Both are run as black boxes in float64: optimizers with gradients of every size and an lr that moves at every step,
+    schedules until they have passed their horizons twice. Each is fitted by
     a model that has a switch for everything implementations are known to vary; the difference of the two members, told
     in the words of ``a``, is then tried out.
 
     Parameters
     ----------
     a, b : SPEC or Implementation
-        Such as ``"optax.rmsprop(0.01, momentum=0.9)"`` and ``"torch.optim.RMSprop(lr=0.01, momentum=0.9)"``.
+        Such as ``"optax.rmsprop(0.01, momentum=0.9)"`` and ``"torch.optim.RMSprop(lr=0.01, momentum=0.9)"``, or two
+        schedules, such as ``"optax.cosine_decay_schedule(0.1, 50)"`` and
+        ``"torch.optim.lr_scheduler.CosineAnnealingLR(T_max=50)"``: a scheduler of torch has the lr of its optimizer, given as
+        ``lr=0.1``, and that of the other schedule where none is given.
+    dtype : "float64", "float32" or "bfloat16"
+        In a narrow dtype the lr is constant and may have a dtype of its own, as in ``"optax.sgd(numpy.float32(0.1))"``.
+    missing : bool
+        Whether a tensor has no gradient at first: None in torch, zeros in JAX.
 
     Raises
     ------
@@ -123,23 +144,34 @@ def diagnose(a: str | Implementation, b: str | Implementation) -> Diagnosis:
     """
     one = implementation(a) if isinstance(a, str) else a
     other = implementation(b) if isinstance(b, str) else b
-    family = FAMILIES[one.words.family]
-    probe = family.probe()
+    one, other = with_lr_of(one, other), with_lr_of(other, one)
+    family, second = FAMILIES[one.words.family], FAMILIES[other.words.family]
+    if type(family) is not type(second):
+        kinds = [
+            f"{i.text} is {'a schedule' if isinstance(f, ScheduleFamily) else 'an optimizer'}"
+            for i, f in ((one, family), (other, second))
+        ]
+        raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
+    family, second = _asked(family, dtype, missing), _asked(second, dtype, missing)
+    probes = [f.probe(i.numbers(), missing=missing) for f, i in ((family, one), (second, other))]
+    probe = max(probes, key=lambda p: p.steps)
     paths = one.path(probe), other.path(probe)
-    size, first = distance(*paths), _first(*paths)
-    if size <= SAME:
-        return _told(
-            one, other, "same", (), f"no difference: {one.text} and {other.text} run alike", size, None, "run", size
-        )
+    alike = max(SAME, family.tolerance(family.base)) if dtype != "float64" else SAME
+    size, first = distance(*paths), _first(*paths, alike, dtype)
+    if size <= alike:
+        ulp = size / float(ml_dtypes.finfo(DTYPES[dtype]).eps)
+        what = f"no difference beyond {ulp:.2g} ulp of {dtype}" if dtype != "float64" and size else "no difference"
+        sentence = f"{what}: {one.text} and {other.text} run alike"
+        return _told(one, other, "same", (), sentence, size, None, "run", size)
     if other.words.family != family.name:
         sentence = f"no setting makes {one.text} and {other.text} agree: one is of the family of {family.name}, "
         return _told(one, other, "unknown", (), sentence + f"the other of {other.words.family}", size, first, "", size)
     start = fit(family, paths[0], probe, one.numbers(), family.base)
     if not start.exact:
-        return _unknown(one, other, size, first, one, start)
+        return _unknown(one, other, family, size, first, one, start)
     end = fit(family, paths[1], probe, other.numbers(), start.switches)
     if not end.exact:
-        return _unknown(one, other, size, first, other, end)
+        return _unknown(one, other, family, size, first, other, end)
     changes = _changes(one, family, start, end, paths[1], probe)
     verified, residual = _verified(one, family, start, changes, paths[1], probe)
     sentence = _sentence(one, other, changes)
@@ -149,16 +181,26 @@ def diagnose(a: str | Implementation, b: str | Implementation) -> Diagnosis:
     return _told(one, other, "settings", changes, sentence, size, first, verified, residual)
 
 
+def _asked(family: Family, dtype: str, missing: bool) -> Family:
+    """The family in the dtype, and with a switch more where a gradient is missing."""
+    family = narrowed(family, dtype)
+    return replace(family, switches={**family.switches, **MISSING}) if missing else family
+
+
 def _told(one: Implementation, other: Implementation, *rest: Any) -> Diagnosis:
     return Diagnosis(one.text, other.text, *rest)
 
 
 def _unknown(
-    one: Implementation, other: Implementation, size: float, first: Difference | None, odd: Implementation, near: Fit
+    one: Implementation,
+    other: Implementation,
+    family: Family,
+    size: float,
+    first: Difference | None,
+    odd: Implementation,
+    near: Fit,
 ) -> Diagnosis:
-    settings = ", ".join(
-        phrase(name, value) for name, value in near.switches.items() if value != FAMILIES[odd.words.family].base[name]
-    )
+    settings = ", ".join(phrase(name, value) for name, value in near.switches.items() if value != family.base[name])
     sentence = (
         f"no setting makes {one.text} and {other.text} agree: nothing known runs as {odd.text} does. Nearest is its family "
         f"with {settings or 'every switch as torch has it'}, {near.distance:.1e} off; they first differ at {first}"
@@ -174,25 +216,41 @@ def _changes(one: Implementation, family: Family, start: Fit, end: Fit, path: Pa
         if numbers[name] != value and distance(family.run({**numbers, name: value}, switches, probe), path) <= allowed:
             numbers[name] = value
     for name, way in start.switches.items():
-        if switches[name] != way and distance(family.run(numbers, {**switches, name: way}, probe), path) <= allowed:
-            switches[name] = way
+        back = {**switches, name: way}
+        # A switch of precision widens what is allowed: neither side's width may hide it.
+        if switches[name] != way and distance(family.run(numbers, back, probe), path) <= min(
+            allowed, family.tolerance(back)
+        ):
+            switches = back
     changed = [n for n in numbers if numbers[n] != start.numbers[n]]
     turned = [s for s in switches if switches[s] != start.switches[s]]
     return (
-        *(Change(n, start.numbers[n], numbers[n], _as_argument(one, n, numbers[n])) for n in changed),
-        *(Change(s, start.switches[s], switches[s], one.words.options.get((s, switches[s]))) for s in turned),
+        *(Change(n, start.numbers[n], numbers[n], _as_argument(one, n, numbers)) for n in changed),
+        *(Change(s, start.switches[s], switches[s], _option(one, s, switches[s], numbers)) for s in turned),
     )
 
 
-def _as_argument(one: Implementation, number: str, value: float) -> Mapping[str, Any] | None:
-    name: Argument | None = one.words.numbers.get(number)
+def _option(one: Implementation, switch: str, value: str, numbers: Mapping[str, float]) -> Mapping[str, Any] | None:
+    given = one.words.options.get((switch, value))
+    return given(numbers) if callable(given) else given
+
+
+def _as_argument(one: Implementation, number: str, numbers: Mapping[str, float]) -> Mapping[str, Any] | None:
+    """What sets a number, and the arguments that have to follow it."""
+    value, name = numbers[number], one.words.numbers.get(number)
+    given: dict[str, Any] = {
+        argument: write(numbers, one.arguments)
+        for argument, (needs, write) in one.words.write.items()
+        if number in needs
+    }
+    given = {argument: value for argument, value in given.items() if value != one.arguments[argument]}
     if name is None or number in one.words.read:
-        return None
+        return given or None
     if isinstance(name, str):
-        return {name: int(value) if isinstance(one.arguments[name], int) and value == int(value) else value}
+        return {name: int(value) if isinstance(one.arguments[name], int) and value == int(value) else value} | given
     entries = list(one.arguments[name[0]])
     entries[name[1]] = value
-    return {name[0]: tuple(entries)}
+    return {name[0]: tuple(entries)} | given
 
 
 def _merged(one: Implementation, changes: Sequence[Change]) -> dict[str, Any]:
@@ -235,18 +293,29 @@ def _listed(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
+def _plain(value: Any) -> Any:
+    """A value that JSON has; a number with a dtype is written as it would be given."""
+    return _shown(value) if _has_dtype(value) else value
+
+
+def _has_dtype(value: Any) -> bool:
+    return isinstance(value, np.generic) and not isinstance(value, float)
+
+
 def _shown(value: Any) -> str:
+    if _has_dtype(value):
+        return f"numpy.{value.dtype}({value})"
     if isinstance(value, tuple):
         return f"({', '.join(_shown(v) for v in value)})"
     return f"{value:.10g}" if isinstance(value, float) else repr(value)
 
 
-def _first(a: Path, b: Path) -> Difference | None:
+def _first(a: Path, b: Path, alike: float, dtype: str) -> Difference | None:
     firsts = {name: error(x, b[name]) for name, x in a.items()}
     steps = {
         n: int(over[0])
         for n, e in firsts.items()
-        if (over := np.flatnonzero((e > SAME).reshape(len(e), -1).any(1))).size
+        if (over := np.flatnonzero((e > alike).reshape(len(e), -1).any(1))).size
     }
     if not steps:
         return None
@@ -254,5 +323,5 @@ def _first(a: Path, b: Path) -> Difference | None:
     name = max((n for n, s in steps.items() if s == step), key=lambda n: firsts[n][step].max())
     where = np.unravel_index(int(np.argmax(firsts[name][step])), firsts[name][step].shape)
     x, y = float(a[name][step][where]), float(b[name][step][where])
-    ulp = abs(x - y) / float(np.spacing(max(abs(x), abs(y))))
+    ulp = abs(x - y) / (2.0 ** np.floor(np.log2(max(abs(x), abs(y)))) * float(ml_dtypes.finfo(DTYPES[dtype]).eps))
     return Difference(step, name, tuple(int(i) for i in where), x, y, float(firsts[name][step][where]), ulp)

@@ -65,7 +65,7 @@ def adam(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
     v = average(s, "v", beta2, (g - m) ** 2 if surprise else g * g)
     if surprise:
         v = s["v"] = v + n.eps_root
-    correction = {"yes": lambda b: 1 - b**t, "no": lambda b: 1.0, "one step behind": lambda b: 1 - b ** (t + 1)}
+    correction = {"yes": lambda b: n.left(b, t), "no": lambda b: 1.0, "one step behind": lambda b: n.left(b, t + 1)}
     c1 = correction[k["bias correction of the first moment"]](beta1)
     c2 = correction[k["bias correction of the second moment"]](beta2)
     if k["largest second moment"] == "taken before the bias correction":
@@ -75,7 +75,7 @@ def adam(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
         v = s["largest"] * c2
     top = m / c1
     if k["look-ahead"] == NESTEROV:
-        top = beta1 * m / (1 - beta1 ** (t + 1)) + (1 - beta1) * g / c1
+        top = beta1 * m / n.left(beta1, t + 1) + (1 - beta1) * g / c1
     elif k["look-ahead"] == DOZAT:
         mu = beta1 * (1 - 0.5 * 0.96 ** (t * n.momentum_decay))
         ahead = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * n.momentum_decay))

@@ -11,11 +11,24 @@ import numpy as np
 
 from .probe import Path, Probe
 
+#: Where a number is looked for before it is refined.
+SIZES = (*10.0 ** np.arange(-12.0, 2.0, 0.5), 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
+
 #: ``step(n, k, s, t, g, p, lr) -> p``: numbers, switches, state (changed in place), step from 1, gradient, parameter.
 Step = Callable[[Any, Mapping[str, str], dict[str, Any], int, np.ndarray, np.ndarray, float], np.ndarray]
 
 #: Every family has this switch: an lr that comes one step late shows under a schedule alone.
 LATE = {"lr of": ("this step", "the step before")}
+
+
+#: And this one, where gradients are missing at first.
+ABSENT, SKIPPED, ZEROS = "missing gradient", "is skipped", "counts as zeros"
+MISSING = {ABSENT: (SKIPPED, ZEROS)}
+
+
+def left(beta: Any, t: int) -> Any:
+    """What βᵗ leaves of 1."""
+    return 1 - beta**t
 
 
 @dataclass(frozen=True)
@@ -36,40 +49,60 @@ class Family:
         Over how many decades the sizes of its gradients spread.
     tolerance : callable
         From switches to the error, relative to a coordinate's reach, within which a path is reproduced.
+    depth : int
+        How many switches a search turns at once at most.
+    sizes : tuple
+        Where a search looks for a number before it is refined.
     """
 
     name: str
-    step: Step
+    step: Callable[..., Any]
     numbers: Mapping[str, float]
     switches: Mapping[str, tuple[str, ...]]
     tensors: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: {"vector": (24,)})
     decades: float = 14.0
     tolerance: Callable[[Mapping[str, str]], float] = lambda switches: 1e-9
+    depth: int = 3
+    sizes: tuple[float, ...] = SIZES
 
     @property
     def base(self) -> dict[str, str]:
         """Torch's way."""
         return {name: values[0] for name, values in self.switches.items()}
 
-    def probe(self) -> Probe:
-        """The run that tells its members apart."""
-        return Probe.drawn(self.tensors, self.decades)
+    def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
+        """The run that tells its members apart; ``numbers`` are those of the members, where it depends on them."""
+        return Probe.drawn(self.tensors, self.decades, missing=missing)
+
+    def admits(self, switches: Mapping[str, str], path: Path) -> bool:
+        """Whether a path can be of a member with these switches, beside being near it."""
+        return True
+
+    def hyper(self, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Any:
+        """The numbers as a step has them: numpy's, which overflow to inf where Python's raise."""
+        every = {**self.numbers, **numbers}
+        return SimpleNamespace(**{name: np.float64(value) for name, value in every.items()}, left=left)
+
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        """Gradients and parameters as they are kept."""
+        return values
 
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
         """The model's parameters along the probe, by tensor, shape (steps + 1, *shape)."""
-        # numpy's numbers, which overflow to inf where Python's raise
-        n = SimpleNamespace(**{name: np.float64(value) for name, value in {**self.numbers, **numbers}.items()})
+        n = self.hyper(numbers, switches)
         late = switches.get("lr of") == "the step before"
         path: Path = {}
         with np.errstate(all="ignore"):
-            for name, p in probe.start.items():
-                state: dict[str, Any] = {}
-                values = [p]
-                for t, g in enumerate(probe.gradients[name], start=1):
-                    lr = n.lr * probe.factors[max(t - 2, 0) if late else t - 1]
-                    p = self.step(n, switches, state, t, g, p, lr)
+            for name, start in probe.start.items():
+                p, state = self.stored(start), {}
+                skipped = probe.absent.get(name, 0) if switches.get(ABSENT) == SKIPPED else 0
+                values = [p] * (1 + skipped)
+                for t, g in enumerate(probe.gradients[name][skipped:], start=1):
+                    now = t + skipped
+                    lr = probe.lr(n.lr, max(now - 2, 0) if late else now - 1)
+                    p = self.stored(self.step(n, switches, state, t, self.stored(g), p, lr))
                     values.append(p)
-                path[name] = np.stack(values)
+                path[name] = np.stack([np.asarray(value, np.float64) for value in values])
         return path
 
 

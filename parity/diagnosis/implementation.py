@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lrtheory import rules, spec
+from lrtheory import rules, schedules, spec
 from lrtheory.rules import Rule
 from lrtheory.spec import Spec, SpecError
 
 from ..backends.keras_backend import floatx, load_keras
 from ..backends.torch_settings import default_dtype, single_thread
 from .probe import Path, Probe
+from .schedules import CLOSED, SCHEDULES, TORCH, runner
 from .vocabulary import WORDS, Words
 
 #: The lr of an implementation whose SPEC gives none and that has no default.
 LR = 1e-3
+
+INJECT = "optax.inject_hyperparams"
+#: ``optax.inject_hyperparams(optax.adam)(0.1)``, which is no SPEC: a call of a call.
+INJECTED = re.compile(re.escape(INJECT) + r"\(\s*(optax(?:\.\w+)+)\s*\)(\(.*\))", re.DOTALL)
+#: What gives a number a dtype of its own.
+SCALARS = [f"{module}.{dtype}" for module in ("numpy", "jax.numpy") for dtype in ("float16", "float32", "float64")]
+SCALARS.append("jax.numpy.bfloat16")
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class Implementation:
     @property
     def words(self) -> Words:
         """Its own names for numbers and switches."""
-        return WORDS[self.name]
+        return WORDS[inner_name(self.name)]
 
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them."""
@@ -88,34 +97,87 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     """
     if isinstance(target, Rule):
         return _of_rule(repr(target), target, numbers)
-    parsed = spec.parse(target)
+    inner = INJECTED.fullmatch(target.strip())
+    parsed = _parsed(target if inner is None else "".join(inner.groups()))
     if parsed.name.startswith("keras."):
         load_keras()  # on the backend that is there
+    if parsed.name in SCHEDULES:
+        return _of_schedule(parsed)
     found = spec.resolve(parsed)
     if parsed.is_rule:
         return _of_our_spec(parsed, found)
     if parsed.name not in WORDS:
         known = ", ".join(WORDS)
         raise SpecError(f"{parsed.name} cannot be diagnosed: its family is not known. There are {known}")
-    arguments = _bound(parsed, found)
-    return of(parsed.text, parsed.name, found, arguments)
+    name = parsed.name if inner is None else f"{INJECT}({parsed.name})"
+    return _of(parsed.text if inner is None else target.strip(), name, _bound(parsed, found))
 
 
-def of(text: str, name: str, factory: Any, arguments: Mapping[str, Any]) -> Implementation:
+def _of(text: str, name: str, arguments: Mapping[str, Any]) -> Implementation:
     """Of a factory of torch, optax or Keras with all its arguments."""
+    factory = spec.resolve(spec.parse(inner_name(name)))
+    if inner_name(name) != name:
+        factory = spec.resolve(spec.parse(INJECT))(factory)
     run = {"torch": _torch, "optax": _optax, "keras": _keras}[name.split(".")[0]]
     return Implementation(text, name, arguments, lambda probe: run(factory, name, arguments, probe))
+
+
+def inner_name(name: str) -> str:
+    """The optimizer whose hyperparameters are injected."""
+    return name.removeprefix(f"{INJECT}(").removesuffix(")")
+
+
+def _parsed(text: str) -> Spec:
+    """A SPEC whose numbers may have a dtype, such as ``numpy.float32(0.1)``."""
+    parsed = spec.parse(text, nested=True)
+    values = {**dict(enumerate(parsed.args)), **parsed.kwargs}
+    for key, value in values.items():
+        if not isinstance(value, Spec):
+            continue
+        if (
+            value.name not in SCALARS
+            or len(value.args) != 1
+            or value.kwargs
+            or not isinstance(value.args[0], int | float)
+        ):
+            return spec.parse(text)  # which says what is no literal
+        values[key] = spec.resolve(value)(value.args[0])
+    args = tuple(values[i] for i in range(len(parsed.args)))
+    return replace(parsed, args=args, kwargs={k: values[k] for k in parsed.kwargs})
 
 
 def with_arguments(base: Implementation, changes: Mapping[str, Any]) -> Implementation:
     """The same implementation with some arguments changed."""
     arguments = {**base.arguments, **changes}
+    if base.name in SCHEDULES:
+        return Implementation(base.text, base.name, arguments, runner(base.name, arguments))
     if base.library == "lrtheory":
         factory, fields = rules.get(base.name), set(inspect.signature(rules.get(base.name)).parameters)
         rule = factory(**{k: v for k, v in arguments.items() if k in fields})
         numbers = {k: v for k, v in arguments.items() if k not in fields and v is not None}
         return _of_rule(base.text, rule, numbers)
-    return of(base.text, base.name, spec.resolve(spec.parse(base.name)), arguments)
+    return _of(base.text, base.name, arguments)
+
+
+def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
+    """A scheduler of torch has no lr but that of its optimizer: where none is given, it is that of the other schedule."""
+    if base.arguments.get("lr", 0) is not None:
+        return base
+    lr = LR if other.arguments.get("lr", 0) is None else other.numbers()["lr"]
+    return with_arguments(base, {"lr": lr})
+
+
+def _of_schedule(parsed: Spec) -> Implementation:
+    factory = schedules.get(parsed.name) if parsed.is_rule else spec.resolve(parsed)
+    ours: dict[str, Any] = {}  # arguments that the factory does not take
+    if parsed.name.startswith(TORCH):
+        ours = {"lr": parsed.kwargs.get("lr"), CLOSED: parsed.kwargs.get(CLOSED, False)}
+        parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
+    arguments = _bound(parsed, factory) | ours
+    wanted = inspect.signature(factory).parameters
+    if missing := [name for name in wanted if name not in (*arguments, "optimizer")]:
+        raise SpecError(f"{parsed.text}: {', '.join(missing)} not given; it takes {', '.join(wanted)}")
+    return Implementation(parsed.text, parsed.name, arguments, runner(parsed.name, arguments))
 
 
 def _bound(parsed: Spec, factory: Any) -> dict[str, Any]:
@@ -127,7 +189,7 @@ def _bound(parsed: Spec, factory: Any) -> dict[str, Any]:
         raise SpecError(f"{parsed.text}: {error}; it takes {', '.join(signature.parameters)}") from error
     arguments = {k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
     arguments |= bound.arguments
-    for taken in ("params", "kwargs"):
+    for taken in ("params", "kwargs", "optimizer"):
         arguments.pop(taken, None)
     if "learning_rate" in signature.parameters and arguments.get("learning_rate") is None:
         arguments["learning_rate"] = LR
@@ -159,17 +221,21 @@ def _ours(rule: Rule, hyper: Any, probe: Probe) -> Path:
     import jax
     import jax.numpy as jnp
 
-    with jax.enable_x64(True):
-        params: Any = {name: jnp.asarray(value) for name, value in probe.start.items()}
-        state, path = rule.init(params), {name: [value] for name, value in probe.start.items()}
+    with jax.enable_x64(probe.dtype == "float64"):
+        params: Any = {name: jnp.asarray(value, probe.dtype) for name, value in probe.start.items()}
+        state, path = rule.init(params), {name: [_wide(value)] for name, value in params.items()}
         step = jax.jit(rule.step)
         for t in range(probe.steps):
-            grads = {name: jnp.asarray(values[t]) for name, values in probe.gradients.items()}
+            grads = {name: jnp.asarray(values[t], probe.dtype) for name, values in probe.gradients.items()}
             now = hyper._replace(lr=float(hyper.lr * probe.factors[t]))
             params, state = step(now, state, grads, params)
             for name, value in params.items():
-                path[name].append(np.asarray(value))
+                path[name].append(_wide(value))
     return {name: np.stack(values) for name, values in path.items()}
+
+
+def _wide(values: Any) -> np.ndarray:
+    return np.asarray(values, np.float64)
 
 
 def _optax(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
@@ -177,21 +243,24 @@ def _optax(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) 
     import jax.numpy as jnp
     import optax
 
-    with jax.enable_x64(True):
+    narrow = probe.dtype != "float64"
+    with jax.enable_x64(not narrow):
         given = {k: v for k, v in arguments.items() if v is not None or k in ("momentum",)}
-        if name != "optax.rprop":  # whose lr is the first step size and takes no schedule
+        # A schedule would hide what dtype an lr was given in; rprop's is the first step size and takes no schedule.
+        if name != "optax.rprop" and not narrow:
             lrs = jnp.asarray(float(arguments["learning_rate"]) * probe.factors)
             given["learning_rate"] = lambda count: lrs[count]
         optimizer = factory(**given)
-        params: Any = {key: jnp.asarray(value) for key, value in probe.start.items()}
-        state, path = optimizer.init(params), {key: [value] for key, value in probe.start.items()}
-        update = jax.jit(optimizer.update)
+        params: Any = {key: jnp.asarray(value, probe.dtype) for key, value in probe.start.items()}
+        state, path = optimizer.init(params), {key: [_wide(value)] for key, value in params.items()}
+        # A compiled program may keep the digits of a narrow dtype from one operation to the next.
+        update = optimizer.update if narrow else jax.jit(optimizer.update)
         for t in range(probe.steps):
-            grads = {key: jnp.asarray(values[t]) for key, values in probe.gradients.items()}
+            grads = {key: jnp.asarray(values[t], probe.dtype) for key, values in probe.gradients.items()}
             updates, state = update(grads, state, params)
             params = optax.apply_updates(params, updates)
             for key, value in params.items():
-                path[key].append(np.asarray(value))
+                path[key].append(_wide(value))
     return {key: np.stack(values) for key, values in path.items()}
 
 
@@ -200,16 +269,18 @@ def _torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) 
 
     # NAdam and ASGD keep numbers in the default dtype: docs/rules.md.
     with single_thread(), default_dtype("float64"):
-        params = {key: torch.nn.Parameter(torch.tensor(value)) for key, value in probe.start.items()}
+        dtype = getattr(torch, probe.dtype)
+        params = {key: torch.nn.Parameter(torch.tensor(value, dtype=dtype)) for key, value in probe.start.items()}
         optimizer = factory(list(params.values()), **arguments)
-        base, path = float(arguments["lr"]), {key: [value] for key, value in probe.start.items()}
+        base, path = float(arguments["lr"]), {key: [p.detach().double().numpy().copy()] for key, p in params.items()}
         for t in range(probe.steps):
             optimizer.param_groups[0]["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
             for key, p in params.items():
-                p.grad = torch.tensor(probe.gradients[key][t])
+                missing = t < probe.absent.get(key, 0)
+                p.grad = None if missing else torch.tensor(probe.gradients[key][t], dtype=dtype)
             optimizer.step()
             for key, p in params.items():
-                path[key].append(p.detach().numpy().copy())
+                path[key].append(p.detach().double().numpy().copy())
     return {key: np.stack(values) for key, values in path.items()}
 
 
@@ -218,6 +289,8 @@ def _keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) 
     import jax.numpy as jnp
 
     keras = load_keras()
+    if probe.dtype != "float64":
+        raise SpecError(f"Keras is diagnosed in float64 alone, not in {probe.dtype}")
     with jax.enable_x64(True), floatx(keras, "float64"):
         optimizer = factory(**arguments)
         variables = [keras.Variable(jnp.asarray(v), dtype="float64", name=key) for key, v in probe.start.items()]

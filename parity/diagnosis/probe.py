@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ import numpy as np
 Path = dict[str, np.ndarray]
 
 STEPS = 14
+#: How many gradients are missing where some are.
+ABSENT_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,25 @@ class Probe:
         Shape (steps, *shape); from sizes far below any eps to far above one.
     factors : array of shape (steps,)
         What the lr is multiplied by at each step.
+    absent : dict
+        At how many steps from the first a tensor has no gradient: zeros stand in for it where there is no other way to say so.
+    dtype : str
+        In which the run is made.
     """
 
     start: dict[str, np.ndarray]
     gradients: dict[str, np.ndarray]
     factors: np.ndarray
+    absent: dict[str, int] = field(default_factory=dict)
+    dtype: str = "float64"
 
     @classmethod
-    def drawn(cls, tensors: Mapping[str, tuple[int, ...]], decades: float, seed: int = 1) -> Probe:
-        """A run for these shapes."""
+    def drawn(
+        cls, tensors: Mapping[str, tuple[int, ...]], decades: float, seed: int = 1, *, missing: bool = False
+    ) -> Probe:
+        """A run for these shapes; with ``missing``, the first is there again without its first gradients."""
+        absent = {"late": ABSENT_STEPS} if missing else {}
+        tensors = {**tensors, **{name: next(iter(tensors.values())) for name in absent}}
         rng = np.random.default_rng(seed)
         start, gradients = {}, {}
         steps = 10.0 ** rng.uniform(-1, 1, STEPS)
@@ -44,8 +57,13 @@ class Probe:
             # Two neighbours of each size, so that one of them starts at 0; from 1e-11 to 1e3 over fourteen decades.
             size = 10.0 ** (np.repeat(np.linspace(3 - decades, 3, (count + 1) // 2), 2)[:count]).reshape(shape)
             noise = rng.standard_normal((STEPS, *shape)) * (rng.random((STEPS, *shape)) > 0.05)
+            noise[: absent.get(name, 0)] = 0
             gradients[name] = noise * size * steps.reshape((STEPS,) + (1,) * len(shape))
-        return cls(start, gradients, 10.0 ** rng.uniform(-1, 1, STEPS))
+        return cls(start, gradients, 10.0 ** rng.uniform(-1, 1, STEPS), absent)
+
+    def lr(self, base: Any, step: int) -> Any:
+        """The lr of a step from 0; one that has a dtype is left as it is."""
+        return base * self.factors[step] if self.dtype == "float64" else base
 
     @property
     def steps(self) -> int:

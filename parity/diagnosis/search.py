@@ -11,8 +11,6 @@ import numpy as np
 from .family import Family
 from .probe import Path, Probe, error
 
-#: How many switches are turned at once at most.
-DEPTH = 3
 #: From how many members with one switch turned a number is solved for at most; from a third as many with several.
 STARTS = 6
 
@@ -42,16 +40,16 @@ class Fit:
 def fit(family: Family, path: Path, probe: Probe, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Fit:
     """The member nearest in switches to the given one that runs along the path.
 
-    Switches are turned one at a time, then two, up to :data:`DEPTH`; if none of these will do, each number in turn is solved
+    Switches are turned one at a time, then two, up to the depth of the family; if none of these will do, each number in turn is solved
     for, from the members that come nearest.
     """
     base = {**family.numbers, **numbers}
     tried: list[Fit] = []
-    for turned in _turns(family, switches, DEPTH):
+    for turned in _turns(family, switches, family.depth):
         found = _measured(family, base, turned, path, probe)
         tried.append(found)
         if found.exact:
-            return found
+            return _sharpest(family, found, path, probe)
     nearest = min(tried, key=lambda one: one.distance)
     plain, *turned = tried
     once = sum(len(values) - 1 for values in family.switches.values())
@@ -64,10 +62,20 @@ def fit(family: Family, path: Path, probe: Probe, numbers: Mapping[str, float], 
             for plainer in (0.0, float(f"{value:.6g}"), value):
                 again = _measured(family, {**base, name: plainer}, found.switches, path, probe)
                 if again.exact:
-                    return again
+                    return _sharpest(family, again, path, probe)
                 if again.distance < nearest.distance:
                     nearest = again
     return nearest
+
+
+def _sharpest(family: Family, found: Fit, path: Path, probe: Probe) -> Fit:
+    """A member of less precision allows more: with one switch more turned, one that allows less may be exact as well."""
+    for turned in _turns(family, found.switches, 1):
+        if family.tolerance(turned) < family.tolerance(found.switches):
+            again = _measured(family, found.numbers, turned, path, probe)
+            if again.exact:
+                return again
+    return found
 
 
 def _turns(family: Family, switches: Mapping[str, str], depth: int) -> Iterator[dict[str, str]]:
@@ -85,9 +93,8 @@ def _measured(
     moved = family.run(numbers, switches, probe)
     errors = np.concatenate([error(moved[name], path[name]).ravel() for name in path])
     gap = float(errors.max())
-    return Fit(
-        dict(numbers), dict(switches), gap, float(np.minimum(errors, 1).mean()), gap <= family.tolerance(switches)
-    )
+    exact = gap <= family.tolerance(switches) and family.admits(switches, path)
+    return Fit(dict(numbers), dict(switches), gap, float(np.minimum(errors, 1).mean()), exact)
 
 
 def _solved(family: Family, start: Fit, name: str, path: Path, probe: Probe) -> float | None:
@@ -98,13 +105,14 @@ def _solved(family: Family, start: Fit, name: str, path: Path, probe: Probe) -> 
 
     def residual(x: float) -> np.ndarray:
         moved = family.run({**start.numbers, name: x}, start.switches, probe)
-        return np.concatenate([((moved[k] - path[k]) / reach[k]).ravel() for k in path])
+        gaps = [np.where(np.isnan(moved[k]) & np.isnan(p), 0, (moved[k] - p) / reach[k]) for k, p in path.items()]
+        return np.concatenate([gap.ravel() for gap in gaps])
 
     def misfit(r: np.ndarray) -> float:
         return float(np.mean(np.minimum(np.nan_to_num(np.abs(r), nan=1.0, posinf=1.0), 1.0)))
 
-    reach = {k: np.maximum(np.abs(p - p[0]).max(axis=0), 1e-300) for k, p in path.items()}
-    value = min((start.numbers[name], 0.0, *SIZES), key=lambda x: misfit(residual(x)))
+    reach = {k: np.fmax(np.fmax.reduce(np.abs(p - p[0])), 1e-300) for k, p in path.items()}
+    value = min((start.numbers[name], 0.0, *family.sizes), key=lambda x: misfit(residual(x)))
     with np.errstate(all="ignore"):
         now = residual(value)
         for _ in range(20):
@@ -121,7 +129,3 @@ def _solved(family: Family, start: Fit, name: str, path: Path, probe: Probe) -> 
             if abs(move) <= 1e-13 * abs(value):
                 break
     return value
-
-
-#: Where a number is looked for before it is refined.
-SIZES = (*10.0 ** np.arange(-12.0, 2.0, 0.5), 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)

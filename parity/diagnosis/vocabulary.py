@@ -22,18 +22,27 @@ class Words:
     numbers : mapping
         Number → argument.
     options : mapping
-        ``(switch, value)`` → the arguments that set it.
+        ``(switch, value)`` → the arguments that set it, or a function that makes them from all numbers.
     read : mapping
         Number → function of the arguments, where it is no plain argument.
+    write : mapping
+        Argument → the numbers that it depends on and a function of all numbers and the arguments, where it is no plain
+        number.
     """
 
     family: str
     numbers: Mapping[str, Argument]
-    options: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    options: Mapping[tuple[str, str], Mapping[str, Any] | Callable[[Mapping[str, float]], Mapping[str, Any]]] = field(
+        default_factory=dict
+    )
     read: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
+    write: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float], Mapping[str, Any]], Any]]] = field(
+        default_factory=dict
+    )
 
 
-def _switch(name: str, off: str, on: str, argument: str) -> dict[tuple[str, str], dict[str, Any]]:
+def switch(name: str, off: str, on: str, argument: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """Options of a switch that an argument turns on."""
     return {(name, off): {argument: False}, (name, on): {argument: True}}
 
 
@@ -42,9 +51,9 @@ OPTAX_BETAS = {"beta1": "b1", "beta2": "b2"}
 TORCH_ADAM = {"lr": "lr", **TORCH_BETAS, "eps": "eps", "weight_decay": "weight_decay"}
 OPTAX_ADAM = {"lr": "learning_rate", **OPTAX_BETAS, "eps": "eps", "eps_root": "eps_root"}
 OUR_ADAM = {name: name for name in ("lr", "beta1", "beta2", "eps", "weight_decay")}
-LARGEST = _switch("largest second moment", "none", "taken before the bias correction", "amsgrad")
+LARGEST = switch("largest second moment", "none", "taken before the bias correction", "amsgrad")
 DECOUPLED = "decoupled_weight_decay"
-UP = _switch("sign", "down", "up", "maximize")
+UP = switch("sign", "down", "up", "maximize")
 
 KERAS_ADAM = {
     "lr": "learning_rate",
@@ -58,19 +67,19 @@ WORDS: dict[str, Words] = {
     "torch.optim.SGD": Words(
         "sgd",
         {"lr": "lr", "momentum": "momentum", "dampening": "dampening", "weight_decay": "weight_decay"},
-        _switch("look-ahead", "none", "Nesterov's", "nesterov") | UP,
+        switch("look-ahead", "none", "Nesterov's", "nesterov") | UP,
     ),
-    "torch.optim.Adam": Words("adam", TORCH_ADAM, LARGEST | UP | _switch("weight decay", *DECAY[:2], DECOUPLED)),
+    "torch.optim.Adam": Words("adam", TORCH_ADAM, LARGEST | UP | switch("weight decay", *DECAY[:2], DECOUPLED)),
     "torch.optim.AdamW": Words("adam", TORCH_ADAM, LARGEST | UP),
     "torch.optim.NAdam": Words(
-        "adam", TORCH_ADAM | {"momentum_decay": "momentum_decay"}, _switch("weight decay", *DECAY[:2], DECOUPLED)
+        "adam", TORCH_ADAM | {"momentum_decay": "momentum_decay"}, switch("weight decay", *DECAY[:2], DECOUPLED)
     ),
-    "torch.optim.RAdam": Words("adam", TORCH_ADAM, _switch("weight decay", *DECAY[:2], DECOUPLED)),
+    "torch.optim.RAdam": Words("adam", TORCH_ADAM, switch("weight decay", *DECAY[:2], DECOUPLED)),
     "torch.optim.Adamax": Words("adamax", TORCH_ADAM),
     "torch.optim.RMSprop": Words(
         "rmsprop",
         {"lr": "lr", "alpha": "alpha", "eps": "eps", "momentum": "momentum", "weight_decay": "weight_decay"},
-        _switch("centred", "no", "yes", "centered") | UP,
+        switch("centred", "no", "yes", "centered") | UP,
     ),
     "torch.optim.Adagrad": Words(
         "adagrad",
@@ -100,6 +109,10 @@ WORDS: dict[str, Words] = {
             "exponent": lambda given: -given["beta2_decay"],
             "eps1": lambda given: 2.0**-52 if given["eps"][0] is None else given["eps"][0],
         },
+        write={
+            "beta2_decay": (("exponent",), lambda n, given: -n["exponent"]),
+            "eps": (("eps1",), lambda n, given: (n["eps1"], given["eps"][1])),
+        },
     ),
     "torch.optim.Muon": Words(
         "muon",
@@ -123,21 +136,21 @@ WORDS: dict[str, Words] = {
     "optax.sgd": Words(
         "sgd",
         {"lr": "learning_rate", "momentum": "momentum"},
-        _switch("look-ahead", "none", "Nesterov's", "nesterov"),
+        switch("look-ahead", "none", "Nesterov's", "nesterov"),
     ),
-    "optax.adam": Words("adam", OPTAX_ADAM, _switch("look-ahead", "none", NESTEROV, "nesterov")),
+    "optax.adam": Words("adam", OPTAX_ADAM, switch("look-ahead", "none", NESTEROV, "nesterov")),
     "optax.adamw": Words(
-        "adam", OPTAX_ADAM | {"weight_decay": "weight_decay"}, _switch("look-ahead", "none", NESTEROV, "nesterov")
+        "adam", OPTAX_ADAM | {"weight_decay": "weight_decay"}, switch("look-ahead", "none", NESTEROV, "nesterov")
     ),
     "optax.amsgrad": Words("adam", OPTAX_ADAM),
-    "optax.nadam": Words("adam", OPTAX_ADAM, _switch("look-ahead", "none", NESTEROV, "nesterov")),
+    "optax.nadam": Words("adam", OPTAX_ADAM, switch("look-ahead", "none", NESTEROV, "nesterov")),
     "optax.nadamw": Words(
-        "adam", OPTAX_ADAM | {"weight_decay": "weight_decay"}, _switch("look-ahead", "none", NESTEROV, "nesterov")
+        "adam", OPTAX_ADAM | {"weight_decay": "weight_decay"}, switch("look-ahead", "none", NESTEROV, "nesterov")
     ),
     "optax.radam": Words(
-        "adam", OPTAX_ADAM | {"threshold": "threshold"}, _switch("look-ahead", "none", NESTEROV, "nesterov")
+        "adam", OPTAX_ADAM | {"threshold": "threshold"}, switch("look-ahead", "none", NESTEROV, "nesterov")
     ),
-    "optax.adabelief": Words("adam", OPTAX_ADAM, _switch("look-ahead", "none", NESTEROV, "nesterov")),
+    "optax.adabelief": Words("adam", OPTAX_ADAM, switch("look-ahead", "none", NESTEROV, "nesterov")),
     "optax.adamax": Words("adamax", {"lr": "learning_rate", **OPTAX_BETAS, "eps": "eps"}),
     "optax.adamaxw": Words(
         "adamax", {"lr": "learning_rate", **OPTAX_BETAS, "eps": "eps", "weight_decay": "weight_decay"}
@@ -145,10 +158,10 @@ WORDS: dict[str, Words] = {
     "optax.rmsprop": Words(
         "rmsprop",
         {"lr": "learning_rate", "alpha": "decay", "eps": "eps", "momentum": "momentum", "initial": "initial_scale"},
-        _switch("eps", EPS_OUTSIDE, EPS_INSIDE, "eps_in_sqrt")
-        | _switch("centred", "no", "yes", "centered")
-        | _switch("look-ahead", "none", "Nesterov's", "nesterov")
-        | _switch("bias correction", "no", "yes", "bias_correction"),
+        switch("eps", EPS_OUTSIDE, EPS_INSIDE, "eps_in_sqrt")
+        | switch("centred", "no", "yes", "centered")
+        | switch("look-ahead", "none", "Nesterov's", "nesterov")
+        | switch("bias correction", "no", "yes", "bias_correction"),
     ),
     "optax.adagrad": Words("adagrad", {"lr": "learning_rate", "eps": "eps", "initial": "initial_accumulator_value"}),
     "optax.adadelta": Words(
@@ -185,7 +198,7 @@ WORDS: dict[str, Words] = {
             "weight_decay": "weight_decay_rate",
             "factored_from": "min_dim_size_to_factor",
         },
-        _switch("parameter scale", "no", "yes", "multiply_by_parameter_scale"),
+        switch("parameter scale", "no", "yes", "multiply_by_parameter_scale"),
     ),
     "optax.contrib.muon": Words(
         "muon",
@@ -207,7 +220,7 @@ WORDS: dict[str, Words] = {
     "keras.optimizers.SGD": Words(
         "sgd",
         {"lr": "learning_rate", "momentum": "momentum", "weight_decay": "weight_decay"},
-        _switch("look-ahead", "none", "Nesterov's", "nesterov"),
+        switch("look-ahead", "none", "Nesterov's", "nesterov"),
     ),
     "keras.optimizers.RMSprop": Words(
         "rmsprop",
@@ -218,7 +231,7 @@ WORDS: dict[str, Words] = {
             "momentum": "momentum",
             "weight_decay": "weight_decay",
         },
-        _switch("centred", "no", "yes", "centered"),
+        switch("centred", "no", "yes", "centered"),
     ),
     "keras.optimizers.Adam": Words("adam", KERAS_ADAM, LARGEST),
     "keras.optimizers.AdamW": Words("adam", KERAS_ADAM, LARGEST),
@@ -236,26 +249,34 @@ WORDS: dict[str, Words] = {
     "keras.optimizers.Adadelta": Words(
         "adadelta", {"lr": "learning_rate", "rho": "rho", "eps": "epsilon", "weight_decay": "weight_decay"}
     ),
+    "keras.optimizers.Adafactor": Words(
+        "adafactor",
+        {"lr": "learning_rate", "eps1": "epsilon_1", "eps2": "epsilon_2", "clip": "clip_threshold"}
+        | {"weight_decay": "weight_decay"},
+        switch("lr", "as it is", "at most 1/√t", "relative_step"),
+        read={"exponent": lambda given: -given["beta_2_decay"]},
+        write={"beta_2_decay": (("exponent",), lambda n, given: -n["exponent"])},
+    ),
     "sgd": Words(
         "sgd",
         {name: name for name in ("lr", "momentum", "dampening", "weight_decay")},
-        _switch("look-ahead", "none", "Nesterov's", "nesterov") | UP,
+        switch("look-ahead", "none", "Nesterov's", "nesterov") | UP,
     ),
-    "adam": Words("adam", OUR_ADAM, LARGEST | UP | _switch("weight decay", *DECAY[:2], "decoupled")),
+    "adam": Words("adam", OUR_ADAM, LARGEST | UP | switch("weight decay", *DECAY[:2], "decoupled")),
     "nadam": Words(
-        "adam", OUR_ADAM | {"momentum_decay": "momentum_decay"}, UP | _switch("weight decay", *DECAY[:2], "decoupled")
+        "adam", OUR_ADAM | {"momentum_decay": "momentum_decay"}, UP | switch("weight decay", *DECAY[:2], "decoupled")
     ),
-    "radam": Words("adam", OUR_ADAM, UP | _switch("weight decay", *DECAY[:2], "decoupled")),
+    "radam": Words("adam", OUR_ADAM, UP | switch("weight decay", *DECAY[:2], "decoupled")),
     "adabelief": Words(
         "adam",
         {name: name for name in ("lr", "beta1", "beta2", "eps", "eps_root")},
-        UP | _switch("look-ahead", "none", NESTEROV, "nesterov"),
+        UP | switch("look-ahead", "none", NESTEROV, "nesterov"),
     ),
     "adamax": Words("adamax", OUR_ADAM),
     "rmsprop": Words(
         "rmsprop",
         {name: name for name in ("lr", "alpha", "eps", "momentum", "weight_decay")},
-        _switch("centred", "no", "yes", "centered") | UP,
+        switch("centred", "no", "yes", "centered") | UP,
     ),
     "adagrad": Words(
         "adagrad",
@@ -274,6 +295,10 @@ WORDS: dict[str, Words] = {
         read={
             "exponent": lambda given: -given["beta2_decay"],
             "eps1": lambda given: 2.0**-52 if given["eps1"] is None else given["eps1"],
+        },
+        write={
+            "beta2_decay": (("exponent",), lambda n, given: -n["exponent"]),
+            "eps1": (("eps1",), lambda n, given: n["eps1"]),
         },
     ),
     "muon": Words(
@@ -309,6 +334,8 @@ PHRASES: dict[tuple[str, str], str] = {
     ("parameter scale", "yes"): "scaling by the parameters",
     ("weight decay", "proximal"): "a proximal weight decay",
     ("betas", "swapped"): "the betas swapped",
+    ("means", "in float32"): "means in float32",
+    ("means", "in double"): "means in double",
 }
 
 

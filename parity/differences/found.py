@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
+from lrtheory.report.files import finite_or_none
+
 from ..diagnosis import diagnose
-from .pairs import PAIRS, Pair
+from .pair import Pair
+from .pairs import PAIRS
 
 FILE = "found.json"
 
@@ -21,7 +25,7 @@ class Found:
 
     Attributes
     ----------
-    id, a, b, source : str
+    id, a, b, source, dtype, missing
         Of the pair.
     outcome, sentence : str
     changes : tuple
@@ -39,6 +43,8 @@ class Found:
     a: str
     b: str
     source: str
+    dtype: str
+    missing: bool
     outcome: str
     sentence: str
     changes: tuple[Mapping[str, Any], ...]
@@ -50,7 +56,7 @@ class Found:
     @classmethod
     def of(cls, pair: Pair) -> Found:
         """Diagnose a pair now."""
-        told = diagnose(pair.a, pair.b).as_json()
+        told = diagnose(pair.a, pair.b, dtype=pair.dtype, missing=pair.missing).as_json()
         first = told["first_difference"]
         return cls(
             *pair,
@@ -68,7 +74,14 @@ class Found:
 def found() -> Mapping[str, Found]:
     """Every pair as it was last written down, by id."""
     text = resources.files("parity.differences").joinpath(FILE).read_text(encoding="utf-8")
-    return {entry["id"]: Found(**{**entry, "changes": tuple(entry["changes"])}) for entry in json.loads(text)}
+    return {entry["id"]: _read(entry) for entry in json.loads(text)}
+
+
+def _read(entry: dict[str, Any]) -> Found:
+    """JSON has no infinity: it is written as null."""
+    endless = {None: math.inf}
+    changes = [{**c, "a": endless.get(c["a"], c["a"]), "b": endless.get(c["b"], c["b"])} for c in entry["changes"]]
+    return Found(**{**entry, "size": endless.get(entry["size"], entry["size"]), "changes": tuple(changes)})
 
 
 def measure(progress: Callable[[str, float], None] = lambda text, done: None) -> list[Found]:
@@ -82,4 +95,4 @@ def measure(progress: Callable[[str, float], None] = lambda text, done: None) ->
 
 def as_text(entries: list[Found]) -> str:
     """The file."""
-    return json.dumps([asdict(entry) for entry in entries], indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(finite_or_none([asdict(entry) for entry in entries]), indent=1, ensure_ascii=False) + "\n"

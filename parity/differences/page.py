@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 
+from ..diagnosis import size_in_words
 from .found import Found
 
+EPS = {"float32": 2.0**-23, "bfloat16": 2.0**-7}
 HOW = {
     "run": "run again with these settings",
     "model": "by a model that reproduces both, as the first cannot be given them",
@@ -22,14 +25,16 @@ def page(entries: Sequence[Found]) -> str:
     lines = [
         "# Where implementations differ",
         "",
-        "Written by `python benchmarks/differences.py`: each pair is run as two black boxes in float64, fitted by a model with "
+        "Written by `python benchmarks/differences.py`: each pair is run as two black boxes, in float64 where nothing else is said, fitted by a model with "
         "a switch for everything that implementations are known to vary, and told apart by the smallest change of settings "
         "(`lrtheory diagnose A B`). No entry is written by hand. A test runs every pair again and fails when a new version "
         "removes a difference or makes one.",
         "",
         "Gradients have every size from 1e-11 to 1e3 (less for SGD, Rprop and rules of matrices) and the lr moves at every "
         "step over two decades; *size* is the largest difference of a coordinate over the farthest it moves, *left* what "
-        "remains of it with the settings in place.",
+        "remains of it with the settings in place. A schedule is run until it has passed its horizon twice, and measured by its "
+        "largest value; a scheduler of torch has the lr of the schedule beside it. A run in float32 or bfloat16 starts at 0 and has "
+        "a constant lr; its ulp are those of the farthest that a coordinate moves.",
         "",
         f"CPU, torch {torch}, optax {optax}, keras {keras} on jax {jax}, {date.today():%B %Y}.",
         "",
@@ -38,7 +43,7 @@ def page(entries: Sequence[Found]) -> str:
         lines += [
             f"## {entry.id}",
             "",
-            f"`{entry.a}` beside `{entry.b}`",
+            f"`{entry.a}` beside `{entry.b}`{_run(entry)}",
             "",
             entry.sentence + ".",
             "",
@@ -49,22 +54,35 @@ def page(entries: Sequence[Found]) -> str:
                 for c in entry.changes
             ),
             "",
-            f"Size {entry.size:.1e}, from step {entry.first_step} on; left {entry.residual:.1e}, {HOW[entry.verified]}. "
+            f"Size {size_in_words(entry.size)}{_in_ulp(entry)}, from step {entry.first_step} on; left {entry.residual:.1e}, {HOW[entry.verified]}. "
             f"Source: {entry.source}.",
             "",
         ]
-    lines += ["## No difference", "", "| first | second | size |", "|---|---|---|"]
-    lines += [f"| `{e.a}` | `{e.b}` | {e.size:.1e} |" for e in entries if e.outcome == "same"]
+    lines += ["## No difference", "", "| first | second | run | size |", "|---|---|---|---|"]
+    lines += [
+        f"| `{e.a}` | `{e.b}` | {_run(e).removeprefix(', ')} | {e.size:.1e}{_in_ulp(e)} |"
+        for e in entries
+        if e.outcome == "same"
+    ]
     lines += [
         "",
-        "## In float32 alone",
-        "",
-        "optax forms 1 − b2**t in float32: adam, adabelief, lamb and schedule-free AdamW are over the bound that is derived for "
-        "each step (`parity.bounds`), torch and ours within it; [accuracy.md](accuracy.md) has the sizes and "
-        "`tests/oracle/test_bounds.py` notes when that changes.",
+        "What each rule loses in float32, against the exact result: [accuracy.md](accuracy.md).",
         "",
     ]
     return "\n".join(lines)
+
+
+def _run(entry: Found) -> str:
+    """How the two were run, where it is not as usual."""
+    narrow = "" if entry.dtype == "float64" else f", in {entry.dtype} at a constant lr"
+    return narrow + (", one tensor without its first gradients" if entry.missing else "")
+
+
+def _in_ulp(entry: Found) -> str:
+    """A size in roundings of a narrow dtype."""
+    if entry.dtype == "float64" or not math.isfinite(entry.size):
+        return ""
+    return f" ({entry.size / EPS[entry.dtype]:.3g} ulp)"
 
 
 def _shown(value: float | str) -> str:

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from .narrow_pairs import NARROW_PAIRS
+from .pair import Pair
+from .schedule_pairs import SCHEDULE_PAIRS
 
-
-class Pair(NamedTuple):
-    """Two SPECs and where their difference, if there is one, stands in source or was reported."""
-
-    id: str
-    a: str
-    b: str
-    source: str = ""
-
-
-PAIRS: tuple[Pair, ...] = (
+RULE_PAIRS: tuple[Pair, ...] = (
     Pair("optax-sgd", "optax.sgd(0.1, momentum=0.9)", "torch.optim.SGD(lr=0.1, momentum=0.9)"),
     Pair(
         "optax-sgd-dampening",
@@ -93,6 +85,12 @@ PAIRS: tuple[Pair, ...] = (
         "optax/contrib/_muon.py; torch/optim/_muon.py; google-deepmind/optax#1249",
     ),
     Pair(
+        "optax-lion", "optax.lion(0.01)", "lion(lr=0.01)", "optax/_src/alias.py lion: weight_decay is 1e-3; 2302.06675"
+    ),
+    Pair("optax-sign-sgd", "optax.sign_sgd(0.01)", "signsgd(lr=0.01)"),
+    Pair("optax-lars", "optax.lars(0.1, 1e-4)", "lars(lr=0.1, weight_decay=1e-4)"),
+    Pair("optax-lamb", "optax.lamb(0.01)", "lamb(lr=0.01)"),
+    Pair(
         "keras-adam",
         "keras.optimizers.Adam(0.1)",
         "torch.optim.Adam(lr=0.1)",
@@ -132,4 +130,21 @@ PAIRS: tuple[Pair, ...] = (
         "torch.optim.Adadelta(lr=1.0)",
         "keras/src/optimizers/adadelta.py",
     ),
+    Pair(
+        "keras-adafactor",
+        "keras.optimizers.Adafactor(0.5)",
+        "torch.optim.Adafactor(lr=0.5)",
+        "keras/src/optimizers/adafactor.py update_step: eps1 is added to the squares; keras/src/backend/jax/numpy.py mean: "
+        "works in float32 whatever the dtype of its operand",
+    ),
+    Pair("keras-lion", "keras.optimizers.Lion(0.01)", "lion(lr=0.01)"),
+    Pair(
+        "keras-lamb",
+        "keras.optimizers.Lamb(0.01, weight_decay=0.1)",
+        "lamb(lr=0.01, weight_decay=0.1)",
+        "keras/src/optimizers/base_optimizer.py _apply_weight_decay: before the step, outside the ratio of algorithm 2 of "
+        "1904.00962",
+    ),
 )
+
+PAIRS = (*RULE_PAIRS, *NARROW_PAIRS, *SCHEDULE_PAIRS)

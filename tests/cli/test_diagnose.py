@@ -30,6 +30,26 @@ def test_json_has_both_values_and_the_arguments() -> None:
     assert told["residual"] < 1e-9 < told["size"]
 
 
+def test_a_dtype_and_missing_gradients_are_asked_for() -> None:
+    lr = "numpy.float32(0.10000000149011612)"
+    asked = ["diagnose", "optax.sgd(0.1)", "optax.sgd(numpy.float32(0.1))", "--json"]
+    assert json.loads(CliRunner().invoke(app, asked).stdout)["changes"][0]["setting"] == "lr"
+    told = json.loads(CliRunner().invoke(app, [*asked, "--dtype", "bfloat16"]).stdout)
+    assert [(c["setting"], c["arguments"]) for c in told["changes"]] == [("dtype of the lr", {"learning_rate": lr})]
+    asked = ["diagnose", "adam(lr=0.1)", "torch.optim.Adam(lr=0.1)"]
+    assert "no difference" in CliRunner().invoke(app, asked).stdout
+    assert "a tensor left alone until its first gradient" in CliRunner().invoke(app, [*asked, "--missing"]).stdout
+
+
+def test_a_schedule_that_ends_has_a_size_in_words() -> None:
+    found = CliRunner().invoke(
+        app, ["diagnose", "optax.cosine_onecycle_schedule(9, 0.1)", "torch.optim.lr_scheduler.OneCycleLR(0.1, 9)"]
+    )
+    assert found.exit_code == 0, found.output
+    assert "phases that end one step early, an error after the horizon and a cycled momentum" in found.stdout
+    assert "largest difference without bound" in found.stdout
+
+
 @pytest.mark.parametrize(
     "text", ["optax.fromage(0.1)", "torch.optim.Adam(lr=-1.0)", "adam(", "adam(lr=__import__('os'))"]
 )

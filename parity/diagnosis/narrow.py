@@ -1,0 +1,134 @@
+"""The same rules in a narrow dtype: which of their numbers are rounded to it, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from lrtheory.spec import SpecError
+
+from .family import ABSENT, SKIPPED, ZEROS, Family, left
+from .probe import Probe
+from .vocabulary import PHRASES, WORDS
+
+DTYPES: dict[str, Any] = {
+    "float64": np.dtype(np.float64),
+    "float32": np.dtype(np.float32),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+
+SINGLE = "formed in float32"
+DOUBLE = "in double until they are used"
+LR, HYPER, POWERS = "dtype of the lr", "hyperparameters", "1 − βᵗ"
+TAKEN, KEPT, ARRAYS = "that of the gradient", "float32", "rounded to the dtype, and 1 − β after them"
+SWITCHES = {
+    LR: (TAKEN, KEPT),
+    HYPER: (DOUBLE, ARRAYS),
+    POWERS: ("formed in double", SINGLE),
+}
+
+#: Roundings of one step of these rules, none of which is grown by another: moments 2 × 3, root, two divisions, eps, two products
+#: and the parameter.
+ROUNDINGS = 16
+
+
+PHRASES.update(
+    {
+        (LR, TAKEN): "an lr of the gradient's dtype",
+        (LR, KEPT): "an lr that stays in float32, and an update with it",
+        (HYPER, DOUBLE): "hyperparameters that stay in double until they are used",
+        (HYPER, ARRAYS): "hyperparameters rounded to the dtype, and 1 − β after them",
+        (ABSENT, SKIPPED): "a tensor left alone until its first gradient",
+        (ABSENT, ZEROS): "zeros for a missing gradient",
+    }
+)
+
+for name, words in list(WORDS.items()):
+    if name.startswith("optax.") and words.family in ("sgd", "adam"):
+        given: Mapping[tuple[str, str], Any] = {
+            (LR, KEPT): lambda numbers: {"learning_rate": np.float32(numbers["lr"])},
+            (LR, TAKEN): lambda numbers: {"learning_rate": float(numbers["lr"])},
+        }
+        WORDS[name] = replace(words, options={**words.options, **given})
+
+
+class Weak(np.ndarray):
+    """An array that Python's numbers are rounded to before they meet it, as in JAX; numpy does so for its own dtypes alone."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
+        """Round, and let numpy do the rest."""
+        plain = [
+            x.view(np.ndarray) if isinstance(x, Weak) else np.asarray(x, self.dtype) if type(x) is float else x
+            for x in inputs
+        ]
+        result = getattr(ufunc, method)(*plain, **more)
+        return result.view(Weak) if isinstance(result, np.ndarray) else result
+
+
+@dataclass(frozen=True)
+class NarrowFamily(Family):
+    """A family that runs in another dtype than float64.
+
+    Attributes
+    ----------
+    dtype : str
+    """
+
+    dtype: str = "float32"
+
+    def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
+        """The same run from 0, beside which no step is lost, with a constant lr, which is how an lr that has a dtype is given."""
+        plain = super().probe(*numbers, missing=missing)
+        start = {name: np.zeros_like(p) for name, p in plain.start.items()}
+        return replace(plain, start=start, factors=np.ones(plain.steps), dtype=self.dtype)
+
+    def hyper(self, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Any:
+        """The numbers as a step has them: Python's, or arrays of the dtype."""
+        every = {**self.numbers, **numbers}
+        number = DTYPES[self.dtype].type
+        arrays = switches[HYPER] == ARRAYS
+        n = SimpleNamespace(**{name: (number if arrays else float)(value) for name, value in every.items()}, left=left)
+        n.lr = (np.float32 if switches[LR] == KEPT else number)(every["lr"])
+        if switches.get(POWERS) == SINGLE and not arrays:
+            n.left = lambda beta, t: float(1 - np.float32(beta) ** t)
+        return n
+
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        """Rounded to the dtype."""
+        return np.asarray(values, DTYPES[self.dtype]).view(Weak)
+
+
+def narrowed(family: Family, dtype: str) -> Family:
+    """The family in a dtype.
+
+    Raises
+    ------
+    SpecError
+        For a dtype that is not known, and for rules that are not written for a narrow one.
+    """
+    if dtype == "float64":
+        return family
+    if dtype not in DTYPES:
+        raise SpecError(f"dtype {dtype!r}: there are {', '.join(DTYPES)}")
+    if family.name not in ("sgd", "adam"):
+        raise SpecError(
+            f"the family of {family.name} is diagnosed in float64 alone; sgd and adam in {', '.join(DTYPES)}"
+        )
+    half = float(ml_dtypes.finfo(DTYPES[dtype]).eps) / 2
+    exact = family.name == "sgd" and dtype == "bfloat16"  # two roundings, which are followed
+    switches = SWITCHES if family.name == "adam" else {LR: SWITCHES[LR], HYPER: SWITCHES[HYPER]}
+    return NarrowFamily(
+        family.name,
+        family.step,
+        family.numbers,
+        switches | dict(family.switches),
+        family.tensors,
+        family.decades,
+        tolerance=lambda switches: 0.0 if exact else ROUNDINGS * half,
+        dtype=dtype,
+    )

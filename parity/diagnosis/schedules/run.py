@@ -1,0 +1,105 @@
+"""Schedules as black boxes: step counts in, lr and momentum out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from lrtheory import schedules, spec
+from lrtheory.spec import SpecError
+
+from ...backends.keras_backend import floatx, load_keras
+from ..probe import Path, Probe
+from .family import as_path
+
+TORCH = "torch.optim.lr_scheduler."
+#: Whether a scheduler of torch is read from its closed form in place of being stepped.
+CLOSED = "closed_form"
+#: What a momentum is before a scheduler touches it.
+UNTOUCHED = 0.123456789
+
+
+def runner(name: str, arguments: Mapping[str, Any]) -> Callable[[Probe], Path]:
+    """The run of one schedule."""
+    run = {"torch": _torch, "optax": _optax, "keras": _keras}.get(name.split(".")[0], _ours)
+    return lambda probe: run(name, arguments, probe.steps)
+
+
+def _torch(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+    import torch
+
+    given = {key: value for key, value in arguments.items() if key not in ("lr", CLOSED)}
+    lr = arguments["lr"]
+    # A number with a dtype stands for a Tensor of it: torch steps in the dtype that it finds in the group.
+    lr = torch.tensor(lr) if isinstance(lr, np.generic) else lr
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=UNTOUCHED)
+    scheduler: Any = spec.resolve(spec.parse(name))(optimizer, **given)
+    if arguments[CLOSED]:
+        return as_path(np.array([_closed(scheduler, t) for t in range(steps)]))
+    optimizer.step()  # torch wants one before the scheduler's first; without a gradient it does nothing
+    group, lrs, momenta = optimizer.param_groups[0], np.full(steps, np.nan), np.full(steps, np.nan)
+    for t in range(steps):
+        lrs[t], momenta[t] = float(group["lr"]), float(group["momentum"])
+        try:
+            scheduler.step()
+        except ValueError as error:
+            if "total steps" not in str(error):
+                raise
+            break  # OneCycleLR has come to its end
+    left_alone = bool(np.all(momenta[np.isfinite(momenta)] == UNTOUCHED))
+    return as_path(lrs, None if left_alone else momenta)
+
+
+def _closed(scheduler: Any, t: int) -> float:
+    """Its lr after ``t`` steps by its formula, which ``step(t)`` uses with a warning."""
+    if not hasattr(scheduler, "_get_closed_form_lr"):
+        raise SpecError(f"{type(scheduler).__name__} has no closed form: it steps alone")
+    scheduler.last_epoch = t
+    return float(scheduler._get_closed_form_lr()[0])
+
+
+def _optax(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        schedule = spec.resolve(spec.parse(name))(**arguments)
+        return as_path(np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(steps))))
+
+
+def _keras(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+    import jax
+    import jax.numpy as jnp
+
+    keras = load_keras()
+    with jax.enable_x64(True), floatx(keras, "float64"):
+        schedule = spec.resolve(spec.parse(name))(**arguments)
+        return as_path(np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(steps))))
+
+
+def _ours(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+    import jax
+
+    with jax.enable_x64(True):
+        schedule = schedules.get(name)(**arguments)
+        t = np.arange(1 << (steps - 1).bit_length())  # few lengths, and so few programs
+        momentum = _momentum()(schedule, t) if hasattr(schedule, "momentum") else np.full(len(t), np.nan)
+        return as_path(np.asarray(_lr()(schedule, t))[:steps], np.asarray(momentum)[:steps])
+
+
+@functools.cache
+def _lr() -> Any:
+    """One program for all numbers of a schedule."""
+    import jax
+
+    return jax.jit(lambda schedule, t: schedule(t))
+
+
+@functools.cache
+def _momentum() -> Any:
+    import jax
+
+    return jax.jit(lambda schedule, t: schedule.momentum(t))
