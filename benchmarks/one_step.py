@@ -78,7 +78,9 @@ def ours(contest: Contest, values: dict[str, np.ndarray], grads: Any, *, traced:
     """The rule's step in place: with every number traced, or with all but lr in the program, as optax has them."""
     params = jax.tree.map(jnp.array, values)
     hyper, static = contest.ours.hyper(**contest.numbers), () if traced else contest.static
-    hyper = hyper._replace(**{n: jnp.float32(v) for n, v in hyper._asdict().items() if n not in static})
+    hyper = hyper._replace(
+        **{n: jnp.float32(v) for n, v in hyper._asdict().items() if n not in static and v is not None}
+    )
     step = in_place.step(contest.ours, static=static)
     return jax_update(step, params, in_place.init(contest.ours, params), grads, hyper)
 

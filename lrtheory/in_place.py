@@ -64,7 +64,7 @@ def step(rule: Rule, *, static: tuple[str, ...] = ()) -> Step:
 
     # An argument that a rule does not read would be dropped from the program, and its memory with it.
     @functools.partial(jax.jit, static_argnames="fixed", donate_argnames=("params", "state"), keep_unused=True)
-    def in_place(params: PyTree, state: Any, grads: PyTree, hyper: Any, fixed: tuple[float, ...]) -> Any:
+    def in_place(params: PyTree, state: Any, grads: PyTree, hyper: Any, fixed: tuple[float | None, ...]) -> Any:
         return rule.step(hyper._replace(**dict(zip(static, fixed, strict=True))), state, grads, params)
 
     return Step(rule, static, in_place)
@@ -86,11 +86,11 @@ class Step:
         """As ``jax.jit(...).lower``."""
         return self.program.lower(params, state, grads, *self._divided(hyper))
 
-    def _divided(self, hyper: Any) -> tuple[Any, tuple[float, ...]]:
+    def _divided(self, hyper: Any) -> tuple[Any, tuple[float | None, ...]]:
         """The numbers that are traced, and the values of those that are not."""
         fixed = tuple(getattr(hyper, name) for name in self.static)
         for name, value in zip(self.static, fixed, strict=True):
-            if not isinstance(value, (int, float)):
+            if not isinstance(value, (int, float, type(None))):  # None: an option has switched it off
                 raise TypeError(
                     f"{self.rule.name}: {name} is static in this step and must be a Python number, not "
                     f"{type(value).__name__}; give {name}=float(...), or leave it out of static"

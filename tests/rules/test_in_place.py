@@ -84,6 +84,7 @@ STATIC_PASSES = {
     "sgd": (("momentum", "dampening", "weight_decay"), {"momentum": 0.9}, 6),
     "adam": (("weight_decay",), {}, 10),
     "rmsprop": (("momentum", "weight_decay"), {}, 7),
+    "rmsprop-without-momentum": (("momentum", "weight_decay"), {}, 7),
 }
 
 
