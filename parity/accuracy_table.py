@@ -111,8 +111,8 @@ def page(progress: Callable[[str, float], None] = lambda text, done: None) -> st
         *notes,
         "",
         "Muon's figures are those of bfloat16 against exact arithmetic. Where optax is far off (adam, lamb, adabelief, "
-        "schedule_free_adamw), it forms 1 − b2**t in float32: `tests/oracle/test_bounds.py` holds it to the derived bound "
-        "and notes when that changes.",
+        "schedule_free_adamw), it forms 1 − b2**t in float32: [differences.md](differences.md) has by how much a step is beyond "
+        "its bound, and a test notes when that changes.",
         "",
     ]
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from .cases import STREAMS, Case, LrSchedule
 from .compare import GATES, Comparison, compare
 from .dtypes import DTYPES
 from .known import known_difference
+from .known_precision import known_precision
 from .trajectory import Trajectory
 
 #: Implementations by what they are asked for with; capturable is by itself, as torch takes it on accelerators alone.
@@ -170,6 +171,7 @@ def _row(
     ours, theirs = shares
     gate = (table.row(case.rule).gate or GATES["float64"]) if case.dtype == "float64" else None
     known = known_difference(case, backend)
+    noted = known or known_precision(case, backend, theirs, comparison.largest_error)
     first = comparison.first_difference()
     median, high, largest = comparison.ulp_quantiles()
     return ParityRow(
@@ -199,7 +201,7 @@ def _row(
         bound_share=ours,
         their_bound_share=theirs,
         passed=None if known else comparison.largest_error <= gate if gate is not None else _within(ours),
-        note=f"{known.reason} ({known.source})" if known else "",
+        note=f"{noted.reason} ({noted.source})" if noted else "",
         refused="",
     )
 

@@ -7,6 +7,7 @@ from datetime import date
 from importlib.metadata import version
 
 from .found import Found
+from .precision import Measured, section
 
 HOW = {
     "run": "run again with these settings",
@@ -15,7 +16,7 @@ HOW = {
 }
 
 
-def page(entries: Sequence[Found]) -> str:
+def page(entries: Sequence[Found], fewer_digits: Sequence[Measured]) -> str:
     """In Markdown."""
     torch, optax, keras, jax = (version(name).split("+")[0] for name in ("torch", "optax", "keras", "jax"))
     different = [e for e in entries if e.outcome != "same"]
@@ -55,15 +56,7 @@ def page(entries: Sequence[Found]) -> str:
         ]
     lines += ["## No difference", "", "| first | second | size |", "|---|---|---|"]
     lines += [f"| `{e.a}` | `{e.b}` | {e.size:.1e} |" for e in entries if e.outcome == "same"]
-    lines += [
-        "",
-        "## In float32 alone",
-        "",
-        "optax forms 1 − b2**t in float32: adam, adabelief, lamb and schedule-free AdamW are over the bound that is derived for "
-        "each step (`parity.bounds`), torch and ours within it; [accuracy.md](accuracy.md) has the sizes and "
-        "`tests/oracle/test_bounds.py` notes when that changes.",
-        "",
-    ]
+    lines += ["", *section(fewer_digits), ""]
     return "\n".join(lines)
 
 

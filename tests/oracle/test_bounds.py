@@ -18,15 +18,11 @@ from parity import bounds, table
 from parity.bounds import RunningError
 from parity.cases import Case, LrSchedule
 from parity.compare import GATES
+from parity.known_precision import KNOWN_PRECISION, plain_case
 from parity.trajectory import Trajectory
 
 STEPS = 40
 TORCHS = ("torch", "torch-foreach", "torch-fused")
-
-#: Optax forms 1 − b2**t in float32. Where that is no longer so, the entry goes.
-NAIVE = ("adam", "adabelief", "lamb", "schedule_free_adamw")
-#: Optax follows another definition: parity/known.py.
-OTHERWISE = {("adam", "amsgrad"), ("rmsprop", "momentum")}
 
 
 def cases(rule: str) -> list[Case]:
@@ -59,11 +55,11 @@ def test_every_implementation_is_within_the_bound_at_every_step(rule: str) -> No
 
 
 @pytest.mark.parametrize("rule", [rule for rule in table.known_rules() if table.row(rule).optax is not None])
-def test_optax_is_within_the_bound_but_for_its_bias_correction(rule: str) -> None:
-    numbers = {"beta2": 0.5} if rule == "adan" else {}
-    case = small(rule, {"proximal": False} if rule == "adan" else {}, numbers)
+def test_optax_is_within_the_bound_but_for_what_is_known(rule: str) -> None:
+    case = plain_case(rule, "float32")
     excess = worst(case, parity.replay(case, "optax"))
-    assert excess > 1.5 if rule in NAIVE else excess <= 1, excess
+    known = any(entry.applies(rule, "float32", "optax") for entry in KNOWN_PRECISION)
+    assert excess > 1.5 if known else excess <= 1, excess
 
 
 @pytest.mark.deep

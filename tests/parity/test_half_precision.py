@@ -110,3 +110,25 @@ def test_only_ours_and_fused_adam_round_once() -> None:
     assert works_in("bfloat16", "torch fused", "adam") == "float32"
     assert works_in("bfloat16", "torch fused", "adagrad") == "bfloat16"
     assert works_in("float64", "lrtheory", "sgd") == "float64"
+
+
+class OneGradient(Case):
+    """A first gradient of ones, and then zeros."""
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        streams = {name: np.zeros_like(stream) for name, stream in super().gradients().items()}
+        for stream in streams.values():
+            stream[0] = 1
+        return streams
+
+
+@pytest.mark.parametrize("backend", ["lrtheory", "torch", "optax"])
+def test_an_average_in_bfloat16_does_not_forget_at_the_default_rate(backend: str) -> None:
+    """0.999 of a number is nearer to it than to its neighbour, in every implementation: docs/rules.md."""
+    kept = {}
+    for dtype in ("bfloat16", "float32"):
+        v = parity.replay(OneGradient("adam", dtype=dtype), backend).field("weight", "v")
+        assert v is not None
+        kept[dtype] = float((v[-1] / v[0]).min())
+    assert kept["bfloat16"] == 1
+    assert kept["float32"] == pytest.approx(0.999**199, rel=1e-3)
