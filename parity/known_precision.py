@@ -162,11 +162,12 @@ KNOWN_PRECISION: tuple[KnownPrecision, ...] = (
         id="squares-overflow-in-float16",
         kind="not finite",
         dtypes=("float16",),
-        runs={"torch": ("adafactor",), "torch-foreach": ("adafactor",), "optax": ("lars",)},
-        reason="squares of gradients, and in LARS of parameters, are added up in the dtype of the parameters, whose largest "
-        "number is 65504. Ours adds them in float32, and overflows when it stores such a sum",
+        runs={"torch": ("adafactor",), "torch-foreach": ("adafactor",), "optax": ("lars",), "keras": ("lamb",)},
+        reason="squares of gradients, and in LARS of parameters, are formed and added up in the dtype of the parameters, whose "
+        "largest number is 65504: that of 256 is more. Keras's Adam and NAdam lose coordinates so too. Ours forms them in "
+        "float32, and overflows when it stores one",
         source="torch 2.13 torch/optim/_adafactor.py _single_tensor_adafactor; optax 0.2.8 optax/_src/transform.py "
-        "scale_by_trust_ratio",
+        "scale_by_trust_ratio; keras 3.15.1 src/optimizers/lamb.py update_step",
     ),
     KnownPrecision(
         id="torch-rprop-product-vanishes",
