@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lrtheory.report.data import ParityRow
 
 from . import table
@@ -132,7 +134,7 @@ def _with_truths(case: Case, rows: list[ParityRow]) -> list[ParityRow]:
             tensor, _, field = first["tensor"].partition(".")
             at = truth.states[first["step"]][tensor].get(field) if field else truth.params[tensor][first["step"]]
             if at is not None:
-                first["truth"] = float(at[tuple(first["coordinate"])])
+                first["truth"] = float(np.asarray(at, object)[tuple(first["coordinate"])])
     return rows
 
 
@@ -200,7 +202,7 @@ def _row(
         gate=None if known else gate,
         bound_share=ours,
         their_bound_share=theirs,
-        passed=None if known else comparison.largest_error <= gate if gate is not None else _within(ours),
+        passed=_passed(comparison.largest_error, gate, ours, known is not None, noted is not None),
         note=f"{noted.reason} ({noted.source})" if noted else "",
         refused="",
     )
@@ -231,5 +233,12 @@ def _refused(case: Case, backend: str, message: str) -> ParityRow:
     )
 
 
-def _within(share: float | None) -> bool | None:
-    return None if share is None else share <= 1
+def _passed(error: float, gate: float | None, share: float | None, known: bool, noted: bool) -> bool | None:
+    """Whether ours is within its bound; ``None`` where there is none, and where the other one is known to differ."""
+    if known:
+        return None
+    if gate is not None:
+        return error <= gate
+    if share is None or (noted and share <= 1):  # what is wrong with ours is told whatever is with theirs
+        return None
+    return share <= 1

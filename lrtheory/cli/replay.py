@@ -105,7 +105,7 @@ def _tell(console: Console, view: View) -> None:
         table.add_row(Text(rule, "bold"))
         for line in lines:
             cells = []
-            for cell in line.cells:
+            for (implementation, _), cell in zip(view.columns, line.cells, strict=True):
                 if cell is None:
                     cells.append(Text("–", "dim"))
                     continue
@@ -113,8 +113,8 @@ def _tell(console: Console, view: View) -> None:
                 cells.append(Text(f"{mark} {cell.text}", style))
                 if cell.outcome == "fail":
                     failures.append(cell.detail)
-                if cell.outcome == "refused":
-                    refusals.setdefault(cell.detail.partition("refused. ")[2], f"{implementation} of {rule}")
+                if cell.refused:
+                    refusals.setdefault(cell.refused, f"{implementation} of {rule}")
             table.add_row(Text(f"{line.options}, {line.schedule} lr"), *cells)
     console.print(table)
     for detail in failures:

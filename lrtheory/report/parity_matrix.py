@@ -23,6 +23,7 @@ class Cell:
     outcome: str  # pass, fail, known, none or refused: how the gate judged it
     outcome_text: str
     detail: str
+    refused: str = ""  # in the implementation's own words
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def _cell(index: int, row: ParityRow) -> Cell:
     error = row["largest_error"]
     outcome, words = _outcome(row)
     if row["refused"]:
-        return Cell(index, "refused", 0, outcome, words, f"{_title(row)}: refused. {row['refused']}")
+        told = f"{_title(row)}: refused. {row['refused']}"
+        return Cell(index, "refused", 0, outcome, words, told, row["refused"])
     text = "exact" if error == 0 else number(error, 2)
     return Cell(index, text, shade(error), outcome, words, _detail(row, words))
 

@@ -79,7 +79,7 @@ def _replay(case: Case, implementation: str, reference: Trajectory | None) -> Tr
             p.grad = gradient.to_sparse() if row(case.rule).sparse else gradient
         try:
             optimizer.step()
-        except (AssertionError, RuntimeError) as error:  # of torch's own checks; NotImplementedError is a RuntimeError
+        except (AssertionError, NotImplementedError) as error:  # what torch checks, and what it lacks for a dtype
             raise Refused(str(error)) from error
         if scheduler is not None and step + 1 < case.steps:
             scheduler.step()
