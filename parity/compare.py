@@ -14,7 +14,8 @@ from .trajectory import Trajectory
 GATES = {"float64": 1e-13}
 
 #: From where a difference is named. In float32 no gate but a mark: runs of one rule stay below 5e-6 over 200 steps, those
-#: of two rules part by more than 1e-3; both are empirical.
+#: of two rules part by more than 1e-3; both are empirical. In half precision a tenth, of which rounding alone can do more
+#: along a run whose steps are below a unit in the last place.
 NOTICEABLE = {"float64": GATES["float64"], "float32": 1e-4, "bfloat16": 0.1, "float16": 0.1}
 
 
