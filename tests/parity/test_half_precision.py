@@ -15,7 +15,7 @@ from parity.dtypes import HALF, works_in
 from parity.trajectory import Trajectory
 
 #: Run every time; the others in a deep run.
-IN_EVERY_RUN = ("adam",)
+IN_EVERY_RUN = ("sgd", "adam")
 OURS = ("lrtheory", "lrtheory-eager")
 TORCHS = ("torch", "torch-foreach", "torch-fused")
 
