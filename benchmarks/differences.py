@@ -1,7 +1,7 @@
 """Diagnose every pair of implementations and write down what is found.
 
-Run ``python benchmarks/differences.py`` to write ``parity/differences/found.json`` and ``docs/differences.md``; exits with
-1 where a pair differs and no setting explains it.
+Run ``python benchmarks/differences.py`` to write ``found.json`` and ``precision.json`` of ``parity/differences`` and
+``docs/differences.md``; exits with 1 where a pair differs and no setting explains it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from lrtheory.report.files import replace_all
+from parity.differences import precision
 from parity.differences.found import FILE, as_text, measure
 from parity.differences.page import page
 
@@ -18,9 +19,17 @@ ROOT = Path(__file__).parent.parent
 
 def main() -> int:
     """Measure and write."""
-    entries = measure(lambda pair, done: print(f"{done:4.0%} {pair}", file=sys.stderr))
+
+    def tell(what: str, done: float) -> None:
+        print(f"{done:4.0%} {what}", file=sys.stderr)
+
+    entries, fewer_digits = measure(tell), precision.measure(tell)
     replace_all(
-        {ROOT / "parity" / "differences" / FILE: as_text(entries), ROOT / "docs" / "differences.md": page(entries)}
+        {
+            ROOT / "parity" / "differences" / FILE: as_text(entries),
+            ROOT / "parity" / "differences" / precision.FILE: precision.as_text(fewer_digits),
+            ROOT / "docs" / "differences.md": page(entries, fewer_digits),
+        }
     )
     unexplained = [entry.id for entry in entries if entry.outcome == "unknown"]
     print(

@@ -9,7 +9,7 @@ from .cases import Case, LrSchedule, Stream
 from .compare import GATES, Comparison, Difference, compare
 from .conformance import check, parametrize_with_checks
 from .diagnosis import Diagnosis, diagnose
-from .table import Inexpressible
+from .table import Inexpressible, Refused
 from .trajectory import Trajectory
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Difference",
     "Inexpressible",
     "LrSchedule",
+    "Refused",
     "Stream",
     "Trajectory",
     "check",

@@ -26,7 +26,6 @@ HELD = (
 REASONS: dict[str, dict[str, str]] = {
     "adabelief": {"step": CANCELS},
     "adadelta": {"run": HELD},
-    "adafactor": {"step": "t^beta2_decay and 1/√t are float32 inside the compiled program, doubles in torch"},
     "adam": {"step": f"{NUMBERS}; {CANCELS}"},
     "adamax": {"step": f"{NUMBERS}; {CANCELS}"},
     "adan": {"step": f"four corrections of the kind in one step; {CANCELS}"},
@@ -37,6 +36,10 @@ REASONS: dict[str, dict[str, str]] = {
         "run": f"{HELD}; the rectifier is proportional to √(1 − β₂), 1.3e-5 off at 0.999, and nothing cancels that",
     },
     "rmsprop": {"run": f"{HELD}; without a bias correction nothing cancels that"},
+    "sgd": {
+        "step": "optax multiplies once and adds, which compiles to one rounding; ours weighs the gradient by 1 − dampening too, and "
+        "rounds the other product, as torch does"
+    },
     "schedule_free_adamw": {"step": "ours carries x − z, which can cancel; optax takes it from y and z, both 0 here"},
     "schedule_free_sgd": {"step": "ours carries x − z, which can cancel; optax takes it from y and z, both 0 here"},
     "sparse_adam": {"step": NUMBERS, "run": HELD},
@@ -111,8 +114,8 @@ def page(progress: Callable[[str, float], None] = lambda text, done: None) -> st
         *notes,
         "",
         "Muon's figures are those of bfloat16 against exact arithmetic. Where optax is far off (adam, lamb, adabelief, "
-        "schedule_free_adamw), it forms 1 − b2**t in float32: `tests/oracle/test_bounds.py` holds it to the derived bound "
-        "and notes when that changes.",
+        "schedule_free_adamw), it forms 1 − b2**t in float32: [differences.md](differences.md) has by how much a step is beyond "
+        "its bound, and a test notes when that changes.",
         "",
     ]
     return "\n".join(lines)

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 
 from . import table
+from .dtypes import DTYPES
 
 #: Two tensors, as a step count is kept for each. Most rules treat a coordinate alike wherever it stands, so that more
 #: shapes would only be more to compile; those that do not have shapes of their own.
 TENSORS: Mapping[str, tuple[int, ...]] = {"weight": (8, 5), "scalar": ()}
 
-
-DTYPES = ("float64", "float32")
 
 #: How many times its lowest lr a cyclic schedule rises to.
 CYCLE = 5.0
@@ -45,6 +44,11 @@ class Stream:
             present = rng.random((steps, *shape)) >= self.zeros
             gradients[name] = noise * present * size * step_size.reshape((steps,) + (1,) * len(shape))
         return gradients
+
+
+#: The stream of each dtype. Four decades in float16, whose largest number is 65504: so far that squares both vanish and
+#: overflow in the state, and that no gradient does.
+STREAMS: Mapping[str, Stream] = {dtype: Stream(decades=4.0 if dtype == "float16" else 12.0) for dtype in DTYPES}
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Case:
     rule, options, numbers
         Names and values as :mod:`lrtheory.rules` has them; numbers that are not named have their defaults.
     stream, schedule, steps, dtype, tensors, seed
-        Gradients, moving lr, length, ``"float64"`` or ``"float32"``, shapes by name, and the seed of the
+        Gradients, moving lr, length, one of :data:`~parity.dtypes.DTYPES`, shapes by name, and the seed of the
         first parameters: zero in the first tensor, so that nothing hides a small step, and of size 1 elsewhere.
     loss_scale, param_scale
         α and c: gradients are those of αL(θ/c), α/c times as large, and parameters start c times as far out. The
@@ -106,7 +110,9 @@ class Case:
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
-            raise ValueError(f"dtype={self.dtype!r} must be 'float64' or 'float32': runs are compared in one of these")
+            raise ValueError(
+                f"dtype={self.dtype!r} must be one of {', '.join(DTYPES)}: runs are compared in one of these"
+            )
         if not self.tensors:
             object.__setattr__(self, "tensors", dict(table.row(self.rule).tensors or TENSORS))
 

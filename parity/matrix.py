@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lrtheory.report.data import ParityRow
 
 from . import table
 from .backends import replay
-from .cases import DTYPES, Case, LrSchedule
+from .cases import STREAMS, Case, LrSchedule
 from .compare import GATES, Comparison, compare
+from .dtypes import DTYPES
 from .known import known_difference
+from .known_precision import known_precision
 from .trajectory import Trajectory
 
-#: Implementations by what they are asked for with; capturable is not among torch's, as torch takes it on accelerators alone.
+#: Implementations by what they are asked for with; capturable is by itself, as torch takes it on accelerators alone.
 IMPLEMENTATIONS: Mapping[str, tuple[str, ...]] = {
     "torch": ("torch", "torch-foreach", "torch-fused"),
     "optax": ("optax",),
     "keras": ("keras",),
     "eager": ("lrtheory-eager",),
+    "capturable": ("torch-capturable",),
 }
 
 #: What is compared with unless something else is asked for.
@@ -56,19 +61,19 @@ def cases(rule: str, *, dtype: str = "float64", quick: bool = False) -> Iterator
     negated = [v for v in richest.values() if v[0].get("maximize")]
     if quick:
         plain = [v for v in richest.values() if not v[0].get("maximize")]
-        # Float32 has no gate: quickly, its distribution is shown for the plain rule alone.
-        chosen = plain[:1] if dtype == "float32" else plain + negated[-1:]
+        # Where there is no gate, the plain rule alone stands for the others when there is little time.
+        chosen = plain + negated[-1:] if dtype == "float64" else plain[:1]
     else:
         chosen = [v for v in chosen if not v[0].get("maximize")] + negated
     for options, numbers in chosen:
         for schedule in (LrSchedule("constant"), LrSchedule("moving")):
-            yield Case(rule, options, numbers, schedule=schedule, dtype=dtype)
+            yield Case(rule, options, numbers, STREAMS[dtype], schedule, dtype=dtype)
     if not quick:
         options, numbers = max((v for v in chosen if not v[0]), key=lambda v: len(v[1]), default=chosen[-1])
         cycles_momentum = "momentum" in numbers or "beta1" in numbers
         for schedule in NAMED_SCHEDULES:
             if schedule.name not in ("one_cycle", "cyclic") or cycles_momentum:
-                yield Case(rule, options, numbers, schedule=schedule, dtype=dtype)
+                yield Case(rule, options, numbers, STREAMS[dtype], schedule, dtype=dtype)
 
 
 def rows(
@@ -85,7 +90,8 @@ def rows(
     Parameters
     ----------
     rules : names, or all rules
-    dtype : "float64" is held to the gate; in "float32" each of our steps is held to the bound derived for it
+    dtype : "float64" is held to the gate; in "float32", "bfloat16" and "float16" each of our steps is held to the bound
+        derived for it
     quick : one set of numbers per set of options
     against : keys of :data:`IMPLEMENTATIONS`
     truths : at each first difference, what high precision gives there
@@ -128,7 +134,7 @@ def _with_truths(case: Case, rows: list[ParityRow]) -> list[ParityRow]:
             tensor, _, field = first["tensor"].partition(".")
             at = truth.states[first["step"]][tensor].get(field) if field else truth.params[tensor][first["step"]]
             if at is not None:
-                first["truth"] = float(at[tuple(first["coordinate"])])
+                first["truth"] = float(np.asarray(at, object)[tuple(first["coordinate"])])
     return rows
 
 
@@ -141,6 +147,9 @@ def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:
             theirs = replay(case, backend)
         except table.Inexpressible:
             continue
+        except table.Refused as refused:
+            yield _refused(case, backend, str(refused))
+            continue
         shares = own, _shares(case, theirs)
         yield _row(case, backend, "free", compare(ours, theirs), shares)
         if backend == reference:
@@ -150,10 +159,10 @@ def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:
 
 
 def _shares(case: Case, run: Trajectory, reference: Trajectory | None = None) -> float | None:
-    """In float32, the largest error of one step over the bound derived for it; ``None`` where none is derived."""
+    """The largest error of one step over the bound derived for it; ``None`` where none is derived, and in float64."""
     from . import bounds, oracle
 
-    if case.dtype != "float32" or case.rule not in oracle.defined():
+    if case.dtype == "float64" or case.rule not in oracle.defined():
         return None
     return max(float(share.max(initial=0)) for share in bounds.excess(case, run, reference=reference).values())
 
@@ -164,6 +173,7 @@ def _row(
     ours, theirs = shares
     gate = (table.row(case.rule).gate or GATES["float64"]) if case.dtype == "float64" else None
     known = known_difference(case, backend)
+    noted = known or known_precision(case, backend, theirs, comparison.largest_error)
     first = comparison.first_difference()
     median, high, largest = comparison.ulp_quantiles()
     return ParityRow(
@@ -192,10 +202,43 @@ def _row(
         gate=None if known else gate,
         bound_share=ours,
         their_bound_share=theirs,
-        passed=None if known else comparison.largest_error <= gate if gate is not None else _within(ours),
-        note=f"{known.reason} ({known.source})" if known else "",
+        passed=_passed(comparison.largest_error, gate, ours, known is not None, noted is not None),
+        note=f"{noted.reason} ({noted.source})" if noted else "",
+        refused="",
     )
 
 
-def _within(share: float | None) -> bool | None:
-    return None if share is None else share <= 1
+def _refused(case: Case, backend: str, message: str) -> ParityRow:
+    nothing = float("nan")
+    return ParityRow(
+        rule=case.rule,
+        options=case.label,
+        implementation=backend,
+        mode="free",
+        dtype=case.dtype,
+        schedule=str(case.schedule),
+        steps=0,
+        largest_error=nothing,
+        error_by_step=[],
+        ulp_median=nothing,
+        ulp_99=nothing,
+        ulp_largest=nothing,
+        first_difference=None,
+        gate=None,
+        bound_share=None,
+        their_bound_share=None,
+        passed=None,
+        note="",
+        refused=message,
+    )
+
+
+def _passed(error: float, gate: float | None, share: float | None, known: bool, noted: bool) -> bool | None:
+    """Whether ours is within its bound; ``None`` where there is none, and where the other one is known to differ."""
+    if known:
+        return None
+    if gate is not None:
+        return error <= gate
+    if share is None or (noted and share <= 1):  # what is wrong with ours is told whatever is with theirs
+        return None
+    return share <= 1

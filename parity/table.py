@@ -18,6 +18,10 @@ class Inexpressible(Exception):
     """A backend has no such rule or option; the message says which."""
 
 
+class Refused(Exception):
+    """A backend has the rule and the option and does not run the case; the message is its own."""
+
+
 @dataclass(frozen=True)
 class TorchRow(TorchName):
     """A rule in torch.optim: what it is called, and how it is replayed.

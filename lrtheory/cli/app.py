@@ -67,11 +67,14 @@ def report(
 def replay(
     rules: Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Rules by name; all of them.")] = None,
     dtype: Annotated[
-        Literal["float64", "float32"], typer.Option(help="float64 is held to a gate, float32 is reported.")
+        Literal["float64", "float32", "bfloat16", "float16"],
+        typer.Option(help="float64 is held to a gate; of the others, each of our steps is held to a bound of its own."),
     ] = "float64",
     against: Annotated[
         str,
-        typer.Option(metavar="NAMES", help="With what to compare: torch, optax, keras, eager; or several, by commas."),
+        typer.Option(
+            metavar="NAMES", help="With what to compare: torch, optax, keras, eager, capturable; or several, by commas."
+        ),
     ] = "torch,optax",
     quick: Annotated[bool, typer.Option("--quick", help="One set of numbers for each set of options.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the matrix to this file, as one offline page.")] = None,

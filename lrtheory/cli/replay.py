@@ -21,7 +21,13 @@ from .directory import check_directory
 from .errors import FAILED, BadInput, NotWritten
 from .progress import progress_bar
 
-MARKS = {"pass": ("✓", "green"), "fail": ("✗", "bold red"), "known": ("≠", "yellow"), "none": ("·", "dim")}
+MARKS = {
+    "pass": ("✓", "green"),
+    "fail": ("✗", "bold red"),
+    "known": ("≠", "yellow"),
+    "none": ("·", "dim"),
+    "refused": ("∅", "dim"),
+}
 
 
 def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html: Path | None, as_json: bool) -> int:
@@ -68,7 +74,7 @@ def implementations(text: str) -> list[str]:
 def _write_page(rows: list[ParityRow], html: Path, others: list[str]) -> None:
     from lrtheory.report.matrix import write_page
 
-    packages: list[str] = ["lrtheory", "jax", *(name for name in others if name != "eager")]
+    packages = ["lrtheory", "jax", *({"eager": "lrtheory", "capturable": "torch"}.get(name, name) for name in others)]
     versions = {package: metadata.version(package) for package in packages}
     try:
         write_page(rows, html, versions, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -94,12 +100,12 @@ def _tell(console: Console, view: View) -> None:
     table.add_column("rule and options", overflow="fold", min_width=22)
     for implementation, mode in view.columns:
         table.add_column(f"{implementation.replace('-', chr(10))}\n{mode}", justify="right", no_wrap=True)
-    failures = []
+    failures, refusals = [], {}
     for rule, lines in view.rules.items():
         table.add_row(Text(rule, "bold"))
         for line in lines:
             cells = []
-            for cell in line.cells:
+            for (implementation, _), cell in zip(view.columns, line.cells, strict=True):
                 if cell is None:
                     cells.append(Text("–", "dim"))
                     continue
@@ -107,10 +113,14 @@ def _tell(console: Console, view: View) -> None:
                 cells.append(Text(f"{mark} {cell.text}", style))
                 if cell.outcome == "fail":
                     failures.append(cell.detail)
+                if cell.refused:
+                    refusals.setdefault(cell.refused, f"{implementation} of {rule}")
             table.add_row(Text(f"{line.options}, {line.schedule} lr"), *cells)
     console.print(table)
     for detail in failures:
         console.print(Text(detail, "red"), soft_wrap=True)
+    for words, first in refusals.items():
+        console.print(Text(f"{first} refused (∅): {words}", "dim"), soft_wrap=True)
     console.print(
         Text(
             f"{view.passed} within their bound (✓), {view.failed} beyond it (✗), {view.reported} without one "

@@ -193,11 +193,12 @@ class ParityRow(TypedDict):
     ulp_99: float
     ulp_largest: float
     first_difference: FirstDifference | None
-    gate: float | None  # the bound of the largest error; None in float32, and where it is reported only
-    bound_share: float | None  # float32: the largest error of one of our steps over the bound derived for it
+    gate: float | None  # the bound of the largest error; None below float64, and where it is reported only
+    bound_share: float | None  # below float64: the largest error of one of our steps over the bound derived for it
     their_bound_share: float | None  # the same of the other implementation, which is not held to it
     passed: bool | None
     note: str  # why it is expected to differ, if it is
+    refused: str  # in the implementation's own words, why it did not run; there are no figures then
 
 
 class Meta(TypedDict):

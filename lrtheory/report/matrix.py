@@ -15,7 +15,7 @@ from .parity_matrix import View, full_details, views
 TITLE = "Parity: every rule and option against every implementation"
 READING = (
     "Each cell is the largest difference between lrtheory and that implementation, fed the same gradients, over the "
-    "distance travelled. About 1e-16 is rounding in float64, about 1e-7 in float32. Free runs evolve alone; forced "
+    "distance travelled. About 1e-16 is rounding in float64, about 1e-7 in float32, 1e-3 in half precision. Free runs evolve alone; forced "
     "runs are put back to the reference state before every step, which tells a wrong rule from accumulated rounding."
 )
 SHADES = ("≤ 1e-16", "1e-15", "1e-13", "1e-11", "1e-9", "1e-7", "1e-5", "≥ 1e-4")
@@ -24,6 +24,7 @@ MARKS = {
     "fail": "beyond the bound",
     "known": "differs by design",
     "none": "reported only",
+    "refused": "refused by the implementation",
 }
 
 

@@ -20,9 +20,10 @@ class Cell:
     index: int
     text: str
     shade: int
-    outcome: str  # pass, fail, known or none: how the gate judged it
+    outcome: str  # pass, fail, known, none or refused: how the gate judged it
     outcome_text: str
     detail: str
+    refused: str = ""  # in the implementation's own words
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class View:
     passed: int
     failed: int
     reported: int
+    refused: int
 
 
 def views(rows: list[ParityRow]) -> list[View]:
@@ -65,8 +67,9 @@ def _view(label: str, rows: list[tuple[int, ParityRow]]) -> View:
     for (rule, options, schedule), cells in found.items():
         line = Line(options or "defaults", schedule, [cells.get(column) for column in columns])
         rules.setdefault(name(rule), []).append(line)
-    judged = [row["passed"] for _, row in rows]
-    return View(label, columns, rules, judged.count(True), judged.count(False), judged.count(None))
+    judged = [_outcome(row)[0] for _, row in rows]
+    reported = judged.count("known") + judged.count("none")
+    return View(label, columns, rules, judged.count("pass"), judged.count("fail"), reported, judged.count("refused"))
 
 
 def shade(error: float | None) -> int:
@@ -84,6 +87,17 @@ def full_details(rows: list[ParityRow]) -> list[dict[str, Any]]:
 
 
 def _full_detail(row: ParityRow) -> dict[str, Any]:
+    if row["refused"]:
+        facts = [["Verdict", "refused"], ["In its own words", row["refused"]]]
+        return {
+            "title": _title(row),
+            "facts": facts,
+            "values": [],
+            "caption": "",
+            "curve": [],
+            "steps": 0,
+            "bound": None,
+        }
     first = row["first_difference"]
     facts = [
         ["Verdict", f"{_outcome(row)[1]}{_bound(row)}"],
@@ -110,7 +124,7 @@ def _full_detail(row: ParityRow) -> dict[str, Any]:
 
 
 def _shares(row: ParityRow) -> list[list[str]]:
-    """Float32: errors of single steps over the bound derived for them."""
+    """Below float64: errors of single steps over the bound derived for them."""
     if row["bound_share"] is None:
         return []
     theirs = row["their_bound_share"]
@@ -133,6 +147,8 @@ def _digits(value: float | None) -> str:
 
 
 def _outcome(row: ParityRow) -> tuple[str, str]:
+    if row["refused"]:
+        return "refused", "refused"
     if row["passed"] is not None:
         return ("pass", "within the bound") if row["passed"] else ("fail", "beyond the bound")
     return ("known", "differs by design") if row["note"] else ("none", "reported only")
@@ -141,6 +157,9 @@ def _outcome(row: ParityRow) -> tuple[str, str]:
 def _cell(index: int, row: ParityRow) -> Cell:
     error = row["largest_error"]
     outcome, words = _outcome(row)
+    if row["refused"]:
+        told = f"{_title(row)}: refused. {row['refused']}"
+        return Cell(index, "refused", 0, outcome, words, told, row["refused"])
     text = "exact" if error == 0 else number(error, 2)
     return Cell(index, text, shade(error), outcome, words, _detail(row, words))
 

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..laws import square_root
 from ..rules.numbers import is_concrete
 from ..rules.rule import Rule
 from .result import Exactness
@@ -217,16 +218,18 @@ def _sde_sgd(rule: Rule, hyper: Any) -> tuple[Change, bool]:
 
 
 def _sde_adam(rule: Rule, hyper: Any) -> tuple[Change, bool]:
-    powers = {"lr": 0.5, "eps": -0.5, **({"weight_decay": 0.5} if rule.options["decoupled"] else {})}
-    return Change(powers, ("beta1", "beta2"), {"v": -1.0, "v_max": -1.0}, True), True
+    return Change(square_root.powers(rule), square_root.RATES["adam"], {"v": -1.0, "v_max": -1.0}, True), True
 
 
 def _sde_rmsprop(rule: Rule, hyper: Any) -> tuple[Change, bool]:
     # A centered v is of the noise alone already; an uncentered one is where noise dominates.
     momentum = "momentum" in hyper._fields and hyper.momentum is not None and np.any(np.asarray(hyper.momentum) != 0)
-    powers = {"lr": 1.5 if momentum else 0.5, "eps": -0.5}
-    state = {"v": -1.0, **({"buffer": -0.5, "gain": -0.5} if momentum else {})}
-    return Change(powers, ("alpha", "momentum") if momentum else ("alpha",), state, True), True
+    if not momentum:
+        return Change(square_root.powers(rule), square_root.RATES["rmsprop"], {"v": -1.0}, True), True
+    state = {"v": -1.0, "buffer": -0.5, "gain": -0.5}
+    return Change(
+        {**square_root.powers(rule), "lr": 1.5}, (*square_root.RATES["rmsprop"], "momentum"), state, True
+    ), True
 
 
 def _sde_adagrad(rule: Rule, hyper: Any) -> tuple[Change, bool]:

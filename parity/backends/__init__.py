@@ -18,6 +18,7 @@ BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "torch": ("torch_backend", {"implementation": "loop"}),
     "torch-foreach": ("torch_backend", {"implementation": "foreach"}),
     "torch-fused": ("torch_backend", {"implementation": "fused"}),
+    "torch-capturable": ("torch_backend", {"implementation": "capturable"}),
     "optax": ("optax_backend", {}),
     "keras": ("keras_backend", {}),
 }
@@ -45,6 +46,8 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
         For an unknown backend or mode.
     Inexpressible
         When the backend cannot express the case.
+    Refused
+        When it can, and does not run it.
     """
     if backend not in BACKENDS:
         raise KeyError(f"no backend {backend!r}: there are {', '.join(BACKENDS)}")

@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from ..cases import Case
+from ..dtypes import numbers_in
 from ..rows_keras import ROWS
 from ..table import Inexpressible
 from ..trajectory import Snapshot, Trajectory
@@ -34,12 +35,12 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
         raise Inexpressible(f"keras has no {case.rule}")
     keras = load_keras()
     rule = rule_of(case)
-    with jax.enable_x64(case.dtype == "float64"), floatx(keras, case.dtype):
+    with jax.enable_x64(case.dtype == "float64"), floatx(keras, numbers_in(case.dtype)):
         hyper = rule.hyper(**case.numbers)
         moving = moving_numbers(case, hyper)
         if set(moving) != {"lr"}:
             raise Inexpressible(f"keras schedules the lr alone, not {', '.join(sorted(set(moving) - {'lr'}))}")
-        lrs = jnp.asarray(moving["lr"], case.dtype)
+        lrs = jnp.asarray(moving["lr"], numbers_in(case.dtype))
         params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
         sign = -1 if rule.options.get("maximize") else 1
         grads = {name: jnp.asarray(sign * value) for name, value in case.gradients().items()}

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from ..cases import Case
+from ..dtypes import numbers_in
 from ..table import Inexpressible, row
 from ..trajectory import Snapshot, Trajectory
 from . import ONCE
@@ -35,7 +36,7 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
         moving = moving_numbers(case, hyper)
         if set(moving) != {"lr"}:
             raise Inexpressible(f"optax schedules the lr alone, not {', '.join(sorted(set(moving) - {'lr'}))}")
-        lrs = jnp.asarray(moving["lr"], case.dtype)
+        lrs = jnp.asarray(moving["lr"], numbers_in(case.dtype))
         params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
         grads = {name: jnp.asarray(value) for name, value in case.gradients().items()}
         forced = None if reference is None else _forcing(reference, optax_row.state, params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,14 +11,17 @@ import numpy as np
 from lrtheory import rules
 
 from ..cases import CYCLE, Case
-from ..table import Inexpressible, TorchRow, row
+from ..dtypes import numbers_in
+from ..table import Inexpressible, Refused, TorchRow, row
 from ..trajectory import Snapshot, Trajectory
+from .torch_arrays import to_numpy, to_torch
 from .torch_settings import default_dtype, single_thread
 
 IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
     "loop": {"foreach": False},
     "foreach": {"foreach": True},
     "fused": {"fused": True},
+    "capturable": {"capturable": True},
 }
 
 #: Our schedule's name → torch's scheduler class; numbers have torch's names but for the lr itself.
@@ -37,15 +41,17 @@ SCHEDULERS = {
 def replay(case: Case, *, implementation: str = "loop", reference: Trajectory | None = None) -> Trajectory:
     """One run; with ``reference``, parameters and state are set to the reference's before every step.
 
-    Torch's default dtype is the run's: step counts, and the numbers that some rules keep as tensors (NAdam's
-    ``mu_product``, ASGD's ``eta`` and ``mu``), have the default dtype whatever that of the parameters.
+    Torch's default dtype is the run's, float32 with half precision: step counts, and the numbers that some rules keep as
+    tensors (NAdam's ``mu_product``, ASGD's ``eta`` and ``mu``), have the default dtype whatever that of the parameters.
 
     Raises
     ------
     Inexpressible
         When torch has no such rule or the implementation does not exist for it.
+    Refused
+        When torch refuses to take a step.
     """
-    with single_thread(), default_dtype(case.dtype):
+    with single_thread(), default_dtype(numbers_in(case.dtype)):
         return _replay(case, implementation, reference)
 
 
@@ -53,13 +59,13 @@ def _replay(case: Case, implementation: str, reference: Trajectory | None) -> Tr
     import torch
 
     torch_row = _row(case, implementation)
-    gradients = {name: torch.tensor(value) for name, value in case.gradients().items()}
-    tensors = {name: torch.nn.Parameter(torch.tensor(value)) for name, value in case.first_params().items()}
+    gradients = {name: to_torch(value) for name, value in case.gradients().items()}
+    tensors = {name: torch.nn.Parameter(to_torch(value)) for name, value in case.first_params().items()}
     optimizer = _optimizer(case, torch_row, list(tensors.values()), implementation)
     scheduler = _scheduler(case, optimizer)
     drawn = case.schedule.drawn(optimizer.defaults["lr"], case.steps) if case.schedule.is_drawn else None
 
-    params = {name: [p.detach().numpy().copy()] for name, p in tensors.items()}
+    params = {name: [to_numpy(p)] for name, p in tensors.items()}
     states: list[Snapshot] = [_read(optimizer, tensors, torch_row)]
     lrs = []
     for step in range(case.steps):
@@ -71,11 +77,14 @@ def _replay(case: Case, implementation: str, reference: Trajectory | None) -> Tr
         for name, p in tensors.items():
             gradient = gradients[name][step].clone()
             p.grad = gradient.to_sparse() if row(case.rule).sparse else gradient
-        optimizer.step()
+        try:
+            optimizer.step()
+        except (AssertionError, NotImplementedError) as error:  # what torch checks, and what it lacks for a dtype
+            raise Refused(str(error)) from error
         if scheduler is not None and step + 1 < case.steps:
             scheduler.step()
         for name, p in tensors.items():
-            params[name].append(p.detach().numpy().copy())
+            params[name].append(to_numpy(p))
         states.append(_read(optimizer, tensors, torch_row))
     return Trajectory(
         f"torch {implementation}", {name: np.stack(values) for name, values in params.items()}, states, np.array(lrs)
@@ -88,11 +97,27 @@ def implementations(rule: str) -> tuple[str, ...]:
     return () if torch_row is None else ("loop", *torch_row.implementations)
 
 
+def takes_capturable(rule: str) -> bool:
+    """Whether torch's optimizer of a rule has the argument ``capturable``."""
+    import torch
+
+    torch_row = row(rule).torch
+    if torch_row is None:
+        return False
+    name = (
+        torch_row.optimizer if isinstance(torch_row.optimizer, str) else torch_row.optimizer(rules.get(rule)().options)
+    )
+    return "capturable" in inspect.signature(getattr(torch.optim, name)).parameters
+
+
 def _row(case: Case, implementation: str) -> TorchRow:
     torch_row = row(case.rule).torch
     if torch_row is None:
         raise Inexpressible(f"torch.optim has no {case.rule}")
-    if implementation not in implementations(case.rule):
+    exists = (
+        takes_capturable(case.rule) if implementation == "capturable" else implementation in implementations(case.rule)
+    )
+    if not exists:
         raise Inexpressible(f"torch.optim has no {implementation} implementation of {case.rule}")
     return torch_row
 
@@ -126,15 +151,11 @@ def _scheduler(case: Case, optimizer: Any) -> Any:
 
 
 def _read(optimizer: Any, tensors: Mapping[str, Any], torch_row: TorchRow) -> Snapshot:
-    import torch
-
     snapshot: Snapshot = {}
     for name, p in tensors.items():
         kept = optimizer.state.get(p, {})
         snapshot[name] = {
-            field: torch.as_tensor(kept[key]).detach().numpy().copy()
-            for field, key in torch_row.state.items()
-            if kept.get(key) is not None
+            field: to_numpy(kept[key]) for field, key in torch_row.state.items() if kept.get(key) is not None
         }
     return snapshot
 
@@ -144,13 +165,13 @@ def _write(optimizer: Any, tensors: Mapping[str, Any], torch_row: TorchRow, refe
 
     with torch.no_grad():
         for name, p in tensors.items():
-            p.copy_(torch.tensor(reference.params[name][step]))
+            p.copy_(to_torch(reference.params[name][step]))
             kept = optimizer.state.get(p, {})
             for field, key in torch_row.state.items():
                 value = reference.states[step].get(name, {}).get(field)
                 if value is None or kept.get(key) is None:
                     continue
                 if isinstance(kept[key], torch.Tensor):
-                    kept[key].copy_(torch.tensor(value))
+                    kept[key].copy_(to_torch(value))
                 else:
                     kept[key] = type(kept[key])(value)

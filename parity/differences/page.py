@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from ..diagnosis import size_in_words
 from .found import Found
+from .precision import Measured, section
 
 EPS = {"float32": 2.0**-23, "bfloat16": 2.0**-7}
 HOW = {
@@ -18,7 +19,7 @@ HOW = {
 }
 
 
-def page(entries: Sequence[Found]) -> str:
+def page(entries: Sequence[Found], fewer_digits: Sequence[Measured]) -> str:
     """In Markdown."""
     torch, optax, keras, jax = (version(name).split("+")[0] for name in ("torch", "optax", "keras", "jax"))
     different = [e for e in entries if e.outcome != "same"]
@@ -64,11 +65,7 @@ def page(entries: Sequence[Found]) -> str:
         for e in entries
         if e.outcome == "same"
     ]
-    lines += [
-        "",
-        "What each rule loses in float32, against the exact result: [accuracy.md](accuracy.md).",
-        "",
-    ]
+    lines += ["", *section(fewer_digits), ""]
     return "\n".join(lines)
 
 

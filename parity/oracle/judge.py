@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backends import forced_fields
 from ..cases import Case
+from ..dtypes import finfo, numbers_in
 from ..trajectory import Trajectory
 from .arithmetic import HighPrecision
 from .run import State, Stepper, replay
@@ -127,7 +128,7 @@ def judge(
         itself had before it. Free: against the oracle's own run; shows drift.
     numbers : "given" or "held"
         The truth for the numbers as they are given, exact doubles; or for the numbers as the implementation holds
-        them (:func:`holds_numbers`).
+        them (:func:`held_in`).
     reference : Trajectory, optional
         What the runs were forced to, where they were: each step then starts from it.
 
@@ -147,7 +148,7 @@ def judge(
     for trajectory in trajectories:
         if trajectory.steps != case.steps:
             raise ValueError(f"{trajectory.implementation} ran {trajectory.steps} steps, the case has {case.steps}")
-        held = case.dtype if numbers == "held" and holds_numbers(trajectory.implementation) else None
+        held = held_in(case, trajectory.implementation) if numbers == "held" else None
         if mode == "forced":
             judged[trajectory.implementation] = _forced(case, trajectory, held, reference)
         else:
@@ -155,12 +156,13 @@ def judge(
     return Judgement(judged)
 
 
-def holds_numbers(implementation: str) -> bool:
-    """Whether numbers are rounded to the dtype of the run before anything is computed with them.
+def held_in(case: Case, implementation: str) -> str | None:
+    """The dtype that numbers are rounded to before anything is computed with them, ``None`` where they are not.
 
-    Ours are traced arrays of that dtype. torch's are Python's doubles, and so are those that optax's factories close over and Keras's.
+    Ours are traced arrays of the dtype that the rule computes in. torch's are Python's doubles, and so are those that
+    optax's factories close over and Keras's: what these round on the way to an operation is part of their error.
     """
-    return implementation.startswith("lrtheory")
+    return numbers_in(case.dtype) if implementation.startswith("lrtheory") else None
 
 
 def _forced(case: Case, run: Trajectory, held: str | None, reference: Trajectory | None) -> Judged:
@@ -171,7 +173,7 @@ def _forced(case: Case, run: Trajectory, held: str | None, reference: Trajectory
         for params, moved in steps_of(stepper, run, reference):
             before.append(params)
             after.append(moved)
-    return _judged(run, before, after, a)
+        return _judged(run, before, after, a)
 
 
 def steps_of(stepper: Stepper, run: Trajectory, reference: Trajectory | None = None) -> Any:
@@ -222,8 +224,7 @@ def _judged(run: Trajectory, before: list[dict[str, Any]], after: list[dict[str,
 
 def spacing(values: Mapping[str, Any] | Any, dtype: Any) -> np.ndarray:
     """The gap between neighbours of the dtype at each value, and that at the smallest normal number below it."""
-    dtype = np.dtype(dtype)
-    info = np.finfo(dtype)
+    info = finfo(dtype)
     sizes = np.clip(np.abs(np.asarray(values, np.float64)), float(info.smallest_normal), float(info.max))
     # Downwards: a value that rounds up to a power of two still has the finer spacing below it.
     exponent = np.floor(np.log2(sizes))

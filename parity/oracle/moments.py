@@ -84,7 +84,8 @@ def radam(a: Any, o: Any, h: Any, s: Any, t: int, g: Any, p: Any) -> Any:
 def adabelief(a: Any, o: Any, h: Any, s: Any, t: int, g: Any, p: Any) -> Any:
     """Zhuang et al. 2020, algorithm 2, their eps in the root named eps_root; Nesterov as in Dozat's NAdam."""
     m = average(a, h.beta1, s["m"], g)
-    v = average(a, h.beta2, s["v"], (g - m) * (g - m)) + h.eps_root
+    surprise = g - m
+    v = average(a, h.beta2, s["v"], surprise * surprise) + h.eps_root
     m_hat = m / a.correction(h.beta1, t)
     if o["nesterov"]:
         m_hat = h.beta1 * m / a.correction(h.beta1, t + 1) + a.complement(h.beta1) * g / a.correction(h.beta1, t)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..cases import Case
+from ..dtypes import finfo
 from ..trajectory import Trajectory
 from .arithmetic import HighPrecision
 from .definition import Definition, definition
@@ -98,7 +99,7 @@ class Stepper:
             self.moving["lr"] = np.asarray(lrs)
         numbers = {k: v for k, v in rule.hyper(**case.numbers)._asdict().items() if v is not None}
         if rule.name == "adafactor" and "eps1" not in numbers:
-            numbers["eps1"] = float(np.finfo(case.dtype).eps)
+            numbers["eps1"] = float(finfo(case.dtype).eps)
         self._held = lambda x: float(np.asarray(x, held_in)) if held_in else float(x)
         self._numbers = {name: arithmetic.number(self._held(value)) for name, value in numbers.items()}
 

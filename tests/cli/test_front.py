@@ -115,7 +115,7 @@ def test_help_names_the_commands():
     ("arguments", "quoted"),
     [
         pytest.param(["replay", "adamm"], "adamm", id="unknown-rule"),
-        pytest.param(["replay", "--dtype", "float16"], "float16", id="unknown-dtype"),
+        pytest.param(["replay", "--dtype", "float8"], "float8", id="unknown-dtype"),
         pytest.param(["report", "--seed", "-1"], "-1", id="negative-seed"),
         pytest.param(["report", "--seed", "one"], "one", id="seed-no-number"),
         pytest.param(["report", "--out", "file"], "file", id="out-is-a-file"),

@@ -258,6 +258,7 @@ def _parity(passed: bool | None, error: float = 1e-15, note: str = "") -> Parity
         their_bound_share=None,
         passed=passed,
         note=note,
+        refused="",
     )
 
 

@@ -179,6 +179,7 @@ def parity() -> list[ParityRow]:
                                     their_bound_share=None if dtype == "float64" else 2.9,
                                     passed=None if known or dtype == "float32" else error <= 1e-13,
                                     note="optax corrects the bias before it takes the maximum" if known else "",
+                                    refused="",
                                 )
                             )
     return rows

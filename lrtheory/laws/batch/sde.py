@@ -20,6 +20,7 @@ from jax import Array, lax
 from ... import rules
 from ...rules.rule import Rule
 from ..law import Evidence, Law
+from ..square_root import RATES, powers
 
 RULES = (rules.adam(decoupled=True), rules.rmsprop(momentum_buffer=False))
 KAPPA = 4
@@ -28,9 +29,6 @@ REPLICAS = 2048
 CURVATURE, NOISE, QUIETER = 0.03, 3.0, 10.0
 QUANTILE = 1e-4  # both tails of all four differences, were they standard normal
 FALSE_ALARM = 5e-4  # with what is left of the limit, at most 0.7 standard errors (200 seeds, no alarm among them)
-
-#: The decay rates of each rule that the law is about.
-RATES = {"adam": ("beta1", "beta2"), "rmsprop": ("alpha",)}
 
 
 def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
@@ -55,7 +53,7 @@ def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
         raise ValueError(f"kappa={kappa}: a batch grows by a factor above 0")
     if getattr(hyper, "momentum", None):
         raise ValueError(f"the SDE rule is not about {rule!r} with momentum={hyper.momentum}: no paper derives it")
-    changed = {"lr": hyper.lr * math.sqrt(kappa), "eps": hyper.eps / math.sqrt(kappa)}
+    changed = {name: getattr(hyper, name) * kappa**power for name, power in powers(rule).items()}
     for name in RATES[rule.name]:
         gap = kappa * (1 - getattr(hyper, name))
         if gap > 1 - 1e-12:  # 10·(1 − 0.9) rounds to less than 1
@@ -64,8 +62,6 @@ def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
                 f"kappa must stay below 1/(1−{name}) = {1 / (1 - getattr(hyper, name)):.3g}"
             )
         changed[name] = 1 - gap
-    if rule.options.get("decoupled"):
-        changed["weight_decay"] = hyper.weight_decay * math.sqrt(kappa)
     return hyper._replace(**changed)
 
 
