@@ -26,7 +26,7 @@ types: $(VENV)/.installed
 deep: $(VENV)/.installed
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m deep tests
 
-# Measures, prints, and writes benchmarks/results, the tables in README and docs, and docs/charts: some ten minutes.
+# Measures, prints, and writes benchmarks/results, the tables in README and docs, and docs/charts: some half hour.
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
 

@@ -219,6 +219,13 @@ def tables(records: list[Record]) -> dict[str, Table]:
         ]
         columns = ["rule", "implementation", "time", "÷ torch fused (rmsprop: foreach)", "÷ copy of as many bytes"]
         found[part] = Table(title, columns, rows)
+    kept = {(r["rule"], r["candidate"]): r for r in records if r["part"] == "one"}
+    short = ("lrtheory", "optax", "torch fused", "torch foreach", "copy")
+    found["summary"] = Table(
+        "One step of 20 million float32 parameters",
+        ["rule", *short],
+        [[rule, *(number(kept[rule, c]["seconds"]) if (rule, c) in kept else "–" for c in short)] for rule in CONTESTS],
+    )
     found["passes"] = Table(
         "Loops of the compiled step on CPU, and arrays read and written in them",
         ["rule", "program", "loops", "reads and writes", "of one loop"],
