@@ -32,10 +32,9 @@ class Difference(NamedTuple):
 
     def __str__(self) -> str:
         where = f"{self.tensor}{list(self.coordinate) if self.coordinate else ''}"
-        return (
-            f"step {self.step}, {where}: {self.a!r} against {self.b!r} "
-            f"(relative {self.relative:.2e}, {self.ulp:.3g} ulp)"
-        )
+        values = f"step {self.step}, {where}: {self.a!r} against {self.b!r}"
+        # Where one is not finite there is nothing to divide.
+        return f"{values} (relative {self.relative:.2e}, {self.ulp:.3g} ulp)" if np.isfinite(self.ulp) else values
 
 
 @dataclass(frozen=True)
