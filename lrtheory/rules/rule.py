@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -9,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from .lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
@@ -174,7 +175,7 @@ class Rule:
         params : pytree of real floating-point arrays
         """
         leaves = Leaves.of(repr(self), params, grads, state, self.State, self.array_rule.sparse)
-        new_params, new_states = [], []
+        new_params, new_states, scalars = [], [], self._scalars_by_dtype(hyper)
         for p, g, s in leaves:
             check_state_shapes(repr(self), self.array_rule.init, p, s)
             if g is None:
@@ -182,7 +183,7 @@ class Rule:
                 new_states.append(s)
                 continue
             dtype = compute_dtype(p)
-            h = self._scalars(hyper, dtype)
+            h = scalars(dtype)
             new_p, new_s = self.array_rule.step(h, widened(s, dtype), g.astype(dtype), p.astype(dtype))
             new_params.append(new_p.astype(p.dtype))
             new_states.append(narrowed(new_s, s))
@@ -209,12 +210,9 @@ class Rule:
         """What coupled weight decay adds to the gradient, in the units of the direction; zero where there is none."""
         check_state(repr(self), state, self.State)
         penalty = self.array_rule.penalty or (lambda h, p: jnp.zeros_like(p))
-        leaves = Leaves.of(repr(self), params)
+        leaves, scalars = Leaves.of(repr(self), params), self._scalars_by_dtype(hyper)
         return leaves.join(
-            [
-                penalty(self._scalars(hyper, compute_dtype(p)), p.astype(compute_dtype(p))).astype(p.dtype)
-                for p in leaves.params
-            ]
+            [penalty(scalars(compute_dtype(p)), p.astype(compute_dtype(p))).astype(p.dtype) for p in leaves.params]
         )
 
     def scale(self, hyper: Hyper, state: State) -> PyTree | None:
@@ -224,10 +222,10 @@ class Rule:
     def _over_state(self, function: Callable[[Hyper, State], Array], hyper: Hyper, state: State) -> PyTree:
         check_state(repr(self), state, self.State)
         leaves = Leaves.of_state(state)
-        results = []
+        results, scalars = [], self._scalars_by_dtype(hyper)
         for s in leaves.states:
             dtype = compute_dtype(*jax.tree.leaves(s))
-            results.append(function(self._scalars(hyper, dtype), widened(s, dtype)))
+            results.append(function(scalars(dtype), widened(s, dtype)))
         return leaves.join(results)
 
     def _over_leaves(
@@ -239,15 +237,19 @@ class Rule:
         params: PyTree,
     ) -> PyTree:
         leaves = Leaves.of(repr(self), params, grads, state, self.State, self.array_rule.sparse)
-        results = []
+        results, scalars = [], self._scalars_by_dtype(hyper)
         for p, g, s in leaves:
             dtype = compute_dtype(p)
             if g is None:
                 results.append(jnp.zeros(p.shape, dtype))
             else:
-                h = self._scalars(hyper, dtype)
+                h = scalars(dtype)
                 results.append(function(h, widened(s, dtype), g.astype(dtype), p.astype(dtype)))
         return leaves.join(results)
+
+    def _scalars_by_dtype(self, hyper: Hyper) -> Callable[[Any], Hyper]:
+        """The numbers in the dtype that is asked for, made once for all parameters that have it."""
+        return functools.cache(lambda dtype: self._scalars(hyper, dtype))
 
     def _scalars(self, hyper: Hyper, dtype: Any) -> Hyper:
         """The numbers as 0-d arrays of the dtype the rule computes in."""
@@ -265,8 +267,10 @@ class Rule:
                     f"{self!r}: {name} has shape {jnp.shape(value)}; a step takes one number. "
                     f"To run many values at once, jax.vmap over the field"
                 )
-            # A number that is no array yet stays a constant that Python can see: a term of weight 0 can then be left out.
-            scalars.append((np if isinstance(value, float) else jnp).asarray(value, dtype))
+            # A number that is no array yet becomes a constant that Python can see: a term of weight 0 can be left out.
+            known = jax.ensure_compile_time_eval() if isinstance(value, float) else contextlib.nullcontext()
+            with known:
+                scalars.append(jnp.asarray(value, dtype))
         return self.Hyper(*scalars)
 
     def _unknown_number(self, name: str) -> str:
