@@ -27,6 +27,12 @@ def _no_decay(hyper: Hyper, state: State, g: Array, p: Array) -> Array:
     return jnp.zeros_like(p)
 
 
+def _computed(formula: Callable[..., Any], *arguments: Any) -> Any:
+    """What a formula gives. NumPy works out what Python knows all numbers of, and would warn of an inf where JAX does not."""
+    with np.errstate(all="ignore"):
+        return formula(*arguments)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ArrayRule:
     """One update rule for one array, in the symbols of its formula.
@@ -183,7 +189,7 @@ class Rule:
                 continue
             dtype = compute_dtype(p)
             h = self._scalars(hyper, dtype)
-            new_p, new_s = self.array_rule.step(h, widened(s, dtype), g.astype(dtype), p.astype(dtype))
+            new_p, new_s = _computed(self.array_rule.step, h, widened(s, dtype), g.astype(dtype), p.astype(dtype))
             new_params.append(new_p.astype(p.dtype))
             new_states.append(narrowed(new_s, s))
         return leaves.join(new_params), leaves.join_state(self.State, new_states)
@@ -212,7 +218,7 @@ class Rule:
         leaves = Leaves.of(repr(self), params)
         return leaves.join(
             [
-                penalty(self._scalars(hyper, compute_dtype(p)), p.astype(compute_dtype(p))).astype(p.dtype)
+                _computed(penalty, self._scalars(hyper, compute_dtype(p)), p.astype(compute_dtype(p))).astype(p.dtype)
                 for p in leaves.params
             ]
         )
@@ -227,7 +233,7 @@ class Rule:
         results = []
         for s in leaves.states:
             dtype = compute_dtype(*jax.tree.leaves(s))
-            results.append(function(self._scalars(hyper, dtype), widened(s, dtype)))
+            results.append(_computed(function, self._scalars(hyper, dtype), widened(s, dtype)))
         return leaves.join(results)
 
     def _over_leaves(
@@ -246,7 +252,7 @@ class Rule:
                 results.append(jnp.zeros(p.shape, dtype))
             else:
                 h = self._scalars(hyper, dtype)
-                results.append(function(h, widened(s, dtype), g.astype(dtype), p.astype(dtype)))
+                results.append(_computed(function, h, widened(s, dtype), g.astype(dtype), p.astype(dtype)))
         return leaves.join(results)
 
     def _scalars(self, hyper: Hyper, dtype: Any) -> Hyper:
