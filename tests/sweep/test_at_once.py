@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 
 import jax
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from lrtheory import rules, sweep
 from lrtheory.sweep import at_once
 
-from .regression import DATA, bits, init, loss
+from .regression import DATA, bits, init, loss, whole
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -52,6 +54,48 @@ def test_a_failing_call_ends_it(workers):
     with pytest.raises(ArithmeticError, match="first"):
         list(at_once.in_order((lambda place=place: call(place) for place in range(100)), workers))
     assert len(begun) <= workers + 1
+
+
+def test_an_interrupt_waits_for_what_runs_and_begins_nothing():
+    """A compiled program cannot be stopped in the middle; what it uses must outlive it."""
+    begun, ended, waits, sent = [], [], threading.Event(), threading.Event()
+
+    def call(place):
+        begun.append(place)
+        if place == 0:
+            assert waits.wait(5)
+            time.sleep(0.05)  # until the caller waits for this one
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            sent.set()
+        assert sent.wait(5)
+        time.sleep(0.3)
+        ended.append(place)
+
+    def calls():
+        for place in range(100):
+            if place == 2:
+                waits.set()
+            yield lambda place=place: call(place)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(at_once.in_order(calls(), 2))
+    assert ended, "the interrupt did not wait"
+    assert sorted(begun) == sorted(ended)
+    assert sorted(begun) == [0, 1]
+
+
+def test_an_interrupted_sweep_leaves_no_thread_and_a_directory_that_is_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr(at_once, "cores", lambda: 3)
+
+    def interrupted(text, done):
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        whole(directory=tmp_path, progress=interrupted)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sweep")]
+    assert len(list(tmp_path.glob("*.npz"))) == 1
+    assert bits(whole(directory=tmp_path)) == bits(whole())
 
 
 @pytest.mark.parametrize("x64", [False, True])
