@@ -133,7 +133,26 @@ def test_a_budget_for_one_tile_runs_one_at_a_time(monkeypatch):
     assert "at a time" not in plan(_needed(plan(None)))
 
 
+@pytest.mark.parametrize(
+    ("rows", "steps", "tiles", "at_a_time"),
+    [(100_000, 5, 1.1, 4), (12, 4000, 2.1, 1), (12, 4000, 3.1, 2)],
+    ids=["data are there once", "arguments wait", "arguments wait, and fit"],
+)
+def test_what_is_shared_counts_once_and_what_waits_counts(monkeypatch, rows, steps, tiles, at_a_time):
+    """Most of the memory is the data, or the row numbers of the batches, of which one tile more is ready."""
+    monkeypatch.setattr(at_once, "cores", lambda: 4)
+    axes = sweep.grid(rule=rules.sgd(), lr=[0.01] * 16, batch_size=4)
+    data = jax.tree.map(lambda x: np.resize(x, (rows, *x.shape[1:])), DATA)
+
+    def plan(budget):
+        found = sweep.run(loss, init(0), data, axes, steps=steps, width=4, memory_budget=budget)
+        return next(iter(found.plan.values()))
+
+    words = plan(int(tiles * _needed(plan(None))))
+    assert f"{at_a_time} at a time" in words if at_a_time > 1 else "at a time" not in words
+
+
 def _needed(plan):
     """Bytes in ``… tiles of 4, 1.23 kB of a device each``, rounded up in the last digit."""
     value, unit = plan.split(", ")[1].split(" of ")[0].split()
-    return int((float(value) + 0.01) * {"B": 1, "kB": 1000}[unit])
+    return int((float(value) + 0.01) * {"B": 1, "kB": 1000, "MB": 1_000_000}[unit])
