@@ -76,6 +76,8 @@ class Implementation:
         """
         try:
             return self.run(probe)
+        except SpecError:
+            raise
         except Exception as error:
             raise SpecError(
                 f"{self.text} does not run: {type(error).__name__}: {str(error).splitlines()[0]}"

@@ -118,6 +118,9 @@ def test_an_argument_that_follows_another_is_given_with_it() -> None:
         ),
         (f"{TORCH}MultiStepLR(milestones=[3], lr=0.1)", f"{TORCH}MultiStepLR(milestones=[4], gamma=0.2, lr=0.1)"),
         (f"{TORCH}LinearLR(lr=0.1)", "optax.linear_schedule(0.02, 0.1, 7)"),
+        (f"{TORCH}ConstantLR(lr=0.1, factor=0.5)", "optax.piecewise_constant_schedule(0.04, {5: 5.0})"),
+        ("optax.exponential_decay(0.1, 10, 1.5, end_value=0.3)", f"{TORCH}StepLR(step_size=10, gamma=1.5)"),
+        ("optax.exponential_decay(0.1, 10, 1.5)", "optax.exponential_decay(0.1, 10, 1.5, end_value=0.3)"),
         (
             "optax.warmup_cosine_decay_schedule(0.0, 0.1, 10, 50)",
             "optax.warmup_cosine_decay_schedule(0.01, 0.2, 5, 40)",
