@@ -29,7 +29,7 @@ def start(text: str, **environment: str) -> subprocess.Popen[str]:
 
 
 def test_sweeps_page_runs(tmp_path, monkeypatch):
-    """All of it in one session, and again: the second time nothing of the first sweep is left to run."""
+    """All of it in one process, one block after the other."""
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     for block in code("sweeps.md"):

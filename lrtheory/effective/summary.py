@@ -183,13 +183,15 @@ def _angle(a: Array, b: Array) -> Array:
 def _spread(x: Array, sample: int) -> Array:
     """At most ``sample`` coordinates, evenly spaced over the flattened array, as a flat one on every device.
 
-    They are taken by their places: flattening an array that is laid out over devices would gather all of it first.
+    They are taken by their places: flattening an array that is laid out over devices would gather all of it first. JAX
+    counts places in int32, so that an array with a longer axis is flattened all the same.
     """
     mesh = jax.typeof(x).sharding.mesh
     # A mesh whose layouts are part of types asks where the result goes; other meshes take no answer.
     everywhere = NamedSharding(mesh, PartitionSpec()) if AxisType.Explicit in mesh.axis_types else None
-    if x.size <= sample:
-        return (x if everywhere is None else jax.sharding.reshard(x, everywhere)).ravel()
-    places = np.unravel_index(np.arange(0, x.size, -(-x.size // sample)), x.shape)
+    every = max(1, -(-x.size // sample))
+    if every == 1 or max(x.shape) > np.iinfo(np.int32).max:
+        return (x if everywhere is None else jax.sharding.reshard(x, everywhere)).ravel()[::every]
+    places = np.unravel_index(np.arange(0, x.size, every), x.shape)
     at = tuple(place.astype(np.int32) for place in places)
     return x.at[at].get(mode="promise_in_bounds", out_sharding=everywhere)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import zipfile
@@ -20,6 +21,9 @@ try:
     import fcntl
 except ImportError:  # Windows has no such lock, and directories are not locked there
     fcntl = None
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems without such locks answer: directories are not locked there either."""
 
 
 class DirectoryInUse(RuntimeError):
@@ -71,8 +75,14 @@ class Store:
         """Take the lock until then; why that cannot be, if it cannot."""
         if fcntl is None:
             return ""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        file = until_the_end.enter_context((self.directory / ".lock").open("a+"))
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            file = until_the_end.enter_context((self.directory / ".lock").open("a+"))
+        except OSError as error:
+            # Nothing can be written here: a sweep that is whole is read, and another fails at its first tile.
+            if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) and self.stored_definition() is not None:
+                return ""
+            raise
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -82,6 +92,10 @@ class Store:
                 f"{self.directory} is being written to by process {holder}: wait until it ends, and this sweep takes over "
                 "what it has done, or give another directory"
             )
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            return ""
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

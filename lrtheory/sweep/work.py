@@ -164,7 +164,7 @@ class Work:
                 )
             tried = max(1, min(tried // 2, 1 << ((tried * budget // needed) or 1).bit_length() - 1))
         found = self.group.tiles(tried)
-        together = max(1, min(self._calls_at_once, len(found), budget // max(1, needed)))
+        together = max(1, min(self._calls_at_once, len(found), self._calls_that_fit(budget, needed, fed)))
         text = f"{len(self.group.runs)} runs in {len(found)} tiles of {tried}, {memory.words(needed)} of a device each"
         if together > 1:
             text += f", {together} at a time"
@@ -174,6 +174,11 @@ class Work:
     def _calls_at_once(self) -> int:
         """One for each core of a CPU; a mesh is given all its work in one call, and an accelerator queues calls itself."""
         return at_once.cores() if self.mesh is None and self.device.platform == "cpu" else 1
+
+    def _calls_that_fit(self, budget: int, needed: int, fed: Tile) -> int:
+        """Calls that fit beside each other: they share the data, and the arguments of one more wait for their turn."""
+        data = memory.tree_bytes(self.data)
+        return (budget - data - memory.tree_bytes(fed)) // max(1, needed - data)
 
     def _refuse_idle_devices(self, width: int) -> None:
         """Tiles are what the devices share: each call of the program gives every one of them a tile."""

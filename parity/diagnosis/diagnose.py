@@ -237,15 +237,22 @@ def _option(one: Implementation, switch: str, value: str, numbers: Mapping[str, 
 
 def _as_argument(one: Implementation, number: str, numbers: Mapping[str, float]) -> Mapping[str, Any] | None:
     """What sets a number, and the arguments that have to follow it."""
-    value, name = numbers[number], one.words.numbers.get(number)
-    given: dict[str, Any] = {
-        argument: write(numbers, one.arguments)
-        for argument, (needs, write) in one.words.write.items()
-        if number in needs
-    }
-    given = {argument: value for argument, value in given.items() if value != one.arguments[argument]}
-    if name is None or number in one.words.read:
-        return given or None
+    value, name, read = numbers[number], one.words.numbers.get(number), one.words.read.get(number)
+
+    def written(write: Any) -> Any:
+        return write(numbers, one.arguments)
+
+    try:
+        follows = {a: written(write) for a, (needs, write) in one.words.write.items() if number in needs}
+        given = {a: v for a, v in follows.items() if v != one.arguments[a]}
+        if name is None or read is not None:
+            if given or not follows or read is None:
+                return given or None
+            # Arguments may be right as they are, such as a gamma whose milestones are not.
+            every = {a: written(write) for a, (_, write) in one.words.write.items()}
+            return follows if read({**one.arguments, **every}) == value else None
+    except ZeroDivisionError:  # a share of 0
+        return None
     if isinstance(name, str):
         return {name: int(value) if isinstance(one.arguments[name], int) and value == int(value) else value} | given
     entries = list(one.arguments[name[0]])

@@ -58,7 +58,24 @@ class Implementation:
         return WORDS[inner_name(self.name)]
 
     def numbers(self) -> dict[str, float]:
-        """The family's numbers as the arguments have them."""
+        """The family's numbers as the arguments have them.
+
+        Raises
+        ------
+        SpecError
+            For arguments that are no numbers, or that another is divided by and are 0.
+        """
+        try:
+            return self._numbers()
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            if isinstance(error, SpecError):
+                raise
+            raise SpecError(
+                f"{self.text} cannot be diagnosed with these arguments ({type(error).__name__}: {error}): give single "
+                "numbers, and no 0 where the next value is taken as a multiple of it"
+            ) from error
+
+    def _numbers(self) -> dict[str, float]:
         found = {}
         for name, argument in self.words.numbers.items():
             value = self.arguments[argument] if isinstance(argument, str) else self.arguments[argument[0]][argument[1]]
@@ -76,6 +93,8 @@ class Implementation:
         """
         try:
             return self.run(probe)
+        except SpecError:
+            raise
         except Exception as error:
             raise SpecError(
                 f"{self.text} does not run: {type(error).__name__}: {str(error).splitlines()[0]}"

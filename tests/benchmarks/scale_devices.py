@@ -14,7 +14,8 @@ import jax
 from jax.sharding import AxisType, PartitionSpec
 
 from benchmarks import layout, scale
-from lrtheory import effective, rules, sharding, wrappers
+from lrtheory import rules, sharding, wrappers
+from lrtheory.effective import summary
 
 SMALL = layout.Model(layers=1, width=128, hidden=256, heads=8, key_heads=2, head=8, vocabulary=256)
 
@@ -69,7 +70,7 @@ def flattened():
         flat = x.ravel()
         return flat[:: -(-flat.size // sample)] if flat.size > sample else flat
 
-    return mock.patch.object(effective, "_spread", spread)
+    return mock.patch.object(summary, "_spread", spread)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,11 @@ def test_an_argument_that_follows_another_is_given_with_it() -> None:
             f"{TORCH}MultiStepLR(milestones=[3, 7], gamma=0.5, lr=0.1)",
         ),
         (f"{TORCH}MultiStepLR(milestones=[3], lr=0.1)", f"{TORCH}MultiStepLR(milestones=[4], gamma=0.2, lr=0.1)"),
+        (f"{TORCH}MultiStepLR(milestones=[], lr=0.1)", f"{TORCH}MultiStepLR(milestones=[4], lr=0.1)"),
         (f"{TORCH}LinearLR(lr=0.1)", "optax.linear_schedule(0.02, 0.1, 7)"),
+        (f"{TORCH}ConstantLR(lr=0.1, factor=0.5)", "optax.piecewise_constant_schedule(0.04, {5: 5.0})"),
+        ("optax.exponential_decay(0.1, 10, 1.5, end_value=0.3)", f"{TORCH}StepLR(step_size=10, gamma=1.5)"),
+        ("optax.exponential_decay(0.1, 10, 1.5)", "optax.exponential_decay(0.1, 10, 1.5, end_value=0.3)"),
         (
             "optax.warmup_cosine_decay_schedule(0.0, 0.1, 10, 50)",
             "optax.warmup_cosine_decay_schedule(0.01, 0.2, 5, 40)",
@@ -128,6 +132,12 @@ def test_changes_that_can_be_given_are_run(a: str, b: str) -> None:
     now = diagnose(a, b)
     assert (now.outcome, now.verified) == ("settings", "run")
     assert now.residual <= 1e-9
+
+
+def test_a_share_of_nothing_cannot_be_given() -> None:
+    now = diagnose(f"{TORCH}LinearLR(lr=0.0)", "optax.linear_schedule(0.02, 0.1, 7)")
+    assert (now.outcome, now.verified) == ("settings", "model")
+    assert now.sentence.endswith(f"the last 2 of which {TORCH}LinearLR has no option for")
 
 
 def test_a_torch_scheduler_has_the_lr_that_it_is_given() -> None:
@@ -171,6 +181,9 @@ def test_turned_switches_are_found_from_the_lr_alone(member: Any) -> None:
         ("optax.cosine_decay_schedule(0.1, 10000000)", COSINE, "give both a shorter horizon"),
         (f"{TORCH}CosineAnnealingLR(T_max=5, foo=1)", COSINE, "unexpected keyword argument 'foo'; it takes"),
         ("multi_step(lr=0.1, milestones=[1, 2, 3, 4, 5, 6, 7])", COSINE, "7 milestones, of which"),
+        ("optax.sgdr_schedule([])", COSINE, "cannot be diagnosed with these arguments .IndexError"),
+        (f"{TORCH}ConstantLR(factor=0)", "multi_step(lr=0.1, milestones=[3])", "no 0 where the next value"),
+        (f"{TORCH}OneCycleLR(max_lr=[0.1], total_steps=50)", CYCLE, "give single numbers"),
     ],
 )
 def test_what_cannot_be_run_is_refused(a: str, b: str, message: str) -> None:

@@ -204,3 +204,15 @@ def test_quantiles_are_numpys(values: list[float]) -> None:
 def test_quantiles_of_nan_are_nan() -> None:
     assert np.isnan(quantiles(jnp.array([1.0, jnp.nan, 2.0]), (0.5,))).all()
     assert np.isnan(quantiles(-jnp.array([1.0, jnp.nan, 2.0]), (0.5,))).all()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_axis_with_more_places_than_int32_counts_is_measured(exact: bool) -> None:
+    """From shapes alone: it would not fit here."""
+    params = {"w": jax.ShapeDtypeStruct((2**31 + 5,), jnp.float32)}
+    rule = rules.adam()
+    state = jax.eval_shape(rule.init, params)
+    found = jax.eval_shape(
+        lambda *made: effective.measure(rule, rule.hyper(), *made, exact=exact), state, params, params, params
+    )
+    assert found["w"].quantiles.shape == (len(effective.QUANTILES),)

@@ -185,3 +185,21 @@ def test_adamw_is_adam_decoupled() -> None:
     assert rules.adamw() is rules.adam(decoupled=True)
     assert rules.adamw(amsgrad=True).hyper().weight_decay == 1e-2
     assert rules.adam().hyper().weight_decay == 0
+
+
+@pytest.mark.parametrize(
+    ("rule", "numbers"),
+    [(rules.radam(), {"beta2": 1 - 1e-9}), (rules.adamw(), {"lr": 1e30, "weight_decay": 1e30}), (rules.sgd(), {})],
+    ids=["divided by zero", "overflow", "plain"],
+)
+def test_numbers_that_python_knows_give_what_traced_ones_give(rule: Rule, numbers: dict[str, float]) -> None:
+    """In every bit, and without warnings of NumPy (which are errors here), also where float32 makes them 1 or inf."""
+    params = {"w": jnp.float32([1.0, -2.0, 0.0])}
+    known = rule.hyper(**numbers)
+
+    def figures(hyper):  # type: ignore[no-untyped-def]
+        after, state = rule.step(hyper, rule.init(params), params, params)
+        of_step = rule.direction(hyper, state, params, params), rule.decay(hyper, state, params, params)
+        return after, state, rule.effective_lr(hyper, state), of_step, rule.penalty(hyper, state, params)
+
+    jax.tree.map(np.testing.assert_array_equal, figures(known), figures(jax.tree.map(jnp.float32, known)))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +58,33 @@ def test_a_sweep_that_fails_leaves_its_directory_free(tmp_path):
 def test_a_thread_of_the_same_process_is_another_sweep(tmp_path):
     with Store(tmp_path).held(), pytest.raises(sweep.DirectoryInUse, match=f"by process {os.getpid()}"):
         small(tmp_path)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_whole_sweep_is_read_where_nothing_can_be_written(tmp_path, monkeypatch, number):
+    found = small(tmp_path).values["final_loss"]
+    (tmp_path / ".lock").unlink()
+
+    opened = Path.open
+
+    def refused(path, mode="r", *rest, **more):
+        if mode == "a+":
+            raise OSError(number, os.strerror(number))
+        return opened(path, mode, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", refused)
+    assert (small(tmp_path).values["final_loss"] == found).all()
+    with pytest.raises(OSError, match=os.strerror(number)):
+        small(tmp_path / "other")
+
+
+def test_a_file_system_without_locks_is_written_to(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    small(tmp_path)
+    assert list(tmp_path.glob("*.npz"))
 
 
 class Device:

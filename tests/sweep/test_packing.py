@@ -85,6 +85,15 @@ def test_a_packing_that_mixes_up_runs_is_caught(monkeypatch, owner, name, wrong)
         check_all()
 
 
+@pytest.mark.parametrize("seeds", [1, 8])
+def test_many_seeds_have_tiles_as_wide_as_one(seeds):
+    """1,024 runs make sixteen tiles, however they are divided among seeds."""
+    axes = sweep.grid(rule=rules.sgd(), lr=np.geomspace(1e-3, 1, 1024 // seeds), seed=range(seeds))
+    (group,) = tiles.groups(axes, seed_matters=True)
+    width = tiles.automatic_width(group, bytes_per_run=1, platform="cpu", devices=1)
+    assert (width, group.count(width), len(group.tiles(width))) == (64, 16, 16)
+
+
 def compiles(run):
     """Programs that XLA compiles in the meantime."""
     seen = []

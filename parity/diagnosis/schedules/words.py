@@ -152,6 +152,7 @@ SCHEDULES: dict[str, Words] = {
         write={
             "total_iters": (PLACES[:1], lambda n, given: int(n[PLACES[0]])),
             "factor": (FACTORS[:1], lambda n, given: 1 / n[FACTORS[0]]),
+            "lr": (("lr", *FACTORS[:1]), lambda n, given: n["lr"] * n[FACTORS[0]]),
         },
     ),
     "torch.optim.lr_scheduler.LinearLR": Words("polynomial", {"total": "total_iters"}, **LINE),
@@ -183,9 +184,10 @@ SCHEDULES: dict[str, Words] = {
     "optax.linear_onecycle_schedule": Words("one cycle", OPTAX_CYCLE | {"pct_final": "pct_final"}),
     "optax.exponential_decay": Words(
         "exponential",
-        {"lr": "init_value", "gamma": "decay_rate", "steps": "transition_steps", "begin": "transition_begin"}
-        | {"bound": "end_value"},
+        {"lr": "init_value", "gamma": "decay_rate", "steps": "transition_steps", "begin": "transition_begin"},
         STAIRS,
+        read={"bound": lambda given: given["end_value"] or 0.0},
+        write={"end_value": (("bound",), lambda n, given: n["bound"] or None)},
     ),
     "optax.piecewise_constant_schedule": Words(
         "milestones",
