@@ -154,7 +154,7 @@ def diagnose(
         raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
     family, second = _asked(family, dtype, missing), _asked(second, dtype, missing)
     probes = [f.probe(i.numbers(), missing=missing) for f, i in ((family, one), (second, other))]
-    probe = max(probes, key=lambda p: p.steps)
+    probe = replace(max(probes, key=lambda p: p.steps), averaged=any(p.averaged for p in probes))
     paths = one.path(probe), other.path(probe)
     alike = max(SAME, family.tolerance(family.base)) if dtype != "float64" else SAME
     size, first = distance(*paths), _first(*paths, alike, dtype)

@@ -12,6 +12,8 @@ import numpy as np
 Path = dict[str, np.ndarray]
 
 STEPS = 14
+#: What the average of a tensor's parameters is called in a path: what is evaluated where a rule keeps one.
+AVERAGE = "{} (average)"
 #: How many gradients are missing where some are.
 ABSENT_STEPS = 3
 
@@ -32,6 +34,8 @@ class Probe:
         At how many steps from the first a tensor has no gradient: zeros stand in for it where there is no other way to say so.
     dtype : str
         In which the run is made.
+    averaged : bool
+        Whether the averages of the parameters are compared as well.
     """
 
     start: dict[str, np.ndarray]
@@ -39,6 +43,7 @@ class Probe:
     factors: np.ndarray
     absent: dict[str, int] = field(default_factory=dict)
     dtype: str = "float64"
+    averaged: bool = False
 
     @classmethod
     def drawn(
