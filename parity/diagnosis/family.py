@@ -56,6 +56,8 @@ class Family:
         Where a search looks for a number before it is refined.
     averaged : bool
         Whether its members keep an average of their parameters, ``x`` in the state, which is compared as well.
+    within : float
+        What orders of rounding that no member follows may make, over a coordinate's reach: no difference of settings.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Family:
     depth: int = 3
     sizes: tuple[float, ...] = SIZES
     averaged: bool = False
+    within: float = 0.0
 
     @property
     def base(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,11 @@ class Probe:
             noise[: absent.get(name, 0)] = 0
             gradients[name] = noise * size * steps.reshape((STEPS,) + (1,) * len(shape))
         return cls(start, gradients, 10.0 ** rng.uniform(-1, 1, STEPS), absent)
+
+    def from_zero(self, dtype: str) -> Probe:
+        """The same run in a dtype from 0, beside which no step is lost, with a constant lr."""
+        start = {name: np.zeros_like(p) for name, p in self.start.items()}
+        return replace(self, start=start, factors=np.ones(self.steps), dtype=dtype)
 
     def lr(self, base: Any, step: int) -> Any:
         """The lr of a step from 0; one that has a dtype is left as it is."""

@@ -51,6 +51,42 @@ def test_asgd_obeys_a_new_lr_one_step_late(name: str, lag: int, late: int, told:
     assert now.outcome == ("settings" if told else "same")
 
 
+def torch_asgd(start: np.ndarray, gradients: np.ndarray, **given: Any) -> np.ndarray:
+    torch = pytest.importorskip("torch")
+    p = torch.nn.Parameter(torch.tensor(start))
+    optimizer, path = torch.optim.ASGD([p], lr=0.1, **given), [start]
+    for g in gradients:
+        p.grad = torch.tensor(g)
+        optimizer.step()
+        path.append(p.detach().numpy().copy())
+    return np.stack(path).astype(np.float64)
+
+
+def test_torch_asgd_foreach_parts_from_the_loop_by_where_lambd_decays() -> None:
+    """In float32, measured as it is: by ulp of the parameter, which may be many of how far it has come; without lambd by none."""
+    rng = np.random.default_rng(0)
+    start, gradients = rng.standard_normal(1000), rng.standard_normal((200, 1000))
+    start, gradients = start.astype(np.float32), gradients.astype(np.float32)
+
+    def apart(lambd: float) -> tuple[np.ndarray, np.ndarray]:
+        loop, foreach = (torch_asgd(start, gradients, lambd=lambd, foreach=way) for way in (False, True))
+        return np.abs(loop - foreach) * 2.0**23, loop
+
+    assert np.all(apart(0.0)[0] == 0)
+    gap, loop = apart(1e-4)
+    steps = np.arange(len(loop))[:, None]
+    largest = np.maximum.accumulate(np.abs(loop))
+    assert np.all(
+        gap <= 4 * steps * largest
+    )  # eight half ulp a step: the loop rounds thrice, foreach twice, and eta is rounded
+    travel = np.abs(loop - start).max(0)
+    assert (gap / travel).max() > 30
+    now = diagnose(
+        "torch.optim.ASGD(lambd=0, foreach=True)", "torch.optim.ASGD(lambd=0, foreach=False)", dtype="float32"
+    )
+    assert [change.setting for change in now.changes] == ["moving the average"]
+
+
 def test_optax_weighs_an_iterate_with_the_lr_of_the_next_step() -> None:
     """Measured as it is: the state says so after one step."""
     jnp, optax = pytest.importorskip("jax.numpy"), pytest.importorskip("optax")
