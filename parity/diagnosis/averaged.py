@@ -8,7 +8,7 @@ import numpy as np
 
 from .elementwise import BESIDE, EPS_INSIDE, EPS_OUTSIDE, average
 from .family import LATE, family
-from .vocabulary import KERAS_ADAM, OPTAX_BETAS, OUR_ADAM, PHRASES, TORCH_BETAS, UP, WORDS, Words
+from .vocabulary import KERAS_ADAM, MEMBERS, OPTAX_BETAS, OUR_ADAM, PHRASES, TORCH_BETAS, UP, WORDS, Words
 
 
 @family(
@@ -113,6 +113,12 @@ WORDS.update(
         "schedule_free_adamw": Words("schedule_free_adamw", AVERAGED | OUR_ADAM, UP | EVEN),
     }
 )
+
+#: Plain SGD is ASGD without its decay, before it averages.
+PLAIN: dict[str, Any] = {"lambd": lambda given: 0.0}
+MEMBERS["optax.sgd", "asgd"] = Words("asgd", {"lr": "learning_rate"}, read=PLAIN)
+for name in ("torch.optim.SGD", "sgd"):
+    MEMBERS[name, "asgd"] = Words("asgd", {"lr": "lr", "weight_decay": "weight_decay"}, UP, read=PLAIN)
 
 PHRASES.update(
     {

@@ -14,7 +14,7 @@ from lrtheory.spec import SpecError
 
 from ..compare import Difference
 from .family import FAMILIES, MISSING, Family
-from .implementation import Implementation, implementation, with_arguments, with_lr_of
+from .implementation import Implementation, implementation, of_family, with_arguments, with_lr_of
 from .narrow import DTYPES, narrowed
 from .probe import Path, Probe, distance, error
 from .schedules import ScheduleFamily
@@ -145,6 +145,7 @@ def diagnose(
     one = implementation(a) if isinstance(a, str) else a
     other = implementation(b) if isinstance(b, str) else b
     one, other = with_lr_of(one, other), with_lr_of(other, one)
+    one, other = of_family(one, other.words.family), of_family(other, one.words.family)
     family, second = FAMILIES[one.words.family], FAMILIES[other.words.family]
     if type(family) is not type(second):
         kinds = [

@@ -16,7 +16,7 @@ from ..backends.keras_backend import load_keras
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours
 from .schedules import CLOSED, SCHEDULES, TORCH, runner
-from .vocabulary import WORDS, Words
+from .vocabulary import MEMBERS, WORDS, Words
 
 #: The lr of an implementation whose SPEC gives none and that has no default.
 LR = 1e-3
@@ -45,17 +45,21 @@ class Implementation:
         All of them, defaults included.
     run : callable
         ``run(probe) -> path``, in float64.
+    family : str
+        A wider family that it is read as a member of; its own where it is empty.
     """
 
     text: str
     name: str
     arguments: Mapping[str, Any]
     run: Callable[[Probe], Path]
+    family: str = ""
 
     @property
     def words(self) -> Words:
         """Its own names for numbers and switches."""
-        return WORDS[inner_name(self.name)]
+        name = inner_name(self.name)
+        return MEMBERS[name, self.family] if self.family else WORDS[name]
 
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them."""
@@ -168,6 +172,14 @@ def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
         return base
     lr = LR if other.arguments.get("lr", 0) is None else other.numbers()["lr"]
     return with_arguments(base, {"lr": lr})
+
+
+def of_family(base: Implementation, family: str) -> Implementation:
+    """The same implementation as a member of a wider family, where it is one: what it has beside must be 0."""
+    wider = MEMBERS.get((inner_name(base.name), family))
+    if wider is None or any(value for name, value in base.numbers().items() if name not in wider.numbers):
+        return base
+    return replace(base, family=family)
 
 
 def _of_schedule(parsed: Spec) -> Implementation:

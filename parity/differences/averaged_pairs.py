@@ -16,6 +16,12 @@ KERAS_FREE = (
 AVERAGED_PAIRS: tuple[Pair, ...] = (
     Pair("our-asgd", "asgd(lr=0.1, lambd=0.01, t0=5)", "torch.optim.ASGD(lr=0.1, lambd=0.01, t0=5)"),
     Pair(
+        "optax-sgd-asgd",
+        "optax.sgd(0.1)",
+        "torch.optim.ASGD(lr=0.1, lambd=0)",
+        "torch/optim/asgd.py: eta of the next step is formed at the end of a step, from the lr of that one",
+    ),
+    Pair(
         "our-schedule-free-sgd",
         "schedule_free_sgd(lr=0.1, weight_decay=0.1)",
         "schedulefree.SGDScheduleFree(lr=0.1, weight_decay=0.1)",

@@ -13,6 +13,7 @@ EVEN: Known = {
 
 KNOWN_AVERAGED: dict[str, Known] = {
     "our-asgd": {},
+    "optax-sgd-asgd": {"lr of": ("this step", "the step before")},
     "our-schedule-free-sgd": {},
     "our-schedule-free-adamw": {},
     "optax-schedule-free-sgd": NEXT,

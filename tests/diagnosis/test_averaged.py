@@ -51,6 +51,14 @@ def test_asgd_obeys_a_new_lr_one_step_late(name: str, lag: int, late: int, told:
     assert now.outcome == ("settings" if told else "same")
 
 
+def test_plain_sgd_is_read_as_asgd_without_decay_and_sgd_with_momentum_is_not() -> None:
+    now = diagnose("sgd(lr=0.1, maximize=True)", "asgd(lr=0.1, lambd=0)")
+    assert {c.setting: c.arguments for c in now.changes} == {"lr of": None, "sign": {"maximize": False}}
+    other = diagnose("sgd(lr=0.1, momentum=0.9)", "asgd(lr=0.1, lambd=0)")
+    assert (other.outcome, other.changes) == ("unknown", ())
+    assert "one is of the family of sgd, the other of asgd" in other.sentence
+
+
 def torch_asgd(start: np.ndarray, gradients: np.ndarray, **given: Any) -> np.ndarray:
     torch = pytest.importorskip("torch")
     p = torch.nn.Parameter(torch.tensor(start))
