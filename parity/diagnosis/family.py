@@ -14,8 +14,8 @@ from .probe import AVERAGE, Path, Probe
 #: Where a number is looked for before it is refined.
 SIZES = (*10.0 ** np.arange(-12.0, 2.0, 0.5), 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 
-#: ``step(n, k, s, t, g, p, lr) -> p``: numbers, switches, state (changed in place), step from 1, gradient, parameter; beside the numbers ``n`` has
-#: the lr that will come next, at the end of the run the last.
+#: ``step(n, k, s, t, g, p, lr) -> p``: numbers, switches, state (changed in place), step from 1, gradient, parameter.
+#: Beside the numbers, ``n`` has the lr that comes next; after the last step of a run the last stays.
 Step = Callable[[Any, Mapping[str, str], dict[str, Any], int, np.ndarray, np.ndarray, float], np.ndarray]
 
 #: Every family has this switch: an lr that comes one step late shows under a schedule alone.

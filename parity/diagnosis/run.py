@@ -100,7 +100,7 @@ def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         optimizer.train()
         return _seen(values, averages)
 
-    # NAdam and ASGD keep numbers in the default dtype (docs/rules.md): that of who runs a narrow one is torch's own, float32.
+    # NAdam and ASGD keep numbers in the default dtype (docs/rules.md), which beside narrow parameters is torch's own.
     with single_thread(), default_dtype("float64" if probe.dtype == "float64" else "float32"):
         dtype = getattr(torch, probe.dtype)
         params = {key: torch.nn.Parameter(torch.tensor(value, dtype=dtype)) for key, value in probe.start.items()}
