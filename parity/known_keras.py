@@ -1,6 +1,6 @@
 """Where Keras follows other definitions than torch.
 
-Reason and source come from what diagnosis found; of the last, which it has no family for, they were read in the code.
+Reason and source come from what diagnosis found.
 """
 
 from __future__ import annotations
@@ -90,9 +90,8 @@ KERAS: tuple[KnownDifference, ...] = (
             and case.schedule.name != "constant"
             and case.numbers.get("weight_lr_power", 2) != 0
         ),
-        reason="Keras gives every iterate the same weight, the paper's code the square of the largest lr so far: a moving lr "
-        "tells them apart",
-        source="keras 3.15.1 src/optimizers/schedule_free_adamw.py update_step",
+        reason=found()["keras-schedule-free-adamw"].sentence,
+        source=found()["keras-schedule-free-adamw"].source,
         example=Case("schedule_free_adamw", {}, {"lr": 0.1}, schedule=_MOVING),
         at_least=1e-2,
     ),

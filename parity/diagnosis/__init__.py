@@ -1,6 +1,6 @@
 """Diagnosis: the setting in which two implementations of a rule differ."""
 
-from . import elementwise, matrices, ratios, schedules  # fills the table of families  # noqa: F401
+from . import averaged, elementwise, matrices, ratios, schedules  # fills the table of families  # noqa: F401
 from .diagnose import Change, Diagnosis, diagnose, size_in_words
 from .family import FAMILIES, Family
 from .implementation import Implementation, implementation

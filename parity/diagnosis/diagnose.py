@@ -14,7 +14,7 @@ from lrtheory.spec import SpecError
 
 from ..compare import Difference
 from .family import FAMILIES, MISSING, Family
-from .implementation import Implementation, implementation, with_arguments, with_lr_of
+from .implementation import Implementation, implementation, of_family, with_arguments, with_lr_of
 from .narrow import DTYPES, narrowed
 from .probe import Path, Probe, distance, error
 from .schedules import ScheduleFamily
@@ -145,6 +145,7 @@ def diagnose(
     one = implementation(a) if isinstance(a, str) else a
     other = implementation(b) if isinstance(b, str) else b
     one, other = with_lr_of(one, other), with_lr_of(other, one)
+    one, other = of_family(one, other.words.family), of_family(other, one.words.family)
     family, second = FAMILIES[one.words.family], FAMILIES[other.words.family]
     if type(family) is not type(second):
         kinds = [
@@ -154,22 +155,21 @@ def diagnose(
         raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
     family, second = _asked(family, dtype, missing), _asked(second, dtype, missing)
     probes = [f.probe(i.numbers(), missing=missing) for f, i in ((family, one), (second, other))]
-    probe = max(probes, key=lambda p: p.steps)
+    probe = replace(max(probes, key=lambda p: p.steps), averaged=any(p.averaged for p in probes))
     paths = one.path(probe), other.path(probe)
     alike = max(SAME, family.tolerance(family.base)) if dtype != "float64" else SAME
     size, first = distance(*paths), _first(*paths, alike, dtype)
     if size <= alike:
-        ulp = size / float(ml_dtypes.finfo(DTYPES[dtype]).eps)
-        what = f"no difference beyond {ulp:.2g} ulp of {dtype}" if dtype != "float64" and size else "no difference"
-        sentence = f"{what}: {one.text} and {other.text} run alike"
-        return _told(one, other, "same", (), sentence, size, None, "run", size)
+        return _same(one, other, dtype, size)
     if other.words.family != family.name:
         sentence = f"no setting makes {one.text} and {other.text} agree: one is of the family of {family.name}, "
         return _told(one, other, "unknown", (), sentence + f"the other of {other.words.family}", size, first, "", size)
     start = fit(family, paths[0], probe, one.numbers(), family.base)
+    end = fit(family, paths[1], probe, other.numbers(), start.switches) if start.exact else start
+    if not end.exact and size <= family.within:
+        return _same(one, other, dtype, size)
     if not start.exact:
         return _unknown(one, other, family, size, first, one, start)
-    end = fit(family, paths[1], probe, other.numbers(), start.switches)
     if not end.exact:
         return _unknown(one, other, family, size, first, other, end)
     changes = _changes(one, family, start, end, paths[1], probe)
@@ -185,6 +185,13 @@ def _asked(family: Family, dtype: str, missing: bool) -> Family:
     """The family in the dtype, and with a switch more where a gradient is missing."""
     family = narrowed(family, dtype)
     return replace(family, switches={**family.switches, **MISSING}) if missing else family
+
+
+def _same(one: Implementation, other: Implementation, dtype: str, size: float) -> Diagnosis:
+    ulp = size / float(ml_dtypes.finfo(DTYPES[dtype]).eps)
+    what = f"no difference beyond {ulp:.2g} ulp of {dtype}" if dtype != "float64" and size else "no difference"
+    sentence = f"{what}: {one.text} and {other.text} run alike"
+    return _told(one, other, "same", (), sentence, size, None, "run", size)
 
 
 def _told(one: Implementation, other: Implementation, *rest: Any) -> Diagnosis:

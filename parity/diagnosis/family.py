@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from .probe import Path, Probe
+from .probe import AVERAGE, Path, Probe
 
 #: Where a number is looked for before it is refined.
 SIZES = (*10.0 ** np.arange(-12.0, 2.0, 0.5), 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999)
 
 #: ``step(n, k, s, t, g, p, lr) -> p``: numbers, switches, state (changed in place), step from 1, gradient, parameter.
+#: Beside the numbers, ``n`` has the lr that comes next; after the last step of a run the last stays.
 Step = Callable[[Any, Mapping[str, str], dict[str, Any], int, np.ndarray, np.ndarray, float], np.ndarray]
 
 #: Every family has this switch: an lr that comes one step late shows under a schedule alone.
@@ -53,6 +54,10 @@ class Family:
         How many switches a search turns at once at most.
     sizes : tuple
         Where a search looks for a number before it is refined.
+    averaged : bool
+        Whether its members keep an average of their parameters, ``x`` in the state, which is compared as well.
+    within : float
+        What orders of rounding that no member follows may make, over a coordinate's reach: no difference of settings.
     """
 
     name: str
@@ -64,6 +69,8 @@ class Family:
     tolerance: Callable[[Mapping[str, str]], float] = lambda switches: 1e-9
     depth: int = 3
     sizes: tuple[float, ...] = SIZES
+    averaged: bool = False
+    within: float = 0.0
 
     @property
     def base(self) -> dict[str, str]:
@@ -72,7 +79,7 @@ class Family:
 
     def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
         """The run that tells its members apart; ``numbers`` are those of the members, where it depends on them."""
-        return Probe.drawn(self.tensors, self.decades, missing=missing)
+        return replace(Probe.drawn(self.tensors, self.decades, missing=missing), averaged=self.averaged)
 
     def admits(self, switches: Mapping[str, str], path: Path) -> bool:
         """Whether a path can be of a member with these switches, beside being near it."""
@@ -96,14 +103,22 @@ class Family:
             for name, start in probe.start.items():
                 p, state = self.stored(start), {}
                 skipped = probe.absent.get(name, 0) if switches.get(ABSENT) == SKIPPED else 0
-                values = [p] * (1 + skipped)
+                values, averages = [p] * (1 + skipped), [p] * (1 + skipped)
                 for t, g in enumerate(probe.gradients[name][skipped:], start=1):
                     now = t + skipped
-                    lr = probe.lr(n.lr, max(now - 2, 0) if late else now - 1)
+                    at = max(now - 2, skipped) if late else now - 1
+                    lr, n.next_lr = probe.lr(n.lr, at), probe.lr(n.lr, min(at + 1, probe.steps - 1))
                     p = self.stored(self.step(n, switches, state, t, self.stored(g), p, lr))
                     values.append(p)
-                path[name] = np.stack([np.asarray(value, np.float64) for value in values])
+                    averages.append(state.get("x", p))
+                path[name] = _wide(values)
+                if self.averaged:
+                    path[AVERAGE.format(name)] = _wide(averages)
         return path
+
+
+def _wide(values: Any) -> np.ndarray:
+    return np.stack([np.asarray(value, np.float64) for value in values])
 
 
 FAMILIES: dict[str, Family] = {}
@@ -115,7 +130,8 @@ def family(
     """Enter a step into the table."""
 
     def enter(step: Step) -> Step:
-        FAMILIES[name] = Family(name, step, {"lr": 1.0, **numbers}, {**switches, **LATE}, **more)
+        late = {} if LATE.keys() <= switches.keys() else LATE
+        FAMILIES[name] = Family(name, step, {"lr": 1.0, **numbers}, {**switches, **late}, **more)
         return step
 
     return enter

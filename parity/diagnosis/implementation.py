@@ -8,21 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from lrtheory import rules, schedules, spec
 from lrtheory.rules import Rule
 from lrtheory.spec import Spec, SpecError
 
-from ..backends.keras_backend import floatx, load_keras
-from ..backends.torch_settings import default_dtype, single_thread
-from .probe import Path, Probe
+from ..backends.keras_backend import load_keras
+from .probe import AVERAGE, Path, Probe
+from .run import RUNS, ours
 from .schedules import CLOSED, SCHEDULES, TORCH, runner
-from .vocabulary import WORDS, Words
+from .vocabulary import MEMBERS, WORDS, Words
 
 #: The lr of an implementation whose SPEC gives none and that has no default.
 LR = 1e-3
 
+#: What takes the parameters first.
+OF_PARAMETERS = ("torch.", "schedulefree.")
 INJECT = "optax.inject_hyperparams"
 #: ``optax.inject_hyperparams(optax.adam)(0.1)``, which is no SPEC: a call of a call.
 INJECTED = re.compile(re.escape(INJECT) + r"\(\s*(optax(?:\.\w+)+)\s*\)(\(.*\))", re.DOTALL)
@@ -45,17 +45,21 @@ class Implementation:
         All of them, defaults included.
     run : callable
         ``run(probe) -> path``, in float64.
+    family : str
+        A wider family that it is read as a member of; its own where it is empty.
     """
 
     text: str
     name: str
     arguments: Mapping[str, Any]
     run: Callable[[Probe], Path]
+    family: str = ""
 
     @property
     def words(self) -> Words:
         """Its own names for numbers and switches."""
-        return WORDS[inner_name(self.name)]
+        name = inner_name(self.name)
+        return MEMBERS[name, self.family] if self.family else WORDS[name]
 
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them.
@@ -92,17 +96,20 @@ class Implementation:
             With the cause, where it does not run.
         """
         try:
-            return self.run(probe)
+            path = self.run(probe)
         except SpecError:
             raise
         except Exception as error:
             raise SpecError(
                 f"{self.text} does not run: {type(error).__name__}: {str(error).splitlines()[0]}"
             ) from error
+        # What keeps no average is evaluated at its parameters.
+        kept = {AVERAGE.format(key): path[key] for key in probe.start} if probe.averaged else {}
+        return {**kept, **path}
 
     @property
     def library(self) -> str:
-        """torch, optax, keras or lrtheory."""
+        """torch, schedulefree, optax, keras or lrtheory."""
         return self.name.split(".")[0] if "." in self.name else "lrtheory"
 
 
@@ -137,7 +144,7 @@ def _of(text: str, name: str, arguments: Mapping[str, Any]) -> Implementation:
     factory = spec.resolve(spec.parse(inner_name(name)))
     if inner_name(name) != name:
         factory = spec.resolve(spec.parse(INJECT))(factory)
-    run = {"torch": _torch, "optax": _optax, "keras": _keras}[name.split(".")[0]]
+    run = RUNS[name.split(".")[0]]
     return Implementation(text, name, arguments, lambda probe: run(factory, name, arguments, probe))
 
 
@@ -186,6 +193,14 @@ def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
     return with_arguments(base, {"lr": lr})
 
 
+def of_family(base: Implementation, family: str) -> Implementation:
+    """The same implementation as a member of a wider family, where it is one: what it has beside must be 0."""
+    wider = MEMBERS.get((inner_name(base.name), family))
+    if wider is None or any(value for name, value in base.numbers().items() if name not in wider.numbers):
+        return base
+    return replace(base, family=family)
+
+
 def _of_schedule(parsed: Spec) -> Implementation:
     factory = schedules.get(parsed.name) if parsed.is_rule else spec.resolve(parsed)
     ours: dict[str, Any] = {}  # arguments that the factory does not take
@@ -201,7 +216,7 @@ def _of_schedule(parsed: Spec) -> Implementation:
 
 def _bound(parsed: Spec, factory: Any) -> dict[str, Any]:
     signature = inspect.signature(factory)
-    args = (None, *parsed.args) if parsed.name.startswith("torch.") else parsed.args
+    args = (None, *parsed.args) if parsed.name.startswith(OF_PARAMETERS) else parsed.args
     try:
         bound = signature.bind_partial(*args, **parsed.kwargs)
     except TypeError as error:
@@ -233,92 +248,4 @@ def _of_our_spec(parsed: Spec, factory: Any) -> Implementation:
 def _of_rule(text: str, rule: Rule, numbers: Mapping[str, float]) -> Implementation:
     hyper = rule.hyper(**numbers)
     arguments = {**rule.options, **hyper._asdict()}
-    return Implementation(text, rule.name, arguments, lambda probe: _ours(rule, hyper, probe))
-
-
-def _ours(rule: Rule, hyper: Any, probe: Probe) -> Path:
-    import jax
-    import jax.numpy as jnp
-
-    with jax.enable_x64(probe.dtype == "float64"):
-        params: Any = {name: jnp.asarray(value, probe.dtype) for name, value in probe.start.items()}
-        state, path = rule.init(params), {name: [_wide(value)] for name, value in params.items()}
-        step = jax.jit(rule.step)
-        for t in range(probe.steps):
-            grads = {name: jnp.asarray(values[t], probe.dtype) for name, values in probe.gradients.items()}
-            now = hyper._replace(lr=float(hyper.lr * probe.factors[t]))
-            params, state = step(now, state, grads, params)
-            for name, value in params.items():
-                path[name].append(_wide(value))
-    return {name: np.stack(values) for name, values in path.items()}
-
-
-def _wide(values: Any) -> np.ndarray:
-    return np.asarray(values, np.float64)
-
-
-def _optax(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
-    import jax
-    import jax.numpy as jnp
-    import optax
-
-    narrow = probe.dtype != "float64"
-    with jax.enable_x64(not narrow):
-        given = {k: v for k, v in arguments.items() if v is not None or k in ("momentum",)}
-        # A schedule would hide what dtype an lr was given in; rprop's is the first step size and takes no schedule.
-        if name != "optax.rprop" and not narrow:
-            lrs = jnp.asarray(float(arguments["learning_rate"]) * probe.factors)
-            given["learning_rate"] = lambda count: lrs[count]
-        optimizer = factory(**given)
-        params: Any = {key: jnp.asarray(value, probe.dtype) for key, value in probe.start.items()}
-        state, path = optimizer.init(params), {key: [_wide(value)] for key, value in params.items()}
-        # A compiled program may keep the digits of a narrow dtype from one operation to the next.
-        update = optimizer.update if narrow else jax.jit(optimizer.update)
-        for t in range(probe.steps):
-            grads = {key: jnp.asarray(values[t], probe.dtype) for key, values in probe.gradients.items()}
-            updates, state = update(grads, state, params)
-            params = optax.apply_updates(params, updates)
-            for key, value in params.items():
-                path[key].append(_wide(value))
-    return {key: np.stack(values) for key, values in path.items()}
-
-
-def _torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
-    import torch
-
-    # NAdam and ASGD keep numbers in the default dtype: docs/rules.md.
-    with single_thread(), default_dtype("float64"):
-        dtype = getattr(torch, probe.dtype)
-        params = {key: torch.nn.Parameter(torch.tensor(value, dtype=dtype)) for key, value in probe.start.items()}
-        optimizer = factory(list(params.values()), **arguments)
-        base, path = float(arguments["lr"]), {key: [p.detach().double().numpy().copy()] for key, p in params.items()}
-        for t in range(probe.steps):
-            optimizer.param_groups[0]["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
-            for key, p in params.items():
-                missing = t < probe.absent.get(key, 0)
-                p.grad = None if missing else torch.tensor(probe.gradients[key][t], dtype=dtype)
-            optimizer.step()
-            for key, p in params.items():
-                path[key].append(p.detach().double().numpy().copy())
-    return {key: np.stack(values) for key, values in path.items()}
-
-
-def _keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
-    import jax
-    import jax.numpy as jnp
-
-    keras = load_keras()
-    if probe.dtype != "float64":
-        raise SpecError(f"Keras is diagnosed in float64 alone, not in {probe.dtype}")
-    with jax.enable_x64(True), floatx(keras, "float64"):
-        optimizer = factory(**arguments)
-        variables = [keras.Variable(jnp.asarray(v), dtype="float64", name=key) for key, v in probe.start.items()]
-        optimizer.build(variables)
-        base, path = float(arguments["learning_rate"]), {key: [value] for key, value in probe.start.items()}
-        for t in range(probe.steps):
-            optimizer.learning_rate = base * float(probe.factors[t])
-            grads = [jnp.asarray(values[t]) for values in probe.gradients.values()]
-            optimizer.apply(grads, variables)
-            for key, variable in zip(path, variables, strict=True):
-                path[key].append(np.asarray(variable.value))
-    return {key: np.stack(values) for key, values in path.items()}
+    return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe))

@@ -13,6 +13,7 @@ import numpy as np
 from lrtheory.spec import SpecError
 
 from .family import ABSENT, SKIPPED, ZEROS, Family, left
+from .followed import followed
 from .probe import Probe
 from .vocabulary import PHRASES, WORDS
 
@@ -82,10 +83,8 @@ class NarrowFamily(Family):
     dtype: str = "float32"
 
     def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
-        """The same run from 0, beside which no step is lost, with a constant lr, which is how an lr that has a dtype is given."""
-        plain = super().probe(*numbers, missing=missing)
-        start = {name: np.zeros_like(p) for name, p in plain.start.items()}
-        return replace(plain, start=start, factors=np.ones(plain.steps), dtype=self.dtype)
+        """The same run from 0 with a constant lr, which is how an lr that has a dtype is given."""
+        return super().probe(*numbers, missing=missing).from_zero(self.dtype)
 
     def hyper(self, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Any:
         """The numbers as a step has them: Python's, or arrays of the dtype."""
@@ -115,9 +114,12 @@ def narrowed(family: Family, dtype: str) -> Family:
         return family
     if dtype not in DTYPES:
         raise SpecError(f"dtype {dtype!r}: there are {', '.join(DTYPES)}")
+    if family.name == "asgd" and dtype == "float32":
+        return followed(family)
     if family.name not in ("sgd", "adam"):
         raise SpecError(
-            f"the family of {family.name} is diagnosed in float64 alone; sgd and adam in {', '.join(DTYPES)}"
+            f"the family of {family.name} is not diagnosed in {dtype}; sgd and adam are in {', '.join(DTYPES)}, asgd in "
+            "float64 and float32, all others in float64 alone"
         )
     half = float(ml_dtypes.finfo(DTYPES[dtype]).eps) / 2
     exact = family.name == "sgd" and dtype == "bfloat16"  # two roundings, which are followed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ import numpy as np
 Path = dict[str, np.ndarray]
 
 STEPS = 14
+#: What the average of a tensor's parameters is called in a path: what is evaluated where a rule keeps one.
+AVERAGE = "{} (average)"
 #: How many gradients are missing where some are.
 ABSENT_STEPS = 3
 
@@ -32,6 +34,8 @@ class Probe:
         At how many steps from the first a tensor has no gradient: zeros stand in for it where there is no other way to say so.
     dtype : str
         In which the run is made.
+    averaged : bool
+        Whether the averages of the parameters are compared as well.
     """
 
     start: dict[str, np.ndarray]
@@ -39,6 +43,7 @@ class Probe:
     factors: np.ndarray
     absent: dict[str, int] = field(default_factory=dict)
     dtype: str = "float64"
+    averaged: bool = False
 
     @classmethod
     def drawn(
@@ -60,6 +65,11 @@ class Probe:
             noise[: absent.get(name, 0)] = 0
             gradients[name] = noise * size * steps.reshape((STEPS,) + (1,) * len(shape))
         return cls(start, gradients, 10.0 ** rng.uniform(-1, 1, STEPS), absent)
+
+    def from_zero(self, dtype: str) -> Probe:
+        """The same run in a dtype from 0, beside which no step is lost, with a constant lr."""
+        start = {name: np.zeros_like(p) for name, p in self.start.items()}
+        return replace(self, start=start, factors=np.ones(self.steps), dtype=dtype)
 
     def lr(self, base: Any, step: int) -> Any:
         """The lr of a step from 0; one that has a dtype is left as it is."""

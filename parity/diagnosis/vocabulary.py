@@ -314,6 +314,9 @@ WORDS: dict[str, Words] = {
     ),
 }
 
+#: Words of an implementation for a wider family than its own: ``(name, family)``.
+MEMBERS: dict[tuple[str, str], Words] = {}
+
 #: What a switch's value is called in a sentence, where name and value alone do not read.
 PHRASES: dict[tuple[str, str], str] = {
     ("eps", BESIDE): "eps beside the uncorrected root",

@@ -67,6 +67,16 @@ NARROW_PAIRS: tuple[Pair, ...] = (
             ("RAdam", "foreach"),
         )
     ),
+    Pair("our-asgd-float32", "asgd(lr=0.1)", "torch.optim.ASGD(lr=0.1, foreach=False)", dtype="float32"),
+    Pair(
+        "torch-asgd-foreach",
+        "torch.optim.ASGD(lr=0.1, foreach=True)",
+        "torch.optim.ASGD(lr=0.1, foreach=False)",
+        "torch/optim/asgd.py _multi_tensor_asgd: lambd·param is added to the gradient, eta = lr / (1 + lambd·lr·step)**alpha is "
+        "formed with step a tensor, ax takes the difference even at mu = 1; _single_tensor_asgd: param.mul_(1 − lambd·eta), "
+        "Python's doubles, copy_",
+        dtype="float32",
+    ),
     Pair(
         "missing-sgd-dampening",
         "sgd(lr=0.1, momentum=0.9, dampening=0.4)",

@@ -21,7 +21,9 @@ HOW = {
 
 def page(entries: Sequence[Found], fewer_digits: Sequence[Measured]) -> str:
     """In Markdown."""
-    torch, optax, keras, jax = (version(name).split("+")[0] for name in ("torch", "optax", "keras", "jax"))
+    torch, optax, keras, jax, free = (
+        version(name).split("+")[0] for name in ("torch", "optax", "keras", "jax", "schedulefree")
+    )
     different = [e for e in entries if e.outcome != "same"]
     lines = [
         "# Where implementations differ",
@@ -33,11 +35,12 @@ def page(entries: Sequence[Found], fewer_digits: Sequence[Measured]) -> str:
         "",
         "Gradients have every size from 1e-11 to 1e3 (less for SGD, Rprop and rules of matrices) and the lr moves at every "
         "step over two decades; *size* is the largest difference of a coordinate over the farthest it moves, *left* what "
-        "remains of it with the settings in place. A schedule is run until it has passed its horizon twice, and measured by its "
+        "remains of it with the settings in place. Where a rule keeps an average of its parameters to be evaluated at, it is "
+        "compared as well. A schedule is run until it has passed its horizon twice, and measured by its "
         "largest value; a scheduler of torch has the lr of the schedule beside it. A run in float32 or bfloat16 starts at 0 and has "
         "a constant lr; its ulp are those of the farthest that a coordinate moves.",
         "",
-        f"CPU, torch {torch}, optax {optax}, keras {keras} on jax {jax}, {date.today():%B %Y}.",
+        f"CPU, torch {torch}, optax {optax}, keras {keras} on jax {jax}, schedulefree {free}, {date.today():%B %Y}.",
         "",
     ]
     for entry in different:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .averaged_pairs import AVERAGED_PAIRS
 from .narrow_pairs import NARROW_PAIRS
 from .pair import Pair
 from .schedule_pairs import SCHEDULE_PAIRS
@@ -147,4 +148,4 @@ RULE_PAIRS: tuple[Pair, ...] = (
     ),
 )
 
-PAIRS = (*RULE_PAIRS, *NARROW_PAIRS, *SCHEDULE_PAIRS)
+PAIRS = (*RULE_PAIRS, *AVERAGED_PAIRS, *NARROW_PAIRS, *SCHEDULE_PAIRS)

@@ -25,6 +25,12 @@ KNOWN_NARROW: dict[str, dict[str, tuple[float | str, float | str]]] = {
     "torch-adam-fused": {},
     "torch-nadam-foreach": {},
     "torch-radam-foreach": {},
+    "our-asgd-float32": {},
+    "torch-asgd-foreach": {
+        "decay by lambd": ("with the gradient", "of the parameters before the step"),
+        "eta": ("formed in float32", "formed in double"),
+        "moving the average": ("by the difference at every step", "copied while its weight is 1"),
+    },
     "missing-sgd-dampening": SKIPPED,
     "missing-sgd": {},
     "missing-adam": SKIPPED,

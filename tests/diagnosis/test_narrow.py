@@ -122,7 +122,7 @@ def test_an_injected_optimizer_is_read_from_its_text() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "asked", "message"),
     [
-        ("rmsprop(lr=0.1)", "optax.rmsprop(0.1)", {"dtype": "float32"}, "diagnosed in float64 alone"),
+        ("rmsprop(lr=0.1)", "optax.rmsprop(0.1)", {"dtype": "float32"}, "all others in float64 alone"),
         ("adam(lr=0.1)", "optax.adam(0.1)", {"dtype": "float8"}, "there are float64, float32, bfloat16"),
         ("keras.optimizers.Adam(0.1)", "adam(lr=0.1)", {"dtype": "float32"}, "Keras is diagnosed in float64 alone"),
         (

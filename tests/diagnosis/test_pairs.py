@@ -15,6 +15,7 @@ from parity.differences import PAIRS, Pair, found
 from parity.differences.page import page
 from parity.differences.precision import measured
 
+from .known_averaged import KNOWN_AVERAGED
 from .known_narrow import KNOWN_NARROW
 from .known_schedules import KNOWN_SCHEDULES
 
@@ -25,6 +26,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "differences.md"
 KNOWN: dict[str, dict[str, tuple[float | str, float | str]]] = {
     **KNOWN_SCHEDULES,
     **KNOWN_NARROW,
+    **KNOWN_AVERAGED,
     "optax-sgd": {},
     "optax-sgd-dampening": {"dampening": (0.0, 0.4)},
     "optax-adam": {},
@@ -99,8 +101,9 @@ def diagnosed(pair: Pair) -> Diagnosis:
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda p: p.id)
 def test_a_known_difference_is_found_and_is_as_written_down(pair: Pair) -> None:
     """Fails when a new version removes the difference: then run ``python benchmarks/differences.py``."""
-    if "keras." in pair.a + pair.b and find_spec("keras") is None:
-        pytest.skip("Keras is not installed")
+    for library in ("keras", "schedulefree"):
+        if f"{library}." in pair.a + pair.b and find_spec(library) is None:
+            pytest.skip(f"{library} is not installed")
     now, written = diagnosed(pair), found()[pair.id]
     differing = {c.setting: (c.a, c.b) for c in now.changes if not (c.a in EPS_VALUE and c.b in EPS_VALUE)}
     expected = KNOWN[pair.id]

@@ -157,7 +157,7 @@ def test_a_setting_that_does_not_do_what_its_name_says_is_not_believed(monkeypat
         ("torch.optim.Adam(lr=-1.0)", "does not run: ValueError: Invalid learning rate: -1.0"),
         ("adam(0.1)", "by keyword only"),
         ("adam(lr=-0.1)", "outside"),
-        ("asgd(lr=1.0)", "asgd cannot be diagnosed"),
+        ("sparse_adam(lr=1.0)", "sparse_adam cannot be diagnosed"),
     ],
 )
 def test_what_cannot_be_run_is_refused_by_name(text: str, message: str) -> None:

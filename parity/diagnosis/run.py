@@ -1,0 +1,146 @@
+"""How the optimizers of each library are run along a probe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lrtheory.rules import Rule, evaluation_params
+from lrtheory.spec import SpecError
+
+from ..backends.keras_backend import floatx, load_keras
+from ..backends.torch_settings import default_dtype, single_thread
+from .probe import AVERAGE, Path, Probe
+
+Values = Mapping[str, Any]
+
+
+def ours(rule: Rule, hyper: Any, probe: Probe) -> Path:
+    """One of the rules of this package."""
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(probe.dtype == "float64"):
+        params: Any = {name: jnp.asarray(value, probe.dtype) for name, value in probe.start.items()}
+        state = rule.init(params)
+        seen, step = [_seen(params, _our_averages(hyper, state, params, params))], jax.jit(rule.step)
+        for t in range(probe.steps):
+            grads = {name: jnp.asarray(values[t], probe.dtype) for name, values in probe.gradients.items()}
+            now = hyper._replace(lr=float(hyper.lr * probe.factors[t]))
+            params, state = step(now, state, grads, params)
+            seen.append(_seen(params, _our_averages(now, state, params)))
+    return _path(seen)
+
+
+def _our_averages(hyper: Any, state: Any, params: Any, start: Any = None) -> Values:
+    if hasattr(state, "ax"):
+        return state.ax if start is None else start  # the average of no parameters is kept as zeros
+    return evaluation_params(hyper, state, params) if hasattr(state, "z") else {}
+
+
+def _seen(params: Values, averages: Values) -> dict[str, np.ndarray]:
+    """Parameters and their averages at one step, copied."""
+    both = {**params, **{AVERAGE.format(name): value for name, value in averages.items()}}
+    return {name: np.array(value, np.float64) for name, value in both.items()}
+
+
+def _path(seen: Sequence[Values]) -> Path:
+    return {name: np.stack([values[name] for values in seen]) for name in seen[0]}
+
+
+def with_optax(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
+    """An optimizer of optax."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    def averages(state: Any, params: Any) -> Values:
+        free = hasattr(state, "z") and hasattr(state, "b1")
+        return optax.contrib.schedule_free_eval_params(state, params) if free else {}
+
+    if arguments.get("warmup_steps"):
+        raise SpecError("warmup_steps=… is diagnosed as 0 alone: it makes a schedule of one lr, and here the lr moves")
+    narrow = probe.dtype != "float64"
+    with jax.enable_x64(not narrow):
+        given = {k: v for k, v in arguments.items() if v is not None or k in ("momentum",)}
+        # A schedule would hide what dtype an lr was given in; rprop's is the first step size and takes no schedule.
+        if name != "optax.rprop" and not narrow:
+            lrs = jnp.asarray(float(arguments["learning_rate"]) * probe.factors)
+            given["learning_rate"] = lambda count: lrs[count]
+        optimizer = factory(**given)
+        params: Any = {key: jnp.asarray(value, probe.dtype) for key, value in probe.start.items()}
+        state = optimizer.init(params)
+        seen = [_seen(params, averages(state, params))]
+        # A compiled program may keep the digits of a narrow dtype from one operation to the next.
+        update = optimizer.update if narrow else jax.jit(optimizer.update)
+        for t in range(probe.steps):
+            grads = {key: jnp.asarray(values[t], probe.dtype) for key, values in probe.gradients.items()}
+            updates, state = update(grads, state, params)
+            params = optax.apply_updates(params, updates)
+            seen.append(_seen(params, averages(state, params)))
+    return _path(seen)
+
+
+def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
+    """An optimizer of torch, or of a package made for it."""
+    import torch
+
+    def now() -> dict[str, np.ndarray]:
+        values = {key: p.detach().double().numpy() for key, p in params.items()}
+        if isinstance(optimizer, torch.optim.ASGD):
+            kept = {key: optimizer.state[p].get("ax", p) for key, p in params.items()}
+            return _seen(values, {key: ax.detach().double().numpy() for key, ax in kept.items()})
+        if not hasattr(optimizer, "eval"):
+            return _seen(values, {})
+        values = _seen(values, {})
+        optimizer.eval()  # puts the average in the place of the parameters
+        averages = {key: p.detach().double().numpy().copy() for key, p in params.items()}
+        optimizer.train()
+        return _seen(values, averages)
+
+    # NAdam and ASGD keep numbers in the default dtype (docs/rules.md), which beside narrow parameters is torch's own.
+    with single_thread(), default_dtype("float64" if probe.dtype == "float64" else "float32"):
+        dtype = getattr(torch, probe.dtype)
+        params = {key: torch.nn.Parameter(torch.tensor(value, dtype=dtype)) for key, value in probe.start.items()}
+        optimizer = factory(list(params.values()), **arguments)
+        base, seen = float(arguments["lr"]), [now()]
+        for t in range(probe.steps):
+            optimizer.param_groups[0]["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
+            for key, p in params.items():
+                missing = t < probe.absent.get(key, 0)
+                p.grad = None if missing else torch.tensor(probe.gradients[key][t], dtype=dtype)
+            optimizer.step()
+            seen.append(now())
+    return _path(seen)
+
+
+def with_keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
+    """An optimizer of Keras, whose schedule-free one gives no average out."""
+    import jax
+    import jax.numpy as jnp
+
+    keras = load_keras()
+    if probe.dtype != "float64":
+        raise SpecError(f"Keras is diagnosed in float64 alone, not in {probe.dtype}")
+    with jax.enable_x64(True), floatx(keras, "float64"):
+        optimizer = factory(**arguments)
+        variables = [keras.Variable(jnp.asarray(v), dtype="float64", name=key) for key, v in probe.start.items()]
+        optimizer.build(variables)
+        base, seen = float(arguments["learning_rate"]), [_seen(probe.start, {})]
+        for t in range(probe.steps):
+            optimizer.learning_rate = base * float(probe.factors[t])
+            grads = [jnp.asarray(values[t]) for values in probe.gradients.values()]
+            optimizer.apply(grads, variables)
+            seen.append(_seen({key: v.value for key, v in zip(probe.start, variables, strict=True)}, {}))
+    return _path(seen)
+
+
+#: By the first name of a SPEC: ``run(factory, name, arguments, probe) -> path``.
+RUNS: dict[str, Callable[[Any, str, Mapping[str, Any], Probe], Path]] = {
+    "torch": with_torch,
+    "schedulefree": with_torch,
+    "optax": with_optax,
+    "keras": with_keras,
+}
