@@ -8,6 +8,7 @@ what it must still read, and the step takes twice the time. Here the orders agre
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +24,14 @@ def init(rule: Rule, params: PyTree) -> Any:
     return jax.jit(rule.init)(params)
 
 
-@functools.cache
-def step(rule: Rule, *, static: tuple[str, ...] = ()) -> Step:
+def step(rule: Rule, *, static: str | Sequence[str] = ()) -> Step:
     """``rule.step``, compiled, taking the memory of what it is given.
 
     Parameters
     ----------
     rule : Rule or wrapped rule
         One program per rule and per structure of the parameters serves every value of the numbers.
-    static : names of numbers
+    static : one name of a number, or several
         These become constants of the program, which is compiled anew for each of their values. A weight decay that is known
         to be 0, or a momentum that is known not to be, saves reading the parameters, or the gradients, once more.
 
@@ -53,14 +53,21 @@ def step(rule: Rule, *, static: tuple[str, ...] = ()) -> Step:
     >>> rule = rules.adam()
     >>> params = {"w": jnp.array([1.0, 2.0])}
     >>> state = in_place.init(rule, params)
-    >>> step = in_place.step(rule, static=("weight_decay",))
+    >>> step = in_place.step(rule, static="weight_decay")
     >>> params, state = step(params, state, {"w": jnp.array([3.0, -0.1])}, rule.hyper(lr=0.5))
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
-    for name in static:
+    names = (static,) if isinstance(static, str) else tuple(static)
+    for name in names:
         if name not in rule.Hyper._fields:
-            raise TypeError(f"{rule.name} has no number {name!r} to be static: it has {', '.join(rule.Hyper._fields)}")
+            raise TypeError(f"{rule!r} has no number {name!r} to be static: it has {', '.join(rule.Hyper._fields)}")
+    return _step(rule, names)
+
+
+@functools.cache
+def _step(rule: Rule, static: tuple[str, ...]) -> Step:
+    """One object for equal arguments, so that they share compiled programs."""
 
     # An argument that a rule does not read would be dropped from the program, and its memory with it.
     @functools.partial(jax.jit, static_argnames="fixed", donate_argnames=("params", "state"), keep_unused=True)
@@ -92,7 +99,7 @@ class Step:
         for name, value in zip(self.static, fixed, strict=True):
             if not isinstance(value, (int, float, type(None))):  # None: an option has switched it off
                 raise TypeError(
-                    f"{self.rule.name}: {name} is static in this step and must be a Python number, not "
+                    f"{self.rule!r}: {name} is static in this step and must be a Python number, not "
                     f"{type(value).__name__}; give {name}=float(...), or leave it out of static"
                 )
         return hyper._replace(**dict.fromkeys(self.static)), fixed
