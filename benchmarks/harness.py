@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+PAUSE = 0.02
+SHORT = 0.05
 RESULTS = Path(__file__).parent / "results"
 Record = dict[str, Any]
 
@@ -51,7 +54,11 @@ class Timings:
 def interleaved(
     candidates: Mapping[str, Callable[[], Any]], *, rounds: int = 15, warm_up: int = 2, seconds: float = 10.0
 ) -> Timings:
-    """Time candidates in turns, each round in another order, so that drift and neighbours strike all alike.
+    """Time candidates in turns, each round in an order of its own, so that drift and neighbours strike all alike.
+
+    A pause before each lets the threads of the one before it go to sleep: those of OpenMP, which torch uses, look out for
+    work for some milliseconds after they have done theirs, and took a third of the speed of whatever came next. What is
+    short is called once more before it is timed, so that its own threads are awake.
 
     Parameters
     ----------
@@ -62,7 +69,7 @@ def interleaved(
     warm_up : int
         Rounds before those, which compile and fill caches.
     """
-    names = list(candidates)
+    names, orders = list(candidates), random.Random(0)
     for _ in range(warm_up):
         for name in names:
             candidates[name]()
@@ -71,8 +78,10 @@ def interleaved(
     for i in range(rounds):
         if i >= 3 and time.perf_counter() - begun > seconds:
             break
-        for j in range(len(names)):
-            name = names[(i + j) % len(names)]
+        for name in orders.sample(names, len(names)):
+            time.sleep(PAUSE)
+            if taken[name] and taken[name][-1] < SHORT:
+                candidates[name]()
             start = time.perf_counter()
             candidates[name]()
             taken[name].append(time.perf_counter() - start)
