@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PAUSE = 0.02
-SHORT = 0.05
+LEAST = 0.02
 RESULTS = Path(__file__).parent / "results"
 Record = dict[str, Any]
 
@@ -58,7 +58,7 @@ def interleaved(
 
     A pause before each lets the threads of the one before it go to sleep: those of OpenMP, which torch uses, look out for
     work for some milliseconds after they have done theirs, and took a third of the speed of whatever came next. What is
-    short is called once more before it is timed, so that its own threads are awake.
+    short is called once before it is timed, so that its own threads are awake, and then timed over several calls.
 
     Parameters
     ----------
@@ -70,9 +70,12 @@ def interleaved(
         Rounds before those, which compile and fill caches.
     """
     names, orders = list(candidates), random.Random(0)
+    calls = dict.fromkeys(names, 1)
     for _ in range(warm_up):
         for name in names:
+            start = time.perf_counter()
             candidates[name]()
+            calls[name] = max(1, round(LEAST / max(1e-9, time.perf_counter() - start)))
     taken: dict[str, list[float]] = {name: [] for name in names}
     begun = time.perf_counter()
     for i in range(rounds):
@@ -80,11 +83,12 @@ def interleaved(
             break
         for name in orders.sample(names, len(names)):
             time.sleep(PAUSE)
-            if taken[name] and taken[name][-1] < SHORT:
+            if calls[name] > 1:
                 candidates[name]()
             start = time.perf_counter()
-            candidates[name]()
-            taken[name].append(time.perf_counter() - start)
+            for _ in range(calls[name]):
+                candidates[name]()
+            taken[name].append((time.perf_counter() - start) / calls[name])
     return Timings(taken)
 
 

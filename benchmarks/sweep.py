@@ -13,22 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
+import torch
+from jax.sharding import Mesh
+
+from lrtheory import rules, sweep
+from parity.training.digits import load_digits
+from parity.training.mlp import PLAIN
+
+from .harness import Record, Spread, Table, Timings, interleaved, number, run
 
 CORES = len(os.sched_getaffinity(0))
-jax.config.update("jax_num_cpu_devices", CORES)  # for the candidate that shards over devices; the others use the first
-
-import jax.numpy as jnp  # noqa: E402
-import optax  # noqa: E402
-import torch  # noqa: E402
-from jax.sharding import Mesh  # noqa: E402
-
-from lrtheory import rules, sweep  # noqa: E402
-from parity.training.digits import load_digits  # noqa: E402
-from parity.training.mlp import PLAIN  # noqa: E402
-
-from .harness import Record, Spread, Table, Timings, interleaved, number, run  # noqa: E402
-
 BATCHES = (1, 4, 16, 64)
 RUNS = 1024
 GROWTH = (1, 10, 100, 1_000, 10_000, 100_000)
@@ -178,6 +175,7 @@ def per_run_step(grid: Grid, timings: Timings) -> Timings:
 
 def measure() -> Iterator[Record]:
     """1,024 runs at four batch sizes, then one to 10⁵ runs."""
+    jax.config.update("jax_num_cpu_devices", CORES)  # for the one that shards over devices; the others use the first
     torch.set_num_threads(1)  # the faster by far: its operations are too small to divide
     for batch in BATCHES:
         grid = Grid.of(RUNS, batch)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_candidates_run_in_turns_and_none_follows_the_same_one_always(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a candidate leaves behind, such as threads that look out for work, must not fall on one of the others alone."""
     monkeypatch.setattr(harness, "PAUSE", 0)
-    monkeypatch.setattr(harness, "SHORT", 0)
+    monkeypatch.setattr(harness, "LEAST", 0)
     ran: list[str] = []
     names = ["a", "b", "c"]
     timings = harness.interleaved({n: lambda n=n: ran.append(n) for n in names}, rounds=40, warm_up=1)
@@ -27,6 +27,13 @@ def test_candidates_run_in_turns_and_none_follows_the_same_one_always(monkeypatc
     assert {name: len(seconds) for name, seconds in timings.seconds.items()} == dict.fromkeys(names, 40)
     followed = Counter(itertools.pairwise(ran))
     assert all(followed[one, other] > 10 for one in names for other in names if one != other)
+
+
+def test_what_is_short_is_timed_over_several_calls() -> None:
+    ran: list[str] = []
+    timings = harness.interleaved({"a": lambda: ran.append("a")}, rounds=3, warm_up=1)
+    assert len(ran) > 3 * 100
+    assert timings.time("a").median < harness.LEAST / 100
 
 
 def test_ratio_is_the_median_of_ratios_and_not_the_ratio_of_medians() -> None:
