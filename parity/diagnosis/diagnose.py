@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from lrtheory.spec import SpecError
 
 from ..compare import Difference
+from ..dtypes import finfo
 from .family import FAMILIES, MISSING, Family
 from .implementation import Implementation, implementation, of_family, with_arguments, with_lr_of
-from .narrow import DTYPES, narrowed
+from .narrow import narrowed
 from .probe import Path, Probe, distance, error
 from .schedules import ScheduleFamily
 from .search import Fit, fit
@@ -188,7 +188,7 @@ def _asked(family: Family, dtype: str, missing: bool) -> Family:
 
 
 def _same(one: Implementation, other: Implementation, dtype: str, size: float) -> Diagnosis:
-    ulp = size / float(ml_dtypes.finfo(DTYPES[dtype]).eps)
+    ulp = size / float(finfo(dtype).eps)
     what = f"no difference beyond {ulp:.2g} ulp of {dtype}" if dtype != "float64" and size else "no difference"
     sentence = f"{what}: {one.text} and {other.text} run alike"
     return _told(one, other, "same", (), sentence, size, None, "run", size)
@@ -337,5 +337,5 @@ def _first(a: Path, b: Path, alike: float, dtype: str) -> Difference | None:
     name = max((n for n, s in steps.items() if s == step), key=lambda n: firsts[n][step].max())
     where = np.unravel_index(int(np.argmax(firsts[name][step])), firsts[name][step].shape)
     x, y = float(a[name][step][where]), float(b[name][step][where])
-    ulp = abs(x - y) / (2.0 ** np.floor(np.log2(max(abs(x), abs(y)))) * float(ml_dtypes.finfo(DTYPES[dtype]).eps))
+    ulp = abs(x - y) / (2.0 ** np.floor(np.log2(max(abs(x), abs(y)))) * float(finfo(dtype).eps))
     return Difference(step, name, tuple(int(i) for i in where), x, y, float(firsts[name][step][where]), ulp)

@@ -7,21 +7,18 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from lrtheory.spec import SpecError
 
+from ..dtypes import finfo
 from .family import ABSENT, SKIPPED, ZEROS, Family, left
 from .followed import followed
 from .probe import Probe
 from .vocabulary import PHRASES, WORDS
 
-DTYPES: dict[str, Any] = {
-    "float64": np.dtype(np.float64),
-    "float32": np.dtype(np.float32),
-    "bfloat16": np.dtype(ml_dtypes.bfloat16),
-}
+#: In which rules are diagnosed: not in float16, where gradients of every size do not fit.
+DIAGNOSED = ("float64", "float32", "bfloat16")
 
 SINGLE = "formed in float32"
 DOUBLE = "in double until they are used"
@@ -89,7 +86,7 @@ class NarrowFamily(Family):
     def hyper(self, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Any:
         """The numbers as a step has them: Python's, or arrays of the dtype."""
         every = {**self.numbers, **numbers}
-        number = DTYPES[self.dtype].type
+        number = np.dtype(self.dtype).type
         arrays = switches[HYPER] == ARRAYS
         n = SimpleNamespace(**{name: (number if arrays else float)(value) for name, value in every.items()}, left=left)
         n.lr = (np.float32 if switches[LR] == KEPT else number)(every["lr"])
@@ -99,7 +96,7 @@ class NarrowFamily(Family):
 
     def stored(self, values: np.ndarray) -> np.ndarray:
         """Rounded to the dtype."""
-        return np.asarray(values, DTYPES[self.dtype]).view(Weak)
+        return np.asarray(values, self.dtype).view(Weak)
 
 
 def narrowed(family: Family, dtype: str) -> Family:
@@ -112,16 +109,16 @@ def narrowed(family: Family, dtype: str) -> Family:
     """
     if dtype == "float64":
         return family
-    if dtype not in DTYPES:
-        raise SpecError(f"dtype {dtype!r}: there are {', '.join(DTYPES)}")
+    if dtype not in DIAGNOSED:
+        raise SpecError(f"dtype {dtype!r}: there are {', '.join(DIAGNOSED)}")
     if family.name == "asgd" and dtype == "float32":
         return followed(family)
     if family.name not in ("sgd", "adam"):
         raise SpecError(
-            f"the family of {family.name} is not diagnosed in {dtype}; sgd and adam are in {', '.join(DTYPES)}, asgd in "
+            f"the family of {family.name} is not diagnosed in {dtype}; sgd and adam are in {', '.join(DIAGNOSED)}, asgd in "
             "float64 and float32, all others in float64 alone"
         )
-    half = float(ml_dtypes.finfo(DTYPES[dtype]).eps) / 2
+    half = float(finfo(dtype).eps) / 2
     exact = family.name == "sgd" and dtype == "bfloat16"  # two roundings, which are followed
     switches = SWITCHES if family.name == "adam" else {LR: SWITCHES[LR], HYPER: SWITCHES[HYPER]}
     return NarrowFamily(

@@ -8,10 +8,10 @@ from datetime import date
 from importlib.metadata import version
 
 from ..diagnosis import size_in_words
+from ..dtypes import finfo
 from .found import Found
 from .precision import Measured, section
 
-EPS = {"float32": 2.0**-23, "bfloat16": 2.0**-7}
 HOW = {
     "run": "run again with these settings",
     "model": "by a model that reproduces both, as the first cannot be given them",
@@ -30,7 +30,7 @@ def page(entries: Sequence[Found], fewer_digits: Sequence[Measured]) -> str:
         "",
         "Written by `python benchmarks/differences.py`: each pair is run as two black boxes, in float64 where nothing else is said, fitted by a model with "
         "a switch for everything that implementations are known to vary, and told apart by the smallest change of settings "
-        "(`lrtheory diagnose A B`). No entry is written by hand. A test runs every pair again and fails when a new version "
+        "(`lrtheory diagnose A B`). None of these is written by hand; those *in fewer digits*, at the end, are listed with their reasons and measured. A test runs every pair again and fails when a new version "
         "removes a difference or makes one.",
         "",
         "Gradients have every size from 1e-11 to 1e3 (less for SGD, Rprop and rules of matrices) and the lr moves at every "
@@ -82,7 +82,7 @@ def _in_ulp(entry: Found) -> str:
     """A size in roundings of a narrow dtype."""
     if entry.dtype == "float64" or not math.isfinite(entry.size):
         return ""
-    return f" ({entry.size / EPS[entry.dtype]:.3g} ulp)"
+    return f" ({entry.size / float(finfo(entry.dtype).eps):.3g} ulp)"
 
 
 def _shown(value: float | str) -> str:
