@@ -20,13 +20,14 @@ def test_candidates_run_in_turns_and_none_follows_the_same_one_always(monkeypatc
     monkeypatch.setattr(harness, "PAUSE", 0)
     monkeypatch.setattr(harness, "LEAST", 0)
     ran: list[str] = []
-    names = ["a", "b", "c"]
+    names = list("abcde")
     timings = harness.interleaved({n: lambda n=n: ran.append(n) for n in names}, rounds=40, warm_up=1)
-    rounds = [ran[i : i + 3] for i in range(0, len(ran), 3)]
+    rounds = [ran[i : i + 5] for i in range(0, len(ran), 5)]
     assert all(sorted(turn) == names for turn in rounds)
     assert {name: len(seconds) for name, seconds in timings.seconds.items()} == dict.fromkeys(names, 40)
     followed = Counter(itertools.pairwise(ran))
-    assert all(followed[one, other] > 10 for one in names for other in names if one != other)
+    # Of 40 turns a fourth each; a fixed cycle that starts elsewhere each round makes it four fifths for one.
+    assert max(followed.values()) < 20
 
 
 def test_what_is_short_is_timed_over_several_calls() -> None:
