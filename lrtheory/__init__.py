@@ -6,20 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import (
-        dims,
-        effective,
-        in_place,
-        laws,
-        quadratic,
-        report,
-        rescaling,
-        rules,
-        schedules,
-        sharding,
-        sweep,
-        wrappers,
-    )
+    from parity import report
+
+    from . import dims, effective, in_place, laws, quadratic, rescaling, rules, schedules, sharding, sweep, wrappers
     from .rescaling import rescale, rescale_schedule
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lrtheory.report.data import ParityRow
+from parity.report.data import ParityRow
 
 from . import table
 from .backends import replay

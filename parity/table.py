@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from lrtheory import rules
-from lrtheory.integrations.torch_names import NAMES, TorchName
+from lrtheory.names.torch import NAMES, TorchName
 
 #: For rules in which the shape of a tensor counts.
 EVERY_RANK: Mapping[str, tuple[int, ...]] = {"weight": (5, 4), "bias": (7,), "scalar": (), "kernel": (2, 3, 2)}
@@ -39,7 +39,7 @@ class TorchRow(TorchName):
 
 
 def torch_row(rule: str, *, state: Mapping[str, str], implementations: tuple[str, ...] = ("foreach",)) -> TorchRow:
-    """The row of a rule that :mod:`lrtheory.integrations.torch_names` has a name for."""
+    """The row of a rule that :mod:`lrtheory.names.torch` has a name for."""
     name = NAMES[rule]
     return TorchRow(name.optimizer, name.numbers, name.options, state=state, implementations=implementations)
 

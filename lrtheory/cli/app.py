@@ -182,7 +182,7 @@ def explain(
     json: Json = False,
 ) -> int:
     """Explain an optimizer, and say what to set instead for another loss, other parameters or another batch."""
-    from lrtheory.explain.explanation import Change
+    from lrtheory.explaining.explanation import Change
 
     from .explain import command
 

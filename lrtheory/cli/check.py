@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from lrtheory.report.files import finite_or_none
+from parity.report.files import finite_or_none
 
 from .errors import FAILED, BadInput
 from .progress import progress_bar

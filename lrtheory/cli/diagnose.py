@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lrtheory.report.files import finite_or_none
-from lrtheory.spec import SpecError
+from lrtheory.spec.text.text import SpecError
+from parity.report.files import finite_or_none
 
 from .errors import BadInput
 from .progress import progress_bar

@@ -15,7 +15,7 @@ from lrtheory.dims.audit import LIBRARIES, Row, audit, summary
 from lrtheory.dims.dimensions import Break, Dimensions
 from lrtheory.dims.equations import Location
 from lrtheory.dims.target import TargetError, infer_target
-from lrtheory.dims.units import Units
+from lrtheory.units import Units
 
 from .errors import BadInput
 

@@ -14,14 +14,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from lrtheory.explain import Explanation, explain
-from lrtheory.explain.explanation import Change, Number
-from lrtheory.explain.written import number
-from lrtheory.report.files import finite_or_none
+from lrtheory.explaining import Explanation, explain
+from lrtheory.explaining.explanation import Change, Number
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
-from lrtheory.spec import SpecError
+from lrtheory.spec.text.text import SpecError
+from lrtheory.spec.text.written import number
+from parity.report.files import finite_or_none
 
-from ..latex import readable
+from ..explaining.latex import readable
 from .errors import BadInput
 
 WIDTH = 120

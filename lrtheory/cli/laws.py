@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lrtheory.laws import KINDS, SECTIONS, Evidence, Law, catalogue
-from lrtheory.report.files import finite_or_none
+from parity.report.files import finite_or_none
 
-from ..latex import readable
+from ..explaining.latex import readable
 from .errors import FAILED, BadInput
 from .progress import progress_bar
 

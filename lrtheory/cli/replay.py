@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lrtheory.report.data import ParityRow
-from lrtheory.report.files import finite_or_none
-from lrtheory.report.parity_matrix import View, views
+from parity.report.data import ParityRow
+from parity.report.files import finite_or_none
+from parity.report.parity_matrix import View, views
 
 from .directory import check_directory
 from .errors import FAILED, BadInput, NotWritten
@@ -72,7 +72,7 @@ def implementations(text: str) -> list[str]:
 
 
 def _write_page(rows: list[ParityRow], html: Path, others: list[str]) -> None:
-    from lrtheory.report.matrix import write_page
+    from parity.report.matrix import write_page
 
     packages = ["lrtheory", "jax", *({"eager": "lrtheory", "capturable": "torch"}.get(name, name) for name in others)]
     versions = {package: metadata.version(package) for package in packages}

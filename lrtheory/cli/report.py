@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from lrtheory.report.data import Report
+from parity.report.data import Report
 
 from .directory import check_directory
 from .errors import NotWritten
@@ -24,9 +24,9 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
         # Drawing comes first: without its packages there is no use in measuring.
-        import lrtheory.report.page  # noqa: F401
-        from lrtheory.report import write
+        import parity.report.page  # noqa: F401
         from parity import experiments
+        from parity.report import write
 
         measured: Report = experiments.measure(
             quick=quick, seed=seed, processes=min(2, os.cpu_count() or 1), progress=step
@@ -45,7 +45,7 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
 
 def summary(report: Report, page: Path) -> dict:
     """What the command found, without the curves."""
-    from lrtheory.report.files import finite_or_none
+    from parity.report.files import finite_or_none
 
     training = [{k: v for k, v in run.items() if not isinstance(v, list)} for run in report["training"]]
     return finite_or_none(

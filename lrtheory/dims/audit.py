@@ -14,7 +14,7 @@ from .equations import Location
 from .target import TargetError, infer_target
 
 # What the factories that need numbers are given; what combines others stands in its own module, with its arguments.
-COMBINED = "lrtheory.integrations.optax_combined"
+COMBINED = "lrtheory.dims.optax_reader.combined"
 OPTAX_ARGUMENTS: Mapping[str, str] = {
     "adaptive_grad_clip": "clipping=1e-4",
     "add_noise": "eta=0.01, gamma=0.55, seed=0",

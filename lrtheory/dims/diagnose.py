@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..units import Units
 from .dimensions import Break, ChainLink, GuardFound
 from .equations import Equation, Guard, Location
 from .ledger import HUGE, TINY, Ledger
 from .solver import Contradiction, Solver
-from .units import Units
 
 
 @dataclass

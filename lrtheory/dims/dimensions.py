@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from ..units import PARAM, Units
 from .equations import Location
-from .units import PARAM, Units
 
 
 class ChainLink(NamedTuple):

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax
 
+from ..units import Units
 from .dimensions import Dimensions
 from .program import SHAPES, Program, example_params, infer_program
-from .units import Units
 
 
 def infer(
@@ -62,11 +62,11 @@ def infer(
             sparse = _takes_sparse_gradients(target, example_params(accepted))
             return infer_program(rule_program(target, wanted, accepted, sparse=sparse))
     if isinstance(target, type) and any(base.__module__ == "torch.optim.optimizer" for base in target.__mro__):
-        from ..integrations.torch_dims import infer_torch
+        from .torch_reader.infer import infer_torch
 
         return infer_torch(target, hyper=hyper or {}, expected=wanted, shapes=shapes, **options)
     if callable(target):
-        from ..integrations.optax_dims import infer_optax
+        from .optax_reader.infer import infer_optax
 
         return infer_optax(target, hyper=hyper or {}, expected=wanted, shapes=shapes, **options)
     raise TypeError(

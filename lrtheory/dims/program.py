@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..units import GRADIENT, PARAM, Units
 from .diagnose import diagnose
 from .dimensions import Dimensions
 from .equations import Demand
 from .expression import PURE_EXPRESSION, Expression
 from .ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .solution import dimensions
-from .units import GRADIENT, PARAM, Units
 from .value import PURE_VALUE, Value
 from .walk import UnknownPrimitiveError, walk
 

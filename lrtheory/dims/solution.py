@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..units import PARAM, PURE, Units
 from .diagnose import Diagnosis
 from .dimensions import Dimensions
 from .expression import Expression
 from .ledger import Ledger
-from .units import PARAM, PURE, Units
 
 
 def dimensions(

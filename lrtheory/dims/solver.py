@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from ..units import PURE, Units
 from .expression import Expression
-from .units import PURE, Units
 
 
 @dataclass

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ..spec import Spec, SpecError, parse, resolve
+from ..spec.text import Spec, SpecError, parse, resolve
+from ..units import PARAM
 from .dimensions import Dimensions
 from .infer import infer
-from .units import PARAM
 
 
 class TargetError(ValueError):
@@ -60,7 +60,7 @@ def _infer(spec: Spec, target: Any) -> Dimensions:
     if isinstance(target, type) and any(base.__module__ == "torch.optim.optimizer" for base in target.__mro__):
         return infer(target, **_named(spec, target, skip=1))
 
-    from ..integrations.optax_dims import default_numbers, infer_optax, is_optimizer
+    from .optax_reader.infer import default_numbers, infer_optax, is_optimizer
 
     given = _named(spec, target)
     numbers, others, notes = default_numbers(target, given)

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax import Array
 
-from ..rules.numbers import is_concrete
+from ..numbers import is_concrete
 
 PyTree = Any
 

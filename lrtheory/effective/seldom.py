@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..rules.numbers import is_concrete
+from ..numbers import is_concrete
 from ..rules.rule import Rule
 from .summary import QUANTILES, SAMPLE, measure
 

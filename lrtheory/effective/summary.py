@@ -10,11 +10,11 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from ..elementwise import is_elementwise, on_coordinates
-from ..quantiles import quantiles as quantiles_of
 from ..rules.lift import compute_dtype
 from ..rules.norm import euclidean_norm
 from ..rules.rule import Rule
+from .elementwise import is_elementwise, on_coordinates
+from .quantiles import quantiles as quantiles_of
 
 PyTree = Any
 

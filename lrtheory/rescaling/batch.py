@@ -28,7 +28,7 @@ import jax
 import numpy as np
 
 from ..laws import square_root
-from ..rules.numbers import is_concrete
+from ..numbers import is_concrete
 from ..rules.rule import Rule
 from .result import Exactness
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..laws.scaling.transform import check_scale
-from ..rules.numbers import is_concrete
+from ..numbers import is_concrete
 from ..schedules import Schedule
 from ..schedules.power import Gamma, gamma_of
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import NONNEGATIVE, Range
 from .averages import average_of_squares
-from .numbers import NONNEGATIVE, Range
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from .numbers import NONNEGATIVE
+from ..numbers import NONNEGATIVE
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import DECAY, NONNEGATIVE
 from .averages import average_of_squares, lerp, one_minus_power
-from .numbers import DECAY, NONNEGATIVE
 from .registry import add, register
 from .rule import ArrayRule, Rule
 from .weight_decay import decayed

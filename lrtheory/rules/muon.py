@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..numbers import NONNEGATIVE
 from .averages import lerp, one_minus_power
-from .numbers import NONNEGATIVE
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed

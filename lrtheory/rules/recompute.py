@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .numbers import is_concrete
+from ..numbers import is_concrete
 
 
 def again(h: Any, t: Array) -> Any:

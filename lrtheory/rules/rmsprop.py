@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import NONNEGATIVE
 from .averages import average_of_squares, lerp
-from .numbers import NONNEGATIVE
 from .recompute import again
 from .registry import register
 from .rule import ArrayRule

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from .numbers import NONNEGATIVE, Range
+from ..numbers import NONNEGATIVE, Range
 from .registry import register
 from .rule import ArrayRule
 

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import REAL, Range, as_number, check_range
 from .lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
-from .numbers import REAL, Range, as_number, check_range
 
 if TYPE_CHECKING:
-    from ..dims.units import Units
+    from ..units import Units
 
 PyTree = Any
 Hyper = Any  # a NamedTuple of scalars, one type per rule
@@ -115,7 +115,7 @@ class Rule:
     @property
     def units(self) -> Mapping[str, Units]:
         """Declared units of each hyperparameter and state field."""
-        from ..dims.units import Units  # with all of units inference, half of what importing the rules would cost
+        from ..units import Units  # with all of units inference, half of what importing the rules would cost
 
         return MappingProxyType({name: Units.parse(text) for name, text in self.array_rule.units.items()})
 

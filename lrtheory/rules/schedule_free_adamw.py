@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import DECAY, NONNEGATIVE, REAL, Range
 from .averages import average_of_squares, one_minus_power
-from .numbers import DECAY, NONNEGATIVE, REAL, Range
 from .registry import register
 from .rule import ArrayRule
 from .schedule_free import Averaging

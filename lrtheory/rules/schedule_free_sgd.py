@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from .numbers import NONNEGATIVE, REAL, Range
+from ..numbers import NONNEGATIVE, REAL, Range
 from .registry import register
 from .rule import ArrayRule
 from .schedule_free import Averaging

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import DECAY, NONNEGATIVE
 from .averages import lerp, one_minus_power
 from .lion import per_unit
-from .numbers import DECAY, NONNEGATIVE
 from .registry import add, register
 from .rule import ArrayRule, Rule
 from .weight_decay import decayed

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import DECAY, Range
 from .averages import one_minus_power
-from .numbers import DECAY, Range
 from .registry import register
 from .rule import ArrayRule
 from .sparse import put, take

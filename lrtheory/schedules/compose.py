@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..rules.numbers import is_concrete
+from ..numbers import is_concrete
 from .factor import Factor
 from .schedule import Schedule, as_count, as_float, pytree, register, step_counts
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..rules.numbers import is_concrete
+from ..numbers import is_concrete
 from .anneal import blend, half_cosine, ratio
 from .schedule import NONNEGATIVE, POSITIVE, REAL, Schedule, as_count, number, pytree, register
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..rules.numbers import REAL, as_number, is_concrete
+from ..numbers import REAL, as_number, is_concrete
 from .factor import Factor
 from .schedule import NONNEGATIVE, POSITIVE, Schedule, as_float, number, pytree, register, static, whole_number
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from jax import Array
 
-from ..rules.numbers import Range
+from ..numbers import Range
 from .anneal import blend, elapsed_and_remaining, ratio
 from .factor import Factor
 from .schedule import FRACTION, NONNEGATIVE, POSITIVE, number, pytree, register

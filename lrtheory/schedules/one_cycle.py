@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from ..rules.numbers import Range
+from ..numbers import Range
 from .anneal import STRATEGIES, blend, difference
 from .schedule import (
     FRACTION,

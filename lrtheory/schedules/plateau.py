@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from ..rules.numbers import DECAY, REAL, Range
+from ..numbers import DECAY, REAL, Range
 from .schedule import NONNEGATIVE, as_float, choice, number, register
 
 _RANGES: dict[str, Range] = {

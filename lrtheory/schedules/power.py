@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..rules.numbers import is_concrete
+from ..numbers import is_concrete
 from .schedule import NONNEGATIVE, as_float, number
 
 

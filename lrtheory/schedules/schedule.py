@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..rules.numbers import Range, as_number, check_range, is_concrete
+from ..numbers import Range, as_number, check_range, is_concrete
 
 POSITIVE = Range(0.0, open_low=True)
 NONNEGATIVE = Range(0.0)

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array
 
-from ..rules.numbers import Range
+from ..numbers import Range
 from .anneal import blend, ratio
 from .schedule import NONNEGATIVE, POSITIVE, REAL, Schedule, as_count, as_float, number, pytree, register, whole_number
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..rules.numbers import is_concrete
+from ..numbers import is_concrete
 from .anneal import elapsed_and_remaining, ramp, ratio
 from .factor import Factor
 from .schedule import NONNEGATIVE, POSITIVE, Schedule, as_count, as_float, number, pytree, register

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..numbers import Range
 from ..rules import Rule
-from ..rules.numbers import Range
 from ..wrappers import Wrapper
 
 AnyRule = Rule | Wrapper

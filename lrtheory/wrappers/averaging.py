@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import Range
 from ..rules.averages import lerp
 from ..rules.lift import compute_dtype
-from ..rules.numbers import Range
 from ..rules.rule import Rule
 from .wrapper import Number, PyTree, Wrapper
 

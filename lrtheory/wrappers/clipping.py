@@ -23,9 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import NONNEGATIVE
 from ..rules.lift import compute_dtype
 from ..rules.norm import euclidean_norm
-from ..rules.numbers import NONNEGATIVE
 from ..rules.rule import Rule
 from .wrapper import Number, PyTree, Wrapper
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 
-from ..dims.units import Units
+from ..numbers import Range, as_number, check_range
 from ..rules.lift import check_state, flatten_like
-from ..rules.numbers import Range, as_number, check_range
 from ..rules.rule import Rule
 from ..rules.sparse import SparseGradient
+from ..units import Units
 
 PyTree = Any
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-
-from lrtheory.spec import SpecError
+from lrtheory.spec.text.text import SpecError
 
 from ..compare import Difference
 from ..dtypes import finfo
@@ -139,7 +138,7 @@ def diagnose(
 
     Raises
     ------
-    lrtheory.spec.SpecError
+    lrtheory.spec.text.SpecError
         For what cannot be read or run.
     """
     one = implementation(a) if isinstance(a, str) else a

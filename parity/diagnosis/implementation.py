@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrtheory import rules, schedules, spec
+from lrtheory.spec.text.text import Spec, SpecError
+
+from lrtheory import rules, schedules
 from lrtheory.rules import Rule
-from lrtheory.spec import Spec, SpecError
+from lrtheory.spec.text import text as spec
 
 from ..backends.keras_backend import load_keras
 from .probe import AVERAGE, Path, Probe

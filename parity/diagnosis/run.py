@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from lrtheory.spec.text.text import SpecError
 
 from lrtheory.rules import Rule, evaluation_params
-from lrtheory.spec import SpecError
 
 from ..backends.keras_backend import floatx, load_keras
 from ..backends.torch_settings import default_dtype, single_thread

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
-from lrtheory.report.files import finite_or_none
+from parity.report.files import finite_or_none
 
 from ..diagnosis import diagnose
 from .pair import Pair

@@ -14,8 +14,8 @@ import torch
 from jax import Array, lax
 
 from lrtheory import effective, rules
-from lrtheory.report.data import BatchRun
 from lrtheory.rules import Rule
+from parity.report.data import BatchRun
 
 from ..training import Problem, Setup, linear
 from ..training.linear import sum_of_squares, torch_sum_of_squares

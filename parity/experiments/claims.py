@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lrtheory import laws
-from lrtheory.latex import readable
-from lrtheory.report.data import Claim
+from lrtheory.explaining.latex import readable
+from parity.report.data import Claim
 
 
 def measure(seed: int) -> list[Claim]:

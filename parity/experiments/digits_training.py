@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lrtheory import effective, rules
-from lrtheory.report.data import Layer, Training
+from parity.report.data import Layer, Training
 
 from ..training import (
     CONSTANT,

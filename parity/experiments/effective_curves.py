@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lrtheory import rules
-from lrtheory.report.data import EffectiveCurves
+from parity.report.data import EffectiveCurves
 
 from ..training import (
     CONSTANT,

@@ -13,7 +13,7 @@ import numpy as np
 
 from lrtheory import rules
 from lrtheory.laws.scaling import rescaled_hyper
-from lrtheory.report.data import LossScaleRun, Threshold
+from parity.report.data import LossScaleRun, Threshold
 
 from ..training import (
     BEYOND_ROUNDING,

@@ -16,8 +16,8 @@ import numpy as np
 
 from lrtheory import rules, sweep
 from lrtheory.laws import stability
-from lrtheory.report.data import PhaseDiagram
 from lrtheory.rules import Rule
+from parity.report.data import PhaseDiagram
 
 SIDE = 128
 STEPS = 1000

@@ -10,7 +10,7 @@ from importlib import metadata
 
 import jax
 
-from lrtheory.report.data import Meta, ParityRow, Report
+from parity.report.data import Meta, ParityRow, Report
 
 from . import (
     batch_size,

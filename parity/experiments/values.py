@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from lrtheory.report.data import Curve
+from parity.report.data import Curve
 
 DIGITS = 6
 """Significant digits of a curve: more than a picture shows, and a tenth of the file."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import lrtheory
-from lrtheory.report.data import ChangedRun
+from parity.report.data import ChangedRun
 
 from ..training import PLAIN, Setup, batches, distance, load_digits, train_jax, train_torch
 from .digits_training import ADAM, ADAMW, BATCH, SGD_MOMENTUM, STEPS, UNOBSERVED

@@ -11,7 +11,7 @@ import pytest
 
 from lrtheory.cli import laws as command
 from lrtheory.cli.app import run
-from lrtheory.latex import readable
+from lrtheory.explaining.latex import readable
 from lrtheory.laws import SECTIONS, Evidence, Law, catalogue
 
 from .test_front import imported_by, lrtheory

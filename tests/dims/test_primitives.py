@@ -16,9 +16,9 @@ from lrtheory.dims.diagnose import diagnose
 from lrtheory.dims.expression import Expression
 from lrtheory.dims.ledger import Ledger
 from lrtheory.dims.primitives import TABLE
-from lrtheory.dims.units import GRADIENT, PARAM, PURE, Units
 from lrtheory.dims.value import Value
 from lrtheory.dims.walk import BODIES, UnknownPrimitiveError, walk
+from lrtheory.units import GRADIENT, PARAM, PURE, Units
 
 G, P = GRADIENT, PARAM
 X = np.array([[0.7, -1.3, 2.1], [0.4, 3.2, -0.6], [-2.2, 0.9, 1.7]])

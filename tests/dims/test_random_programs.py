@@ -18,7 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lrtheory.dims.program import Program, infer_program
-from lrtheory.dims.units import GRADIENT, PARAM, PURE, Units
+from lrtheory.units import GRADIENT, PARAM, PURE, Units
 
 HALF = Fraction(1, 2)
 Environment = dict[str, Any]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lrtheory.dims.expression import Expression
 from lrtheory.dims.solver import Solver
-from lrtheory.dims.units import GRADIENT, LOSS, PARAM, PURE, Units
+from lrtheory.units import GRADIENT, LOSS, PARAM, PURE, Units
 
 UNKNOWNS = 4
 fractions = st.fractions(-3, 3, max_denominator=3)

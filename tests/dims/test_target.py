@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lrtheory import dims, spec
+from lrtheory import dims
 from lrtheory.cli.app import run
 from lrtheory.dims.target import TargetError, infer_target
+from lrtheory.spec.text import text as spec
 
 HERE = str(Path(__file__).parent)
 

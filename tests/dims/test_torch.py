@@ -11,7 +11,7 @@ import torch
 
 from lrtheory import dims
 from lrtheory.dims import Dimensions, Units
-from lrtheory.integrations.torch_dims import NotAnOptimizerError, constructor_arguments, default_numbers
+from lrtheory.dims.torch_reader.infer import NotAnOptimizerError, constructor_arguments, default_numbers
 
 STEPS = 30
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrtheory import effective, rules, wrappers
-from lrtheory.elementwise import is_elementwise, on_coordinates
-from lrtheory.quantiles import quantiles
+from lrtheory.effective.elementwise import is_elementwise, on_coordinates
+from lrtheory.effective.quantiles import quantiles
 
 
 def step(rule: Any, hyper: Any, params: Any, grads: Any) -> tuple[Any, ...]:

@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typedd
 
 import pytest
 
-from lrtheory.report.data import FigureId, Report
 from parity import matrix
 from parity.experiments import digits_training, measure, phase_diagram, what_to_change
 from parity.experiments.digits_training import Run
 from parity.experiments.values import curve, plain
+from parity.report.data import FigureId, Report
 from parity.training import NORMALISED, Mlp
 
 RUNS = digits_training.runs

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from lrtheory.report.data import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, Threshold, Training
 from parity.experiments.batch_size import REDUCTIONS, BatchSize
 from parity.experiments.effective_curves import AdamNominal, Halving, StepSchedule
 from parity.experiments.loss_scaling import AS_IS, CORRECTED, LR_DIVIDED, SAME_LR
 from parity.experiments.verdicts import batch_size, effective_curves, loss_scaling, parity, training
+from parity.report.data import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, Threshold, Training
 
 
 def _scaled(rule: str = "sgd", framework: str = "jax", **distances: float | None) -> list[LossScaleRun]:

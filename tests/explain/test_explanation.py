@@ -11,9 +11,9 @@ import torch
 
 from lrtheory import rules
 from lrtheory.cli.app import run
-from lrtheory.explain import explain
-from lrtheory.explain.explanation import Change, formula_of
-from lrtheory.explain.facts import GRADIENTS, effective_lrs, facts
+from lrtheory.explaining import explain
+from lrtheory.explaining.explanation import Change, formula_of
+from lrtheory.explaining.facts import GRADIENTS, effective_lrs, facts
 
 SPEC = "torch.optim.Adam(lr=1e-3)"
 
@@ -107,7 +107,7 @@ def test_facts_follow_the_change() -> None:
 
 @pytest.mark.parametrize("name", rules.names())
 def test_formula_of_every_rule_reads_without_latex(name: str) -> None:
-    from lrtheory.latex import readable
+    from lrtheory.explaining.latex import readable
 
     text = readable(formula_of(rules.get(name)()))
     assert text.count("\n") >= 1

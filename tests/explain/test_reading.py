@@ -11,12 +11,13 @@ import numpy as np
 import optax
 import pytest
 import torch
+from lrtheory.spec.text.reading import NoRuleError, read
+from lrtheory.spec.text.text import SpecError, parse
 
 from lrtheory import rules
-from lrtheory.explain import written
-from lrtheory.explain.reading import NoRuleError, read
-from lrtheory.integrations import optax_names, torch_names
-from lrtheory.spec import SpecError, parse
+from lrtheory.names import optax as optax_names
+from lrtheory.names import torch as torch_names
+from lrtheory.spec.text import written
 from parity.backends.torch_settings import default_dtype
 
 RNG = np.random.default_rng(0)
@@ -216,6 +217,6 @@ def test_all_rules_of_ours_are_read() -> None:
 def test_reading_torch_does_not_import_it() -> None:
     import subprocess
 
-    code = "import sys; from lrtheory.explain import read; read('torch.optim.Adam(lr=1e-3)'); print('torch' in sys.modules)"
+    code = "import sys; from lrtheory.explaining import read; read('torch.optim.Adam(lr=1e-3)'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split() == ["False"]

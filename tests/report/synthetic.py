@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lrtheory.report.data import (
+from parity.report.data import (
     BatchRun,
     ChangedRun,
     Claim,

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from lrtheory.report import charts, experiments, parity_matrix, training
-from lrtheory.report.figure import (
+from parity.report import charts, experiments, parity_matrix, training
+from parity.report.figure import (
     POINTS,
     SLOTS,
     Panel,

@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-from lrtheory.report import files, write
-from lrtheory.report.files import finite_or_none, replace_all
+from parity.report import files, write
+from parity.report.files import finite_or_none, replace_all
 
 from .synthetic import report
 

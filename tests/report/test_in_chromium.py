@@ -10,8 +10,8 @@ import re
 
 import pytest
 
-from lrtheory.report import page as pages
-from lrtheory.report import write
+from parity.report import page as pages
+from parity.report import write
 
 from .chromium import NAMES, Chromium, find
 from .synthetic import HOSTILE, report

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lrtheory.report.matrix import write_page
-from lrtheory.report.parity_matrix import full_details
+from parity.report.matrix import write_page
+from parity.report.parity_matrix import full_details
 
 from .chromium import NAMES, Chromium, find
 from .synthetic import HOSTILE, parity

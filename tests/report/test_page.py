@@ -12,9 +12,9 @@ from typing import get_args
 
 import pytest
 
-from lrtheory.report import page
-from lrtheory.report.data import FigureId
-from lrtheory.report.files import finite_or_none
+from parity.report import page
+from parity.report.data import FigureId
+from parity.report.files import finite_or_none
 
 from .synthetic import HOSTILE, LONG, report
 

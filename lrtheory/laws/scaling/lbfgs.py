@@ -18,7 +18,7 @@ def first_step(loss: float, l1_norm: float) -> float:
 
 def check(formula: Callable[[float, float], float], seed: int) -> Evidence:
     """First steps at gradients small and large, and whole paths wherever the formula says that nothing changes."""
-    from ...integrations import torch_lbfgs
+    from . import torch_lbfgs
 
     rng = np.random.default_rng(seed)
     curvature, direction = 10.0 ** rng.uniform(-0.5, 0.5, 5), rng.normal(size=5)

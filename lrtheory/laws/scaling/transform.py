@@ -19,8 +19,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...dims.units import GRADIENT, PARAM, PURE
 from ...rules.rule import Rule
+from ...units import GRADIENT, PARAM, PURE
 from ...wrappers import Wrapper
 
 # State that wrappers keep beside that of the rule inside; what is not named is a pure number.

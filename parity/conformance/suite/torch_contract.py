@@ -71,7 +71,7 @@ def closure(target: Any) -> None:
     """The gradients are those of a linear loss: the ones that are given elsewhere."""
     import torch
 
-    from lrtheory.integrations.torch_problem import needs_closure
+    from lrtheory.dims.torch_reader.problem import needs_closure
 
     run = standard(target.shapes)
     session = target.start(run.params)

@@ -171,13 +171,13 @@ class OptaxTarget(JaxTarget):
 
     def numbers(self) -> dict[str, float]:
         """Defaults and what was given."""
-        from lrtheory.integrations.optax_dims import default_numbers
+        from lrtheory.dims.optax_reader.infer import default_numbers
 
         return {} if self.is_instance else default_numbers(self.made, self.given)[0]
 
     def dimensions(self) -> Any:
         """Inferred from the factory."""
-        from lrtheory.integrations.optax_dims import default_numbers
+        from lrtheory.dims.optax_reader.infer import default_numbers
 
         if self.is_instance:
             raise Skip("its numbers are inside: give the factory, and they can be traced")

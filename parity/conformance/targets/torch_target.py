@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from lrtheory import dims
-from lrtheory.integrations import torch_dims
-from lrtheory.integrations.torch_problem import needs_closure
+from lrtheory.dims.torch_reader import infer as torch_dims
+from lrtheory.dims.torch_reader.problem import needs_closure
 
 from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-
-from lrtheory.spec import SpecError
+from lrtheory.spec.text.text import SpecError
 
 from ..family import FAMILIES, SIZES, Family
 from ..probe import Path, Probe

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from lrtheory.spec.text.text import SpecError
 
-from lrtheory import schedules, spec
-from lrtheory.spec import SpecError
+from lrtheory import schedules
+from lrtheory.spec.text import text as spec
 
 from ...backends.keras_backend import floatx, load_keras
 from ..probe import Path, Probe

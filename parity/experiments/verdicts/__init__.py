@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrtheory.report.data import ChangedRun, Claim, LossScaleRun, ParityRow, PhaseDiagram, Threshold, Training, Verdict
+from parity.report.data import ChangedRun, Claim, LossScaleRun, ParityRow, PhaseDiagram, Threshold, Training, Verdict
 
 from ..batch_size import BatchSize
 from ..effective_curves import AdamNominal, StepSchedule

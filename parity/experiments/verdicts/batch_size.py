@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lrtheory.report.data import BatchRun, Verdict
+from parity.report.data import BatchRun, Verdict
 
 from ..batch_size import REDUCTIONS, BatchSize
 from .words import figure, listed, spoken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrtheory.report.data import Verdict
+from parity.report.data import Verdict
 
 from ..effective_curves import EPOCHS, HALVE_EVERY, AdamNominal, StepSchedule
 from .words import figure, listed, spoken

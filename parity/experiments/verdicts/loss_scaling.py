@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from lrtheory.report.data import LossScaleRun, Threshold, Verdict
+from parity.report.data import LossScaleRun, Threshold, Verdict
 
 from ...training import BEYOND_ROUNDING
 from ..loss_scaling import AS_IS, CORRECTED, LR_DIVIDED, SAME_LR

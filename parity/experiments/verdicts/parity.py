@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrtheory.report.data import ParityRow, Verdict
+from parity.report.data import ParityRow, Verdict
 
 from .words import figure, listed, spoken
 

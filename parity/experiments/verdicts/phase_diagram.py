@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrtheory.report.data import PhaseDiagram, Verdict
+from parity.report.data import PhaseDiagram, Verdict
 
 from .words import figure, listed, percent, spoken
 

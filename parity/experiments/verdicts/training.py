@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import median
 
-from lrtheory.report.data import Curve, Layer, Training, Verdict
+from parity.report.data import Curve, Layer, Training, Verdict
 
 from ...training import BEYOND_ROUNDING
 from .words import figure, listed, percent, spoken

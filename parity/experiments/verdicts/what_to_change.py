@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from lrtheory.report.data import ChangedRun, Claim, Verdict
+from parity.report.data import ChangedRun, Claim, Verdict
 
 from ...training import BEYOND_ROUNDING
 from ..what_to_change import RESCALED, SAME_NUMBERS

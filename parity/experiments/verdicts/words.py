@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Iterable
 
-from lrtheory.report.data import Verdict
+from parity.report.data import Verdict
 
 SPOKEN = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "jax": "JAX", "torch": "PyTorch"}
 

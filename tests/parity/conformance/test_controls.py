@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import parity
-from lrtheory.dims.units import Units
+from lrtheory.units import Units
 from parity import mutants
 from parity.conformance import comparing, registry
 from parity.conformance.execute import execute, prepare

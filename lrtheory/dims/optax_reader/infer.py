@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..dims.dimensions import Dimensions
-from ..dims.program import SHAPES, Program, example_params, infer_program
-from ..dims.units import GRADIENT, LOSS, PARAM, Units
-from .loss_oracle import loss
+from ...units import GRADIENT, LOSS, PARAM, Units
+from ..dimensions import Dimensions
+from ..program import SHAPES, Program, example_params, infer_program
+from .loss import loss
 
 Factory = Callable[..., Any]
 

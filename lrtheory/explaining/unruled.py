@@ -11,8 +11,8 @@ from typing import Any
 
 from ..dims.dimensions import Dimensions
 from ..dims.target import TargetError, infer_target
-from ..spec import Spec, SpecError, parse, resolve
-from . import written
+from ..spec import written
+from ..spec.text import Spec, SpecError, parse, resolve
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from ..dims.equations import Location
-from ..dims.ledger import Ledger
-from ..dims.primitives import TABLE
-from ..dims.source import is_program, locate
-from ..dims.value import Value, number
+from ..equations import Location
+from ..ledger import Ledger
+from ..primitives import TABLE
+from ..source import is_program, locate
+from ..value import Value, number
 
 _TORCH = str(torch.__path__[0])
 _OPTIMIZERS = str(torch.optim.__path__[0])

@@ -34,7 +34,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: a chart of :mod:`~lrtheory.report.charts` by name, and its data."""
+    """One picture: a chart of :mod:`~parity.report.charts` by name, and its data."""
 
     title: str
     chart: str

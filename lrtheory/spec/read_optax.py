@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import rules, wrappers
-from ..integrations.optax_names import EXECUTION, NAMES, SCHEDULE_COUNTS, SCHEDULE_LEVELS
+from ..names.optax import EXECUTION, NAMES, SCHEDULE_COUNTS, SCHEDULE_LEVELS
 from ..rules.rule import Rule
-from ..spec import Spec, SpecError
 from ..wrappers import Wrapper
 from . import written
 from .reading import NoRuleError, Reading, made
+from .text import Spec, SpecError
 
 _CLIPS: dict[str, tuple[str, Callable[[Any], Wrapper], str]] = {
     "optax.clip": ("max_delta", wrappers.clip_by_value, "clip_value"),

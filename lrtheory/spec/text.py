@@ -116,7 +116,7 @@ def resolve(spec: Spec) -> Any:
         For a name that does not exist or a module that cannot be imported.
     """
     if spec.is_rule:
-        from . import rules
+        from .. import rules
 
         if spec.name not in rules.names():
             raise SpecError(

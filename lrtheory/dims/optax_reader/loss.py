@@ -12,11 +12,11 @@ import jax
 from jax.core import ShapedArray
 from jax.extend.core import Primitive
 
-from ..dims.expression import Expression
-from ..dims.operations import Site, Values
-from ..dims.primitives import TABLE
-from ..dims.units import GRADIENT, LOSS, PARAM
-from ..dims.value import Value
+from ...units import GRADIENT, LOSS, PARAM
+from ..expression import Expression
+from ..operations import Site, Values
+from ..primitives import TABLE
+from ..value import Value
 
 _value = Primitive("loss_value")
 _gradient = Primitive("loss_gradient")

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..integrations.optax_dims import default_numbers, infer_optax
-from ..spec import Spec, SpecError, resolve
-from . import written
-from .read_optax import by_name, parts_of
+from ..dims.optax_reader.infer import default_numbers, infer_optax
+from ..spec import written
+from ..spec.read_optax import by_name, parts_of
+from ..spec.text import Spec, SpecError, resolve
 from .unruled import Unruled
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..dims.equations import Location
-from ..dims.ledger import Ledger
-from ..dims.value import PURE_VALUE, Value, number
-from .torch_functions import TABLE, Call
-from .torch_numbers import FrameOrigin, UnitFloat, value_of
+from ..equations import Location
+from ..ledger import Ledger
+from ..value import PURE_VALUE, Value, number
+from .functions import TABLE, Call
+from .numbers import FrameOrigin, UnitFloat, value_of
 
 
 class UnknownFunctionError(NotImplementedError):

@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from ..dims.diagnose import diagnose
-from ..dims.dimensions import Dimensions
-from ..dims.equations import Demand
-from ..dims.expression import Expression
-from ..dims.ledger import HYPER, LEARNING_RATE, STATE, Ledger
-from ..dims.solution import dimensions
-from ..dims.units import PARAM, Units
-from ..dims.value import PURE_VALUE, Value, number
-from .torch_mode import UnitsMode, UnknownFunctionError
-from .torch_numbers import UnitFloat, standing_in
-from .torch_problem import Problem, needs_closure
+from ...units import PARAM, Units
+from ..diagnose import diagnose
+from ..dimensions import Dimensions
+from ..equations import Demand
+from ..expression import Expression
+from ..ledger import HYPER, LEARNING_RATE, STATE, Ledger
+from ..solution import dimensions
+from ..value import PURE_VALUE, Value, number
+from .mode import UnitsMode, UnknownFunctionError
+from .numbers import UnitFloat, standing_in
+from .problem import Problem, needs_closure
 
 # RAdam's branch changes after five steps, so eight see both.
 STEPS = 8

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import rules
-from ..dims.units import Units
 from ..rescaling import EXACTNESS, rescale
 from ..rules.rule import Rule
+from ..spec.reading import NoRuleError, Reading, read
+from ..units import Units
 from ..wrappers import Wrapper
 from .facts import EffectiveLr, Fact, effective_lrs, facts
-from .reading import NoRuleError, Reading, read
 from .unruled import Unruled, read_unruled
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..dims.units import GRADIENT, LOSS, PARAM, Units
+from ...units import GRADIENT, LOSS, PARAM, Units
 
 Note = Callable[[torch.Tensor, Units], None]
 

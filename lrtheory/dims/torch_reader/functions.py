@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..dims.ledger import Ledger
-from ..dims.value import PURE_VALUE, Rare, Value, number
-from .torch_numbers import FrameOrigin, apply
+from ..ledger import Ledger
+from ..value import PURE_VALUE, Rare, Value, number
+from .numbers import FrameOrigin, apply
 
 
 @dataclass

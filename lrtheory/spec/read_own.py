@@ -7,10 +7,10 @@ from typing import Any
 
 from .. import rules, wrappers
 from ..rules.rule import Rule
-from ..spec import Spec, SpecError
 from ..wrappers import Wrapper
 from . import written
 from .reading import Reading, made
+from .text import Spec, SpecError
 
 _WRAPPERS = ("accumulate", "average_weights", "clip_by_global_norm", "clip_by_norm", "clip_by_value")
 

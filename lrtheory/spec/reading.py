@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..rules.rule import Rule
-from ..spec import Spec, SpecError, parse
 from ..wrappers import Wrapper
+from .text import Spec, SpecError, parse
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..spec import Spec
+from .text import Spec
 
 
 def number(value: Any) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .. import rules
-from ..integrations.torch_names import CLASSES, EXECUTION, NAMES, POSITIONAL
+from ..names.torch import CLASSES, EXECUTION, NAMES, POSITIONAL
 from ..rules.rule import Rule
-from ..spec import Spec, SpecError
 from . import written
 from .reading import NoRuleError, Reading, made
+from .text import Spec, SpecError
 
 
 def read_torch(spec: Spec) -> Reading:

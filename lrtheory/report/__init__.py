@@ -1,8 +1,0 @@
-"""Measured data in, one offline HTML file out.
-
-Drawing needs the ``report`` extra; :mod:`lrtheory.report.data` and importing this package need nothing.
-"""
-
-from .files import write
-
-__all__ = ["write"]
