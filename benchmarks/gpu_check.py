@@ -97,14 +97,14 @@ def bandwidth(size: int = SIZE) -> Table:
         hyper = jax.tree.map(jnp.float32, rule.hyper(**numbers))
         step = in_place.step(rule)
         state = in_place.init(rule, params)
-        program = step.lower(params, state, grads, hyper).compile()
+        program = step.lower(hyper, params, state, grads).compile()
         read = program.cost_analysis()["bytes accessed"] / (4 * size)
         spare = program.memory_analysis().temp_size_in_bytes / (4 * size)
         source = jnp.ones(passes * size // 2)
         copy = jax.jit(lambda old, source: source + 1)
         timings = interleaved(
             {
-                "step": repeated(lambda held, step=step, grads=grads, hyper=hyper: step(*held, grads, hyper), (params, state)),
+                "step": repeated(lambda held, step=step, grads=grads, hyper=hyper: step(hyper, *held, grads), (params, state)),
                 "copy": repeated(copy, source, source),
             },
             rounds=15,

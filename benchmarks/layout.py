@@ -82,9 +82,9 @@ class Stacked:
         """State before the first step."""
         return jax.vmap(self.of.init)(params)
 
-    def step(self, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, Any]:
+    def step(self, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> tuple[PyTree, Any]:
         """One step of every layer."""
-        return jax.vmap(self.of.step, in_axes=(None, 0, 0, 0))(hyper, state, grads, params)
+        return jax.vmap(self.of.step, in_axes=(None, 0, 0, 0))(hyper, params, state, grads)
 
     def effective_lr(self, hyper: Any, state: Any) -> PyTree:
         """E of every layer."""
@@ -145,7 +145,7 @@ class Laid:
 
     def step(self) -> Any:
         """The step in place."""
-        return in_place.step(self.rule).lower(self.params, self.state, self.params, self.hyper).compile()
+        return in_place.step(self.rule).lower(self.hyper, self.params, self.state, self.params).compile()
 
     def effective_lr(self) -> Any:
         """E of every coordinate."""
@@ -166,7 +166,7 @@ class Laid:
         def steps(params: PyTree, state: Any, hyper: Any) -> Any:
             def one(carry: Any, _: Any) -> Any:
                 before, state = carry
-                after, state = self.rule.step(hyper, state, before, before)
+                after, state = self.rule.step(hyper, before, state, before)
                 made = (self.rule, hyper, state, before, before, after)
                 return (after, state), None, lambda: effective.measure(*made, exact=False)
 

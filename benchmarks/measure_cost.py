@@ -70,7 +70,7 @@ def train(params: Any, state: Any, x: Any, y: Any, start: Any, variant: str, ste
     def step(carry: Any, t: Any) -> Any:
         before, state = carry
         grads = jax.grad(loss)(before, x, y)
-        after, state = RULE.step(hyper, state, grads, before)
+        after, state = RULE.step(hyper, before, state, grads)
         return (after, state), None, lambda: observe(t, RULE, hyper, state, grads, before, after)
 
     def looking(carry: Any, t: Any) -> Any:

@@ -6,6 +6,7 @@ one call with its gradients given. The copy moves as many bytes as one loop over
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -82,7 +83,7 @@ def ours(contest: Contest, values: dict[str, np.ndarray], grads: Any, *, traced:
         **{n: jnp.float32(v) for n, v in hyper._asdict().items() if n not in static and v is not None}
     )
     step = in_place.step(contest.ours, static=static)
-    return jax_update(step, params, in_place.init(contest.ours, params), grads, hyper)
+    return jax_update(functools.partial(step, hyper), params, in_place.init(contest.ours, params), grads)
 
 
 def optax_program(contest: Contest) -> Any:
@@ -147,8 +148,8 @@ def passes_of(contest: Contest) -> dict[str, tuple[int, int]]:
     hyper, state = contest.ours.hyper(**contest.numbers), jax.eval_shape(contest.ours.init, params)
     program = optax_program(contest)
     lowered = {
-        OURS: in_place.step(contest.ours, static=contest.static).lower(params, state, params, hyper),
-        f"{OURS}, all traced": in_place.step(contest.ours).lower(params, state, params, hyper),
+        OURS: in_place.step(contest.ours, static=contest.static).lower(hyper, params, state, params),
+        f"{OURS}, all traced": in_place.step(contest.ours).lower(hyper, params, state, params),
         "optax": program.lower(params, jax.eval_shape(contest.optax().init, params), params),
     }
     found = {}

@@ -6,23 +6,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from parity import report
-
-    from . import dims, effective, in_place, laws, quadratic, rescaling, rules, schedules, sharding, sweep, wrappers
+    from . import (
+        dims,
+        effective,
+        explaining,
+        in_place,
+        laws,
+        quadratic,
+        rescaling,
+        rules,
+        schedules,
+        sharding,
+        spec,
+        sweep,
+        wrappers,
+    )
+    from .explaining import explain
     from .rescaling import rescale, rescale_schedule
 
+#: Functions that are called from here, by the room they live in.
+_FUNCTIONS = {"explain": "explaining", "rescale": "rescaling", "rescale_schedule": "rescaling"}
 __all__ = [
-    "dims", "effective", "in_place", "laws", "quadratic", "report", "rescale", "rescale_schedule", "rescaling", "rules",
-    "schedules", "sharding", "sweep", "wrappers",
+    "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale", "rescale_schedule",
+    "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "wrappers",
 ]  # fmt: skip
-_FUNCTIONS = ("rescale", "rescale_schedule")
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     """Import a submodule when it is first named: the command line's help and version need no jax."""
     if name in _FUNCTIONS:
-        return getattr(importlib.import_module(".rescaling", __name__), name)
+        return getattr(importlib.import_module(f".{_FUNCTIONS[name]}", __name__), name)
     if name in __all__:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}: it has {', '.join(__all__)}")

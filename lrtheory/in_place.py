@@ -38,7 +38,7 @@ def step(rule: Rule, *, static: str | Sequence[str] = ()) -> Step:
     Returns
     -------
     callable
-        ``(params, state, grads, hyper) -> (params, state)``. Parameters and state are consumed: what was given must not
+        ``(hyper, params, state, grads) -> (params, state)``. Parameters and state are consumed: what was given must not
         be used again. Gradients are left alone. ``lower`` takes the same arguments, or their shapes.
 
     Raises
@@ -54,7 +54,7 @@ def step(rule: Rule, *, static: str | Sequence[str] = ()) -> Step:
     >>> params = {"w": jnp.array([1.0, 2.0])}
     >>> state = in_place.init(rule, params)
     >>> step = in_place.step(rule, static="weight_decay")
-    >>> params, state = step(params, state, {"w": jnp.array([3.0, -0.1])}, rule.hyper(lr=0.5))
+    >>> params, state = step(rule.hyper(lr=0.5), params, state, {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
@@ -71,8 +71,8 @@ def _step(rule: Rule, static: tuple[str, ...]) -> Step:
 
     # An argument that a rule does not read would be dropped from the program, and its memory with it.
     @functools.partial(jax.jit, static_argnames="fixed", donate_argnames=("params", "state"), keep_unused=True)
-    def in_place(params: PyTree, state: Any, grads: PyTree, hyper: Any, fixed: tuple[float | None, ...]) -> Any:
-        return rule.step(hyper._replace(**dict(zip(static, fixed, strict=True))), state, grads, params)
+    def in_place(hyper: Any, params: PyTree, state: Any, grads: PyTree, fixed: tuple[float | None, ...]) -> Any:
+        return rule.step(hyper._replace(**dict(zip(static, fixed, strict=True))), params, state, grads)
 
     return Step(rule, static, in_place)
 
@@ -85,13 +85,15 @@ class Step:
     static: tuple[str, ...]
     program: Any
 
-    def __call__(self, params: PyTree, state: Any, grads: PyTree, hyper: Any) -> tuple[PyTree, Any]:
+    def __call__(self, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> tuple[PyTree, Any]:
         """Parameters and state after the step, in the memory of those before."""
-        return self.program(params, state, grads, *self._divided(hyper))
+        traced, fixed = self._divided(hyper)
+        return self.program(traced, params, state, grads, fixed)
 
-    def lower(self, params: PyTree, state: Any, grads: PyTree, hyper: Any) -> Any:
+    def lower(self, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> Any:
         """As ``jax.jit(...).lower``."""
-        return self.program.lower(params, state, grads, *self._divided(hyper))
+        traced, fixed = self._divided(hyper)
+        return self.program.lower(traced, params, state, grads, fixed)
 
     def _divided(self, hyper: Any) -> tuple[Any, tuple[float | None, ...]]:
         """The numbers that are traced, and the values of those that are not."""

@@ -1,11 +1,17 @@
-"""One Hypothesis profile for every test, and torch kept to one thread so that workers do not fight for cores."""
+"""One Hypothesis profile for every test, compiled programs kept from run to run, and torch kept to one thread."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# Programs that JAX has compiled before, in the ignored folder .cache, also for the processes that tests start. Set before
+# JAX is imported; delete the folder for a cold run.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 IN_CI = bool(os.environ.get("CI"))
 

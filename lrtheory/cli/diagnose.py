@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lrtheory.spec.text.text import SpecError
+from lrtheory.spec.text import SpecError
 from parity.report.files import finite_or_none
 
 from .errors import BadInput

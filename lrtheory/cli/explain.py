@@ -17,8 +17,8 @@ from rich.text import Text
 from lrtheory.explaining import Explanation, explain
 from lrtheory.explaining.explanation import Change, Number
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
-from lrtheory.spec.text.text import SpecError
-from lrtheory.spec.text.written import number
+from lrtheory.spec.text import SpecError
+from lrtheory.spec.written import number
 from parity.report.files import finite_or_none
 
 from ..explaining.latex import readable

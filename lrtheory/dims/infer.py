@@ -97,7 +97,7 @@ def rule_program(
     def step(numbers: Any, state: Any, grads: Any, params: Any, extra: Any) -> Any:
         if sparse:
             grads = jax.tree.map(SparseGradient.from_dense, grads)
-        return rule.step(defaults._replace(**numbers), state, grads, params)
+        return rule.step(defaults._replace(**numbers), params, state, grads)
 
     return Program(
         target=repr(rule),
@@ -121,7 +121,7 @@ def _defaults(rule: Any) -> dict[str, Any]:
 def _takes_sparse_gradients(rule: Any, params: Any) -> bool:
     """Whether the rule refuses a dense gradient for a sparse one."""
     try:
-        jax.eval_shape(lambda p: rule.step(rule.hyper(), rule.init(p), p, p), params)
+        jax.eval_shape(lambda p: rule.step(rule.hyper(), p, rule.init(p), p), params)
     except TypeError as error:
         return "sparse gradients" in str(error)
     except ValueError:

@@ -103,12 +103,12 @@ def measure(
 
     def parts(hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, ...]:
         effective = rule.effective_lr(hyper, state)
-        penalty = _where_stepped(grads, rule.penalty(hyper, state, params))
+        penalty = _where_stepped(grads, rule.penalty(hyper, params, state))
         scale = rule.scale(hyper, state)
         return (
             effective,
-            rule.direction(hyper, state, grads, params),
-            rule.decay(hyper, state, grads, params),
+            rule.direction(hyper, params, state, grads),
+            rule.decay(hyper, params, state, grads),
             penalty,
             jax.tree.map(lambda e: None, effective) if scale is None else scale,
         )

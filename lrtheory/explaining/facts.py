@@ -63,7 +63,7 @@ def _first_step(rule: Rule, hyper: Any) -> list[float]:
         g = jnp.full(shape, size)
         params = {"w": jnp.ones_like(g)}
         grads = {"w": SparseGradient.from_dense(g) if rule.name == "sparse_adam" else g}
-        return rule.effective_lr(hyper, rule.step(hyper, rule.init(params), grads, params)[1])["w"].reshape(())
+        return rule.effective_lr(hyper, rule.step(hyper, params, rule.init(params), grads)[1])["w"].reshape(())
 
     with jax.enable_x64(True):
         return [float(value) for value in first(hyper, np.asarray(GRADIENTS))]

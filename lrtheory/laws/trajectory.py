@@ -50,7 +50,7 @@ def _replay(rule: Rule, hypers: Any, state: Any, params: Any, grads: Any) -> Any
         params, state = carry
         hyper, g = now
         given = SparseGradient.from_dense(g) if rule.array_rule.sparse else g
-        params, state = rule.step(hyper, state, given, params)
+        params, state = rule.step(hyper, params, state, given)
         return (params, state), (params, rule.effective_lr(hyper, state), g, state)
 
     return lax.scan(step, (params, state), (hypers, grads))[1]
@@ -61,7 +61,7 @@ def _descend(rule: Rule, loss: Callable[..., Any], hypers: Any, state: Any, para
     def step(carry: Any, hyper: Any) -> Any:
         params, state = carry
         g = jax.grad(loss)(params, data)
-        params, state = rule.step(hyper, state, g, params)
+        params, state = rule.step(hyper, params, state, g)
         return (params, state), (params, rule.effective_lr(hyper, state), g, state)
 
     return lax.scan(step, (params, state), hypers)[1]

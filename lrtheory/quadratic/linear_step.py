@@ -156,7 +156,7 @@ def linear_steps(rule: Rule | Averaged, hyper: Any, preconditioner: Any = 1.0) -
     def one(state: Any, h: Any) -> tuple[Any, LinearStep]:
         h = _frozen(rule, h, preconditioner)
         zero = jnp.zeros(())
-        _, after = rule.step(h, state, zero, zero)
+        _, after = rule.step(h, zero, state, zero)
         return _hold(rule, after), _jacobian(rule, h, state)
 
     return lax.scan(one, _hold(rule, rule.init(jnp.zeros(()))), hypers)[1]
@@ -222,7 +222,7 @@ def _jacobian(rule: Rule | Averaged, hyper: Any, state: Any) -> LinearStep:
     names = memory(rule)
 
     def step(z: Array, g: Array) -> Array:
-        p, after = rule.step(hyper, _write(rule, names, state, z[1:]), g, z[0])
+        p, after = rule.step(hyper, z[0], _write(rule, names, state, z[1:]), g)
         return jnp.stack([p, *_read(rule, names, after)])
 
     rest = jnp.zeros(1 + len(names))

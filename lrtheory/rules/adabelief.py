@@ -73,7 +73,7 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = adabelief()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.45), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.45), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> [round(x, 4) for x in params["w"].tolist()]
     [0.5, 2.5]
     """
@@ -96,7 +96,7 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     def root_v_hat(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
         return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))
 
-    def step(h: AdaBeliefHyper, s: AdaBeliefState, g: Array, p: Array) -> tuple[Array, AdaBeliefState]:
+    def step(h: AdaBeliefHyper, p: Array, s: AdaBeliefState, g: Array) -> tuple[Array, AdaBeliefState]:
         g = -g if maximize else g
         m = lerp(s.m, g, 1 - h.beta1)
         s = AdaBeliefState(s.t + 1, m, average_of_squares(s.v, g - m, h.beta2) + h.eps_root)
@@ -109,7 +109,7 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
         return h.lr * weight_sum(h, s) / (root_v_hat(h, s) + h.eps)
 
-    def direction(h: AdaBeliefHyper, s: AdaBeliefState, g: Array, p: Array) -> Array:
+    def direction(h: AdaBeliefHyper, p: Array, s: AdaBeliefState, g: Array) -> Array:
         return m_hat(h, s, -g if maximize else g) / weight_sum(h, s)
 
     return ArrayRule(

@@ -77,7 +77,7 @@ def adadelta(*, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = adadelta()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(eps=1e-2), rule.init(params), {"w": jnp.array([3.0, -3.0])}, params)
+    >>> params, state = rule.step(rule.hyper(eps=1e-2), params, rule.init(params), {"w": jnp.array([3.0, -3.0])})
     >>> [round(x, 4) for x in params["w"].tolist()]
     [0.6855, 2.3145]
     """
@@ -89,7 +89,7 @@ def adadelta(*, maximize: bool = False) -> ArrayRule:
         zero = jnp.zeros_like(p)
         return AdadeltaState(jnp.int32(0), zero, zero, zero)
 
-    def step(h: AdadeltaHyper, s: AdadeltaState, g: Array, p: Array) -> tuple[Array, AdadeltaState]:
+    def step(h: AdadeltaHyper, p: Array, s: AdadeltaState, g: Array) -> tuple[Array, AdadeltaState]:
         g = regularised(h, g, p)
         square_avg = average_of_squares(s.square_avg, g, h.rho)
         ratio = jnp.sqrt(s.acc_delta + h.eps) / jnp.sqrt(square_avg + h.eps)
@@ -100,7 +100,7 @@ def adadelta(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: AdadeltaHyper, s: AdadeltaState) -> Array:
         return h.lr * s.ratio
 
-    def direction(h: AdadeltaHyper, s: AdadeltaState, g: Array, p: Array) -> Array:
+    def direction(h: AdadeltaHyper, p: Array, s: AdadeltaState, g: Array) -> Array:
         return regularised(h, g, p)
 
     return ArrayRule(

@@ -94,7 +94,7 @@ def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = adafactor()
     >>> params = {"w": jnp.array([1.0, -1.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].round(5).tolist()
     [0.5, -0.5]
     """
@@ -134,7 +134,7 @@ def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
     def relative_step(h: AdafactorHyper, s: AdafactorState) -> Array:
         return jnp.minimum(h.lr, 1 / jnp.sqrt(s.t.astype(h.lr.dtype)))
 
-    def step(h: AdafactorHyper, s: AdafactorState, g: Array, p: Array) -> tuple[Array, AdafactorState]:
+    def step(h: AdafactorHyper, p: Array, s: AdafactorState, g: Array) -> tuple[Array, AdafactorState]:
         g = -g if maximize else g
         s = average(h, s._replace(t=s.t + 1), g)
         update = inverse_root(h, s) * g
@@ -144,10 +144,10 @@ def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: AdafactorHyper, s: AdafactorState) -> Array:
         return relative_step(h, s) * s.gain * inverse_root(h, s)
 
-    def direction(h: AdafactorHyper, s: AdafactorState, g: Array, p: Array) -> Array:
+    def direction(h: AdafactorHyper, p: Array, s: AdafactorState, g: Array) -> Array:
         return -g if maximize else g
 
-    def decay(h: AdafactorHyper, s: AdafactorState, g: Array, p: Array) -> Array:
+    def decay(h: AdafactorHyper, p: Array, s: AdafactorState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p)
 
     return ArrayRule(

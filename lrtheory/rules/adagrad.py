@@ -73,7 +73,7 @@ def adagrad(*, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = adagrad()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
@@ -84,7 +84,7 @@ def adagrad(*, maximize: bool = False) -> ArrayRule:
     def init(p: Array) -> AdagradState:
         return AdagradState(jnp.int32(0), jnp.zeros_like(p))
 
-    def step(h: AdagradHyper, s: AdagradState, g: Array, p: Array) -> tuple[Array, AdagradState]:
+    def step(h: AdagradHyper, p: Array, s: AdagradState, g: Array) -> tuple[Array, AdagradState]:
         g = regularised(h, g, p)
         before = jnp.where(s.t == 0, h.initial_accumulator_value, s.sum)
         s = AdagradState(s.t + 1, before + g * g)
@@ -96,7 +96,7 @@ def adagrad(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: AdagradHyper, s: AdagradState) -> Array:
         return decayed_lr(h, s) / (jnp.sqrt(s.sum) + h.eps)
 
-    def direction(h: AdagradHyper, s: AdagradState, g: Array, p: Array) -> Array:
+    def direction(h: AdagradHyper, p: Array, s: AdagradState, g: Array) -> Array:
         return regularised(h, g, p)
 
     return ArrayRule(

@@ -78,7 +78,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
     >>> import jax.numpy as jnp
     >>> rule = adam()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
@@ -94,7 +94,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
         largest_v = s.v_max if amsgrad else s.v
         return jnp.sqrt(largest_v / one_minus_power(h.beta2, s.t))
 
-    def step(h: AdamHyper, s: AdamState, g: Array, p: Array) -> tuple[Array, AdamState]:
+    def step(h: AdamHyper, p: Array, s: AdamState, g: Array) -> tuple[Array, AdamState]:
         g = signed(g) if decoupled else signed(g) + decayed(h.weight_decay, p)
         m = lerp(s.m, g, 1 - h.beta1)
         v = average_of_squares(s.v, g, h.beta2)
@@ -109,10 +109,10 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
     def effective_lr(h: AdamHyper, s: AdamState) -> Array:
         return h.lr / (root_v_hat(h, s) + h.eps)
 
-    def direction(h: AdamHyper, s: AdamState, g: Array, p: Array) -> Array:
+    def direction(h: AdamHyper, p: Array, s: AdamState, g: Array) -> Array:
         return s.m / one_minus_power(h.beta1, s.t)
 
-    def decay(h: AdamHyper, s: AdamState, g: Array, p: Array) -> Array:
+    def decay(h: AdamHyper, p: Array, s: AdamState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
 
     return ArrayRule(

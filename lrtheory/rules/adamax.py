@@ -72,7 +72,7 @@ def adamax(*, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = adamax()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
@@ -86,7 +86,7 @@ def adamax(*, maximize: bool = False) -> ArrayRule:
     def m_hat(h: AdamaxHyper, s: AdamaxState) -> Array:
         return s.m / one_minus_power(h.beta1, s.t)
 
-    def step(h: AdamaxHyper, s: AdamaxState, g: Array, p: Array) -> tuple[Array, AdamaxState]:
+    def step(h: AdamaxHyper, p: Array, s: AdamaxState, g: Array) -> tuple[Array, AdamaxState]:
         g = regularised(h, g, p)
         s = AdamaxState(s.t + 1, lerp(s.m, g, 1 - h.beta1), jnp.maximum(h.beta2 * s.u, jnp.abs(g) + h.eps))
         lr_t = h.lr / one_minus_power(h.beta1, s.t)  # numbers first: fewer roundings of the array
@@ -95,7 +95,7 @@ def adamax(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: AdamaxHyper, s: AdamaxState) -> Array:
         return h.lr / s.u
 
-    def direction(h: AdamaxHyper, s: AdamaxState, g: Array, p: Array) -> Array:
+    def direction(h: AdamaxHyper, p: Array, s: AdamaxState, g: Array) -> Array:
         return m_hat(h, s)
 
     return ArrayRule(

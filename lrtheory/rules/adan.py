@@ -87,7 +87,7 @@ def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = adan()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
@@ -105,7 +105,7 @@ def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
     def shrinkage(h: AdanHyper) -> Array:
         return 1 + h.lr * h.weight_decay if proximal else jnp.ones_like(h.lr)
 
-    def step(h: AdanHyper, s: AdanState, g: Array, p: Array) -> tuple[Array, AdanState]:
+    def step(h: AdanHyper, p: Array, s: AdanState, g: Array) -> tuple[Array, AdanState]:
         g = -g if maximize else g
         change = jnp.where(s.t == 0, 0, g - s.g_last)
         s = AdanState(
@@ -123,10 +123,10 @@ def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: AdanHyper, s: AdanState) -> Array:
         return h.lr / shrinkage(h) / (root_n_hat(h, s) + h.eps)
 
-    def direction(h: AdanHyper, s: AdanState, g: Array, p: Array) -> Array:
+    def direction(h: AdanHyper, p: Array, s: AdanState, g: Array) -> Array:
         return look_ahead(h, s)
 
-    def decay(h: AdanHyper, s: AdanState, g: Array, p: Array) -> Array:
+    def decay(h: AdanHyper, p: Array, s: AdanState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay / shrinkage(h), p)
 
     return ArrayRule(

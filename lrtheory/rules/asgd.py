@@ -81,7 +81,7 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
     >>> rule = asgd()
     >>> params = {"w": jnp.array([1.0, 2.0])}
     >>> hyper = rule.hyper(lr=0.5, lambd=0.0)
-    >>> params, state = rule.step(hyper, rule.init(params), {"w": jnp.array([2.0, -2.0])}, params)
+    >>> params, state = rule.step(hyper, params, rule.init(params), {"w": jnp.array([2.0, -2.0])})
     >>> params["w"].tolist()
     [0.0, 3.0]
     """
@@ -93,7 +93,7 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
         scalar = jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32))
         return ASGDState(jnp.int32(0), eta=scalar, mu=scalar + 1, ax=jnp.zeros_like(p), eta_used=scalar)
 
-    def step(h: ASGDHyper, s: ASGDState, g: Array, p: Array) -> tuple[Array, ASGDState]:
+    def step(h: ASGDHyper, p: Array, s: ASGDState, g: Array) -> tuple[Array, ASGDState]:
         eta = jnp.where(s.t == 0, h.lr, s.eta)
         p = p * (1 - h.lambd * eta) - eta * regularised(h, g, p)
         t = (s.t + 1).astype(eta.dtype)
@@ -109,10 +109,10 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: ASGDHyper, s: ASGDState) -> Array:
         return jnp.broadcast_to(s.eta_used, s.ax.shape)
 
-    def direction(h: ASGDHyper, s: ASGDState, g: Array, p: Array) -> Array:
+    def direction(h: ASGDHyper, p: Array, s: ASGDState, g: Array) -> Array:
         return regularised(h, g, p)
 
-    def decay(h: ASGDHyper, s: ASGDState, g: Array, p: Array) -> Array:
+    def decay(h: ASGDHyper, p: Array, s: ASGDState, g: Array) -> Array:
         return decayed(h.lambd * s.eta_used, p)
 
     return ArrayRule(

@@ -80,7 +80,7 @@ def lamb(*, maximize: bool = False) -> ArrayRule:
     >>> rule = lamb()
     >>> params = {"w": jnp.array([3.0, 4.0])}
     >>> hyper = rule.hyper(lr=0.5, eps=0.0)
-    >>> params, state = rule.step(hyper, rule.init(params), {"w": jnp.array([0.1, 0.1])}, params)
+    >>> params, state = rule.step(hyper, params, rule.init(params), {"w": jnp.array([0.1, 0.1])})
     >>> [round(x, 4) for x in params["w"].tolist()]
     [1.2322, 2.2322]
     """
@@ -95,7 +95,7 @@ def lamb(*, maximize: bool = False) -> ArrayRule:
     def root_v_hat(h: LAMBHyper, s: LAMBState) -> Array:
         return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t) + h.eps_root)
 
-    def step(h: LAMBHyper, s: LAMBState, g: Array, p: Array) -> tuple[Array, LAMBState]:
+    def step(h: LAMBHyper, p: Array, s: LAMBState, g: Array) -> tuple[Array, LAMBState]:
         g = -g if maximize else g
         s = LAMBState(s.t + 1, lerp(s.m, g, 1 - h.beta1), average_of_squares(s.v, g, h.beta2), s.trust)
         update = m_hat(h, s) / (root_v_hat(h, s) + h.eps) + decayed(h.weight_decay, p)
@@ -105,10 +105,10 @@ def lamb(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: LAMBHyper, s: LAMBState) -> Array:
         return h.lr * s.trust / (root_v_hat(h, s) + h.eps)
 
-    def direction(h: LAMBHyper, s: LAMBState, g: Array, p: Array) -> Array:
+    def direction(h: LAMBHyper, p: Array, s: LAMBState, g: Array) -> Array:
         return m_hat(h, s)
 
-    def decay(h: LAMBHyper, s: LAMBState, g: Array, p: Array) -> Array:
+    def decay(h: LAMBHyper, p: Array, s: LAMBState, g: Array) -> Array:
         return decayed(h.lr * s.trust * h.weight_decay, p)
 
     return ArrayRule(

@@ -85,7 +85,7 @@ def lars(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     >>> rule = lars()
     >>> params = {"w": jnp.array([3.0, 4.0])}
     >>> hyper = rule.hyper(lr=0.5, trust_coefficient=1.0)
-    >>> params, state = rule.step(hyper, rule.init(params), {"w": jnp.array([0.0, 0.1])}, params)
+    >>> params, state = rule.step(hyper, params, rule.init(params), {"w": jnp.array([0.0, 0.1])})
     >>> params["w"].round(5).tolist()
     [3.0, 1.5]
     """
@@ -97,7 +97,7 @@ def lars(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         scalar = jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32))
         return LARSState(jnp.int32(0), jnp.zeros_like(p), scalar, scalar)
 
-    def step(h: LARSHyper, s: LARSState, g: Array, p: Array) -> tuple[Array, LARSState]:
+    def step(h: LARSHyper, p: Array, s: LARSState, g: Array) -> tuple[Array, LARSState]:
         g = regularised(h, g, p)
         factor = h.lr * trust_ratio(h.trust_coefficient, p, g, h.eps)
         s = LARSState(s.t + 1, h.momentum * s.buffer + factor * g, h.momentum * s.gain + factor, factor)
@@ -109,7 +109,7 @@ def lars(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: LARSHyper, s: LARSState) -> Array:
         return jnp.broadcast_to(gain(h, s), s.buffer.shape)
 
-    def direction(h: LARSHyper, s: LARSState, g: Array, p: Array) -> Array:
+    def direction(h: LARSHyper, p: Array, s: LARSState, g: Array) -> Array:
         g = regularised(h, g, p)
         update = s.factor * g + h.momentum * s.buffer if nesterov else s.buffer
         total = gain(h, s)

@@ -72,7 +72,7 @@ def lion(*, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = lion()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].tolist()
     [0.5, 2.5]
     """
@@ -80,7 +80,7 @@ def lion(*, maximize: bool = False) -> ArrayRule:
     def init(p: Array) -> LionState:
         return LionState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p))
 
-    def step(h: LionHyper, s: LionState, g: Array, p: Array) -> tuple[Array, LionState]:
+    def step(h: LionHyper, p: Array, s: LionState, g: Array) -> tuple[Array, LionState]:
         g = -g if maximize else g
         s = LionState(s.t + 1, m=lerp(s.m, g, 1 - h.beta2), c=lerp(s.m, g, 1 - h.beta1))
         return p - h.lr * (jnp.sign(s.c) + decayed(h.weight_decay, p)), s
@@ -92,10 +92,10 @@ def lion(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: LionHyper, s: LionState) -> Array:
         return per_unit(h.lr * weight_sum(h, s), s.c)
 
-    def direction(h: LionHyper, s: LionState, g: Array, p: Array) -> Array:
+    def direction(h: LionHyper, p: Array, s: LionState, g: Array) -> Array:
         return s.c / weight_sum(h, s)
 
-    def decay(h: LionHyper, s: LionState, g: Array, p: Array) -> Array:
+    def decay(h: LionHyper, p: Array, s: LionState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p)
 
     return ArrayRule(

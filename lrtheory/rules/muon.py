@@ -104,7 +104,7 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
     >>> rule = muon(ns_steps=0)
     >>> params = {"w": jnp.array([[1.0, 2.0]])}
     >>> hyper = rule.hyper(lr=0.5, weight_decay=0.0)
-    >>> params, state = rule.step(hyper, rule.init(params), {"w": jnp.array([[4.0, 0.0]])}, params)
+    >>> params, state = rule.step(hyper, params, rule.init(params), {"w": jnp.array([[4.0, 0.0]])})
     >>> params["w"].tolist()
     [[0.5, 2.0]]
     """
@@ -128,7 +128,7 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
             return 0.2 * math.sqrt(max(rows, columns))
         return math.sqrt(max(1, rows / columns))
 
-    def step(h: MuonHyper, s: MuonState, g: Array, p: Array) -> tuple[Array, MuonState]:
+    def step(h: MuonHyper, p: Array, s: MuonState, g: Array) -> tuple[Array, MuonState]:
         t = s.t + 1
         buffer = lerp(s.buffer, g, 1 - h.momentum)
         averaged = lerp(g, buffer, h.momentum) if nesterov else buffer
@@ -146,10 +146,10 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
     def effective_lr(h: MuonHyper, s: MuonState) -> Array:
         return jnp.broadcast_to(h.lr * ratio(s.buffer.shape) * s.gain, s.buffer.shape)
 
-    def direction(h: MuonHyper, s: MuonState, g: Array, p: Array) -> Array:
+    def direction(h: MuonHyper, p: Array, s: MuonState, g: Array) -> Array:
         return jnp.where(s.gain == 0, 0, s.update / jnp.where(s.gain == 0, 1, s.gain))
 
-    def decay(h: MuonHyper, s: MuonState, g: Array, p: Array) -> Array:
+    def decay(h: MuonHyper, p: Array, s: MuonState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p)
 
     return ArrayRule(

@@ -89,7 +89,7 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = nadam()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> [round(x, 4) for x in params["w"].tolist()]
     [0.4718, 2.5282]
     """
@@ -124,7 +124,7 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         of_g, of_m = coefficients(h, s)
         return of_g * g + of_m * s.m
 
-    def step(h: NAdamHyper, s: NAdamState, g: Array, p: Array) -> tuple[Array, NAdamState]:
+    def step(h: NAdamHyper, p: Array, s: NAdamState, g: Array) -> tuple[Array, NAdamState]:
         g = regularised(h, g, p)
         mu, gap = momentum(h, s.t + 1)
         s = NAdamState(
@@ -141,10 +141,10 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: NAdamHyper, s: NAdamState) -> Array:
         return h.lr * weight_sum(h, s) / (root_v_hat(h, s) + h.eps)
 
-    def direction(h: NAdamHyper, s: NAdamState, g: Array, p: Array) -> Array:
+    def direction(h: NAdamHyper, p: Array, s: NAdamState, g: Array) -> Array:
         return look_ahead(h, s, regularised(h, g, p)) / weight_sum(h, s)
 
-    def decay(h: NAdamHyper, s: NAdamState, g: Array, p: Array) -> Array:
+    def decay(h: NAdamHyper, p: Array, s: NAdamState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
 
     return ArrayRule(

@@ -82,7 +82,7 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = radam()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([1.0, -1.0])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([1.0, -1.0])})
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
@@ -107,7 +107,7 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         number = rectifier * jnp.sqrt(one_minus_power(h.beta2, s.t))
         return jnp.where(rectified, number, 1), jnp.where(rectified, jnp.sqrt(s.v) + h.eps, 1)
 
-    def step(h: RAdamHyper, s: RAdamState, g: Array, p: Array) -> tuple[Array, RAdamState]:
+    def step(h: RAdamHyper, p: Array, s: RAdamState, g: Array) -> tuple[Array, RAdamState]:
         g = regularised(h, g, p)
         s = RAdamState(s.t + 1, lerp(s.m, g, 1 - h.beta1), average_of_squares(s.v, g, h.beta2))
         number, denominator = factors(h, s)
@@ -118,10 +118,10 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         number, denominator = factors(h, s)
         return h.lr * number / denominator
 
-    def direction(h: RAdamHyper, s: RAdamState, g: Array, p: Array) -> Array:
+    def direction(h: RAdamHyper, p: Array, s: RAdamState, g: Array) -> Array:
         return m_hat(h, s)
 
-    def decay(h: RAdamHyper, s: RAdamState, g: Array, p: Array) -> Array:
+    def decay(h: RAdamHyper, p: Array, s: RAdamState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
 
     return ArrayRule(

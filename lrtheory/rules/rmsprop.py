@@ -88,7 +88,7 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
     >>> import jax.numpy as jnp
     >>> rule = rmsprop()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.05), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.05), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
@@ -104,7 +104,7 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
     def scale(h: RMSpropHyper, s: RMSpropState) -> Array:
         return jnp.sqrt(s.v - s.g_avg * s.g_avg) if centered else jnp.sqrt(s.v)
 
-    def step(h: RMSpropHyper, s: RMSpropState, g: Array, p: Array) -> tuple[Array, RMSpropState]:
+    def step(h: RMSpropHyper, p: Array, s: RMSpropState, g: Array) -> tuple[Array, RMSpropState]:
         g, g_of_averages = regularised(h, g, p), regularised(again(h, s.t), g, p)
         s = s._replace(
             t=s.t + 1,
@@ -127,7 +127,7 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
         plain = h.lr / (scale(h, s) + h.eps)
         return jnp.where(h.momentum == 0, plain, h.lr * s.gain) if momentum_buffer else plain
 
-    def direction(h: RMSpropHyper, s: RMSpropState, g: Array, p: Array) -> Array:
+    def direction(h: RMSpropHyper, p: Array, s: RMSpropState, g: Array) -> Array:
         g = regularised(h, g, p)
         return jnp.where(h.momentum == 0, g, s.buffer / s.gain) if momentum_buffer else g
 

@@ -75,7 +75,7 @@ def rprop(*, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = rprop()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].tolist()
     [0.5, 2.5]
     """
@@ -83,7 +83,7 @@ def rprop(*, maximize: bool = False) -> ArrayRule:
     def init(p: Array) -> RpropState:
         return RpropState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p))
 
-    def step(h: RpropHyper, s: RpropState, g: Array, p: Array) -> tuple[Array, RpropState]:
+    def step(h: RpropHyper, p: Array, s: RpropState, g: Array) -> tuple[Array, RpropState]:
         g = -g if maximize else g
         agreement = g * s.prev
         factor = jnp.where(agreement > 0, h.eta_plus, jnp.where(agreement < 0, h.eta_minus, 1))
@@ -96,7 +96,7 @@ def rprop(*, maximize: bool = False) -> ArrayRule:
         size = jnp.abs(s.prev)
         return jnp.where(size > 0, s.step_size / jnp.where(size > 0, size, 1), 0)
 
-    def direction(h: RpropHyper, s: RpropState, g: Array, p: Array) -> Array:
+    def direction(h: RpropHyper, p: Array, s: RpropState, g: Array) -> Array:
         return s.prev
 
     return ArrayRule(

@@ -24,7 +24,7 @@ Hyper = Any  # a NamedTuple of scalars, one type per rule
 State = Any  # a NamedTuple whose fields are pytrees like params, or None where an option switches a slot off
 
 
-def _no_decay(hyper: Hyper, state: State, g: Array, p: Array) -> Array:
+def _no_decay(hyper: Hyper, p: Array, state: State, g: Array) -> Array:
     return jnp.zeros_like(p)
 
 
@@ -46,12 +46,12 @@ class ArrayRule:
     ranges : mapping
         Allowed values of each hyperparameter; one that is not named may be any real number.
     init : p -> state
-    step : h, s, g, p -> (p, state)
+    step : h, p, s, g -> (p, state)
     effective_lr : h, s -> E
         E of the step that led to ``s``, with the shape of ``p``.
-    direction : h, s, g, p -> d
+    direction : h, p, s, g -> d
         d of that step: ``s`` after it, ``p`` before it.
-    decay : h, s, g, p -> array
+    decay : h, p, s, g -> array
         What decoupled weight decay removes; zero unless given.
     penalty : h, p -> array
         What coupled weight decay adds to the gradient; ``None`` where the rule has none.
@@ -163,7 +163,7 @@ class Rule:
         leaves = Leaves.of(repr(self), params)
         return leaves.join_state(self.State, [self.array_rule.init(p) for p in leaves.params])
 
-    def step(self, hyper: Hyper, state: State, grads: PyTree, params: PyTree) -> tuple[PyTree, State]:
+    def step(self, hyper: Hyper, params: PyTree, state: State, grads: PyTree) -> tuple[PyTree, State]:
         """One step: the new parameters and the new state.
 
         Parameters
@@ -184,7 +184,7 @@ class Rule:
                 continue
             dtype = compute_dtype(p)
             h = scalars(dtype)
-            new_p, new_s = self.array_rule.step(h, widened(s, dtype), g.astype(dtype), p.astype(dtype))
+            new_p, new_s = self.array_rule.step(h, p.astype(dtype), widened(s, dtype), g.astype(dtype))
             new_params.append(new_p.astype(p.dtype))
             new_states.append(narrowed(new_s, s))
         return leaves.join(new_params), leaves.join_state(self.State, new_states)
@@ -196,17 +196,17 @@ class Rule:
         """
         return self._over_state(self.array_rule.effective_lr, hyper, state)
 
-    def direction(self, hyper: Hyper, state: State, grads: PyTree, params: PyTree) -> PyTree:
+    def direction(self, hyper: Hyper, params: PyTree, state: State, grads: PyTree) -> PyTree:
         """d_t of the same step, in units of a gradient: takes the state *after* it and the parameters *before* it."""
-        return self._over_leaves(self.array_rule.direction, hyper, state, grads, params)
+        return self._over_leaves(self.array_rule.direction, hyper, params, state, grads)
 
-    def decay(self, hyper: Hyper, state: State, grads: PyTree, params: PyTree) -> PyTree:
+    def decay(self, hyper: Hyper, params: PyTree, state: State, grads: PyTree) -> PyTree:
         """What decoupled weight decay alone removes from ``params`` in that step; zero for coupled decay, which is
         part of the direction.
         """
-        return self._over_leaves(self.array_rule.decay, hyper, state, grads, params)
+        return self._over_leaves(self.array_rule.decay, hyper, params, state, grads)
 
-    def penalty(self, hyper: Hyper, state: State, params: PyTree) -> PyTree:
+    def penalty(self, hyper: Hyper, params: PyTree, state: State) -> PyTree:
         """What coupled weight decay adds to the gradient, in the units of the direction; zero where there is none."""
         check_state(repr(self), state, self.State)
         penalty = self.array_rule.penalty or (lambda h, p: jnp.zeros_like(p))
@@ -232,9 +232,9 @@ class Rule:
         self,
         function: Callable[[Hyper, State, Array, Array], Array],
         hyper: Hyper,
+        params: PyTree,
         state: State,
         grads: PyTree,
-        params: PyTree,
     ) -> PyTree:
         leaves = Leaves.of(repr(self), params, grads, state, self.State, self.array_rule.sparse)
         results, scalars = [], self._scalars_by_dtype(hyper)
@@ -244,7 +244,7 @@ class Rule:
                 results.append(jnp.zeros(p.shape, dtype))
             else:
                 h = scalars(dtype)
-                results.append(function(h, widened(s, dtype), g.astype(dtype), p.astype(dtype)))
+                results.append(function(h, p.astype(dtype), widened(s, dtype), g.astype(dtype)))
         return leaves.join(results)
 
     def _scalars_by_dtype(self, hyper: Hyper) -> Callable[[Any], Hyper]:

@@ -91,7 +91,7 @@ def schedule_free_adamw(*, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = schedule_free_adamw()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
@@ -115,7 +115,7 @@ def schedule_free_adamw(*, maximize: bool = False) -> ArrayRule:
         return (1 - h.beta1) * own + h.beta1 * share(s) * past
 
     def step(
-        h: ScheduleFreeAdamWHyper, s: ScheduleFreeAdamWState, g: Array, p: Array
+        h: ScheduleFreeAdamWHyper, p: Array, s: ScheduleFreeAdamWState, g: Array
     ) -> tuple[Array, ScheduleFreeAdamWState]:
         g = -g if maximize else g
         kept = 1 - share(s)
@@ -136,12 +136,12 @@ def schedule_free_adamw(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: ScheduleFreeAdamWHyper, s: ScheduleFreeAdamWState) -> Array:
         return both(h, s, plain_lr(h, s), s.gain)
 
-    def direction(h: ScheduleFreeAdamWHyper, s: ScheduleFreeAdamWState, g: Array, p: Array) -> Array:
+    def direction(h: ScheduleFreeAdamWHyper, p: Array, s: ScheduleFreeAdamWState, g: Array) -> Array:
         g = -g if maximize else g
         total = effective_lr(h, s)
         return jnp.where(total == 0, g, both(h, s, plain_lr(h, s) * g, s.pull) / jnp.where(total == 0, 1, total))
 
-    def decay(h: ScheduleFreeAdamWHyper, s: ScheduleFreeAdamWState, g: Array, p: Array) -> Array:
+    def decay(h: ScheduleFreeAdamWHyper, p: Array, s: ScheduleFreeAdamWState, g: Array) -> Array:
         return both(h, s, decayed(h.lr * h.weight_decay, p), s.decay_pull)
 
     return ArrayRule(

@@ -83,7 +83,7 @@ def schedule_free_sgd(*, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = schedule_free_sgd()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([1.0, -1.0])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([1.0, -1.0])})
     >>> params["w"].tolist()
     [0.5, 2.5]
     """
@@ -99,7 +99,7 @@ def schedule_free_sgd(*, maximize: bool = False) -> ArrayRule:
         return Averaging(s.max_lr, s.weight_sum).share
 
     def step(
-        h: ScheduleFreeSGDHyper, s: ScheduleFreeSGDState, g: Array, p: Array
+        h: ScheduleFreeSGDHyper, p: Array, s: ScheduleFreeSGDState, g: Array
     ) -> tuple[Array, ScheduleFreeSGDState]:
         g = regularised(h, g, p)
         kept = 1 - share(s)
@@ -123,7 +123,7 @@ def schedule_free_sgd(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: ScheduleFreeSGDHyper, s: ScheduleFreeSGDState) -> Array:
         return jnp.broadcast_to(gain(h, s), s.z.shape)
 
-    def direction(h: ScheduleFreeSGDHyper, s: ScheduleFreeSGDState, g: Array, p: Array) -> Array:
+    def direction(h: ScheduleFreeSGDHyper, p: Array, s: ScheduleFreeSGDState, g: Array) -> Array:
         g = regularised(h, g, p)
         total = gain(h, s)
         return jnp.where(total == 0, g, update(h, s, g) / jnp.where(total == 0, 1, total))

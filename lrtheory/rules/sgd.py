@@ -77,7 +77,7 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = sgd()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([2.0, -2.0])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([2.0, -2.0])})
     >>> params["w"].tolist()
     [0.0, 3.0]
     """
@@ -88,7 +88,7 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     def init(p: Array) -> SGDState:
         return SGDState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32)))
 
-    def step(h: SGDHyper, s: SGDState, g: Array, p: Array) -> tuple[Array, SGDState]:
+    def step(h: SGDHyper, p: Array, s: SGDState, g: Array) -> tuple[Array, SGDState]:
         g, g_of_buffer = regularised(h, g, p), regularised(again(h, s.t), g, p)
         first = s.t == 0
         buffer = jnp.where(first, g_of_buffer, h.momentum * s.buffer + (1 - h.dampening) * g_of_buffer)
@@ -111,7 +111,7 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: SGDHyper, s: SGDState) -> Array:
         return jnp.broadcast_to(h.lr * gain(h, s), s.buffer.shape)
 
-    def direction(h: SGDHyper, s: SGDState, g: Array, p: Array) -> Array:
+    def direction(h: SGDHyper, p: Array, s: SGDState, g: Array) -> Array:
         g = regularised(h, g, p)
         update = jnp.where(h.momentum == 0, g, g + h.momentum * s.buffer if nesterov else s.buffer)
         return update / gain(h, s)

@@ -68,7 +68,7 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
     >>> import jax.numpy as jnp
     >>> rule = signum()
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), {"w": jnp.array([3.0, -0.1])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), {"w": jnp.array([3.0, -0.1])})
     >>> params["w"].tolist()
     [0.5, 2.5]
     """
@@ -76,7 +76,7 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
     def init(p: Array) -> SignumState:
         return SignumState(jnp.int32(0), jnp.zeros_like(p))
 
-    def step(h: SignumHyper, s: SignumState, g: Array, p: Array) -> tuple[Array, SignumState]:
+    def step(h: SignumHyper, p: Array, s: SignumState, g: Array) -> tuple[Array, SignumState]:
         g = -g if maximize else g
         s = SignumState(s.t + 1, lerp(s.m, g, 1 - h.momentum) if averaged else g)
         return p - h.lr * (jnp.sign(s.m) + decayed(h.weight_decay, p)), s
@@ -87,10 +87,10 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: SignumHyper, s: SignumState) -> Array:
         return per_unit(h.lr * weight_sum(h, s), s.m)
 
-    def direction(h: SignumHyper, s: SignumState, g: Array, p: Array) -> Array:
+    def direction(h: SignumHyper, p: Array, s: SignumState, g: Array) -> Array:
         return s.m / weight_sum(h, s)
 
-    def decay(h: SignumHyper, s: SignumState, g: Array, p: Array) -> Array:
+    def decay(h: SignumHyper, p: Array, s: SignumState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p)
 
     return ArrayRule(

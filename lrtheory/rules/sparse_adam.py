@@ -80,7 +80,7 @@ def sparse_adam(*, maximize: bool = False) -> ArrayRule:
     >>> rule = sparse_adam()
     >>> params = {"w": jnp.array([[1.0], [2.0]])}
     >>> grads = {"w": SparseGradient(jnp.array([[1]]), jnp.array([[-0.1]]), (2, 1))}
-    >>> params, state = rule.step(rule.hyper(lr=0.5), rule.init(params), grads, params)
+    >>> params, state = rule.step(rule.hyper(lr=0.5), params, rule.init(params), grads)
     >>> [round(x, 4) for x in params["w"].ravel().tolist()]
     [1.0, 2.5]
     """
@@ -92,7 +92,7 @@ def sparse_adam(*, maximize: bool = False) -> ArrayRule:
     def lr_t(h: SparseAdamHyper, t: Array) -> Array:
         return h.lr * jnp.sqrt(one_minus_power(h.beta2, t)) / one_minus_power(h.beta1, t)
 
-    def step(h: SparseAdamHyper, s: SparseAdamState, g: Any, p: Array) -> tuple[Array, SparseAdamState]:
+    def step(h: SparseAdamHyper, p: Array, s: SparseAdamState, g: Any) -> tuple[Array, SparseAdamState]:
         slots, values = g.coalesced()
         values = -values if maximize else values
         m, v, weight = (take(field, slots, values) for field in (s.m, s.v, s.weight))
@@ -107,7 +107,7 @@ def sparse_adam(*, maximize: bool = False) -> ArrayRule:
     def effective_lr(h: SparseAdamHyper, s: SparseAdamState) -> Array:
         return lr_t(h, s.t) * s.weight / (jnp.sqrt(s.v) + h.eps)
 
-    def direction(h: SparseAdamHyper, s: SparseAdamState, g: Any, p: Array) -> Array:
+    def direction(h: SparseAdamHyper, p: Array, s: SparseAdamState, g: Any) -> Array:
         slots, values = g.coalesced()
         mean = take(s.m, slots, values) / take(s.weight, slots, values)
         return put(jnp.zeros_like(p), slots, mean)

@@ -85,7 +85,7 @@ def train(training: Training, run: Tile, data: PyTree) -> Outcome:
     def stepped(params: PyTree, state: Any, t: Array, rows: Array | None) -> Any:
         now = hyper if schedule is None else hyper._replace(lr=schedule(t))
         (_, loss), grads = jax.value_and_grad(objective, has_aux=True)(params, batch_of(rows))
-        after, state = rule.step(now, state, grads, params)
+        after, state = rule.step(now, params, state, grads)
         return now, loss, grads, after, state
 
     def summary(before: PyTree, now: Any, grads: PyTree, after: PyTree, state: Any) -> Any:

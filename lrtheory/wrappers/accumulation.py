@@ -41,7 +41,7 @@ class Accumulated(Wrapper):
         return AccumulatedState(self.rule.init(params), mean, jnp.int32(0), jnp.zeros(()))
 
     def step(
-        self, hyper: Any, state: AccumulatedState, grads: PyTree, params: PyTree
+        self, hyper: Any, params: PyTree, state: AccumulatedState, grads: PyTree
     ) -> tuple[PyTree, AccumulatedState]:
         """One micro-batch; parameters move with the last of a step.
 
@@ -64,7 +64,7 @@ class Accumulated(Wrapper):
             [averaged(m, g) for m, g in zip(structure.flatten_up_to(state.mean), found, strict=True)]
         )
         applies = count == self.every
-        chosen = self._chosen(applies, self.rule.step(inner, state.rule, mean, params), (params, state.rule))
+        chosen = self._chosen(applies, self.rule.step(inner, params, state.rule, mean), (params, state.rule))
         return chosen[0], AccumulatedState(chosen[1], mean, count, examples)
 
     def effective_lr(self, hyper: Any, state: AccumulatedState) -> PyTree:
@@ -72,14 +72,14 @@ class Accumulated(Wrapper):
         effective = self.rule.effective_lr(self.inner(hyper), self.own(state).rule)
         return self._chosen(state.count == self.every, effective, jax.tree.map(jnp.zeros_like, effective))
 
-    def direction(self, hyper: Any, state: AccumulatedState, grads: PyTree, params: PyTree) -> PyTree:
+    def direction(self, hyper: Any, params: PyTree, state: AccumulatedState, grads: PyTree) -> PyTree:
         """That of the rule for the mean gradient; the mean gradient so far where no step was taken."""
-        direction = self.rule.direction(self.inner(hyper), self.own(state).rule, state.mean, params)
+        direction = self.rule.direction(self.inner(hyper), params, self.own(state).rule, state.mean)
         return self._chosen(state.count == self.every, direction, state.mean)
 
-    def decay(self, hyper: Any, state: AccumulatedState, grads: PyTree, params: PyTree) -> PyTree:
+    def decay(self, hyper: Any, params: PyTree, state: AccumulatedState, grads: PyTree) -> PyTree:
         """Decoupled weight decay of the step, 0 where none was taken."""
-        decay = self.rule.decay(self.inner(hyper), self.own(state).rule, state.mean, params)
+        decay = self.rule.decay(self.inner(hyper), params, self.own(state).rule, state.mean)
         return self._chosen(state.count == self.every, decay, jax.tree.map(jnp.zeros_like, decay))
 
     @staticmethod
@@ -113,8 +113,8 @@ def accumulate(rule: Rule | Wrapper, *, every: int) -> Accumulated:
     >>> rule = accumulate(rules.sgd(), every=2)
     >>> params = {"w": jnp.array([1.0])}
     >>> state = rule.init(params)
-    >>> params, state = rule.step(rule.hyper(lr=1.0, examples=3), state, {"w": jnp.array([1.0])}, params)
-    >>> params, state = rule.step(rule.hyper(lr=1.0, examples=1), state, {"w": jnp.array([5.0])}, params)
+    >>> params, state = rule.step(rule.hyper(lr=1.0, examples=3), params, state, {"w": jnp.array([1.0])})
+    >>> params, state = rule.step(rule.hyper(lr=1.0, examples=1), params, state, {"w": jnp.array([5.0])})
     >>> params["w"].tolist()
     [-1.0]
     """

@@ -33,10 +33,10 @@ class Averaged(Wrapper):
         """State before the first step; the average is then the parameters."""
         return AveragedState(self.rule.init(params), jax.tree.map(jnp.array, params), jnp.int32(0))
 
-    def step(self, hyper: Any, state: AveragedState, grads: PyTree, params: PyTree) -> tuple[PyTree, AveragedState]:
+    def step(self, hyper: Any, params: PyTree, state: AveragedState, grads: PyTree) -> tuple[PyTree, AveragedState]:
         """One step of the rule; the new parameters enter the average."""
         state = self.own(state)
-        moved, rule_state = self.rule.step(self.inner(hyper), state.rule, grads, params)
+        moved, rule_state = self.rule.step(self.inner(hyper), params, state.rule, grads)
 
         def averaged(average: Array, p: Array) -> Array:
             dtype = compute_dtype(p)
@@ -68,7 +68,7 @@ def average_weights(rule: Rule | Wrapper) -> Averaged:
     >>> params = {"w": jnp.array([1.0])}
     >>> hyper, state = rule.hyper(lr=1.0, ema_decay=0.5), rule.init(params)
     >>> for _ in range(2):
-    ...     params, state = rule.step(hyper, state, {"w": jnp.array([1.0])}, params)
+    ...     params, state = rule.step(hyper, params, state, {"w": jnp.array([1.0])})
     >>> params["w"].tolist(), state.average["w"].tolist()
     ([-1.0], [-0.5])
     """

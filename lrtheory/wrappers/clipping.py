@@ -57,14 +57,14 @@ class Clipped(Wrapper):
         ones = jax.tree.map(lambda p: jnp.ones(self._factor_shape(p), compute_dtype(jnp.asarray(p))), params)
         return ClippedState(self.rule.init(params), self.rule.init(ones), ones)
 
-    def step(self, hyper: Any, state: ClippedState, grads: PyTree, params: PyTree) -> tuple[PyTree, ClippedState]:
+    def step(self, hyper: Any, params: PyTree, state: ClippedState, grads: PyTree) -> tuple[PyTree, ClippedState]:
         """One step of the rule with clipped gradients."""
         inner, state = self.inner(hyper), self.own(state)
         clipped, factors = self._clipped(hyper, grads, params)
-        moved, rule_state = self.rule.step(inner, state.rule, clipped, params)
+        moved, rule_state = self.rule.step(inner, params, state.rule, clipped)
         still = jax.tree.map(jnp.zeros_like, state.mean_factor)
-        _, factor_state = self.rule.step(inner, state.factors, factors, still)
-        mean = self.rule.direction(inner, factor_state, factors, still)
+        _, factor_state = self.rule.step(inner, still, state.factors, factors)
+        mean = self.rule.direction(inner, still, factor_state, factors)
         structure = jax.tree.structure(params)
         kept = [
             old if factor is None else _usable(now)
@@ -82,22 +82,22 @@ class Clipped(Wrapper):
         state = self.own(state)
         return jax.tree.map(jnp.multiply, self.rule.effective_lr(self.inner(hyper), state.rule), state.mean_factor)
 
-    def direction(self, hyper: Any, state: ClippedState, grads: PyTree, params: PyTree) -> PyTree:
+    def direction(self, hyper: Any, params: PyTree, state: ClippedState, grads: PyTree) -> PyTree:
         """The mean of the gradients before clipping; state *after* the step, params before it."""
         inner, state = self.inner(hyper), self.own(state)
         clipped, _ = self._clipped(hyper, grads, params)
-        return jax.tree.map(jnp.divide, self.rule.direction(inner, state.rule, clipped, params), state.mean_factor)
+        return jax.tree.map(jnp.divide, self.rule.direction(inner, params, state.rule, clipped), state.mean_factor)
 
-    def penalty(self, hyper: Any, state: ClippedState, params: PyTree) -> PyTree:
+    def penalty(self, hyper: Any, params: PyTree, state: ClippedState) -> PyTree:
         """Coupled decay joins the clipped gradient, so that as a part of the unclipped direction it is larger."""
-        added = self.rule.penalty(self.inner(hyper), self.own(state).rule, params)
+        added = self.rule.penalty(self.inner(hyper), params, self.own(state).rule)
         return jax.tree.map(jnp.divide, added, self.own(state).mean_factor)
 
-    def decay(self, hyper: Any, state: ClippedState, grads: PyTree, params: PyTree) -> PyTree:
+    def decay(self, hyper: Any, params: PyTree, state: ClippedState, grads: PyTree) -> PyTree:
         """Decoupled weight decay, which no clipping touches."""
         inner, state = self.inner(hyper), self.own(state)
         clipped, _ = self._clipped(hyper, grads, params)
-        return self.rule.decay(inner, state.rule, clipped, params)
+        return self.rule.decay(inner, params, state.rule, clipped)
 
     def _factor_shape(self, p: Any) -> tuple[int, ...]:
         return jnp.shape(p) if self.per_entry else (1,) * jnp.ndim(p)
@@ -136,7 +136,7 @@ def clip_by_value(rule: Rule | Wrapper) -> Clipped:
     >>> rule = clip_by_value(rules.sgd())
     >>> params, grads = {"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([4.0, -0.5])}
     >>> hyper = rule.hyper(lr=1.0, clip_value=1.0)
-    >>> params, state = rule.step(hyper, rule.init(params), grads, params)
+    >>> params, state = rule.step(hyper, params, rule.init(params), grads)
     >>> params["w"].tolist(), rule.effective_lr(hyper, state)["w"].tolist()
     ([0.0, 2.5], [0.25, 1.0])
     """
@@ -193,7 +193,7 @@ def clip_by_global_norm(rule: Rule | Wrapper, *, homogeneous: bool = False, norm
     >>> rule = clip_by_global_norm(rules.sgd(), homogeneous=True)
     >>> params, grads = {"w": jnp.array([1.0, 2.0])}, {"w": jnp.array([3.0, -4.0])}
     >>> hyper = rule.hyper(lr=1.0, max_norm=2.5)
-    >>> params, state = rule.step(hyper, rule.init(params), grads, params)
+    >>> params, state = rule.step(hyper, params, rule.init(params), grads)
     >>> params["w"].tolist(), rule.effective_lr(hyper, state)["w"].tolist()
     ([-0.5, 4.0], [0.5, 0.5])
     """

@@ -103,24 +103,24 @@ class Wrapper(ABC):
         """State before the first step."""
 
     @abstractmethod
-    def step(self, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, Any]:
+    def step(self, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> tuple[PyTree, Any]:
         """One step: the new parameters and the new state."""
 
     def effective_lr(self, hyper: Any, state: Any) -> PyTree:
         """E of the step that led to ``state``, per coordinate."""
         return self.rule.effective_lr(self.inner(hyper), self.own(state).rule)
 
-    def direction(self, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> PyTree:
+    def direction(self, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> PyTree:
         """Direction of the same step: takes the state *after* it and the parameters *before* it."""
-        return self.rule.direction(self.inner(hyper), self.own(state).rule, grads, params)
+        return self.rule.direction(self.inner(hyper), params, self.own(state).rule, grads)
 
-    def decay(self, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> PyTree:
+    def decay(self, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> PyTree:
         """What decoupled weight decay alone removes in that step."""
-        return self.rule.decay(self.inner(hyper), self.own(state).rule, grads, params)
+        return self.rule.decay(self.inner(hyper), params, self.own(state).rule, grads)
 
-    def penalty(self, hyper: Any, state: Any, params: PyTree) -> PyTree:
+    def penalty(self, hyper: Any, params: PyTree, state: Any) -> PyTree:
         """What coupled weight decay adds to the gradient the rule inside is given, in the units of the direction."""
-        return self.rule.penalty(self.inner(hyper), self.own(state).rule, params)
+        return self.rule.penalty(self.inner(hyper), params, self.own(state).rule)
 
     def scale(self, hyper: Any, state: Any) -> PyTree | None:
         """The estimate of the gradient's size of the rule inside."""

@@ -29,7 +29,7 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
             if reference is not None:
                 params, state = params_now, state._replace(**fields_now)
             hyper = given.hyper._replace(**{name: jnp.asarray(value) for name, value in numbers.items()})
-            params, state = rule.step(hyper, state, grads, params)
+            params, state = rule.step(hyper, params, state, grads)
             history.append({name: np.asarray(value) for name, value in params.items()})
             states.append(snapshot(state))
     stacked = {name: np.stack([values[name] for values in history]) for name in given.params}

@@ -100,7 +100,7 @@ def _run(rule: Rule, is_forced: Any, hyper: Any, numbers: Any, state: Any, param
             (forced_params, forced_fields),
             (params, own_fields),
         )
-        params, state = rule.step(hyper._replace(**numbers), state._replace(**fields), grads, params)
+        params, state = rule.step(hyper._replace(**numbers), params, state._replace(**fields), grads)
         return (params, state), (params, state)
 
     return lax.scan(step, (params, state), (numbers, grads, forced))[1]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from lrtheory.spec.text.text import SpecError
+
+from lrtheory.spec.text import SpecError
 
 from ..compare import Difference
 from ..dtypes import finfo

@@ -8,11 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrtheory.spec.text.text import Spec, SpecError
-
 from lrtheory import rules, schedules
 from lrtheory.rules import Rule
-from lrtheory.spec.text import text as spec
+from lrtheory.spec import text as spec
+from lrtheory.spec.text import Spec, SpecError
 
 from ..backends.keras_backend import load_keras
 from .probe import AVERAGE, Path, Probe

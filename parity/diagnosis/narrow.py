@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from lrtheory.spec.text.text import SpecError
+
+from lrtheory.spec.text import SpecError
 
 from ..dtypes import finfo
 from .family import ABSENT, SKIPPED, ZEROS, Family, left

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from lrtheory.spec.text.text import SpecError
 
 from lrtheory.rules import Rule, evaluation_params
+from lrtheory.spec.text import SpecError
 
 from ..backends.keras_backend import floatx, load_keras
 from ..backends.torch_settings import default_dtype, single_thread
@@ -29,7 +29,7 @@ def ours(rule: Rule, hyper: Any, probe: Probe) -> Path:
         for t in range(probe.steps):
             grads = {name: jnp.asarray(values[t], probe.dtype) for name, values in probe.gradients.items()}
             now = hyper._replace(lr=float(hyper.lr * probe.factors[t]))
-            params, state = step(now, state, grads, params)
+            params, state = step(now, params, state, grads)
             seen.append(_seen(params, _our_averages(now, state, params)))
     return _path(seen)
 

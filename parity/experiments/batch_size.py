@@ -162,7 +162,7 @@ def _jax_gradient(loss: Callable[..., Array], accumulate: bool) -> Callable[...,
 
 @functools.partial(jax.jit, static_argnames="rule")
 def _jax_first_step(rule: Rule, hyper: Any, params: Any, gradients: Any) -> tuple[Any, Any, Any]:
-    after, state = rule.step(hyper, rule.init(params), gradients, params)
+    after, state = rule.step(hyper, params, rule.init(params), gradients)
     return gradients, jax.tree.map(jnp.subtract, after, params), rule.effective_lr(hyper, state)
 
 

@@ -53,7 +53,7 @@ def _adam(
 ) -> Callable[[ArrayRule], ArrayRule]:
     """Adam written out once more, with switches for what goes wrong in practice."""
 
-    def step(h: Any, s: Any, g: Any, p: Any) -> Any:
+    def step(h: Any, p: Any, s: Any, g: Any) -> Any:
         t = s.t + 1
         power = (t + t_offset).astype(p.dtype)
         beta1, beta2 = (h.beta2, h.beta1) if swapped_betas else (h.beta1, h.beta2)
@@ -77,7 +77,7 @@ def _adam(
 def _sgd(
     *, damped_first: bool = False, undamped: bool = False, nesterov: bool = False
 ) -> Callable[[ArrayRule], ArrayRule]:
-    def step(h: Any, s: Any, g: Any, p: Any) -> Any:
+    def step(h: Any, p: Any, s: Any, g: Any) -> Any:
         g = g + h.weight_decay * p
         share = 1 if undamped else 1 - h.dampening
         buffer = h.momentum * s.buffer + share * g
@@ -89,7 +89,7 @@ def _sgd(
 
 
 def _rmsprop(*, eps_inside: bool = False, lr_inside: bool = False) -> Callable[[ArrayRule], ArrayRule]:
-    def step(h: Any, s: Any, g: Any, p: Any) -> Any:
+    def step(h: Any, p: Any, s: Any, g: Any) -> Any:
         g = g + h.weight_decay * p
         v = h.alpha * s.v + (1 - h.alpha) * g * g
         root = jnp.sqrt(v + h.eps) if eps_inside else jnp.sqrt(v) + h.eps
@@ -101,12 +101,12 @@ def _rmsprop(*, eps_inside: bool = False, lr_inside: bool = False) -> Callable[[
 
 def _plain_sign(sound: ArrayRule) -> ArrayRule:
     """The rule without the negation that its options ask for."""
-    return replace(sound, step=lambda h, s, g, p: sound.step(h, s, -g, p))
+    return replace(sound, step=lambda h, p, s, g: sound.step(h, p, s, -g))
 
 
 def _without_maximum(sound: ArrayRule) -> ArrayRule:
-    def step(h: Any, s: Any, g: Any, p: Any) -> Any:
-        return sound.step(h, s._replace(v_max=jnp.zeros_like(s.v)), g, p)
+    def step(h: Any, p: Any, s: Any, g: Any) -> Any:
+        return sound.step(h, p, s._replace(v_max=jnp.zeros_like(s.v)), g)
 
     return replace(sound, step=step)
 
@@ -125,7 +125,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "adam: beta of v slightly off",
         _ADAM.with_(numbers={**_ADAM.numbers, "beta2": 0.99}),
-        lambda sound: replace(sound, step=lambda h, s, g, p: sound.step(h._replace(beta2=h.beta2 + 1e-6), s, g, p)),
+        lambda sound: replace(sound, step=lambda h, p, s, g: sound.step(h._replace(beta2=h.beta2 + 1e-6), p, s, g)),
     ),
     Mutant("adamw: coupled decay", _ADAMW, _adam(decay="coupled")),
     Mutant("adamw: decay without lr", _ADAMW, _adam(decay="without lr")),

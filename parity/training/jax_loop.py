@@ -47,7 +47,7 @@ def _scan(
         before, state = carry
         hyper, rows, record = now
         value, grads = jax.value_and_grad(lambda p: scale * loss(p, x[rows], y[rows]))(before)
-        after, state = rule.step(hyper, state, grads, before)
+        after, state = rule.step(hyper, before, state, grads)
 
         def look() -> Any:
             return observe(rule, hyper, state, grads, before, after)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lrtheory.spec.text.text import SpecError
 
+from lrtheory.spec.text import SpecError
 from parity import diagnose
 from parity.diagnosis import implementation
 from parity.diagnosis.probe import Path, Probe

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from lrtheory.spec.text.text import SpecError
 
+from lrtheory.spec.text import SpecError
 from parity import diagnose
 from parity.diagnosis import FAMILIES, Family, fit, implementation
 from parity.diagnosis.narrow import ARRAYS, HYPER, KEPT, LR, POWERS, SINGLE, narrowed

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lrtheory.spec.text.text import SpecError
 
+from lrtheory.spec.text import SpecError
 from parity import diagnose
 from parity.diagnosis import FAMILIES, Implementation, fit, implementation
 from parity.diagnosis.probe import Path, Probe, distance

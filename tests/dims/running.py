@@ -44,7 +44,7 @@ def of_rule(rule: Rule, numbers: Mapping[str, float] | None = None, **more: Any)
     def step(numbers: Any, state: Any, grads: Any, params: Any, loss: Any) -> tuple[Any, Any]:
         if rule.name == "sparse_adam":
             grads = jax.tree.map(SparseGradient.from_dense, grads)
-        return rule.step(hyper._replace(**numbers), state, grads, params)
+        return rule.step(hyper._replace(**numbers), params, state, grads)
 
     return Runnable(repr(rule), given, lambda numbers, params: rule.init(params), step, **more)
 

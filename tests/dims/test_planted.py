@@ -48,7 +48,7 @@ def transformation(rule: Callable[..., Any]) -> Callable[..., Transformation]:
     return factory
 
 
-def correct(h, s, g, p):
+def correct(h, p, s, g):
     g = g + h["weight_decay"] * p
     t = s.t + 1
     m = h["beta1"] * s.m + (1 - h["beta1"]) * g
@@ -58,65 +58,65 @@ def correct(h, s, g, p):
     return -h["lr"] * m_hat / (jnp.sqrt(v_hat) + h["eps"]), State(t, m, v)
 
 
-def eps_inside_the_root(h, s, g, p):
+def eps_inside_the_root(h, p, s, g):
     v = h["beta2"] * s.v + (1 - h["beta2"]) * g * g
     update = -h["lr"] * g / jnp.sqrt(v + h["eps"])  # HERE
     return update, s._replace(v=v)
 
 
-def squared_lr(h, s, g, p):
+def squared_lr(h, p, s, g):
     step = h["lr"] * jnp.sign(g)
     decay = h["lr"] ** 2 * h["weight_decay"] * p / (jnp.abs(g) + h["eps"])
     return -(step + decay), s  # HERE
 
 
-def literal_eps(h, s, g, p):
+def literal_eps(h, p, s, g):
     v = h["beta2"] * s.v + (1 - h["beta2"]) * g * g
     return -h["lr"] * g / (jnp.sqrt(v) + 1e-8), s._replace(v=v)  # HERE
 
 
-def decay_times_gradient(h, s, g, p):
+def decay_times_gradient(h, p, s, g):
     g = g + h["weight_decay"] * g  # HERE
     return -h["lr"] * g / (jnp.abs(g) + h["eps"]), s
 
 
-def threshold_on_the_raw_gradient(h, s, g, p):
+def threshold_on_the_raw_gradient(h, p, s, g):
     small = jnp.abs(g) < 1e-3  # HERE
     return jnp.where(small, 0.0, -h["lr"] * jnp.sign(g)), s
 
 
-def missing_square(h, s, g, p):
+def missing_square(h, p, s, g):
     v = h["beta2"] * s.v + (1 - h["beta2"]) * jnp.abs(g)
     return -h["lr"] * g / (jnp.sqrt(v) + h["eps"]), s._replace(v=v)  # HERE
 
 
-def missing_root(h, s, g, p):
+def missing_root(h, p, s, g):
     v = h["beta2"] * s.v + (1 - h["beta2"]) * g * g
     return -h["lr"] * g / (v + h["eps"]), s._replace(v=v)  # HERE
 
 
-def clipped_at_one(h, s, g, p):
+def clipped_at_one(h, p, s, g):
     g = jnp.clip(g, -1.0, 1.0)  # HERE
     return -h["lr"] * g / (jnp.abs(g) + h["eps"]), s
 
 
-def state_starts_at_one_tenth(h, s, g, p):
+def state_starts_at_one_tenth(h, p, s, g):
     v = jnp.where(s.t == 0, 0.1, h["beta2"] * s.v + (1 - h["beta2"]) * g * g)  # HERE
     return -h["lr"] * g / (jnp.sqrt(v) + h["eps"]), s._replace(t=s.t + 1, v=v)
 
 
-def moments_mixed_up(h, s, g, p):
+def moments_mixed_up(h, p, s, g):
     m = h["beta1"] * s.m + (1 - h["beta1"]) * g
     v = h["beta2"] * s.m + (1 - h["beta2"]) * g * g  # HERE
     return -h["lr"] * m / (jnp.sqrt(v) + h["eps"]), s._replace(m=m, v=v)
 
 
-def softened_by_tanh(h, s, g, p):
+def softened_by_tanh(h, p, s, g):
     g = jnp.tanh(g)  # HERE
     return -h["lr"] * g, s
 
 
-def lr_forgotten(h, s, g, p):
+def lr_forgotten(h, p, s, g):
     m = h["beta1"] * s.m + (1 - h["beta1"]) * g
     return -m / (jnp.abs(m) + h["eps"]), s._replace(m=m)  # HERE
 
@@ -185,7 +185,7 @@ class Adam(torch.optim.Optimizer):
                 state["t"] += 1
                 self.rule(group, state, p.grad, p)
 
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         g = g.add(p, alpha=h["weight_decay"])
         s["m"].lerp_(g, 1 - h["beta1"])
         s["v"].mul_(h["beta2"]).addcmul_(g, g, value=1 - h["beta2"])
@@ -194,58 +194,58 @@ class Adam(torch.optim.Optimizer):
 
 
 class EpsInsideTheRoot(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         s["v"].mul_(h["beta2"]).addcmul_(g, g, value=1 - h["beta2"])
         p.addcdiv_(g, s["v"].add(h["eps"]).sqrt_(), value=-h["lr"])  # HERE
 
 
 class SquaredLr(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         p.add_(g.sign(), alpha=-h["lr"])
         p.add_(g.sign(), alpha=-(h["lr"] ** 2))  # HERE
 
 
 class LiteralEps(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         s["v"].mul_(h["beta2"]).addcmul_(g, g, value=1 - h["beta2"])
         denominator = s["v"].sqrt().add_(1e-8)  # HERE
         p.addcdiv_(g, denominator, value=-h["lr"])
 
 
 class DecayTimesGradient(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         g = g.add(g, alpha=h["weight_decay"])  # HERE
         p.addcdiv_(g, g.abs().add_(h["eps"]), value=-h["lr"])
 
 
 class ThresholdOnTheRawGradient(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         small = g.abs() < 1e-3  # HERE
         p.add_(g.sign().masked_fill_(small, 0.0), alpha=-h["lr"])
 
 
 class MissingSquare(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         s["v"].lerp_(g.abs(), 1 - h["beta2"])  # HERE
         denominator = s["v"].sqrt().add_(h["eps"])
         p.addcdiv_(g, denominator, value=-h["lr"])
 
 
 class MissingRoot(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         s["v"].mul_(h["beta2"]).addcmul_(g, g, value=1 - h["beta2"])
         denominator = s["v"].add(h["eps"])  # HERE
         p.addcdiv_(g, denominator, value=-h["lr"])
 
 
 class ClippedAtOne(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         g = g.clamp(-1.0, 1.0)  # HERE
         p.addcdiv_(g, g.abs().add_(h["eps"]), value=-h["lr"])
 
 
 class FilledWithOneTenth(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         if s["t"] == 1:
             s["v"].fill_(0.1)
         s["v"].addcmul_(g, g)  # HERE
@@ -253,20 +253,20 @@ class FilledWithOneTenth(Adam):
 
 
 class MomentsMixedUp(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         s["m"].lerp_(g, 1 - h["beta1"])
         v = h["beta2"] * s["m"] + (1 - h["beta2"]) * g * g  # HERE
         p.addcdiv_(s["m"], v.abs().sqrt().add_(h["eps"]), value=-h["lr"])
 
 
 class SoftenedByTanh(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         g = torch.tanh(g)  # HERE
         p.add_(g, alpha=-h["lr"])
 
 
 class NumberTestedInPython(Adam):
-    def rule(self, h, s, g, p):
+    def rule(self, h, p, s, g):
         if g.norm().item() > 1.0:  # HERE
             p.add_(g.sign(), alpha=-h["lr"])
 

@@ -13,7 +13,7 @@ import pytest
 from lrtheory import dims
 from lrtheory.cli.app import run
 from lrtheory.dims.target import TargetError, infer_target
-from lrtheory.spec.text import text as spec
+from lrtheory.spec import text as spec
 
 HERE = str(Path(__file__).parent)
 

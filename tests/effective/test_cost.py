@@ -18,7 +18,7 @@ from lrtheory.effective.quantiles import quantiles
 
 
 def step(rule: Any, hyper: Any, params: Any, grads: Any) -> tuple[Any, ...]:
-    after, state = rule.step(hyper, rule.init(params), grads, params)
+    after, state = rule.step(hyper, params, rule.init(params), grads)
     return rule, hyper, state, grads, params, after
 
 
@@ -104,7 +104,7 @@ def test_sampled_figures_of_every_rule_are_those_of_the_sampled_coordinates(rule
     found = effective.measure(*made, sample=16, exact=False)["w"]
     _, _, state, _, _, after = made
     some = lambda tree: np.asarray(tree["w"], np.float64).ravel()[::4]  # noqa: E731
-    e, d = some(rule.effective_lr(hyper, state)), some(rule.direction(hyper, state, grads, params))
+    e, d = some(rule.effective_lr(hyper, state)), some(rule.direction(hyper, params, state, grads))
     moved = some(after) - some(params)
     np.testing.assert_allclose([found.minimum, found.maximum, found.mean], [e.min(), e.max(), e.mean()], rtol=1e-5)
     np.testing.assert_allclose(found.direction_rms, np.sqrt(np.mean(d**2)), rtol=1e-5)
@@ -128,7 +128,7 @@ def test_measure_every_measures_when_it_should_and_only_then() -> None:
         def one(carry: Any, t: Any) -> Any:
             params, state = carry
             grads = jax.grad(lambda p: jnp.sum(jnp.sin(3 * p["w"])))(params)
-            after, state = rule.step(hyper, state, grads, params)
+            after, state = rule.step(hyper, params, state, grads)
             made = (rule, hyper, state, grads, params, after)
             seen = None
             if interval:

@@ -19,7 +19,7 @@ CONTRACTED = ("schedule_free_sgd",)
 
 
 def one_step(rule: Rule, hyper, params, grads):  # type: ignore[no-untyped-def]
-    after, state = rule.step(hyper, rule.init(params), grads, params)
+    after, state = rule.step(hyper, params, rule.init(params), grads)
     return state, after
 
 
@@ -86,7 +86,7 @@ def test_measuring_every_step_does_not_change_a_bit(rule: Rule) -> None:
         def step(carry, _):  # type: ignore[no-untyped-def]
             params, state = carry
             grads = jax.grad(loss)(params)
-            after, state = rule.step(hyper, state, grads, params)
+            after, state = rule.step(hyper, params, state, grads)
             summary = effective.measure(rule, hyper, state, grads, params, after) if measured else None
             return (after, state), (after, summary)
 
@@ -163,7 +163,7 @@ def test_parameter_without_gradient_took_no_step() -> None:
     hyper = rule.hyper(lr=0.1, weight_decay=0.5)
     grads = {"w": GRADS["w"], "b": None}
     params = {"w": PARAMS["w"], "b": jnp.ones(3)}
-    after, state = rule.step(hyper, rule.init(params), grads, params)
+    after, state = rule.step(hyper, params, rule.init(params), grads)
     b = effective.measure(rule, hyper, state, grads, params, after)["b"]
     assert (float(b.step_norm), float(b.decay_share), float(b.direction_rms)) == (0, 0, 0)
 
@@ -176,7 +176,7 @@ def test_share_of_decay_is_that_of_the_step_taken_under_clipping() -> None:
     shares = []
     for rule, given_grads, numbers in ((bare, by_hand, {}), (clipped, grads, {"max_norm": 1.0})):
         hyper = rule.hyper(lr=0.1, weight_decay=0.5, **numbers)
-        after, state = rule.step(hyper, rule.init(params), given_grads, params)
+        after, state = rule.step(hyper, params, rule.init(params), given_grads)
         shares.append(effective.measure(rule, hyper, state, given_grads, params, after)["w"].decay_share)
     np.testing.assert_allclose(shares[0], shares[1], rtol=1e-5)
     assert shares[0] > 0.4

@@ -75,14 +75,14 @@ def _mutant(rule: Rule, **changes: Any) -> Rule:
     return Rule(dataclasses.replace(rule.array_rule, **changes), rule.options)
 
 
-def _eps_inside_root(h, s, g, p):
+def _eps_inside_root(h, p, s, g):
     m, v = lerp(s.m, g, 1 - h.beta1), average_of_squares(s.v, g, h.beta2)
     s = s._replace(t=s.t + 1, m=m, v=v)
     m_hat, v_hat = m / one_minus_power(h.beta1, s.t), v / one_minus_power(h.beta2, s.t)
     return p - h.lr * m_hat / (v_hat + h.eps) ** 0.5, s
 
 
-def _dampened_from_the_start(h, s, g, p):
+def _dampened_from_the_start(h, p, s, g):
     buffer = h.momentum * s.buffer + (1 - h.dampening) * g
     return p - h.lr * buffer, s._replace(t=s.t + 1, buffer=buffer)
 

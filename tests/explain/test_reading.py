@@ -11,13 +11,13 @@ import numpy as np
 import optax
 import pytest
 import torch
-from lrtheory.spec.text.reading import NoRuleError, read
-from lrtheory.spec.text.text import SpecError, parse
 
 from lrtheory import rules
 from lrtheory.names import optax as optax_names
 from lrtheory.names import torch as torch_names
-from lrtheory.spec.text import written
+from lrtheory.spec import written
+from lrtheory.spec.reading import NoRuleError, read
+from lrtheory.spec.text import SpecError, parse
 from parity.backends.torch_settings import default_dtype
 
 RNG = np.random.default_rng(0)
@@ -32,7 +32,7 @@ def ours(text: str) -> np.ndarray:
         params = {"w": jnp.asarray(START)}
         state, path = reading.rule.init(params), []
         for g in GRADS:
-            params, state = reading.rule.step(reading.hyper, state, {"w": jnp.asarray(g)}, params)
+            params, state = reading.rule.step(reading.hyper, params, state, {"w": jnp.asarray(g)})
             path.append(np.asarray(params["w"]))
     return np.stack(path)
 

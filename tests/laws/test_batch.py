@@ -101,6 +101,6 @@ def test_sgd_on_the_sum_is_sgd_on_the_mean_with_lr_times_batch_size(batch, momen
         for hyper, reduction in ((mean, "mean"), (total, "sum")):
             p, state = jnp.asarray(w), rule.init(jnp.asarray(w))
             for _ in range(steps):
-                p, state = rule.step(hyper, state, jnp.asarray(jax_gradient(x, y, np.asarray(p), reduction)), p)
+                p, state = rule.step(hyper, p, state, jnp.asarray(jax_gradient(x, y, np.asarray(p), reduction)))
             ends.append(np.asarray(p))
     np.testing.assert_allclose(*ends, rtol=1e-12, atol=1e-12 * np.abs(w).max(initial=1))

@@ -33,7 +33,7 @@ def _train(network: Any, rule: Rule, hypers: Any, states: Any, groups: Any, x: A
         groups, states = carry
         hyper, rows = now
         grads = jax.grad(lambda groups: network.loss({**groups[0], **groups[1]}, x[rows], y[rows]))(groups)
-        stepped = [rule.step(h, s, g, p) for h, s, g, p in zip(hyper, states, grads, groups, strict=True)]
+        stepped = [rule.step(h, p, s, g) for h, s, g, p in zip(hyper, states, grads, groups, strict=True)]
         groups = tuple(p for p, _ in stepped)
         return (groups, tuple(s for _, s in stepped)), groups[0]
 

@@ -137,7 +137,7 @@ def test_state_is_rescaled_in_mid_run(variant, stream, loss, params, at) -> None
                     hyper = rescaled_hyper(rule, hyper, loss=loss, params=params)
                     state = rescaled_state(rule, state, loss=loss, params=params)
                     p, scale = jax.tree.map(lambda x: x * params, p), loss / params
-                p, state = step(hyper, state, {name: scale * g[t] for name, g in grads.items()}, p)
+                p, state = step(hyper, p, state, {name: scale * g[t] for name, g in grads.items()})
             return {name: np.asarray(value) for name, value in p.items()}
 
         changed, plain = run(True), run(False)

@@ -114,8 +114,8 @@ def test_decoupled_decay_removes_what_its_time_scale_says(name):
     numbers = {"lambd": 0.3, "alpha": 0.0} if name == "asgd" else {"weight_decay": 0.3}
     hyper, params = rule.hyper(lr=0.1, **numbers), np.full((2, 2), 2.0)
     with jax.enable_x64(True):
-        state = jax.jit(rule.step)(hyper, rule.init(params), np.ones((2, 2)), params)[1]
-        kept = 1 - rule.decay(hyper, state, np.ones((2, 2)), params) / params
+        state = jax.jit(rule.step)(hyper, params, rule.init(params), np.ones((2, 2)))[1]
+        kept = 1 - rule.decay(hyper, params, state, np.ones((2, 2))) / params
     assert -1 / np.log(kept) == pytest.approx(decay_time_scale(rule, hyper), rel=1e-12)
 
 

@@ -29,7 +29,7 @@ def test_angular_lr_is_that_of_a_measurement(name, power):
     rule = rules.get(name)()
     hyper, params = rule.hyper(lr=0.5), {"w": jnp.array([3.0, 4.0])}
     assert angular_lr(rule, hyper, 5.0) == pytest.approx(0.5 / 5**power)
-    after, state = rule.step(hyper, rule.init(params), {"w": jnp.ones(2)}, params)
+    after, state = rule.step(hyper, params, rule.init(params), {"w": jnp.ones(2)})
     measured = effective.measure(rule, hyper, state, {"w": jnp.ones(2)}, params, after)["w"].angular_lr
     assert float(measured) == pytest.approx(angular_lr(rule, hyper, 5.0), rel=1e-6)
     with pytest.raises(ValueError, match="no direction"):

@@ -103,7 +103,7 @@ def test_threshold_of_nadam_moves_and_a_run_turns_round_where_it_passes() -> Non
         step, p = jax.jit(rule.step), jnp.asarray(1e-150)
         state, sizes = rule.init(p), []
         for _ in range(steps):
-            p, state = step(hyper, state, h * eps * p, p)
+            p, state = step(hyper, p, state, h * eps * p)
             sizes.append(abs(float(p)))
     assert 200 < predicted < 400
     assert 1 + int(np.argmax((radius < 1) & (np.arange(steps) > 50))) == predicted

@@ -34,9 +34,9 @@ def gradient_descent(*, maximize: bool = False) -> ArrayRule:
         State=PlainState,
         units={"lr": "[param]^2/[loss]", "t": "1", "last": "[loss]/[param]"},
         init=lambda p: PlainState(jnp.int32(0), jnp.zeros_like(p)),
-        step=lambda h, s, g, p: (p + h.lr * g if maximize else p - h.lr * g, PlainState(s.t + 1, g)),
+        step=lambda h, p, s, g: (p + h.lr * g if maximize else p - h.lr * g, PlainState(s.t + 1, g)),
         effective_lr=lambda h, s: jnp.full_like(s.last, h.lr),
-        direction=lambda h, s, g, p: -g if maximize else g,
+        direction=lambda h, p, s, g: -g if maximize else g,
     )
 
 
@@ -56,8 +56,8 @@ def test_new_rule_is_known_and_keeps_the_contract(added: str) -> None:
     rule = rules.get(added)()
     params = {"w": jnp.array([1.0, 2.0])}
     state = rule.init(params)
-    moved, state = jax.jit(rule.step)(rule.hyper(lr=0.5), state, params, params)
-    e, d = rule.effective_lr(rule.hyper(lr=0.5), state), rule.direction(rule.hyper(), state, params, params)
+    moved, state = jax.jit(rule.step)(rule.hyper(lr=0.5), params, state, params)
+    e, d = rule.effective_lr(rule.hyper(lr=0.5), state), rule.direction(rule.hyper(), params, state, params)
     np.testing.assert_array_equal(moved["w"], params["w"] - e["w"] * d["w"])
     with pytest.raises(TypeError, match="no number 'momentum'"):
         rule.hyper(momentum=0.9)

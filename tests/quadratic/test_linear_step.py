@@ -122,7 +122,7 @@ def test_maps_follow_a_run_of_the_rule(rule: rules.Rule) -> None:
         p, state, step = jnp.asarray(start), rule.init(jnp.asarray(start)), jax.jit(rule.step)
         for t in range(steps):
             z = np.asarray(maps.M[t]) @ z + np.asarray(maps.N[t]) * (H * z[0] + noise[t])
-            p, state = step(one._replace(lr=float(hyper.lr[t])), state, H * p + noise[t], p)
+            p, state = step(one._replace(lr=float(hyper.lr[t])), p, state, H * p + noise[t])
             seen = [p, *(getattr(state, name) for name in quadratic.memory(rule) if getattr(state, name) is not None)]
             np.testing.assert_allclose(z[: len(seen)], seen, rtol=1e-9, atol=1e-12 * start)
 

@@ -70,10 +70,10 @@ def test_sde_of_sgd_goes_on_in_mid_run_where_it_was(averaging: bool) -> None:
     params, grads = {"w": jnp.ones(2)}, {"w": jnp.array([1.0, -3.0])}
     state = rule.init(params)
     for _ in range(250):
-        params, state = rule.step(hyper, state, grads, params)
+        params, state = rule.step(hyper, params, state, grads)
     found = rescale(rule, hyper, batch=KAPPA, method="sde")
-    plain = rule.step(hyper, state, grads, {"w": jnp.zeros(2)})[0]["w"]
-    changed = rule.step(found.hyper, found.state(state), grads, {"w": jnp.zeros(2)})[0]["w"]
+    plain = rule.step(hyper, {"w": jnp.zeros(2)}, state, grads)[0]["w"]
+    changed = rule.step(found.hyper, {"w": jnp.zeros(2)}, found.state(state), grads)[0]["w"]
     np.testing.assert_allclose(changed, KAPPA * plain, rtol=1e-5)
 
 
@@ -107,7 +107,7 @@ def _chunk(rule, hyper, start, batch, key):
     def body(carry, key):
         params, state = carry
         grads = params + 10 * jax.random.normal(key, params.shape) / jnp.sqrt(batch)
-        return rule.step(hyper, state, grads, params), None
+        return rule.step(hyper, params, state, grads), None
 
     return jax.lax.scan(body, start, jax.random.split(key, CHUNK))[0]
 
@@ -232,7 +232,7 @@ def test_wrappers_are_rescaled_with_the_rule_inside() -> None:
     assert found.exactness == "heuristic"  # no rule is derived for clipping
     params = {"w": jnp.ones(3)}
     state = found.state(rule.init(params)._replace(count=jnp.int32(8)))
-    rule.step(found.hyper, state, params, params)
+    rule.step(found.hyper, params, state, params)
 
 
 @pytest.mark.parametrize("scale", ["loss", "params", "batch"])

@@ -33,10 +33,10 @@ def test_first_step_of_adam_is_within_two_ulp(numbers: str, beta2: float, ulp: i
     hyper = rule.hyper(lr=1e-3, beta2=beta2)
     start = jnp.zeros_like(g)
     if numbers == "static":
-        step = jax.jit(lambda g: rule.step(hyper, rule.init(start), g, start)[0])
+        step = jax.jit(lambda g: rule.step(hyper, start, rule.init(start), g)[0])
         moved = step(g)
     else:
-        moved = jax.jit(rule.step)(hyper, rule.init(start), g, start)[0]
+        moved = jax.jit(rule.step)(hyper, start, rule.init(start), g)[0]
     exact = -1e-3 * g.astype(np.float64) / (np.abs(g.astype(np.float64)) + 1e-8)
     relative = np.abs(np.asarray(moved, np.float64) - exact) / np.abs(exact)
     assert relative.max() <= ulp * EPSILON
@@ -78,7 +78,7 @@ def test_constant_gradient_keeps_its_size_for_ten_thousand_steps(rule: rules.Rul
     g = jnp.array([3.0, -0.7, 1e-3])
 
     def step(state, _):  # type: ignore[no-untyped-def]
-        _, state = rule.step(hyper, state, g, jnp.zeros(3))
+        _, state = rule.step(hyper, jnp.zeros(3), state, g)
         return state, None
 
     state, _ = jax.lax.scan(step, rule.init(jnp.zeros(3)), None, length=10_000)

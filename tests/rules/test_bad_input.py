@@ -93,9 +93,9 @@ def stepped(grads=None, params=None, state=None, hyper=None, rule=None):  # type
     rule = rule or rules.adam()
     return rule.step(
         hyper or rule.hyper(),
+        PARAMS if params is None else params,
         state if state is not None else rule.init(PARAMS),
         PARAMS if grads is None else grads,
-        PARAMS if params is None else params,
     )
 
 
@@ -123,7 +123,7 @@ def test_numbers_of_another_rule_or_options_are_refused() -> None:
         stepped(hyper=rules.sgd().hyper())
     plain = rules.rmsprop(momentum_buffer=False)
     with pytest.raises(TypeError, match=r"momentum=0\.9 does not fit its options"):
-        plain.step(plain.hyper()._replace(momentum=0.9), plain.init(PARAMS), PARAMS, PARAMS)
+        plain.step(plain.hyper()._replace(momentum=0.9), PARAMS, plain.init(PARAMS), PARAMS)
 
 
 def test_array_where_a_number_belongs_names_vmap() -> None:
@@ -144,12 +144,12 @@ def test_text_where_an_array_belongs_is_refused() -> None:
 
 def test_traced_values_cannot_be_looked_at_but_still_run() -> None:
     rule = rules.adam()
-    moved, _ = jax.jit(lambda lr: rule.step(rule.hyper(lr=lr), rule.init(PARAMS), PARAMS, PARAMS))(0.1)
+    moved, _ = jax.jit(lambda lr: rule.step(rule.hyper(lr=lr), PARAMS, rule.init(PARAMS), PARAMS))(0.1)
     assert np.isfinite(moved["w"]).all()
 
 
 def test_no_parameters_at_all_is_no_error() -> None:
     rule = rules.adam()
-    moved, state = rule.step(rule.hyper(), rule.init({}), {}, {})
+    moved, state = rule.step(rule.hyper(), {}, rule.init({}), {})
     assert moved == {}
     assert state.t == {}

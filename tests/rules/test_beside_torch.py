@@ -33,7 +33,7 @@ def run(rule, numbers, g):  # type: ignore[no-untyped-def]
     params = jnp.ones(g.shape[1])
 
     def step(carry, now):  # type: ignore[no-untyped-def]
-        params, state = rule.step(hyper, carry[1], now, carry[0])
+        params, state = rule.step(hyper, carry[0], carry[1], now)
         return (params, state), params
 
     return jax.lax.scan(step, (params, rule.init(params)), jnp.asarray(g))
@@ -73,7 +73,7 @@ def test_evaluation_params_are_optaxs_and_the_weighted_mean_of_z(name: str) -> N
         found = np.asarray(rules.evaluation_params(hyper, state, params))
         at, kept, zs = jnp.ones(12), rule.init(jnp.ones(12)), []
         for now in g:
-            at, kept = rule.step(hyper, kept, jnp.asarray(now), at)
+            at, kept = rule.step(hyper, at, kept, jnp.asarray(now))
             zs.append(np.asarray(kept.z))
         np.testing.assert_allclose(found, np.mean(zs, axis=0), rtol=1e-12)
         contributed = getattr(optax.contrib, name)(0.1)
@@ -98,11 +98,11 @@ def test_lr_of_zero_moves_nothing_and_gives_no_nan() -> None:
             continue
         params = jnp.ones((2, 3))
         hyper = rule.hyper(lr=0.0)
-        moved, state = rule.step(hyper, rule.init(params), 2 * params, params)
+        moved, state = rule.step(hyper, params, rule.init(params), 2 * params)
         if name != "rprop":  # its smallest step size is above 0
             assert (moved == params).all(), name
         assert np.isfinite(rule.effective_lr(hyper, state)).all(), name
-        assert np.isfinite(rule.direction(hyper, state, 2 * params, params)).all(), name
+        assert np.isfinite(rule.direction(hyper, params, state, 2 * params)).all(), name
 
 
 def test_lbfgs_says_why_it_is_no_rule_wherever_it_is_looked_for() -> None:

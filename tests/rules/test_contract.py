@@ -33,10 +33,10 @@ def test_step_is_effective_lr_times_direction_plus_decay(run) -> None:  # type: 
         state = rule.init(params)
         for step in range(7):
             now = as_gradients(rule, at(grads, step))
-            moved, state = rule.step(hyper, state, now, params)
+            moved, state = rule.step(hyper, params, state, now)
             effective = rule.effective_lr(hyper, state)
-            direction = rule.direction(hyper, state, now, params)
-            decay = rule.decay(hyper, state, now, params)
+            direction = rule.direction(hyper, params, state, now)
+            decay = rule.decay(hyper, params, state, now)
             for name in params:
                 predicted = -effective[name] * direction[name] - decay[name]
                 realised = moved[name] - params[name]
@@ -64,8 +64,8 @@ def test_direction_of_a_constant_gradient_is_that_gradient(rule: Rule) -> None:
             state = rule.init(params)
             for _ in range(9):
                 before = params
-                params, state = rule.step(hyper, state, grads, params)
-                direction = rule.direction(hyper, state, grads, before)
+                params, state = rule.step(hyper, params, state, grads)
+                direction = rule.direction(hyper, before, state, grads)
                 for name, d in direction.items():
                     np.testing.assert_allclose(d, sign * dense[name], rtol=1e-13)
 
@@ -75,9 +75,9 @@ def test_one_compiled_step_serves_every_value(rule: Rule) -> None:
     traces = []
 
     @jax.jit
-    def step(hyper, state, grads, params):  # type: ignore[no-untyped-def]
+    def step(hyper, params, state, grads):  # type: ignore[no-untyped-def]
         traces.append(None)
-        return rule.step(hyper, state, grads, params)
+        return rule.step(hyper, params, state, grads)
 
     params = {"layer": params_for(rule, np.random.default_rng(0))}
     grads = {"layer": as_gradients(rule, params["layer"])}
@@ -85,7 +85,7 @@ def test_one_compiled_step_serves_every_value(rule: Rule) -> None:
     results = set()
     for numbers in numbers_for(rule):
         for lr in (0.1, np.float64(0.05), np.float32(0.2), 1):
-            moved, _ = step(rule.hyper(**numbers | {"lr": lr}), state, grads, params)
+            moved, _ = step(rule.hyper(**numbers | {"lr": lr}), params, state, grads)
             results.add(float(sum(p.sum() for p in moved["layer"].values())))
     assert len(traces) == 1
     assert len(results) > 1, "the values had no effect"
@@ -107,7 +107,7 @@ def test_vmap_runs_over_every_number(rule: Rule) -> None:
     def run(hyper):  # type: ignore[no-untyped-def]
         p, state = params, rule.init(params)
         for g in grads:
-            p, state = rule.step(hyper, state, g, p)
+            p, state = rule.step(hyper, p, state, g)
         return p
 
     batch = type(base)(
@@ -129,17 +129,17 @@ def test_parameter_without_gradient_stays_as_it_is(rule: Rule) -> None:
     hyper = rule.hyper(**numbers_for(rule)[-1])
     state = rule.init(params)
     dense = params_for(rule, np.random.default_rng(5))
-    params, state = rule.step(hyper, state, as_gradients(rule, dense), params)
+    params, state = rule.step(hyper, params, state, as_gradients(rule, dense))
     grads = as_gradients(rule, dense | {skipped: None})
-    moved, after = rule.step(hyper, state, grads, params)
+    moved, after = rule.step(hyper, params, state, grads)
     assert (moved[skipped] == params[skipped]).all()
     assert all(not (moved[name] == params[name]).all() for name in others)
     for name in state._fields:
         before_field, after_field = getattr(state, name), getattr(after, name)
         if before_field is not None and before_field[skipped] is not None:
             np.testing.assert_array_equal(before_field[skipped], after_field[skipped])
-    assert (rule.direction(hyper, after, grads, params)[skipped] == 0).all()
-    assert (rule.decay(hyper, after, grads, params)[skipped] == 0).all()
+    assert (rule.direction(hyper, params, after, grads)[skipped] == 0).all()
+    assert (rule.decay(hyper, params, after, grads)[skipped] == 0).all()
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
@@ -150,8 +150,8 @@ def test_dtypes_of_parameters_and_state_never_change(rule: Rule, dtype: str) -> 
         state = rule.init(params)
         hyper = rule.hyper(**numbers_for(rule)[-1])
         grads = as_gradients(rule, params)
-        moved, after = rule.step(hyper, state, grads, params)
-        again, _ = rule.step(hyper._replace(lr=np.float64(0.1)), after, grads, moved)
+        moved, after = rule.step(hyper, params, state, grads)
+        again, _ = rule.step(hyper._replace(lr=np.float64(0.1)), moved, after, grads)
     types = lambda tree: jax.tree.map(lambda x: x.dtype, tree)  # noqa: E731
     assert types(moved) == types(params) == types(again)
     assert types(after) == types(state)
@@ -165,7 +165,7 @@ def test_runs_under_scan_with_a_fixed_structure(rule: Rule) -> None:
 
     def step(carry, lr):  # type: ignore[no-untyped-def]
         params, state = carry
-        return rule.step(hyper._replace(lr=lr), state, grads, params), None
+        return rule.step(hyper._replace(lr=lr), params, state, grads), None
 
     (last, state), _ = jax.lax.scan(step, (params, rule.init(params)), jnp.linspace(0.1, 0.01, 8))
     assert jax.tree.structure(last) == jax.tree.structure(params)
@@ -198,8 +198,8 @@ def test_numbers_that_python_knows_give_what_traced_ones_give(rule: Rule, number
     known = rule.hyper(**numbers)
 
     def figures(hyper):  # type: ignore[no-untyped-def]
-        after, state = rule.step(hyper, rule.init(params), params, params)
-        of_step = rule.direction(hyper, state, params, params), rule.decay(hyper, state, params, params)
-        return after, state, rule.effective_lr(hyper, state), of_step, rule.penalty(hyper, state, params)
+        after, state = rule.step(hyper, params, rule.init(params), params)
+        of_step = rule.direction(hyper, params, state, params), rule.decay(hyper, params, state, params)
+        return after, state, rule.effective_lr(hyper, state), of_step, rule.penalty(hyper, params, state)
 
     jax.tree.map(np.testing.assert_array_equal, figures(known), figures(jax.tree.map(jnp.float32, known)))

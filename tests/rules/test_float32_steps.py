@@ -43,7 +43,7 @@ def test_step_is_within_a_few_ulp(rule: Rule) -> None:
     with jax.enable_x64(True):
         hyper = rule.hyper(**numbers)
         given = (lambda g: rules.SparseGradient.from_dense(g)) if rule.array_rule.sparse else (lambda g: g)
-        step = jax.jit(lambda h, s, g, p: rule.step(h, s, given(g), p))
+        step = jax.jit(lambda h, p, s, g: rule.step(h, p, s, given(g)))
         wide = lambda tree: jax.tree.map(  # noqa: E731
             lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
         )
@@ -54,8 +54,8 @@ def test_step_is_within_a_few_ulp(rule: Rule) -> None:
         for _ in range(STEPS):
             # All of one sign and near each other: averages do not cancel, and an error of a weight shows.
             g = jnp.asarray((base + 0.1 * np.abs(base) * rng.standard_normal(shape)) * size, jnp.float32)
-            exact = np.asarray(step(stored, wide(state), wide(g), wide(zero))[0])
-            moved, state = step(stored, state, g, zero)
+            exact = np.asarray(step(stored, wide(zero), wide(state), wide(g))[0])
+            moved, state = step(stored, zero, state, g)
             error = np.abs(np.asarray(moved, np.float64) - exact) / np.where(exact == 0, 1, np.abs(exact))
             worst = max(worst, float(error.max()))
     assert worst <= 6 * EPS, f"{worst / EPS:.1f} ulp"

@@ -61,7 +61,7 @@ def test_step_is_rounded_once(rule: Rule, dtype: str) -> None:
         wide = lambda tree: jax.tree.map(  # noqa: E731
             lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
         )
-        step = jax.jit(lambda s, g, p: rule.step(hyper, s, given(g), p))
+        step = jax.jit(lambda s, g, p: rule.step(hyper, p, s, given(g)))
         for g in grads:
             g = jnp.asarray(g).astype(dtype)
             exact = np.asarray(step(wide(state), wide(g), wide(p))[0])
@@ -97,7 +97,7 @@ def ours(name: str, options: dict, dtype: str) -> np.ndarray:  # type: ignore[ty
     p = jnp.asarray(params, jnp.float32).astype(dtype)
 
     def step(carry, g):  # type: ignore[no-untyped-def]
-        p, state = rule.step(hyper, carry[1], g, carry[0])
+        p, state = rule.step(hyper, carry[0], carry[1], g)
         return (p, state), p
 
     path = jax.lax.scan(step, (p, rule.init(p)), jnp.asarray(grads, jnp.float32).astype(dtype))[1]

@@ -32,11 +32,11 @@ PASSES = {"sgd": 8, "rmsprop-without-momentum": 8, "adam": 12, "adamw": 10}  # (
 
 
 def arguments(rule: Rule) -> tuple[Any, Any, Any, Any]:
-    """Shapes of params, state, grads and numbers."""
+    """Shapes of numbers, params, state and grads."""
     params = {"w": jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)}
     numbers = {"momentum": 0.9} if rule.options.get("nesterov") and rule.name == "sgd" else {}
     hyper = jax.tree.map(lambda x: jax.ShapeDtypeStruct((), jnp.float32), rule.hyper(**numbers))
-    return params, jax.eval_shape(rule.init, params), params, hyper
+    return hyper, params, jax.eval_shape(rule.init, params), params
 
 
 def size(tree: Any) -> int:
@@ -69,7 +69,7 @@ def test_arguments_in_another_order_need_copies() -> None:
     """The checks above see what they are there to see."""
     rule = rules.adam()
     params, state, grads, hyper = arguments(rule)
-    memory = jax.jit(rule.step, donate_argnums=(1, 3)).lower(hyper, state, grads, params).compile().memory_analysis()
+    memory = jax.jit(rule.step, donate_argnums=(1, 2)).lower(hyper, params, state, grads).compile().memory_analysis()
     assert memory.temp_size_in_bytes > 0.3 * size((params, state))
 
 
@@ -91,9 +91,9 @@ STATIC_PASSES = {
 @pytest.mark.parametrize("name", STATIC_PASSES)
 def test_a_number_that_is_static_saves_passes_and_memory(name: str) -> None:
     static, numbers, passes = STATIC_PASSES[name]
-    params, state, grads, _ = arguments(RULES[name])
+    _, params, state, grads = arguments(RULES[name])
     program = (
-        in_place.step(RULES[name], static=static).lower(params, state, grads, RULES[name].hyper(**numbers)).compile()
+        in_place.step(RULES[name], static=static).lower(RULES[name].hyper(**numbers), params, state, grads).compile()
     )
     np.testing.assert_allclose(program.cost_analysis()["bytes accessed"] / (4 * SIDE * SIDE), passes, atol=0.1)
     assert program.memory_analysis().temp_size_in_bytes < 0.01 * size((params, state))
@@ -108,8 +108,8 @@ def test_static_numbers_are_obeyed() -> None:
     for weight_decay in (0.0, 0.1):
         for lr in (0.1, 0.2):
             hyper = rule.hyper(lr=lr, weight_decay=weight_decay)
-            expected, _ = rule.step(hyper, rule.init(params), grads, params)
-            found, _ = step(jax.tree.map(jnp.array, params), in_place.init(rule, params), grads, hyper)
+            expected, _ = rule.step(hyper, params, rule.init(params), grads)
+            found, _ = step(hyper, jax.tree.map(jnp.array, params), in_place.init(rule, params), grads)
             np.testing.assert_allclose(found["w"], expected["w"], rtol=1e-6)
     assert step.program._cache_size() == before + 2
 
@@ -122,7 +122,7 @@ def test_static_numbers_that_cannot_be() -> None:
     assert step is in_place.step(rules.adam(), static=["weight_decay"])
     hyper = rule.hyper(weight_decay=jnp.float32(0.1))
     with pytest.raises(TypeError, match=r"weight_decay is static in this step and must be a Python number"):
-        step(params, in_place.init(rule, params), params, hyper)
+        step(hyper, params, in_place.init(rule, params), params)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "average-weights"])
@@ -139,8 +139,8 @@ def test_step_is_the_rules_and_compiles_once(name: str) -> None:
         hyper = rule.hyper(lr=lr)
         grads = jax.tree.map(lambda p: jnp.asarray(rng.standard_normal(p.shape), jnp.float32), params)
         given = mine, state
-        mine, state = step(mine, state, grads, hyper)
-        theirs, reference = plain(hyper, reference, grads, theirs)
+        mine, state = step(hyper, mine, state, grads)
+        theirs, reference = plain(hyper, theirs, reference, grads)
         assert all(array.is_deleted() for array in jax.tree.leaves(given))
     assert step.program._cache_size() == before + 1
     jax.tree.map(np.testing.assert_array_equal, (mine, state), (theirs, reference))

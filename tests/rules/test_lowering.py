@@ -37,17 +37,17 @@ def test_step_lowers_for_every_platform(name: str, dtype: str) -> None:
     """Step, effective lr, direction and decay, with every number traced."""
     rule = RULES[name]
 
-    def run(hyper, state, grads, params):  # type: ignore[no-untyped-def]
-        moved, after = rule.step(hyper, state, grads, params)
-        parts = rule.effective_lr(hyper, after), rule.direction(hyper, after, grads, params)
-        return moved, after, parts, rule.decay(hyper, after, grads, params)
+    def run(hyper, params, state, grads):  # type: ignore[no-untyped-def]
+        moved, after = rule.step(hyper, params, state, grads)
+        parts = rule.effective_lr(hyper, after), rule.direction(hyper, params, after, grads)
+        return moved, after, parts, rule.decay(hyper, params, after, grads)
 
     with jax.enable_x64(dtype == "float64"):
         numbers = GIVEN.get(name, {})
         params = {"w": jnp.ones((4, 3), dtype)}
         sparse = isinstance(rule, rules.Rule) and rule.array_rule.sparse
         grads = {"w": SparseGradient.from_dense(params["w"])} if sparse else params
-        arguments = jax.tree.map(jnp.asarray, (rule.hyper(**numbers), rule.init(params), grads, params))
+        arguments = jax.tree.map(jnp.asarray, (rule.hyper(**numbers), params, rule.init(params), grads))
         lowered = export.export(jax.jit(run), platforms=PLATFORMS)(*arguments)
     assert lowered.platforms == PLATFORMS
     assert len(lowered.mlir_module()) > 1000
@@ -59,7 +59,7 @@ def test_measurement_lowers_for_every_platform(name: str) -> None:
     rule = RULES[name]
 
     def run(t, hyper, state, grads, params):  # type: ignore[no-untyped-def]
-        after, state = in_place.step(rule)(params, state, grads, hyper)
+        after, state = in_place.step(rule)(hyper, params, state, grads)
         made = (rule, hyper, state, grads, params, after)
         whole = effective.measure(*made)
         return after, state, whole, effective.measure(*made, exact=False, sample=8), effective.measure_every(t, *made)

@@ -58,10 +58,10 @@ def test_matrix_of_zeros_gives_no_step() -> None:
     rule = rules.muon()
     params = jnp.ones((2, 3))
     hyper = rule.hyper(weight_decay=0.0)
-    moved, state = rule.step(hyper, rule.init(params), jnp.zeros((2, 3)), params)
+    moved, state = rule.step(hyper, params, rule.init(params), jnp.zeros((2, 3)))
     assert (moved == params).all()
     assert (rule.effective_lr(hyper, state) == 0).all()
-    assert (rule.direction(hyper, state, params, params) == 0).all()
+    assert (rule.direction(hyper, params, state, params) == 0).all()
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -75,10 +75,10 @@ def test_effective_lr_is_the_steps_length_over_that_of_the_mean_gradient(nestero
         for _ in range(8):
             g = rng.standard_normal((6, 2))
             before = params
-            params, state = rule.step(hyper, state, jnp.asarray(g), params)
+            params, state = rule.step(hyper, params, state, jnp.asarray(g))
             total, weights = 0.9 * total + 0.1 * g, 0.9 * weights + 0.1
             mean = (0.9 * total + 0.1 * g) / (0.9 * weights + 0.1) if nesterov else total / weights
-            e, d = rule.effective_lr(hyper, state), rule.direction(hyper, state, jnp.asarray(g), before)
+            e, d = rule.effective_lr(hyper, state), rule.direction(hyper, before, state, jnp.asarray(g))
             np.testing.assert_allclose(np.linalg.norm(d), np.linalg.norm(mean), rtol=1e-12)
             np.testing.assert_allclose(
                 e, np.full((6, 2), np.linalg.norm(params - before) / np.linalg.norm(mean)), rtol=1e-12

@@ -52,7 +52,7 @@ def test_first_rectified_step_is_the_same_in_float32(beta2: float, first: int | 
     params, state = jnp.zeros(1), rule.init(jnp.zeros(1))
     rectified = []
     for t in range(1, 31):
-        params, state = rule.step(hyper, state, jnp.array([100.0]), params)
+        params, state = rule.step(hyper, params, state, jnp.array([100.0]))
         if float(rule.effective_lr(hyper, state)[0]) != 1:
             rectified.append(t)
     assert rectified == ([] if first is None else list(range(first, 31)))

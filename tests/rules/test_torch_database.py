@@ -111,7 +111,7 @@ def stepped(optimizer: str, arguments: dict) -> None:
     rule = rules.get(name)(**options)
     params = jnp.ones((2, 2))
     grads = rules.SparseGradient.from_dense(params) if rule.array_rule.sparse else params
-    rule.step(rule.hyper(**numbers), rule.init(params), grads, params)
+    rule.step(rule.hyper(**numbers), params, rule.init(params), grads)
 
 
 def test_good_arguments_are_not_refused() -> None:

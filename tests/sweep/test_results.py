@@ -144,7 +144,7 @@ def test_summaries_and_evaluation():
     @jax.jit
     def one(hyper, state, params):
         grads = jax.grad(loss)(params, DATA)
-        after, state = rule.step(hyper, state, grads, params)
+        after, state = rule.step(hyper, params, state, grads)
         return after, state, effective.measure(rule, hyper, state, grads, params, after)
 
     for i, lr in enumerate((0.01, 0.1)):

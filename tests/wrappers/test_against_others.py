@@ -36,7 +36,7 @@ def ours(rule, numbers, params, grads):  # type: ignore[no-untyped-def]
 
         def step(carry, now):  # type: ignore[no-untyped-def]
             params, state = carry
-            params, state = rule.step(hyper, state, now, params)
+            params, state = rule.step(hyper, params, state, now)
             return (params, state), (params, getattr(state, "average", None))
 
         return jax.tree.map(np.asarray, jax.jit(lambda g: jax.lax.scan(step, (params, rule.init(params)), g)[1])(grads))
@@ -169,7 +169,7 @@ def test_accumulated_run_is_that_of_the_whole_batches() -> None:
         for step in range(STEPS):
             hyper = rule.hyper(lr=0.1, examples=examples[step])
             before = at
-            at, state = step_once(hyper, state, {name: jnp.asarray(g[step]) for name, g in grads.items()}, at)
+            at, state = step_once(hyper, at, state, {name: jnp.asarray(g[step]) for name, g in grads.items()})
             if (step + 1) % every:
                 assert all((at[name] == before[name]).all() for name in SHAPES)
                 assert all((e == 0).all() for e in rule.effective_lr(hyper, state).values())

@@ -82,11 +82,11 @@ def test_step_is_effective_lr_times_direction_plus_decay(rule, kind) -> None:  #
 
         @jax.jit
         def move(hyper, state, now, params):  # type: ignore[no-untyped-def]
-            moved, state = outer.step(hyper, state, now, params)
+            moved, state = outer.step(hyper, params, state, now)
             parts = (
                 outer.effective_lr(hyper, state),
-                outer.direction(hyper, state, now, params),
-                outer.decay(hyper, state, now, params),
+                outer.direction(hyper, params, state, now),
+                outer.decay(hyper, params, state, now),
             )
             return moved, state, parts
 
@@ -121,7 +121,7 @@ def test_direction_is_a_mean_of_the_given_gradients(kind, momentum) -> None:  # 
         for c in sizes:
             now = {"w": c * g["w"]}
             before = params
-            params, state = rule.step(hyper, state, now, params)
+            params, state = rule.step(hyper, params, state, now)
             norm = float(jnp.max(jnp.abs(now["w"])) if kind == "global-max" else jnp.linalg.norm(now["w"]))
             if kind == "value":
                 factor = np.clip(now["w"], -0.3, 0.3) / np.asarray(now["w"])
@@ -134,7 +134,7 @@ def test_direction_is_a_mean_of_the_given_gradients(kind, momentum) -> None:  # 
             np.testing.assert_allclose(params["w"] - before["w"], -given_sum, rtol=1e-13)
             np.testing.assert_allclose(rule.effective_lr(hyper, state)["w"], weight_sum, rtol=1e-13)
             np.testing.assert_allclose(
-                rule.direction(hyper, state, now, before)["w"], given_sum / weight_sum, rtol=1e-13
+                rule.direction(hyper, before, state, now)["w"], given_sum / weight_sum, rtol=1e-13
             )
         assert (weight_sum < 1).any() or momentum
 
@@ -148,7 +148,7 @@ def test_runs_under_scan_and_vmap_in_every_dtype(kind) -> None:  # type: ignore[
         def run(lr, params=params, grads=grads):  # type: ignore[no-untyped-def]
             def body(carry, now):  # type: ignore[no-untyped-def]
                 params, state = carry
-                return outer.step(outer.hyper(**numbers)._replace(lr=lr), state, now, params), None
+                return outer.step(outer.hyper(**numbers)._replace(lr=lr), params, state, now), None
 
             return jax.lax.scan(body, (params, outer.init(params)), grads)[0][0]
 
@@ -162,10 +162,10 @@ def test_runs_under_scan_and_vmap_in_every_dtype(kind) -> None:  # type: ignore[
 def test_parameter_without_gradient_stays_as_it_is(kind) -> None:  # type: ignore[no-untyped-def]
     outer, numbers = wrapped(kind, rules.adam())
     params, _ = data()
-    moved, state = outer.step(outer.hyper(**numbers), outer.init(params), {**params, "b": None}, params)
+    moved, state = outer.step(outer.hyper(**numbers), params, outer.init(params), {**params, "b": None})
     assert (moved["b"] == params["b"]).all()
     assert (moved["w"] != params["w"]).all()
-    assert (outer.direction(outer.hyper(**numbers), state, {**params, "b": None}, params)["b"] == 0).all()
+    assert (outer.direction(outer.hyper(**numbers), params, state, {**params, "b": None})["b"] == 0).all()
 
 
 def test_wrapper_is_the_same_object_for_the_same_rule_and_options() -> None:
@@ -199,5 +199,5 @@ def test_sparse_gradients_are_refused_by_clipping() -> None:
     params = {"w": jnp.ones((2, 2))}
     with pytest.raises(TypeError, match=r"give \.todense"):
         rule.step(
-            rule.hyper(max_norm=1.0), rule.init(params), {"w": rules.SparseGradient.from_dense(params["w"])}, params
+            rule.hyper(max_norm=1.0), params, rule.init(params), {"w": rules.SparseGradient.from_dense(params["w"])}
         )

@@ -1,0 +1,1 @@
+"""Units read from the code of a torch optimizer."""

@@ -44,7 +44,7 @@ def ema_decay(decay: Any, kappa: Any) -> Any:
 def _descend(lr: Array, curvature: Array, steps: Array) -> Array:
     """Where SGD leaves p from 1 on ½hp², for each curvature."""
     hyper, p = SGD.hyper(lr=lr), jnp.ones_like(curvature)
-    step = lambda _, carry: SGD.step(hyper, carry[1], curvature * carry[0], carry[0])  # noqa: E731
+    step = lambda _, carry: SGD.step(hyper, carry[0], carry[1], curvature * carry[0])  # noqa: E731
     return lax.fori_loop(0, steps, step, (p, SGD.init(p)))[0]
 
 
@@ -70,7 +70,7 @@ def _check_linear_rule(formula: Callable[[Any, int], Any], seed: int) -> Evidenc
 @jax.jit
 def _under_moving_lr(lrs: Array, momentum: Array, gradients: Array) -> Array:
     def one(carry: Any, now: Any) -> tuple[Any, Array]:
-        p, state = SGD.step(SGD.hyper(lr=now[0], momentum=momentum), carry[1], now[1], carry[0])
+        p, state = SGD.step(SGD.hyper(lr=now[0], momentum=momentum), carry[0], carry[1], now[1])
         return (p, state), p
 
     return lax.scan(one, (jnp.zeros(()), SGD.init(jnp.zeros(()))), (lrs, gradients))[1]
@@ -122,7 +122,7 @@ def _averages(lr: Array, decay: Array, curvature: Array, steps: Array) -> Array:
     """The weight average after some steps, from an average that begins 1 above the parameters."""
     hyper, p = AVERAGED.hyper(lr=lr, ema_decay=decay), jnp.ones_like(curvature)
     state = AVERAGED.init(p)._replace(average=p + 1, count=jnp.int32(1))
-    step = lambda _, carry: AVERAGED.step(hyper, carry[1], curvature * carry[0], carry[0])  # noqa: E731
+    step = lambda _, carry: AVERAGED.step(hyper, carry[0], carry[1], curvature * carry[0])  # noqa: E731
     return lax.fori_loop(0, steps, step, (p, state))[1].average
 
 

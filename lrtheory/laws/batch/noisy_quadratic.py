@@ -42,7 +42,7 @@ def _all_runs(rule: Any, hypers: Any, curvature: Array, first: Array, noise: Arr
     def one(carry: Any, now: Any) -> tuple[Any, None]:
         hyper, n = now
         p, state = carry
-        return rule.step(hyper, state, curvature * p + n, p), None
+        return rule.step(hyper, p, state, curvature * p + n), None
 
     p, state = lax.scan(one, (first, rule.init(first)), (hypers, noise.transpose(1, 0, 2)))[0]
     return p, getattr(state, "average", p)

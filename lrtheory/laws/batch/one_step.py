@@ -51,7 +51,7 @@ def _best(rule: Rule, point: np.ndarray, gradients: np.ndarray, weights: np.ndar
     lrs, losses = np.array([0.0, 0.5, 1.0]), []
     points = jnp.broadcast_to(jnp.asarray(point), gradients.shape)
     for lr in lrs:
-        after = np.asarray(rule.step(rule.hyper(lr=lr), rule.init(points), jnp.asarray(gradients), points)[0])
+        after = np.asarray(rule.step(rule.hyper(lr=lr), points, rule.init(points), jnp.asarray(gradients))[0])
         losses.append(weights @ (0.5 * np.einsum("ni,ij,nj->n", after, hessian, after)))
     second, first, _ = np.polyfit(lrs, losses, 2)
     return -first / (2 * second)

@@ -74,7 +74,7 @@ def _replicas(rule: Rule, hyper: Any, batch: Array, steps: Array, key: Array) ->
         p, state = carry
         deviation = jnp.where(2 * t < steps, NOISE, NOISE / QUIETER) / jnp.sqrt(batch)
         gradient = CURVATURE * p + deviation * jax.random.normal(jax.random.fold_in(key, t), p.shape)
-        return rule.step(hyper, state, gradient, p)
+        return rule.step(hyper, p, state, gradient)
 
     return lax.fori_loop(0, steps, one, (first, rule.init(first)))[0]
 

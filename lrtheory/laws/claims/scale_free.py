@@ -61,7 +61,7 @@ def check_adafactor(formula: Any, seed: int) -> Evidence:
     params = jnp.zeros((4, 3), jnp.bfloat16)
     sizes = []
     for alpha in (1.0, 2.0**-4):
-        moved, _ = jax.jit(rule.step)(hyper, rule.init(params), jnp.asarray(alpha * g, jnp.bfloat16), params)
+        moved, _ = jax.jit(rule.step)(hyper, params, rule.init(params), jnp.asarray(alpha * g, jnp.bfloat16))
         sizes.append(float(jnp.linalg.norm(moved.astype(jnp.float32))))
     return Evidence(
         ran="one step of adafactor on a 4x3 bfloat16 matrix at 0, gradients of size 0.5e-3 to 1e-3, and on a sixteenth of the loss",

@@ -150,7 +150,7 @@ def _wander(rule: Rule, hyper: Any, start: Any, seed: Any) -> Any:
         length = jnp.sqrt(jnp.sum(w * w, axis=1, keepdims=True))
         noise = jax.random.normal(key, w.shape, w.dtype)
         g = (noise - jnp.sum(noise * w, axis=1, keepdims=True) / length**2 * w) / length
-        after, state = rule.step(hyper, state, g, w)
+        after, state = rule.step(hyper, w, state, g)
         return (after, state), (jnp.sum((unit(after) - unit(w)) ** 2, axis=1) / 2, length[:, 0] ** 2)
 
     keys = jax.random.split(jax.random.key(seed), BURN_IN + MEASURED)

@@ -26,7 +26,7 @@ def check_domain(formula: Callable[[float], float], seed: int) -> Evidence:
     """The gradient at which v becomes more than 0 in the first step, by bisection."""
     rng = np.random.default_rng(seed)
     rule = adam()
-    first_v = jax.jit(lambda beta2, g: rule.step(rule.hyper(beta2=beta2), rule.init(jnp.zeros_like(g)), g, g * 0)[1].v)
+    first_v = jax.jit(lambda beta2, g: rule.step(rule.hyper(beta2=beta2), g * 0, rule.init(jnp.zeros_like(g)), g)[1].v)
     figures = {}
     for beta2 in (0.999, 1 - 10.0 ** rng.uniform(-4, -0.3)):
         beta2 = float(np.float32(beta2))

@@ -29,7 +29,7 @@ def check_elasticity(formula: Callable[[Any, Any, Any], Any], seed: int) -> Evid
 
         def log_step(log_alpha: Any) -> Any:
             p = jnp.zeros_like(g)
-            moved, _ = RULE.step(RULE.hyper(eps=eps), RULE.init(p), jnp.exp(log_alpha) * g, p)
+            moved, _ = RULE.step(RULE.hyper(eps=eps), p, RULE.init(p), jnp.exp(log_alpha) * g)
             return jnp.log(jnp.abs(moved))
 
         measured = np.asarray(jax.jacfwd(log_step)(jnp.log(alpha)))
@@ -73,7 +73,7 @@ def check_moving(formula: Callable[[Any], Placement], seed: int) -> Evidence:
             apart = 0.0
             step = jax.jit(rule.step)
             for t in range(STEPS):
-                params, state = step(hyper, state, alphas[t] * grads[t], params)
+                params, state = step(hyper, params, state, alphas[t] * grads[t])
                 buffer = momentum * buffer + inside[t] * grads[t]
                 p = p - 0.1 * outside[t] * buffer
                 apart = max(apart, float(np.max(np.abs(np.asarray(params) - p))))

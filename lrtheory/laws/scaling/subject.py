@@ -46,7 +46,7 @@ class Subject:
     numbers : mapping of str to float
         All numbers that the program takes, lr first; each is traced.
     init : numbers, params -> state
-    step : numbers, state, grads, params -> (params, state)
+    step : numbers, params, state, grads -> (params, state)
     dimensions : () -> Dimensions
         Units, inferred from the same program.
     shape : tuple of int
@@ -75,7 +75,7 @@ class Subject:
             params, state = carry
             now, param_factor, state_factors, g = inputs
             state = scaled_state(state, state_factors)
-            params, state = self.step(now, state, {LEAF: g}, {LEAF: params[LEAF] * param_factor})
+            params, state = self.step(now, {LEAF: params[LEAF] * param_factor}, state, {LEAF: g})
             return (params, state), params[LEAF]
 
         params = {LEAF: first}
@@ -108,10 +108,10 @@ def of_rule(rule: Rule | Wrapper, shape: tuple[int, ...] = (4,), **numbers: floa
     given = {name: value for name, value in zip(hyper._fields, hyper, strict=True) if value is not None}
     sparse = rule.name == "sparse_adam"
 
-    def step(numbers: Any, state: Any, grads: Any, params: Any) -> tuple[Any, Any]:
+    def step(numbers: Any, params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
         if sparse:
             grads = jax.tree.map(SparseGradient.from_dense, grads)
-        return rule.step(hyper._replace(**numbers), state, grads, params)
+        return rule.step(hyper._replace(**numbers), params, state, grads)
 
     # A law may hold for vectors alone: units are asked of the kind of parameter that is run.
     kind: Any = {"vector": (8,)} if len(shape) == 1 else {"matrix": (128, 130)}
@@ -141,7 +141,7 @@ def of_optax(name: str, numbers: Mapping[str, float], shape: tuple[int, ...] = (
         others = {n: v for n, v in numbers.items() if n != "lr"}
         return optax.chain(getattr(optax, name)(**others, **fixed), optax.scale_by_learning_rate(numbers["lr"]))
 
-    def step(numbers: Any, state: Any, grads: Any, params: Any) -> tuple[Any, Any]:
+    def step(numbers: Any, params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
         updates, state = built(numbers).update(grads, state, params)
         return jax.tree.map(jnp.add, params, updates), state
 

@@ -35,7 +35,7 @@ def _ends(hyper: Any, curvature: Array) -> Array:
     def run(hyper: Any, h: Array) -> Array:
         def one(carry: Any, _: None) -> tuple[Any, Array]:
             p, state = carry
-            p, state = RULE.step(hyper, state, h * p, p)
+            p, state = RULE.step(hyper, p, state, h * p)
             return (p, state), p
 
         first = 0.3 * hyper.lr

@@ -81,7 +81,7 @@ def _enumerated(rule: Rule, lr: float, hessians: np.ndarray, replacement: bool) 
     members = choose(range(EXAMPLES), repeat=BATCH) if choose else itertools.combinations(range(EXAMPLES), BATCH)
     means = np.array([hessians[list(chosen)].mean(axis=0) for chosen in members])
     columns = np.eye(2) + 0 * means
-    moved = np.asarray(rule.step(rule.hyper(lr=lr), rule.init(jnp.asarray(columns)), jnp.asarray(means), columns)[0])
+    moved = np.asarray(rule.step(rule.hyper(lr=lr), columns, rule.init(jnp.asarray(columns)), jnp.asarray(means))[0])
     return np.mean([np.kron(m, m) for m in moved], axis=0)
 
 
@@ -113,7 +113,7 @@ def _check_scalar(formula: Callable[..., float], seed: int) -> Evidence:
             p = 1 / BATCH if name == "with replacement" else (EXAMPLES - BATCH) / (BATCH * (EXAMPLES - 1))
             lr = formula(curvatures.mean(), curvatures.var(), p)
             one = jnp.ones_like(means)
-            after = rule.step(rule.hyper(lr=lr), rule.init(one), means, one)[0]
+            after = rule.step(rule.hyper(lr=lr), one, rule.init(one), means)[0]
             errors[name] = abs(float(jnp.mean(after**2)) - 1)
     return Evidence(
         ran=f"one SGD step at the threshold from θ = 1, for every batch of {BATCH} of {EXAMPLES} curvatures",

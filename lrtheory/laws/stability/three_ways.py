@@ -79,7 +79,7 @@ def _growth(rule: Rule, delay: int, hyper: Any, curvature: Array) -> Array:
         def one(carry: Any, _: None) -> tuple[Any, Array]:
             past, state = carry  # parameters, newest first
             gradient = h * (EPS if preconditioned else 1) * past[delay]
-            p, state = rule.step(hyper, state, gradient, past[0])
+            p, state = rule.step(hyper, past[0], state, gradient)
             return (jnp.roll(past, 1).at[0].set(p), state), jnp.abs(p)
 
         past = jnp.full(delay + 1, START)

@@ -207,7 +207,7 @@ class RuleTarget(JaxTarget):
 
         def step(grads: Any, state: Any, params: Any) -> Any:
             count, inner = state
-            params, inner = self.rule.step(self.hyper._replace(lr=lrs[count]), inner, grads, params)
+            params, inner = self.rule.step(self.hyper._replace(lr=lrs[count]), params, inner, grads)
             return params, (count + 1, inner)
 
         return Functions(lambda params: (jnp.int32(0), self.rule.init(params)), step, step)
@@ -216,7 +216,7 @@ class RuleTarget(JaxTarget):
         """The rule's own functions."""
 
         def step(grads: Any, state: Any, params: Any) -> Any:
-            return self.rule.step(self.hyper._replace(**numbers), state, grads, params)
+            return self.rule.step(self.hyper._replace(**numbers), params, state, grads)
 
         return Functions(self.rule.init, step, step)
 

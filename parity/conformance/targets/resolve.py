@@ -7,10 +7,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from lrtheory.spec.text.text import Spec, SpecError, parse
-from lrtheory.spec.text.text import resolve as resolve_spec
-
 from lrtheory.rules import Rule
+from lrtheory.spec.text import Spec, SpecError, parse
+from lrtheory.spec.text import resolve as resolve_spec
 
 from .target import Target
 

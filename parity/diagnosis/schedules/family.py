@@ -8,7 +8,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from lrtheory.spec.text.text import SpecError
+
+from lrtheory.spec.text import SpecError
 
 from ..family import FAMILIES, SIZES, Family
 from ..probe import Path, Probe

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from lrtheory.spec.text.text import SpecError
 
 from lrtheory import schedules
-from lrtheory.spec.text import text as spec
+from lrtheory.spec import text as spec
+from lrtheory.spec.text import SpecError
 
 from ...backends.keras_backend import floatx, load_keras
 from ..probe import Path, Probe

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from lrtheory.spec.text.text import SpecError
+
+from lrtheory.spec.text import SpecError
 
 from ..vocabulary import PHRASES, WORDS, Words
 from .family import HELD

@@ -55,7 +55,7 @@ class GivesNan(HeavyBall):
     """Gives nan for every gradient."""
 
     def direction(self, p, g, state, group):
-        return super().direction(p, g, state, group) * float("nan")
+        return super().direction(p, group, g, state) * float("nan")
 
 
 @pytest.mark.parametrize("broken", [HangsInClosures, SleepsInClosures])
