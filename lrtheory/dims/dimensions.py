@@ -35,6 +35,8 @@ class Break:
     chain : tuple of ChainLink
         The lines that together contradict each other, in the order of the program; without any one of them
         the others agree.
+    residuals : tuple of Units
+        All that the line is off by, in its several demands.
     """
 
     location: Location | None
@@ -42,6 +44,7 @@ class Break:
     residual: Units
     literal: float | None
     chain: tuple[ChainLink, ...]
+    residuals: tuple[Units, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.location}: {self.statement}" if self.location else self.statement
@@ -137,8 +140,9 @@ class Dimensions:
         """Exponents (of the loss, of the parameters) of that scaling."""
         if not self.breaks or self.unknown is not None:
             return None
-        loss, param = self.breaks[0].residual
-        if any(b.residual.loss * param != b.residual.param * loss for b in self.breaks):
+        residuals = [residual for b in self.breaks for residual in (b.residual, *b.residuals)]
+        loss, param = residuals[0]
+        if any(r.loss * param != r.param * loss for r in residuals):
             return None
         if param == 0:
             return Fraction(0), Fraction(1)

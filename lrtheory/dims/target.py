@@ -17,7 +17,7 @@ import numpy as np
 from ..spec.text import Spec, SpecError, parse, resolve
 from ..units import PARAM
 from .dimensions import Dimensions
-from .infer import infer
+from .infer import infer, makes_torch_optimizer
 
 
 class TargetError(ValueError):
@@ -57,7 +57,7 @@ def _infer(spec: Spec, target: Any) -> Dimensions:
         return _infer_rule(spec, target)
     if not callable(target):
         raise TargetError(f"{spec.text} is {type(target).__name__}, not an optimizer or a callable that returns one")
-    if isinstance(target, type) and any(base.__module__ == "torch.optim.optimizer" for base in target.__mro__):
+    if makes_torch_optimizer(target):
         return infer(target, **_named(spec, target, skip=1))
 
     from .optax_reader.infer import default_numbers, infer_optax, is_optimizer
