@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..units import PARAM, PURE, Units
 from ._kernel.equations import Equation, Guard, Location
@@ -59,19 +59,22 @@ def settled(read: Callable[[Mapping[str, str]], Reading], zeros: set[str]) -> Di
     first = read({})
     if first.found.status != "broken":
         return first.found
-    for names, why in (
-        (first.exponents, "it is an exponent"),
-        (zeros & first.involved, f"no law holds for other values ({first.found.verdict})"),
-    ):
-        held = dict.fromkeys(sorted(names & set(first.found.hyper)), why)
+    wanted, otherwise = zeros & first.involved, first.found.verdict
+
+    def why(name: str) -> str:
+        return "it is an exponent" if name in first.exponents else f"no law holds for other values ({otherwise})"
+
+    for names in (first.exponents, wanted, first.exponents | wanted, first.exponents | zeros):
+        held = {name: why(name) for name in sorted(names & set(first.found.hyper))}
         best = read(held).found if held else first.found
         if best.status == "broken":
             continue
         for name in list(held):  # hold no more than it takes
-            fewer = {other: why for other in held if other != name}
+            fewer = {other: held[other] for other in held if other != name}
             if fewer and (found := read(fewer).found).status != "broken":
                 held, best = fewer, found
-        return best
+        off = sorted(set(held) - first.exponents)
+        return replace(best, proviso=f"while {' and '.join(off)} is 0, {otherwise} otherwise") if off else best
     return first.found
 
 

@@ -84,6 +84,8 @@ class Dimensions:
         Why nothing could be said.
     notes : tuple of str
         What was held fixed, and which branches were covered.
+    proviso : str
+        For numbers that no law allows to be anything but 0: that they are, and what breaks where they are not.
     """
 
     target: str
@@ -96,6 +98,7 @@ class Dimensions:
     guards: tuple[GuardFound, ...] = ()
     unknown: str | None = None
     notes: tuple[str, ...] = ()
+    proviso: str = ""
 
     @property
     def status(self) -> str:
@@ -114,9 +117,8 @@ class Dimensions:
         if self.breaks:
             where = [str(b.location) if b.location else b.statement for b in self.breaks]
             return f"broken at {where[0]}" + (f" and {len(where) - 1} more" if len(where) > 1 else "")
-        if self.guards:
-            return "proven unless " + "; ".join(dict.fromkeys(str(g) for g in self.guards))
-        return "proven"
+        unless = "unless " + "; ".join(dict.fromkeys(str(g) for g in self.guards)) if self.guards else ""
+        return " ".join(part for part in ("proven", self.proviso, unless) if part)
 
     @property
     def survives(self) -> str | None:

@@ -491,17 +491,34 @@ class ZeroOfTwoUnits(Each):
         p.add_(g + h["mix"] * p + h["mix"] * g, alpha=-h["lr"])
 
 
-def test_zero_that_breaks_when_switched_on_is_said():
-    found = dims.infer(WholeZero)
-    assert "# HERE" in source(found.breaks[0])
-    assert any("weight_decay: 0 by default, run with 0.01" in note for note in found.notes)
-    assert dims.infer(WholeZero, weight_decay=0).verdict == "proven"
+@pytest.mark.parametrize("optimizer", [WholeZero, ZeroOfTwoUnits])
+def test_zero_that_breaks_when_switched_on_is_held_and_the_line_is_said(optimizer):
+    found = dims.infer(optimizer)
+    name = next(iter(set(torch_numbers(optimizer, {})[0]) - {"lr"}))
+    assert found.status == "proven"
+    assert found.verdict.startswith(f"proven while {name} is 0, broken at {__file__}")
+    assert found.verdict.endswith(" otherwise")
+    assert any(n.startswith(f"{name} is held at 0: no law holds for other values (broken at ") for n in found.notes)
+    assert dims.infer(optimizer, **{name: 0}).status == "proven"
+    assert dims.infer(optimizer, **{name: 0.5}).status == "broken"
 
 
-def test_zero_that_no_law_allows_to_vary_is_held_and_the_line_is_said():
-    found = dims.infer(ZeroOfTwoUnits)
-    assert found.verdict == "proven"
-    assert any(n.startswith("mix is held at 0: no law holds for other values (broken at ") for n in found.notes)
+class BothAtOnce(Each):
+    """An exponent, and a zero that breaks when switched on."""
+
+    def __init__(self, params, lr=1e-3, power=0.5, weight_decay=0.0):
+        super().__init__(params, lr, power=power, weight_decay=weight_decay)
+
+    def one(self, p, g, h):
+        if h["weight_decay"]:
+            g = g + h["weight_decay"] * (g.norm() + 1e-3)
+        p.add_(g / g.norm() ** h["power"], alpha=-h["lr"])
+
+
+def test_exponent_and_zero_are_held_together():
+    found = dims.infer(BothAtOnce)
+    assert found.status == "proven"
+    assert set(found.hyper) == {"lr"}
 
 
 class AnotherLawWhenSwitchedOn(Each):

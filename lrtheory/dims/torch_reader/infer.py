@@ -140,14 +140,16 @@ def infer_torch(
             return reading
         raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failures[0]}") from failures[0]
 
-    found = settled(read, zeros)
+    found = settled(read, {name for name, value in numbers.items() if value == 0})
     if judge:
         found = attempt.judged(found)
         if zeros and attempt.judged(found, numbers).unknown != found.unknown:  # switched off, it is another program
-            others_units = ", ".join(f"{name} in {units}" for name, units in found.hyper.items() if not units.is_pure)
-            found = attempt.judged(
-                read(dict.fromkeys(zeros, f"with another value the law is another ({others_units})")).found
-            )
+            units = ", ".join(f"{name} in {u}" for name, u in found.hyper.items() if not u.is_pure)
+            for names in (*({name} for name in sorted(zeros)), zeros):
+                off = read(dict.fromkeys(names, f"with another value the law is another ({units})")).found
+                if off.unknown is None and attempt.judged(off, numbers).unknown is None:
+                    break
+            found = attempt.judged(off)
     return replace(found, notes=(*found.notes, *_held_notes(optimizer, numbers, given)))
 
 
@@ -285,7 +287,7 @@ class _Attempt:
         """
         if found.status not in ("proven", "guarded"):
             return found
-        (of,) = (run for run in self.runs if run.found is found)
+        of = next(run for run in self.runs if run.found.hyper is found.hyper)
         values = of.numbers if numbers is None else numbers
 
         def run(loss: float, params: float) -> list[torch.Tensor]:
