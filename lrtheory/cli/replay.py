@@ -15,7 +15,7 @@ from rich.text import Text
 
 from lrtheory.outputs import plain
 from parity.measured import ParityRow
-from parity.report.parity_matrix import View, views
+from parity.report.matrix import View, views, write_page
 
 from .directory import check_directory
 from .errors import FAILED, BadInput, NotWritten
@@ -72,8 +72,6 @@ def implementations(text: str) -> list[str]:
 
 
 def _write_page(rows: list[ParityRow], html: Path, others: list[str]) -> None:
-    from parity.report.matrix import write_page
-
     packages = ["lrtheory", "jax", *({"eager": "lrtheory", "capturable": "torch"}.get(name, name) for name in others)]
     versions = {package: metadata.version(package) for package in packages}
     try:

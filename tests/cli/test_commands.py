@@ -78,7 +78,7 @@ def test_replay_shows_the_matrix_and_fails_with_a_gate(rows, capsys):
     out = capsys.readouterr().out
     assert calls == [(["sgd", "adam"], "float64", ["torch", "optax"], True, False)]  # adamw is adam
     assert "✗ 0.03" in out
-    assert "First difference at step 2" in out
+    assert "first difference: step 2 in " in out
 
 
 def test_replay_succeeds_without_failures(rows, capsys):
