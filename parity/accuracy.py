@@ -10,7 +10,7 @@ import numpy as np
 from lrtheory import rules
 
 from . import oracle, table
-from .backends import replay
+from .drivers import replay
 from .cases import Case, LrSchedule, Stream
 from .trajectory import Trajectory
 

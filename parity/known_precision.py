@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from . import bounds, table
-from .backends import replay
+from .drivers import replay
 from .cases import STREAMS, Case, LrSchedule, Stream
 from .dtypes import HALF
 from .trajectory import Trajectory

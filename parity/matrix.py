@@ -10,7 +10,7 @@ import numpy as np
 from parity.report.data import ParityRow
 
 from . import table
-from .backends import replay
+from .drivers import replay
 from .cases import STREAMS, Case, LrSchedule
 from .compare import GATES, Comparison, compare
 from .dtypes import DTYPES

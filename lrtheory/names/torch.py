@@ -80,9 +80,7 @@ NAMES: Mapping[str, TorchName] = {
     "nadam": TorchName("NAdam", options=DECOUPLED, state=MOMENTS),
     "radam": TorchName("RAdam", options=DECOUPLED, state=MOMENTS),
     "adagrad": TorchName("Adagrad", state={"t": "step", "sum": "sum"}, implementations=FUSED),
-    "adadelta": TorchName(
-        "Adadelta", state={"t": "step", "square_avg": "square_avg", "acc_delta": "acc_delta"}
-    ),
+    "adadelta": TorchName("Adadelta", state={"t": "step", "square_avg": "square_avg", "acc_delta": "acc_delta"}),
     "rprop": TorchName(
         "Rprop",
         {

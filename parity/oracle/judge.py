@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..backends import forced_fields
+from ..drivers import forced_fields
 from ..cases import Case
 from ..dtypes import finfo, numbers_in
 from ..trajectory import Trajectory

@@ -6,7 +6,7 @@ import pytest
 
 import parity
 from parity import Case, LrSchedule
-from parity.backends.keras_backend import load_keras
+from parity.drivers.in_keras import load_keras
 from parity.rows_keras import ROWS
 
 MOVING = LrSchedule("moving")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import parity
-from parity.backends import lrtheory_backend
+from parity.drivers import ours as lrtheory_backend
 from parity.cases import LrSchedule
 from parity.compare import GATES
 from parity.mutants import MUTANTS, Mutant

@@ -18,7 +18,7 @@ from ..dtypes import numbers_in
 from ..rows_keras import ROWS
 from ..table import Inexpressible
 from ..trajectory import Snapshot, Trajectory
-from .lrtheory_backend import moving_numbers, rule_of
+from .ours import moving_numbers, rule_of
 
 
 def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:

@@ -16,7 +16,7 @@ from ..dtypes import numbers_in
 from ..table import Inexpressible, row
 from ..trajectory import Snapshot, Trajectory
 from . import ONCE
-from .lrtheory_backend import moving_numbers, rule_of
+from .ours import moving_numbers, rule_of
 
 
 def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:

@@ -10,7 +10,7 @@ from lrtheory.rules import SparseGradient
 
 from ..cases import Case
 from ..trajectory import Trajectory
-from .lrtheory_backend import inputs, rule_of, snapshot, trajectory
+from .ours import inputs, rule_of, snapshot, trajectory
 
 
 def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
