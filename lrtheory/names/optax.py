@@ -23,7 +23,7 @@ ARGUMENTS = {
 
 
 def numbers(*ours: str) -> dict[str, str]:
-    """optax's arguments → these numbers of ours."""
+    """Optax's arguments → these numbers of ours."""
     return {ARGUMENTS.get(number, number): number for number in ours}
 
 

@@ -11,7 +11,7 @@ from lrtheory.rules import Rule, evaluation_params
 from lrtheory.spec.text import SpecError
 
 from ..drivers.in_keras import floatx, load_keras
-from ..drivers.torch_settings import default_dtype, single_thread
+from ..drivers.in_torch import default_dtype, single_thread
 from .probe import AVERAGE, Path, Probe
 
 Values = Mapping[str, Any]
