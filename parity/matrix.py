@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.report.data import ParityRow
+from parity.measured import ParityRow
 
 from . import table
 from .cases import STREAMS, Case, LrSchedule

@@ -1,15 +1,16 @@
-"""From equations to a verdict: solve, decide which guards are footnotes, and name the lines to blame."""
+"""From equations to what the user is told: solve, tell footnotes from breaks, name the lines to blame, and read the units."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..units import Units
-from .dimensions import Break, ChainLink, GuardFound
-from .equations import Equation, Guard, Location
-from .ledger import HUGE, TINY, Ledger
-from .solver import Contradiction, Solver
+from ..units import PARAM, PURE, Units
+from ._kernel.equations import Equation, Guard, Location
+from ._kernel.expression import Expression
+from ._kernel.ledger import HUGE, TINY, Ledger
+from ._kernel.solver import Contradiction, Solver
+from .dimensions import Break, ChainLink, Dimensions, GuardFound
 
 
 @dataclass
@@ -130,3 +131,71 @@ def _bare(literal: float, held: Mapping[str, float] | None) -> str:
         if value and abs(literal - value) <= 1e-6 * abs(value):
             return f"the bare number {literal:.6g} (the {name} that was not passed)"
     return f"the bare number {literal:.6g}"
+
+
+def dimensions(
+    target: str,
+    ledger: Ledger,
+    diagnosis: Diagnosis,
+    hyper: Mapping[str, Expression],
+    state: Mapping[str, Expression],
+    paths: Iterable[str],
+    leaf_names: Sequence[str],
+    update: Units = PARAM,
+    notes: Sequence[str] = (),
+) -> Dimensions:
+    """Read the solution.
+
+    Parameters
+    ----------
+    hyper, state : the unknowns by name and by path
+    paths : all numeric state in order; what is not in ``state`` is pure
+    leaf_names : names of the parameters, with which the paths of their slots end
+    """
+    solver = diagnosis.solver
+    units: dict[str, Units] = {}
+    free: set[str] = set()
+    ties: dict[str, str] = {}
+    for name, unknown in {**hyper, **state}.items():
+        number = unknown.terms[0][0]
+        units[name] = solver.value(number)
+        tied = solver.tied_to(number)
+        if tied == ((number, 1),):
+            free.add(name)
+        elif tied:
+            ties[name] = Expression(units[name], tied).show(ledger.names.__getitem__)
+    slots, free_slots, tied_slots = _collapsed({p: units.get(p, PURE) for p in paths}, free, ties, leaf_names)
+    return Dimensions(
+        target=target,
+        hyper={name: units[name] for name in hyper},
+        state=slots,
+        free=frozenset({n for n in free if n in hyper} | free_slots),
+        ties={**{n: t for n, t in ties.items() if n in hyper}, **tied_slots},
+        update=update,
+        breaks=tuple(diagnosis.breaks),
+        guards=tuple(diagnosis.guards),
+        notes=tuple(notes),
+    )
+
+
+def _collapsed(
+    units: Mapping[str, Units], free: set[str], ties: Mapping[str, str], leaf_names: Sequence[str]
+) -> tuple[dict[str, Units], set[str], dict[str, str]]:
+    """State by path, with the entries of one slot for each parameter under one path where they agree."""
+    groups: dict[str, list[str]] = {}
+    for path in units:
+        suffix = next((f".{name}" for name in leaf_names if path.endswith(f".{name}")), "")
+        groups.setdefault(path.removesuffix(suffix), []).append(path)
+    result: dict[str, Units] = {}
+    new_free: set[str] = set()
+    new_ties: dict[str, str] = {}
+    for slot, paths in groups.items():
+        determined = [p for p in paths if p not in free] or paths[:1]
+        agree = len({(units[p], ties.get(p)) for p in determined}) == 1
+        for name, path in [(slot, determined[0])] if agree else [(p, p) for p in paths]:
+            result[name] = units[path]
+            if path in free:
+                new_free.add(name)
+            if path in ties:
+                new_ties[name] = ties[path]
+    return result, new_free, new_ties

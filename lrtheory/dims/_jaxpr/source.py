@@ -12,10 +12,10 @@ from typing import Any
 
 import jax
 
-from .equations import Location, Origin
+from .._kernel.equations import Location, Origin
 
 _STANDARD_LIBRARY = str(Path(sysconfig.get_paths()["stdlib"]))
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parents[1])
 _JAX = str(Path(jax.__file__).parent)
 _CALLERS_SHOWN = 4
 
@@ -23,13 +23,9 @@ _CALLERS_SHOWN = 4
 @cache
 def is_program(file: str) -> bool:
     """Whether a file is the program looked at, and not jax, the standard library or this package's own machinery."""
-    if file.startswith(("<frozen", _JAX, _HERE)) or f"{_sep()}jaxlib{_sep()}" in file:
+    if file.startswith(("<frozen", _JAX, _HERE)) or "jaxlib" in Path(file).parts:
         return False
     return "site-packages" in file or not file.startswith(_STANDARD_LIBRARY)
-
-
-def _sep() -> str:
-    return "/" if "/" in _HERE else "\\"
 
 
 def locate(frames: Iterable[tuple[str, int, str]], keep: Callable[[str], bool] = is_program) -> Location | None:
@@ -46,7 +42,7 @@ class EquationOrigin:
     """One equation of a jaxpr. ``call`` is the equation whose body it stands in, when that body is jax's own."""
 
     eqn: Any
-    call: EquationOrigin | None = None
+    call: Any = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EquationOrigin) and self._key() == other._key()
@@ -67,7 +63,7 @@ class EquationOrigin:
         return locate((f.file_name, f.line_num, f.function_name) for f in traceback.frames)
 
 
-def origin_inside(outer: EquationOrigin | None, call: EquationOrigin, jaxpr: Any) -> EquationOrigin | None:
+def origin_inside(outer: Origin | None, call: Origin, jaxpr: Any) -> Origin | None:
     """What the equations of an inner program count as: jax's own functions are cached, so their frames may be those
     of another caller, and the calling equation stands for them.
     """
@@ -75,6 +71,3 @@ def origin_inside(outer: EquationOrigin | None, call: EquationOrigin, jaxpr: Any
         return outer
     file = getattr(getattr(jaxpr, "debug_info", None), "func_filename", None)
     return call if file is None or not is_program(file) else None
-
-
-__all__ = ["EquationOrigin", "Location", "Origin", "is_program", "locate", "origin_inside"]

@@ -21,6 +21,14 @@ class Location(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
+class UnknownOperationError(NotImplementedError):
+    """A primitive or function that the tables do not have, so that nothing can be said of the program."""
+
+    def __init__(self, kind: str, name: str, location: Location | None) -> None:
+        where = f" at {location}: {location.source}" if location else ""
+        super().__init__(f"no units rule for the {kind} {name!r}{where}")
+
+
 class Origin(Protocol):
     """Where an equation comes from. Finding the line costs more than solving, so it is looked up when shown."""
 

@@ -9,26 +9,15 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from .equations import Location
-from .ledger import Ledger
-from .operations import Site
+from .._kernel.equations import Origin, UnknownOperationError
+from .._kernel.ledger import Ledger
+from .._kernel.value import PURE_VALUE, Deferred, Value, number
+from .operations import Site, Values
 from .primitives import ENTRY_BY_ENTRY, TABLE, folded
 from .source import EquationOrigin, origin_inside
-from .value import PURE_VALUE, Deferred, Value, number
-
-Values = Sequence[Value]
 
 
-class UnknownPrimitiveError(NotImplementedError):
-    """A primitive that the tables do not have, so that nothing can be said of the program."""
-
-    def __init__(self, name: str, location: Location | None) -> None:
-        self.primitive, self.location = name, location
-        where = f" at {location}: {location.source}" if location else ""
-        super().__init__(f"no units rule for the primitive {name!r}{where}")
-
-
-def walk(ledger: Ledger, closed: Any, values: Values, call: EquationOrigin | None = None) -> list[Value]:
+def walk(ledger: Ledger, closed: Any, values: Values, call: Origin | None = None) -> list[Value]:
     """Values of the results of a closed jaxpr for those of its inputs.
 
     ``call`` stands for all lines inside where the body is not the user's own.
@@ -41,7 +30,7 @@ def walk(ledger: Ledger, closed: Any, values: Values, call: EquationOrigin | Non
         return known_array(atom.val) if isinstance(atom, Literal) else env[atom]
 
     for eqn in _needed(jaxpr):
-        site = Site(ledger, eqn, EquationOrigin(eqn, call))
+        site = Site(ledger, EquationOrigin(eqn, call), len(eqn.invars) == 2 and eqn.invars[0] is eqn.invars[1], eqn)
         operands = [read(atom) for atom in eqn.invars]
         results = _apply(site, operands, call)
         handed_on = _deferred(site, operands)
@@ -90,7 +79,7 @@ def _needed(jaxpr: Any) -> list[Any]:
     return needed[::-1]
 
 
-def _apply(site: Site, operands: list[Value], call: EquationOrigin | None) -> Sequence[Value]:
+def _apply(site: Site, operands: list[Value], call: Origin | None) -> Sequence[Value]:
     name = site.eqn.primitive.name
     if name in BODIES:
         return BODIES[name](site, operands, call)
@@ -101,7 +90,7 @@ def _apply(site: Site, operands: list[Value], call: EquationOrigin | None) -> Se
     if rule is None:
         if not any(_is_real(v.aval) for v in (*site.eqn.invars, *site.eqn.outvars)):
             return [PURE_VALUE for _ in site.eqn.outvars]  # integers, truth values and keys are pure numbers
-        raise UnknownPrimitiveError(name, site.at.location())
+        raise UnknownOperationError("primitive", name, site.at.location())
     results = rule(site, operands)
     return [results] if isinstance(results, Value) else results
 
@@ -129,14 +118,14 @@ def known_array(value: Any) -> Value:
 
 # --- primitives with a body ---
 
-Body = Callable[[Site, list[Value], EquationOrigin | None], Sequence[Value]]
+Body = Callable[[Site, list[Value], Origin | None], Sequence[Value]]
 
 
 def _closed(jaxpr: Any) -> Any:
     return jaxpr if hasattr(jaxpr, "consts") else ClosedJaxpr(jaxpr, ())
 
 
-def _inside(site: Site, body: Any, values: Values, call: EquationOrigin | None) -> list[Value]:
+def _inside(site: Site, body: Any, values: Values, call: Origin | None) -> list[Value]:
     body = _closed(body)
     return walk(site.ledger, body, values, origin_inside(call, site.at, body.jaxpr))
 
@@ -144,10 +133,14 @@ def _inside(site: Site, body: Any, values: Values, call: EquationOrigin | None) 
 def inline(name: str) -> Body:
     """A call: its body stands in its place."""
 
-    def rule(site: Site, operands: list[Value], call: EquationOrigin | None) -> list[Value]:
+    def rule(site: Site, operands: list[Value], call: Origin | None) -> list[Value]:
         return _inside(site, site.params[name], operands, call)
 
     return rule
+
+
+def _rank(x: Any) -> int:
+    return len(getattr(x, "aval", x).shape)
 
 
 def _settle(site: Site, operands: Values) -> None:
@@ -155,7 +148,7 @@ def _settle(site: Site, operands: Values) -> None:
         site.ledger.settle(value)
 
 
-def cond(site: Site, operands: list[Value], call: EquationOrigin | None) -> list[Value]:
+def cond(site: Site, operands: list[Value], call: Origin | None) -> list[Value]:
     """All branches give results of one unit, unless a branch is only taken for degenerate input."""
     _settle(site, operands)
     index, *arguments = operands
@@ -202,20 +195,23 @@ def _hand_on(site: Site, carry: Values, new: Values) -> None:
         site.ledger.same([before, after], "hands on in a loop", after.origin or site.at)
 
 
-def scan(site: Site, operands: list[Value], call: EquationOrigin | None) -> list[Value]:
+def scan(site: Site, operands: list[Value], call: Origin | None) -> list[Value]:
     """A loop over slices: what is carried keeps its units from turn to turn."""
     _settle(site, operands)
-    consts, carries = site.params["num_consts"], site.params["num_carry"]
-    fixed, initial, slices = operands[:consts], operands[consts : consts + carries], operands[consts + carries :]
     body = site.params["jaxpr"]
-    carry = _carried(site, initial, body.in_avals[consts : consts + carries], "carried by scan")
+    # What a turn takes and gives has one axis less where it is a slice. jax's own counts differ between versions.
+    carries = sum(_rank(v) == _rank(a) for v, a in zip(site.eqn.outvars, _closed(body).out_avals, strict=True))
+    kept = sum(_rank(v) == _rank(a) for v, a in zip(site.eqn.invars, _closed(body).in_avals, strict=True))
+    consts = kept - carries
+    fixed, initial, slices = operands[:consts], operands[consts:kept], operands[kept:]
+    carry = _carried(site, initial, _closed(body).in_avals[consts:kept], "carried by scan")
     results = _inside(site, body, [*fixed, *carry, *slices], call)
     _settle(site, results)
     _hand_on(site, carry, results[:carries])
     return [*carry, *(v.but(deferred=(), identity=None) for v in results[carries:])]
 
 
-def while_loop(site: Site, operands: list[Value], call: EquationOrigin | None) -> list[Value]:
+def while_loop(site: Site, operands: list[Value], call: Origin | None) -> list[Value]:
     """A loop until a condition: what is carried keeps its units from turn to turn."""
     _settle(site, operands)
     for_condition, for_body = site.params["cond_nconsts"], site.params["body_nconsts"]

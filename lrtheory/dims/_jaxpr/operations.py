@@ -15,32 +15,32 @@ from typing import Any
 
 import numpy as np
 
-from .ledger import Ledger
-from .source import EquationOrigin
-from .value import PURE_VALUE, Rare, Value, number
+from .._kernel.equations import Origin
+from .._kernel.ledger import Ledger
+from .._kernel.value import PURE_VALUE, Rare, Value, number
 
 
 @dataclass
 class Site:
-    """One equation at work: its parameters, its line, and where its demands are written."""
+    """One operation at work: where its demands are written, its line, and whether both operands are one variable.
+
+    ``eqn`` is its equation, which an operation of a running program does not have.
+    """
 
     ledger: Ledger
-    eqn: Any
-    at: EquationOrigin
+    at: Origin
+    squares: bool = False
+    eqn: Any = None
 
     @property
     def params(self) -> dict[str, Any]:
         """Parameters of the primitive."""
-        return self.eqn.params
-
-    def squares(self) -> bool:
-        """Whether both operands are the same variable."""
-        return len(self.eqn.invars) == 2 and self.eqn.invars[0] is self.eqn.invars[1]
+        return {} if self.eqn is None else self.eqn.params
 
 
 Values = Sequence[Value]
 One = Callable[[Site, Values], Value]
-Rule = Callable[[Site, Values], Value | list[Value]]
+Operation = Callable[[Site, Values], Value | list[Value]]
 
 
 def measured(values: Values) -> bool:
@@ -97,7 +97,7 @@ def multiply(site: Site, values: Values) -> Value:
     """Units add."""
     left, right = values
     units = site.ledger.product(left, right)
-    nonnegative = site.squares() or (left.nonnegative and right.nonnegative)
+    nonnegative = site.squares or (left.nonnegative and right.nonnegative)
     return Value(units, 0.0 if left.is_zero or right.is_zero else None, nonnegative, measured(values))
 
 
@@ -237,7 +237,7 @@ def compare(name: str) -> One:
     """Two comparable values; the truth of it is pure."""
 
     def rule(site: Site, values: Values) -> Value:
-        if site.squares() and name in ("eq", "ne"):
+        if site.squares and name in ("eq", "ne"):
             rare: Rare | None = Rare(name == "ne", "a tested value is nan")
         else:
             rare = site.ledger.comparison(name, values[0], values[1], site.at)

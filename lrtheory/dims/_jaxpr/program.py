@@ -10,15 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..units import GRADIENT, PARAM, Units
-from .diagnose import diagnose
-from .dimensions import Dimensions
-from .equations import Demand
-from .expression import PURE_EXPRESSION, Expression
-from .ledger import HYPER, LEARNING_RATE, STATE, Ledger
-from .solution import dimensions
-from .value import PURE_VALUE, Value
-from .walk import UnknownPrimitiveError, walk
+from ...units import GRADIENT, PARAM, Units
+from .._kernel.equations import Demand, UnknownOperationError
+from .._kernel.expression import PURE_EXPRESSION, Expression
+from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
+from .._kernel.value import PURE_VALUE, Value
+from .._verdict import diagnose, dimensions
+from ..dimensions import Dimensions
+from .walk import walk
 
 PyTree = Any
 
@@ -29,6 +28,17 @@ SHAPES = {"matrix": (128, 130), "vector": (8,)}
 def example_params(shapes: Mapping[str, tuple[int, ...]] | None = None) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of the parameters that an update is traced with."""
     return {name: jax.ShapeDtypeStruct(shape, np.float32) for name, shape in (shapes or SHAPES).items()}
+
+
+def accepted_shapes(init: Callable[[PyTree], PyTree]) -> Mapping[str, tuple[int, ...]]:
+    """Matrices and vectors, or matrices alone where an ``init`` refuses the rest."""
+    for shapes in (SHAPES, {"matrix": SHAPES["matrix"]}):
+        try:
+            jax.eval_shape(init, example_params(shapes))
+        except (ValueError, TypeError):
+            continue
+        return shapes
+    return SHAPES
 
 
 @dataclass
@@ -171,7 +181,7 @@ def _infer(program: Program) -> tuple[Dimensions, set[str], set[str]]:
         results = walk(ledger, step_jaxpr, [*number_values, *state_values, *grads, *params, *extra_values])
         for value in results:
             ledger.settle(value)
-    except UnknownPrimitiveError as error:
+    except UnknownOperationError as error:
         return Dimensions(program.target, unknown=str(error), notes=program.notes), set(), set()
 
     updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from ..units import PURE, Units
+from ...units import PURE, Units
 from .expression import Expression
 
 

@@ -18,7 +18,7 @@ a square root) is above 1e-7.
 
 
 @dataclass(frozen=True, eq=False)
-class Trajectory:
+class Trained:
     """One closed-loop run.
 
     Attributes
@@ -69,7 +69,7 @@ class Distance:
     first_step: int | None  # from 1; None where they never differ by more than ``beyond``
 
 
-def distance(a: Trajectory, b: Trajectory, beyond: float = BEYOND_ROUNDING) -> Distance:
+def distance(a: Trained, b: Trained, beyond: float = BEYOND_ROUNDING) -> Distance:
     """Largest difference of any coordinate at any step, and the first step at which it is beyond rounding.
 
     Raises

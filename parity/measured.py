@@ -1,14 +1,30 @@
 """What a report is made of: the measured data, as plain JSON values.
 
-``parity`` measures, this package draws; these types are all that the two share. Curves are lists over
-``step``; a value that is not finite is stored as ``None`` and drawn as a gap.
+Experiments measure, the report draws, and these types are all that the two share. Curves are lists over ``step``; a
+value that is not finite is stored as ``None`` and drawn as a gap.
 """
 
 from __future__ import annotations
 
+import math
+import textwrap
+from collections.abc import Iterable
 from typing import Literal, TypedDict
 
+from .words import spoken
+
 Curve = list[float | None]
+
+
+def curve(values: Iterable[float]) -> Curve:
+    """Measured numbers as a curve, to six digits: more than a picture shows, and a tenth of the file."""
+    return [float(f"{v:.6g}") if math.isfinite(v) else None for v in map(float, values)]
+
+
+def finite(value: float) -> float | None:
+    """A number with all its digits, or ``None`` if it is not finite."""
+    return float(value) if math.isfinite(value) else None
+
 
 FigureId = Literal[
     "training",  # loss curves and accuracies of the closed-loop runs, in both frameworks
@@ -37,6 +53,19 @@ class Verdict(TypedDict):
     evidence: str
     advice: str
     figure: FigureId  # the figure that shows it
+
+
+def as_text(verdict: Verdict, width: int = 100) -> str:
+    """A verdict as lines of text, for a notebook or a terminal."""
+    parts = (verdict["sentence"], f"Evidence: {verdict['evidence']}", f"Advice: {verdict['advice']}")
+    indent = {"initial_indent": "  ", "subsequent_indent": "  ", "break_on_hyphens": False}
+    return "\n".join([verdict["question"], *(textwrap.fill(part, width, **indent) for part in parts), ""])
+
+
+def graded(flags: Iterable[bool]) -> Literal["holds", "fails", "depends"]:
+    """The outcome of a question asked of several things: it holds for all, fails for all, or depends."""
+    flags = list(flags)
+    return "holds" if all(flags) else "depends" if any(flags) else "fails"
 
 
 class Layer(TypedDict):
@@ -69,6 +98,11 @@ class Training(TypedDict):
     largest_difference: float  # of any parameter at any recorded step, over the largest distance travelled
     first_difference_step: int | None  # first step at which any parameter differs by more than 1e-9 of travel
     layers: list[Layer]
+
+
+def run_label(run: Training) -> str:
+    """A training run in words."""
+    return f"{run['model']}, {spoken(run['rule'])}, {run['schedule']} lr"
 
 
 class LossScaleRun(TypedDict):

@@ -11,8 +11,9 @@ import operator
 from collections.abc import Callable
 from fractions import Fraction
 
+from .._kernel.value import Value, number
 from .operations import (
-    Rule,
+    Operation,
     Site,
     Values,
     add,
@@ -52,7 +53,6 @@ from .operations import (
     transcendental,
     triangular_solve,
 )
-from .value import Value, number
 
 _REAL = {
     "sin": "sine", "cos": "cosine", "tan": "tangent", "asin": "arc sine", "acos": "arc cosine", "atan": "arc tangent",
@@ -63,7 +63,7 @@ _REAL = {
 }  # fmt: skip
 _POSITIVE = {"exp": "exponential", "exp2": "exponential", "cosh": "hyperbolic cosine", "logistic": "sigmoid"}
 
-TABLE: dict[str, Rule] = {
+TABLE: dict[str, Operation] = {
     # moved, copied, negated, summed over axes: units stay
     **dict.fromkeys(("broadcast_in_dim", "reshape", "squeeze", "expand_dims", "copy", "copy_p", "stop_gradient",
                      "device_put", "sharding_constraint", "name"), broadcast),
@@ -76,7 +76,7 @@ TABLE: dict[str, Rule] = {
     "convert_element_type": convert,
     "sort": sort,
     "top_k": top_k,
-    "split": parts,
+    **dict.fromkeys(("split", "unstack"), parts),
     "gather": gather,
     "optimization_barrier": each,
     # several values, one unit

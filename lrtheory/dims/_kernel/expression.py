@@ -6,7 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import NamedTuple
 
-from ..units import PURE, Units
+from ...units import PURE, Units
 
 
 class Expression(NamedTuple):
