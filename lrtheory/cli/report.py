@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from parity.measured import Report
+from parity.measured import Measured
 
 from .directory import check_directory
 from .errors import NotWritten
@@ -28,7 +28,7 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
         from parity import experiments
         from parity.report import write
 
-        measured: Report = experiments.measure(
+        measured: Measured = experiments.measure(
             quick=quick, seed=seed, processes=min(2, os.cpu_count() or 1), progress=step
         )
         step("drawing", 1.0)
@@ -43,7 +43,7 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
     return 0
 
 
-def summary(report: Report, page: Path) -> dict:
+def summary(report: Measured, page: Path) -> dict:
     """What the command found, without the curves."""
     from lrtheory.outputs import plain
 
@@ -59,7 +59,7 @@ def summary(report: Report, page: Path) -> dict:
     )
 
 
-def _tell(report: Report, page: Path) -> None:
+def _tell(report: Measured, page: Path) -> None:
     console = Console(highlight=False)
     for verdict in report["verdicts"]:
         words, style = STYLES[verdict["outcome"]]

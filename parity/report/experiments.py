@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from ..measured import BatchRun, Claim, EffectiveCurves, PhaseDiagram, Threshold
+from ..measured import BatchRun, Claim, EffectiveCurves, PhaseDiagram, ThresholdBracket
 from ..words import number, spoken
 from .figure import Block, Figure, Key, Panel, Table, lines, log_axis, positive, rounded, slot, slot_keys
 
@@ -12,10 +12,10 @@ PHASES = {"c": "converge", "o": "oscillate", "d": "diverge"}
 DECISIONS = {"true": "✓ true", "false": "✗ false", "depends": "◐ depends"}
 
 
-def threshold_figure(rows: list[Threshold]) -> Figure:
+def threshold_figure(rows: list[ThresholdBracket]) -> Figure:
     """Where SGD begins to diverge, as predicted and as found."""
 
-    def run(row: Threshold) -> str:
+    def run(row: ThresholdBracket) -> str:
         return f"{spoken(row['framework'])}, lr {number(row['lr'])}"
 
     block: Block = {

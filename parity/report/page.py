@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from ..measured import Report, run_label
+from ..measured import Measured, run_label
 from . import charts, document, experiments, matrix, training, variants
 from .figure import POINTS, Figure
 
@@ -26,7 +26,7 @@ class Section:
     figures: tuple[Figure, ...]
 
 
-def sections_of(report: Report) -> list[Section]:
+def sections_of(report: Measured) -> list[Section]:
     """The page's figures in their order; the matrix has a section without any."""
     runs = report["training"]
     layers = (
@@ -55,7 +55,7 @@ def sections_of(report: Report) -> list[Section]:
     ]
 
 
-def render(report: Report) -> str:
+def render(report: Measured) -> str:
     """The whole page as text.
 
     Raises

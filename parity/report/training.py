@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ..measured import Curve, Layer, Training, run_label
+from ..measured import Curve, Layer, TrainingRun, run_label
 from ..words import number, percent
 from .figure import Figure, Key, Panel, Table, lines, log_axis, pick, positive, slot, slot_keys, thinned
 
 
-def training_figure(runs: list[Training]) -> Figure:
+def training_figure(runs: list[TrainingRun]) -> Figure:
     """Losses of both frameworks, and a table of all runs."""
     panels = []
     for index, run in enumerate(runs):
@@ -49,7 +49,7 @@ COMPARED = {
 }
 
 
-def effective_figure(runs: list[Training]) -> Figure:
+def effective_figure(runs: list[TrainingRun]) -> Figure:
     """A ribbon per layer, all on one scale, with a table of the last step."""
     panels, tables = [], []
     for index, run in enumerate(runs):
@@ -70,7 +70,7 @@ def effective_figure(runs: list[Training]) -> Figure:
     )
 
 
-def _last_step(run: Training, index: int) -> Table:
+def _last_step(run: TrainingRun, index: int) -> Table:
     nominal = _last(run["nominal_lr"])
     step = run["step"][-1] if run["step"] else 0
     columns = {
@@ -86,7 +86,7 @@ def _last_step(run: Training, index: int) -> Table:
     return Table.of(caption, run["layers"], columns, run=index)
 
 
-def heat_map_figure(runs: list[Training]) -> Figure:
+def heat_map_figure(runs: list[TrainingRun]) -> Figure:
     """Which layer trains with more, which with less than the nominal lr, and when."""
     panels = []
     for index, run in enumerate(runs):
@@ -112,7 +112,7 @@ def heat_map_figure(runs: list[Training]) -> Figure:
     )
 
 
-def relative_update_figure(runs: list[Training]) -> Figure:
+def relative_update_figure(runs: list[TrainingRun]) -> Figure:
     """How much of itself each layer changes in a step."""
     panels = []
     for index, run in enumerate(runs):
