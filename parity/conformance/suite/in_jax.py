@@ -119,7 +119,7 @@ def scan(target: JaxTarget) -> None:
     functions = target.functions()
 
     def body(carry: Any, grads: Any) -> Any:
-        after = functions.step(*carry, target.gradients(grads))
+        after = functions.step(carry[0], carry[1], target.gradients(grads))
         return after, after[0]
 
     params = as_tree(run.params)

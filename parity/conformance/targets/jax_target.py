@@ -113,7 +113,7 @@ class JaxTarget(Target):
             functions = self.with_numbers({**dict(held), **numbers})
 
             def body(carry: Any, grads: Any) -> Any:
-                after = functions.step(*carry, self.gradients(grads))
+                after = functions.step(carry[0], carry[1], self.gradients(grads))
                 return after, after[0]
 
             return jax.lax.scan(body, (params, functions.init(params)), grads)[1]
