@@ -6,9 +6,9 @@ import pytest
 from mutants import MUTANTS, Mutant
 
 import parity
-from parity.backends import lrtheory_backend
 from parity.cases import LrSchedule
 from parity.compare import GATES
+from parity.drivers import ours as lrtheory_backend
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
