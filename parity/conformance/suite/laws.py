@@ -76,7 +76,7 @@ def _first_break(found: Dimensions) -> str:
 
 def sharp_bound(rule: Rule, hyper: Any) -> np.ndarray:
     """Of each step, decoupled decay aside: :func:`lrtheory.laws.bounds.largest_step`, shape (STEPS,)."""
-    if rule.name == "rprop":
+    if "step_size_max" in rule.Hyper._fields:
         raise Skip(f"{STEPS} steps are too few to come near step_size_max, which bounds it")
     try:
         return np.array([largest_step(rule, hyper, t) for t in range(1, STEPS + 1)])
