@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..backends.torch_settings import single_thread
+from ..drivers.in_torch import single_thread
 from .problem import Problem
 from .setup import Setup
 from .trained import Trained

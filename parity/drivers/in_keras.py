@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from lrtheory.names.keras import ARGUMENTS, NAMES
+
 from ..cases import Case
 from ..dtypes import numbers_in
-from ..rows_keras import ROWS
-from ..table import Inexpressible
-from ..trajectory import Snapshot, Trajectory
-from .lrtheory_backend import moving_numbers, rule_of
+from ..table import Inexpressible, Numbers, Options
+from ..trajectory import Trajectory
+from .ours import framed, moving_lr, rule_of
 
 
 def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
@@ -31,16 +32,13 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
     RuntimeError
         When Keras is loaded on another backend already.
     """
-    if case.rule not in ROWS:
+    if case.rule not in NAMES:
         raise Inexpressible(f"keras has no {case.rule}")
     keras = load_keras()
     rule = rule_of(case)
     with jax.enable_x64(case.dtype == "float64"), floatx(keras, numbers_in(case.dtype)):
         hyper = rule.hyper(**case.numbers)
-        moving = moving_numbers(case, hyper)
-        if set(moving) != {"lr"}:
-            raise Inexpressible(f"keras schedules the lr alone, not {', '.join(sorted(set(moving) - {'lr'}))}")
-        lrs = jnp.asarray(moving["lr"], numbers_in(case.dtype))
+        lrs = moving_lr(case, hyper, "keras")
         params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
         sign = -1 if rule.options.get("maximize") else 1
         grads = {name: jnp.asarray(sign * value) for name, value in case.gradients().items()}
@@ -50,15 +48,35 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
         )
         forced = None if reference is None else {k: jnp.asarray(v[:-1]) for k, v in reference.params.items()}
         history, kept = jax.tree.map(np.asarray, run(first(params), lrs, params, grads, forced))
-    states: list[Snapshot] = [{name: {} for name in params}]
-    for step in range(case.steps):
-        states.append({name: {field: values[step] for field, values in kept[name].items()} for name in params})
-    return Trajectory(
-        "keras",
-        {name: np.concatenate([np.asarray(params[name])[None], value]) for name, value in history.items()},
-        states,
-        np.asarray(lrs),
-    )
+    return framed("keras", params, history, kept, lrs)
+
+
+def build(optimizers: Any, rule: str, options: Options, numbers: Numbers) -> Any:
+    """Keras's counterpart of a rule, of ``keras.optimizers``.
+
+    Raises
+    ------
+    Inexpressible
+        With the reason where Keras cannot express the options.
+    """
+    name = NAMES[rule]
+    for ours, reason in name.zero.items():
+        if options.get(ours) or numbers.get(ours):
+            raise Inexpressible(reason)
+    if rule == "sgd" and numbers["dampening"] and numbers["momentum"]:
+        raise Inexpressible("keras's SGD has no dampening")
+    if rule == "lion" and numbers["beta1"] <= 0:
+        raise Inexpressible("keras's Lion refuses beta_1=0")
+    decoupled = name.decoupled or options.get("decoupled", False)
+    if numbers["weight_decay"] and not decoupled:
+        raise Inexpressible("keras's weight decay is decoupled in every optimizer")
+    kind = "AdamW" if rule == "adam" and decoupled else name.optimizer
+    given = {ARGUMENTS.get(n, n): float(numbers[n] or 0.0) for n in name.numbers} | {
+        o: options[o] for o in name.switches
+    }
+    if numbers["weight_decay"] or kind == "AdamW":
+        given["weight_decay"] = float(numbers["weight_decay"])
+    return getattr(optimizers, kind)(**given, **name.fixed)
 
 
 def load_keras() -> Any:
@@ -94,8 +112,8 @@ def _program(
 ) -> tuple[Any, Any]:
     """The state of one optimizer before its first step and its compiled run, whatever its lr does."""
     keras = load_keras()
-    keras_row = ROWS[rule]
-    optimizer = keras_row.build(keras.optimizers, dict(options), dict(numbers))
+    keras_name = NAMES[rule]
+    optimizer = build(keras.optimizers, rule, dict(options), dict(numbers))
     names = [name for name, _ in shapes]
     variables = [keras.Variable(jnp.zeros(shape), dtype=dtype, name=name) for name, shape in shapes]
     optimizer.build(variables)
@@ -105,7 +123,7 @@ def _program(
     def first(params: Any) -> list[Any]:
         # An optimizer may start from the parameters, as the schedule-free ones do.
         values = [jnp.asarray(variable.value) for variable in optimizer.variables]
-        for suffix in keras_row.starts_at_params.values():
+        for suffix in keras_name.starts_at_params.values():
             for name in names:
                 values[_position(paths, name, suffix)] = params[name]
         return values
@@ -124,7 +142,7 @@ def _program(
             kept = {
                 name: {
                     field: state[iterations] if suffix == "iteration" else state[_position(paths, name, suffix)]
-                    for field, suffix in keras_row.state.items()
+                    for field, suffix in keras_name.state.items()
                 }
                 for name in names
             }

@@ -1,4 +1,4 @@
-"""One adapter a framework, imported when it is asked for."""
+"""One way to run anybody's optimizer: one adapter a framework, imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 from typing import Any
 
 from lrtheory import rules
+from lrtheory.names.optax import ONCE
 
 from .. import table
 from ..cases import Case
@@ -13,18 +14,15 @@ from ..trajectory import Trajectory
 
 #: Backend name → module and its arguments.
 BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "lrtheory": ("lrtheory_backend", {}),
-    "lrtheory-eager": ("eager_backend", {}),
-    "torch": ("torch_backend", {"implementation": "loop"}),
-    "torch-foreach": ("torch_backend", {"implementation": "foreach"}),
-    "torch-fused": ("torch_backend", {"implementation": "fused"}),
-    "torch-capturable": ("torch_backend", {"implementation": "capturable"}),
-    "optax": ("optax_backend", {}),
-    "keras": ("keras_backend", {}),
+    "lrtheory": ("ours", {}),
+    "lrtheory-eager": ("ours", {"eager": True}),
+    "torch": ("in_torch", {"implementation": "loop"}),
+    "torch-foreach": ("in_torch", {"implementation": "foreach"}),
+    "torch-fused": ("in_torch", {"implementation": "fused"}),
+    "torch-capturable": ("in_torch", {"implementation": "capturable"}),
+    "optax": ("in_optax", {}),
+    "keras": ("in_keras", {}),
 }
-
-#: State fields that optax keeps once for all tensors, and that are not forced there: its schedules go by the same count.
-ONCE = ("t", "max_lr")
 
 
 def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajectory | None = None) -> Trajectory:
@@ -38,14 +36,14 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
         Free: the implementation evolves alone. Forced: it is set to the reference's parameters and state before every
         step, which tells a wrong rule from accumulated rounding.
     reference : Trajectory, optional
-        For forced replay; torch's plain loop, run freely, unless given, and optax for a rule that torch lacks.
+        For forced replay; torch's plain loop, run freely, unless given, and optax or Keras for a rule that torch lacks.
 
     Raises
     ------
     KeyError, ValueError
         For an unknown backend or mode.
     Inexpressible
-        When the backend cannot express the case.
+        When the backend cannot express the case, or no other framework has the rule to follow.
     Refused
         When it can, and does not run it.
     """
@@ -57,7 +55,10 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
     if mode == "free" and reference is not None:
         raise ValueError("a free run takes no reference: ask for mode='forced'")
     if mode == "forced" and reference is None:
-        reference = replay(case, "optax" if table.row(case.rule).torch is None else "torch")
+        followed = table.row(case.rule).reference
+        if followed is None:
+            raise table.Inexpressible(f"{case.rule} has no counterpart to follow: give a reference")
+        reference = replay(case, followed)
     module, arguments = BACKENDS[backend]
     try:
         adapter = importlib.import_module(f".{module}", __package__)
@@ -74,9 +75,9 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
 def forced_fields(rule: str, implementation: str) -> tuple[str, ...]:
     """State fields that forced replay sets before every step, by the name of a trajectory's implementation."""
     row = table.row(rule)
-    if implementation == "optax":
-        return tuple(field for field in (row.optax.state if row.optax else ()) if field not in ONCE)
+    in_torch, in_optax = (tuple(row.torch.state) if row.torch else ()), tuple(row.optax or ())
     if implementation == "keras":
         return ()
-    elsewhere = (row.torch or row.optax) if implementation.startswith("lrtheory") else row.torch
-    return tuple(elsewhere.state) if elsewhere else ()
+    if implementation == "optax":
+        return tuple(field for field in in_optax if field not in ONCE)
+    return in_torch or (in_optax if implementation.startswith("lrtheory") else ())
