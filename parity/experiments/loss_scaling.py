@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lrtheory import rules
-from lrtheory.laws.scaling import rescaled_hyper
+from lrtheory.theory.scaling import rescaled_hyper
 from parity.report.data import LossScaleRun, Threshold
 
 from ..training import (

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrtheory import rules, sweep
-from lrtheory.laws import stability
+from lrtheory.theory import stability
 from lrtheory.rules import Rule
 from parity.report.data import PhaseDiagram
 
@@ -92,7 +92,7 @@ def outcomes(first: np.ndarray, early: np.ndarray, late: np.ndarray) -> np.ndarr
 
 
 def critical_product(rule: Rule, numbers: dict[str, float]) -> float:
-    """α·lr at which the rule loses stability on this quadratic, by :func:`lrtheory.laws.stability.threshold`."""
+    """α·lr at which the rule loses stability on this quadratic, by :func:`lrtheory.theory.stability.threshold`."""
     curvature = stability.threshold(rule, rule.hyper(lr=1.0, **numbers)).curvature
     assert curvature is not None
     return curvature * numbers.get("eps", 1.0)

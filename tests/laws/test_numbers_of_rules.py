@@ -23,7 +23,7 @@ from lrtheory.laws.momentum import (
     steady_effective_lr,
     unnormalised_steps,
 )
-from lrtheory.laws.no_law import NoLaw
+from lrtheory.theory import NoLaw
 from lrtheory.laws.trajectory import replay
 
 FORMULAS = {

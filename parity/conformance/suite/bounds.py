@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lrtheory.laws.bounds import largest_step
-from lrtheory.laws.no_law import NoLaw
+from lrtheory.theory import NoLaw
+from lrtheory.theory.bounds import largest_step
 from lrtheory.rules.rule import Rule
 
 from ..comparing import demand
@@ -18,7 +18,7 @@ from ..targets import Target, follow
 
 
 def sharp_bound(rule: Rule, hyper: Any) -> np.ndarray:
-    """Of each step, decoupled decay aside: :func:`lrtheory.laws.bounds.largest_step`, shape (STEPS,)."""
+    """Of each step, decoupled decay aside: :func:`lrtheory.theory.bounds.largest_step`, shape (STEPS,)."""
     if rule.name == "rprop":
         raise Skip(f"{STEPS} steps are too few to come near step_size_max, which bounds it")
     try:
