@@ -76,7 +76,7 @@ TABLE: dict[str, Rule] = {
     "convert_element_type": convert,
     "sort": sort,
     "top_k": top_k,
-    "split": parts,
+    **dict.fromkeys(("split", "unstack"), parts),
     "gather": gather,
     "optimization_barrier": each,
     # several values, one unit

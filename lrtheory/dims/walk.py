@@ -150,6 +150,10 @@ def inline(name: str) -> Body:
     return rule
 
 
+def _rank(x: Any) -> int:
+    return len(getattr(x, "aval", x).shape)
+
+
 def _settle(site: Site, operands: Values) -> None:
     for value in operands:
         site.ledger.settle(value)
@@ -205,10 +209,13 @@ def _hand_on(site: Site, carry: Values, new: Values) -> None:
 def scan(site: Site, operands: list[Value], call: EquationOrigin | None) -> list[Value]:
     """A loop over slices: what is carried keeps its units from turn to turn."""
     _settle(site, operands)
-    consts, carries = site.params["num_consts"], site.params["num_carry"]
-    fixed, initial, slices = operands[:consts], operands[consts : consts + carries], operands[consts + carries :]
     body = site.params["jaxpr"]
-    carry = _carried(site, initial, body.in_avals[consts : consts + carries], "carried by scan")
+    # What a turn takes and gives has one axis less where it is a slice. jax's own counts differ between versions.
+    carries = sum(_rank(v) == _rank(a) for v, a in zip(site.eqn.outvars, _closed(body).out_avals, strict=True))
+    kept = sum(_rank(v) == _rank(a) for v, a in zip(site.eqn.invars, _closed(body).in_avals, strict=True))
+    consts = kept - carries
+    fixed, initial, slices = operands[:consts], operands[consts:kept], operands[kept:]
+    carry = _carried(site, initial, _closed(body).in_avals[consts:kept], "carried by scan")
     results = _inside(site, body, [*fixed, *carry, *slices], call)
     _settle(site, results)
     _hand_on(site, carry, results[:carries])

@@ -127,6 +127,12 @@ CASES: list[Case] = [
     ("custom_vjp_call", lambda x: _doubled(x), [X], [G], [G]),
     ("cond", lambda x: lax.cond(x[0, 0] > x[0, 1], lambda y: y, lambda y: 3 * y, x), [X], [G], [G]),
     ("scan", lambda x: lax.scan(lambda c, y: (0.5 * c + y, c), jnp.zeros(3), x)[1], [X], [G], [G]),
+    ("scan", lambda x, y: lax.scan(lambda c, z: (0.5 * c + z * y[0], (c, jnp.sum(z))), jnp.zeros(3), x)[1][0], [X, Y],
+     [G, PURE], [G]),
+    ("scan", lambda x: lax.scan(lambda c, _: ((0.5 * c[0], c[0] + c[1]), None), (x, x), None, length=3)[0][1], [X], [G], [G]),
+    ("scan", lambda x: lax.scan(lambda c, z: (c, z * z), (), x)[1], [X], [G], [G.power(2)]),
+    ("unstack", lambda x: sum(jnp.unstack(x)), [X], [G], [G]),
+    ("scan", lambda x: lax.fori_loop(0, 3, lambda i, c: 0.5 * c + x, x), [X], [G], [G]),
     ("while", lambda x: lax.while_loop(lambda c: jnp.sum(c**2) > jnp.sum(x**2), lambda c: c / 2, 5 * x), [X], [G], [G]),
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -22,14 +23,15 @@ from ..value import Value, number
 _TORCH = str(torch.__path__[0])
 _OPTIMIZERS = str(torch.optim.__path__[0])
 _FRAMES_KEPT = 5
-_READER = __file__.replace("torch_numbers", "torch_dims")  # it calls the optimizer: who calls it is no matter
+_HERE = str(Path(__file__).parent)
+_READER = str(Path(__file__).with_name("infer.py"))  # it calls the optimizer: who calls it is no matter
 
 
 def is_optimizer_code(file: str) -> bool:
     """Whether a file is the program looked at: anything but torch itself, of which only the optimizers are."""
     if file.startswith(_OPTIMIZERS):
         return not file.endswith("optimizer.py")
-    return not file.startswith(_TORCH) and not file.startswith(__file__.rpartition("torch_")[0]) and is_program(file)
+    return not file.startswith(_TORCH) and not file.startswith(_HERE) and is_program(file)
 
 
 @dataclass(frozen=True)
