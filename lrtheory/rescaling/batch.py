@@ -92,7 +92,7 @@ def _linear(rule: Rule, batch: float) -> Answer:
         )
         return Answer("linear", BatchChange(powers, (), state, rule.facts.counts), "asymptotic", notes)
     reason = (
-        f"the linear rule is derived for steps that are linear in the gradient; {rule!r} divides by the gradient's size, "
+        f"the linear rule is derived for steps that are linear in the gradient; this one divides by the gradient's size, "
         "which falls as 1/√κ where noise dominates: its steps grow by √κ of themselves and would grow by κ^{3/2} in all. "
         f'Use method="{"sde" if rule.facts.sde else "sqrt"}"'
     )
@@ -120,7 +120,11 @@ def _sqrt(rule: Rule) -> Answer:
         "sqrt: holds as far as the noise of the gradient dominates its mean at both batch sizes; where it does not, the best lr "
         "grows less and stops growing (1812.06162, 2405.14578)",
         "memories (betas) are kept in steps, so κ times as long in examples"
-        + ('; method="sde" keeps them in examples' if rule.facts.sde else f"; for {rule!r} no rule is derived"),
+        + (
+            '; method="sde" keeps them in examples'
+            if rule.facts.sde
+            else "; no rule that keeps them in examples is derived"
+        ),
     )
     return Answer("sqrt", BatchChange(powers, (), {**squares, **of_lr}), "heuristic", notes)
 
@@ -137,7 +141,7 @@ def _sde(rule: Rule, hyper: Any, batch: float) -> Answer:
         + (
             ", where the noise of the gradient dominates its mean at both batch sizes" if change.noise_dominates else ""
         ),
-        change.source or f"derived here for {rule!r} from the same equations, and checked against moments and runs",
+        change.source or "derived here from the same equations, and checked against moments and runs",
     ]
     if memories:
         notes.append(

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrtheory import rules, sweep
-from lrtheory.theory import stability
 from lrtheory.rules import Rule
+from lrtheory.theory import stability
 from parity.report.data import PhaseDiagram
 
 SIDE = 128

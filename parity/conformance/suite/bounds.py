@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from lrtheory.rules.rule import Rule
 from lrtheory.theory import NoLaw
 from lrtheory.theory.bounds import largest_step
-from lrtheory.rules.rule import Rule
 
 from ..comparing import demand
 from ..outcome import Skip
