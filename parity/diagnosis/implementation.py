@@ -13,7 +13,7 @@ from lrtheory.rules import Rule
 from lrtheory.spec import text as spec
 from lrtheory.spec.text import Spec, SpecError
 
-from ..backends.keras_backend import load_keras
+from ..drivers.in_keras import load_keras
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours
 from .schedules import CLOSED, SCHEDULES, TORCH, runner

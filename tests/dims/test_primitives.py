@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from jax import lax
 
-from lrtheory.dims.diagnose import diagnose
-from lrtheory.dims.expression import Expression
-from lrtheory.dims.ledger import Ledger
-from lrtheory.dims.primitives import TABLE
-from lrtheory.dims.value import Value
-from lrtheory.dims.walk import BODIES, UnknownPrimitiveError, walk
+from lrtheory.dims._jaxpr.primitives import TABLE
+from lrtheory.dims._jaxpr.walk import BODIES, walk
+from lrtheory.dims._kernel.equations import UnknownOperationError
+from lrtheory.dims._kernel.expression import Expression
+from lrtheory.dims._kernel.ledger import Ledger
+from lrtheory.dims._kernel.value import Value
+from lrtheory.dims._verdict import diagnose
 from lrtheory.units import GRADIENT, PARAM, PURE, Units
 
 G, P = GRADIENT, PARAM
@@ -230,5 +231,5 @@ def test_every_entry_of_the_table_is_checked():
 
 
 def test_unknown_primitive_is_refused_by_name_and_line():
-    with pytest.raises(UnknownPrimitiveError, match=r"'lu'.*test_primitives\.py"):
+    with pytest.raises(UnknownOperationError, match=r"'lu'.*test_primitives\.py"):
         inferred(lambda x: jax.scipy.linalg.lu_factor(x)[0], [S], [G])
