@@ -75,10 +75,8 @@ def _first_break(found: Dimensions) -> str:
 
 
 def sharp_bound(rule: Rule, hyper: Any) -> np.ndarray:
-from lrtheory.dims import Dimensions
-from lrtheory.rules import Rule
-from lrtheory.theory import NoLaw
-from lrtheory.theory.bounds import largest_step
+    """Of each step, decoupled decay aside: :func:`lrtheory.theory.bounds.largest_step`, shape (STEPS,)."""
+    if "step_size_max" in rule.Hyper._fields:
         raise Skip(f"{STEPS} steps are too few to come near step_size_max, which bounds it")
     try:
         return np.array([largest_step(rule, hyper, t) for t in range(1, STEPS + 1)])
