@@ -14,6 +14,7 @@ from lrtheory.spec import text as spec
 from lrtheory.spec.text import Spec, SpecError
 
 from ..drivers.in_keras import load_keras
+from .families import FAMILIES
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours
 from .schedules import CLOSED, SCHEDULES, TORCH, runner
@@ -135,8 +136,7 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     if parsed.is_rule:
         return _of_our_spec(parsed, found)
     if parsed.name not in WORDS:
-        known = ", ".join(WORDS)
-        raise SpecError(f"{parsed.name} cannot be diagnosed: its family is not known. There are {known}")
+        raise SpecError(f"{parsed.name} cannot be diagnosed: its family is not known. There are {', '.join(FAMILIES)}")
     name = parsed.name if inner is None else f"{INJECT}({parsed.name})"
     return _of(parsed.text if inner is None else target.strip(), name, _bound(parsed, found))
 
@@ -243,7 +243,7 @@ def _of_our_spec(parsed: Spec, factory: Any) -> Implementation:
     except (TypeError, ValueError) as error:
         raise SpecError(f"{parsed.text}: {error}") from error
     if rule.name not in WORDS:
-        raise SpecError(f"{rule.name} cannot be diagnosed: its family is not known. There are {', '.join(WORDS)}")
+        raise SpecError(f"{rule.name} cannot be diagnosed: its family is not known. There are {', '.join(FAMILIES)}")
     return _of_rule(parsed.text, rule, numbers)
 
 
