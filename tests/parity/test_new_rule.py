@@ -31,13 +31,16 @@ class PlainState(NamedTuple):
 
 
 def gradient_descent(*, maximize: bool = False) -> ArrayRule:
+    def step(h: Any, p: Any, s: Any, g: Any) -> tuple[Any, PlainState]:
+        return p + h.lr * g if maximize else p - h.lr * g, PlainState(s.t + 1, g)
+
     return ArrayRule(
         name="gradient_descent",
         Hyper=PlainHyper,
         State=PlainState,
         units={"lr": "[param]^2/[loss]", "t": "1", "last": "[loss]/[param]"},
         init=lambda p: PlainState(jnp.int32(0), jnp.zeros_like(p)),
-        step=lambda h, p, s, g: (p + h.lr * g if maximize else p - h.lr * g, PlainState(s.t + 1, g)),
+        step=step,
         effective_lr=lambda h, s: jnp.full_like(s.last, h.lr),
         direction=lambda h, p, s, g: -g if maximize else g,
     )
