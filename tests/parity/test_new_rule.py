@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from parity.report.parity_matrix import views
 from typer.testing import CliRunner
 
 import lrtheory
@@ -19,6 +18,7 @@ from lrtheory.dims import Units, infer
 from lrtheory.names.torch import TorchName
 from lrtheory.rules import ArrayRule, registry
 from parity import matrix, table
+from parity.report.matrix import views
 
 
 class PlainHyper(NamedTuple):
