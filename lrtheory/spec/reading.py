@@ -8,7 +8,9 @@ from typing import Any
 
 from ..rules.rule import Rule
 from ..wrappers import Wrapper
-from .text import Spec, SpecError, parse
+from .curves import Curve
+from .parts import plain, typed
+from .text import Spec, SpecError, Unread, parse, short, written
 
 
 @dataclass(frozen=True)
@@ -21,19 +23,23 @@ class Reading:
         The SPEC as it was given.
     framework : str
         ``"lrtheory"``, ``"torch"`` or ``"optax"``.
-    rule, hyper : the rule, wrapped as the SPEC has it, and its numbers
-    write : (hyper, batch) -> str
-        The SPEC with those numbers, for a batch that many times as large (schedules in it are shortened).
+    rule, hyper : the rule, wrapped as the SPEC has it, and its numbers; lr is the peak of its schedule
+    write : (hyper, lr, batch) -> str
+        The SPEC with those numbers, for an lr that is ``lr`` times as large in a batch that is ``batch`` times as large:
+        what a schedule in it is multiplied by, and its steps divided by.
     notes : tuple of str
         What was assumed in reading it.
+    curve : Curve or None
+        The schedule of its lr.
     """
 
     text: str
     framework: str
     rule: Rule | Wrapper
     hyper: Any
-    write: Callable[[Any, float], str]
+    write: Callable[[Any, float, float], str]
     notes: tuple[str, ...] = ()
+    curve: Curve | None = None
 
 
 class NoRuleError(SpecError):
@@ -50,28 +56,31 @@ def read(text: str) -> Reading:
     SpecError
         For what is no SPEC, or a SPEC with arguments that its optimizer does not take.
     """
-    spec = parse(text, nested=True)
+    spec = parse(text)
+    if spec.is_rule:
+        from ._own import read_own
+
+        return read_own(spec)
     if spec.module is None and spec.name.startswith("torch."):
-        from .read_torch import read_torch
+        from ._torch import read_torch
 
         return read_torch(spec)
     if spec.module is None and spec.name.startswith("optax."):
-        from .read_optax import read_optax
+        from ._optax import read_optax
 
         return read_optax(spec)
-    if spec.is_rule or spec.name.startswith("lrtheory."):
-        from .read_own import read_own
-
-        return read_own(spec)
-    raise NoRuleError(f"{spec.text} is none of the rules of this package, torch.optim or optax")
+    raise NoRuleError(f"{short(spec.text)} is none of the rules of this package, torch.optim or optax")
 
 
 def made(spec: Spec, rule: Rule | Wrapper, numbers: dict[str, Any]) -> Any:
     """Numbers of a rule, refused in the words of the SPEC."""
+    numbers = {name: plain(value) if typed(value) else value for name, value in numbers.items()}
     for name, given in numbers.items():
-        if isinstance(given, Spec):
-            raise SpecError(f"{spec.text}: {name}={given.text} is not a number; give one, names are not evaluated")
+        if isinstance(given, (Spec, Unread)):
+            raise SpecError(
+                f"{short(spec.text)}: {name}={written(given)} is not a number; give one, names are not evaluated"
+            )
     try:
-        return rule.hyper(**numbers)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"{spec.text}: {error}") from error
+        return rule.hyper(**{name: float(v) if hasattr(v, "dtype") else v for name, v in numbers.items()})
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpecError(f"{short(spec.text)}: {error}") from error

@@ -145,6 +145,8 @@ def diagnose(
     one = implementation(a) if isinstance(a, str) else a
     other = implementation(b) if isinstance(b, str) else b
     one, other = with_lr_of(one, other), with_lr_of(other, one)
+    if not (one.is_known and other.is_known):
+        return _strangers(one, other, dtype, missing)
     one, other = of_family(one, other.words.family), of_family(other, one.words.family)
     family, second = FAMILIES[one.words.family], FAMILIES[other.words.family]
     if type(family) is not type(second):
@@ -179,6 +181,25 @@ def diagnose(
         sentence = f"no setting makes {one.text} and {other.text} agree: {sentence} says the model, but so it is {residual:.1e} off"
         return _told(one, other, "unknown", changes, sentence, size, first, verified, residual)
     return _told(one, other, "settings", changes, sentence, size, first, verified, residual)
+
+
+def _strangers(one: Implementation, other: Implementation, dtype: str, missing: bool) -> Diagnosis:
+    """Two of which one is of no known family: they run alike, or part somewhere."""
+    known = next((i for i in (one, other) if i.is_known), None)
+    if known is not None and isinstance(FAMILIES[known.words.family], ScheduleFamily):
+        raise SpecError(
+            f"{known.text} is a schedule, {(other if known is one else one).text} is not: give two of a kind"
+        )
+    probe = Probe.drawn({"vector": (24,), "matrix": (4, 3)}, 14.0, missing=missing)
+    paths = one.path(probe), other.path(probe)
+    size, first = distance(*paths), _first(*paths, SAME, "float64")
+    if size <= SAME:
+        return _same(one, other, dtype, size)
+    odd = " and ".join(i.text for i in (one, other) if not i.is_known)
+    sentence = (
+        f"{one.text} and {other.text} do not run alike, and no family is known of {odd}; they first differ at {first}"
+    )
+    return _told(one, other, "unknown", (), sentence, size, first, "", size)
 
 
 def _asked(family: Family, dtype: str, missing: bool) -> Family:
