@@ -19,9 +19,9 @@ from ..spec.curves import Curve, of_part
 from ..spec.parts import plain
 from ..spec.text import inside
 from ..units import PARAM
+from ._jaxpr.program import SHAPES
 from .dimensions import Dimensions
 from .infer import infer
-from .program import SHAPES
 
 
 class TargetError(SpecError):

@@ -182,7 +182,9 @@ def newton_schulz(matrix: Array, coefficients: tuple[Array, Array, Array], steps
     """The matrix with its singular values brought near 1, in bfloat16 arithmetic.
 
     Values are held in float32 and rounded explicitly: a compiler may keep more digits than a bfloat16 type asks for,
-    but not than ``reduce_precision`` does. A product and the sum it enters are rounded once, together.
+    but not than ``reduce_precision`` does. A product and the sum it enters are rounded once, together. Each iteration
+    ends at a barrier: of a matrix with one row or column, under ``vmap``, XLA (jaxlib 0.11) fuses all of them into one
+    expression that repeats each iteration in the next, and does not end compiling it. No bit depends on the barrier.
     """
     a, b, c = (coefficient.astype(jnp.float32) for coefficient in coefficients)
     x = to_bfloat16(matrix.astype(jnp.float32))
@@ -193,7 +195,7 @@ def newton_schulz(matrix: Array, coefficients: tuple[Array, Array, Array], steps
     for _ in range(steps):
         gram = to_bfloat16(product(x, x.T))
         polynomial = to_bfloat16(b * gram + c * product(gram, gram))
-        x = to_bfloat16(a * x + product(polynomial, x))
+        x = lax.optimization_barrier(to_bfloat16(a * x + product(polynomial, x)))
     return x.T if tall else x
 
 

@@ -15,7 +15,7 @@ from lrtheory.spec._optax import as_alias
 from lrtheory.spec.parts import plain
 from lrtheory.spec.text import inside
 
-from ..backends.keras_backend import load_keras
+from ..drivers.in_keras import load_keras
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours, with_optax, with_torch
 from .schedules import CLOSED, SCHEDULES, TORCH, runner

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import parity
-from parity.backends import lrtheory_backend
 from parity.cases import LrSchedule
 from parity.compare import GATES
+from parity.drivers import ours as lrtheory_backend
 from parity.mutants import MUTANTS, Mutant
 
 

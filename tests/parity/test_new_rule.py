@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import parity
 from lrtheory import rules
 from lrtheory.dims import Units, infer
+from lrtheory.names.torch import TorchName
 from lrtheory.rules import ArrayRule, registry
 from parity import matrix, table
 
@@ -43,11 +44,9 @@ def gradient_descent(*, maximize: bool = False) -> ArrayRule:
 @pytest.fixture
 def added(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
-    monkeypatch.setattr(table, "_ROWS", dict(table._ROWS))
     rules.register(gradient_descent)
-    table.add(
-        "gradient_descent", table.Row(torch=table.TorchRow("SGD", state={}, implementations=("foreach", "fused")))
-    )
+    counterpart = TorchName("SGD", implementations=("foreach", "fused"))
+    monkeypatch.setattr(table, "ROWS", {**table.ROWS, "gradient_descent": table.ReplayRow(torch=counterpart)})
     return "gradient_descent"
 
 

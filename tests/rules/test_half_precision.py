@@ -78,7 +78,7 @@ def in_torch(name: str, options: dict, dtype: str, implementation: dict) -> np.n
     rule = rules.get(name)(**options)
     row = table.row(name).torch
     assert row is not None
-    kind = row.optimizer if isinstance(row.optimizer, str) else row.optimizer(rule.options)
+    kind = row.class_name(rule.options)
     given = row.arguments(rule.options, rule.hyper(**numbers(rule)))
     p = torch.nn.Parameter(torch.tensor(params).to(getattr(torch, dtype)))
     optimizer = getattr(torch.optim, kind)([p], **given, **implementation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from ...backends.torch_settings import default_dtype
+from ...drivers.in_torch import default_dtype
 from ..comparing import close, moved
 from ..outcome import Skip
 from ..registry import register

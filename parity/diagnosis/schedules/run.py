@@ -11,7 +11,7 @@ import numpy as np
 from lrtheory import schedules, spec
 from lrtheory.spec.text import SpecError
 
-from ...backends.keras_backend import floatx, load_keras
+from ...drivers.in_keras import floatx, load_keras
 from ..probe import Path, Probe
 from .family import as_path
 
