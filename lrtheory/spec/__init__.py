@@ -1,8 +1,10 @@
 """The one reader of SPECs: text in, a tree of calls with every argument accounted for, and a rule where it is one of ours."""
 
+from ._optax import as_alias
+from ._reading import NoRuleError, Reading
 from .curves import Curve, Figure, curve
 from .parts import Part, is_schedule, is_torch, part, resolve
-from .reading import NoRuleError, Reading, read
+from .reading import read
 from .text import Spec, SpecError, Unread, call, parse, short, written
 
 __all__ = [
@@ -14,6 +16,7 @@ __all__ = [
     "Spec",
     "SpecError",
     "Unread",
+    "as_alias",
     "call",
     "curve",
     "is_schedule",

@@ -14,9 +14,9 @@ from typing import Any
 from .. import rules, wrappers
 from ..names.optax import EXECUTION, NAMES
 from ..wrappers import Wrapper
+from ._reading import NoRuleError, Reading, made
 from .curves import Curve, of_part
 from .parts import Part, is_schedule, part
-from .reading import NoRuleError, Reading, made
 from .text import Spec, SpecError, Unread, is_number, short, written
 
 _CLIPS: dict[str, tuple[str, Callable[[Any], Wrapper], str]] = {

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..rules.rule import Rule
 from ..wrappers import Wrapper
+from ._reading import Reading, made
 from .parts import WRAPPERS, resolve
-from .reading import Reading, made
 from .text import Spec, SpecError, call, short
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from .. import rules
 from ..names.torch import CLASSES, EXECUTION, NAMES, POSITIONAL
 from ..rules.rule import Rule
+from ._reading import NoRuleError, Reading, made
 from .curves import curve
 from .parts import by_name, resolve
-from .reading import NoRuleError, Reading, made
 from .text import Spec, SpecError, Unread, call, nearest, short, written
 
 SCHEDULERS = "torch.optim.lr_scheduler."

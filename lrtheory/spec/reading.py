@@ -2,48 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from ..rules.rule import Rule
-from ..wrappers import Wrapper
-from .curves import Curve
-from .parts import plain, typed
-from .text import Spec, SpecError, Unread, parse, short, written
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A SPEC understood.
-
-    Attributes
-    ----------
-    text : str
-        The SPEC as it was given.
-    framework : str
-        ``"lrtheory"``, ``"torch"`` or ``"optax"``.
-    rule, hyper : the rule, wrapped as the SPEC has it, and its numbers; lr is the peak of its schedule
-    write : (hyper, lr, batch) -> str
-        The SPEC with those numbers, for an lr that is ``lr`` times as large in a batch that is ``batch`` times as large:
-        what a schedule in it is multiplied by, and its steps divided by.
-    notes : tuple of str
-        What was assumed in reading it.
-    curve : Curve or None
-        The schedule of its lr.
-    """
-
-    text: str
-    framework: str
-    rule: Rule | Wrapper
-    hyper: Any
-    write: Callable[[Any, float, float], str]
-    notes: tuple[str, ...] = ()
-    curve: Curve | None = None
-
-
-class NoRuleError(SpecError):
-    """A SPEC that is none of our rules; its units can be inferred all the same."""
+from ._optax import read_optax
+from ._own import read_own
+from ._reading import NoRuleError, Reading
+from ._torch import read_torch
+from .text import parse, short
 
 
 def read(text: str) -> Reading:
@@ -58,29 +21,9 @@ def read(text: str) -> Reading:
     """
     spec = parse(text)
     if spec.is_rule:
-        from ._own import read_own
-
         return read_own(spec)
     if spec.module is None and spec.name.startswith("torch."):
-        from ._torch import read_torch
-
         return read_torch(spec)
     if spec.module is None and spec.name.startswith("optax."):
-        from ._optax import read_optax
-
         return read_optax(spec)
     raise NoRuleError(f"{short(spec.text)} is none of the rules of this package, torch.optim or optax")
-
-
-def made(spec: Spec, rule: Rule | Wrapper, numbers: dict[str, Any]) -> Any:
-    """Numbers of a rule, refused in the words of the SPEC."""
-    numbers = {name: plain(value) if typed(value) else value for name, value in numbers.items()}
-    for name, given in numbers.items():
-        if isinstance(given, (Spec, Unread)):
-            raise SpecError(
-                f"{short(spec.text)}: {name}={written(given)} is not a number; give one, names are not evaluated"
-            )
-    try:
-        return rule.hyper(**{name: float(v) if hasattr(v, "dtype") else v for name, v in numbers.items()})
-    except (TypeError, ValueError, OverflowError) as error:
-        raise SpecError(f"{short(spec.text)}: {error}") from error

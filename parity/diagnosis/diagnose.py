@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lrtheory.spec.text import SpecError
+from lrtheory.spec import SpecError, curve, is_schedule, parse
 
 from ..compare import Difference
 from ..dtypes import finfo
@@ -185,12 +185,18 @@ def diagnose(
 
 def _strangers(one: Implementation, other: Implementation, dtype: str, missing: bool) -> Diagnosis:
     """Two of which one is of no known family: they run alike, or part somewhere."""
-    known = next((i for i in (one, other) if i.is_known), None)
-    if known is not None and isinstance(FAMILIES[known.words.family], ScheduleFamily):
-        raise SpecError(
-            f"{known.text} is a schedule, {(other if known is one else one).text} is not: give two of a kind"
-        )
-    probe = Probe.drawn({"vector": (24,), "matrix": (4, 3)}, 14.0, missing=missing)
+    parsed = [parse(i.text) for i in (one, other)]
+    schedules = [is_schedule(p) for p in parsed]
+    if schedules[0] != schedules[1]:
+        kinds = [
+            f"{i.text} is {'a schedule' if s else 'an optimizer'}" for i, s in zip((one, other), schedules, strict=True)
+        ]
+        raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
+    if all(schedules):
+        curves = [curve(p) for p in parsed]
+        probe = Probe({}, {}, np.ones(int(2.5 * max(c.end.t for c in curves)) + 40))
+    else:
+        probe = Probe.drawn({"vector": (24,), "matrix": (4, 3)}, 14.0, missing=missing)
     paths = one.path(probe), other.path(probe)
     size, first = distance(*paths), _first(*paths, SAME, "float64")
     if size <= SAME:

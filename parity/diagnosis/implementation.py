@@ -11,7 +11,6 @@ from lrtheory import rules, spec
 from lrtheory.dims.target import target as read_target
 from lrtheory.rules import Rule
 from lrtheory.spec import Part, Spec, SpecError
-from lrtheory.spec._optax import as_alias
 from lrtheory.spec.parts import plain
 from lrtheory.spec.text import inside
 
@@ -128,7 +127,7 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     name = parsed.name.rpartition(".")[2] if parsed.is_rule else parsed.name
     if parsed.name.startswith("keras."):
         load_keras()  # on the backend that is there
-    if name in SCHEDULES:
+    if spec.is_schedule(parsed):
         return _of_schedule(replace(parsed, name=name))
     if parsed.is_rule:
         return _of_our_spec(parsed)
@@ -141,12 +140,12 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
 def _of_tree(parsed: Spec) -> Implementation:
     """Of what is no single optimizer of a known family: by its parts if they are one, else as it is."""
     if parsed.name.startswith("optax."):
-        found = as_alias(parsed)
+        found = spec.as_alias(parsed)
         if found is not None and found[0] in WORDS:
             defaults = _bound(parsed, spec.part(spec.parse(found[0])))
             return _of(parsed.text, found[0], {**defaults, **found[1]})
     made = read_target(parsed)
-    name = parsed.full_name
+    name = parsed.text  # which is no entry of the vocabulary
     if made.kind is not None:
         arguments = {"lr": 1.0, **made.make({})}
         return Implementation(parsed.text, name, arguments, lambda probe: with_torch(made.kind, name, arguments, probe))
@@ -180,7 +179,7 @@ def inner_name(name: str) -> str:
 def with_arguments(base: Implementation, changes: Mapping[str, Any]) -> Implementation:
     """The same implementation with some arguments changed."""
     arguments = {**base.arguments, **changes}
-    if base.name in SCHEDULES:
+    if base.name in SCHEDULES or CLOSED in base.arguments:
         return Implementation(base.text, base.name, arguments, runner(base.name, arguments))
     if base.library == "lrtheory":
         factory, fields = rules.get(base.name), set(inspect.signature(rules.get(base.name)).parameters)
@@ -194,7 +193,8 @@ def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
     """A scheduler of torch has no lr but that of its optimizer: where none is given, it is that of the other schedule."""
     if base.arguments.get("lr", 0) is not None:
         return base
-    lr = LR if other.arguments.get("lr", 0) is None else other.numbers()["lr"]
+    given = other.arguments.get("lr", 0)
+    lr = LR if given is None else other.numbers()["lr"] if other.is_known else given or LR
     return with_arguments(base, {"lr": lr})
 
 
