@@ -416,8 +416,11 @@ def _argument(owner: Spec, value: Spec, place: str) -> Any:
 
 def typed(value: Any) -> bool:
     """Whether it is a dtype, or a number with one, such as ``numpy.float32(0.1)``."""
-    before, _, last = value.name.rpartition(".") if isinstance(value, Spec) else ("", "", "")
-    return before in _NUMERIC and last in _DTYPES
+    if not isinstance(value, Spec):
+        return False
+    before, _, last = value.name.rpartition(".")
+    number = len(value.args) == 1 and is_number(value.args[0]) and not value.kwargs and before != "torch"
+    return before in _NUMERIC and last in _DTYPES and (number or not value.called)
 
 
 def plain(given: Any) -> Any:
@@ -435,5 +438,5 @@ def plain(given: Any) -> Any:
         if module == "numpy" and last == "bfloat16":
             module = "jax.numpy"
         dtype = getattr(importlib.import_module(module), last)
-        return dtype(*given.args) if given.called and module != "torch" else dtype
+        return dtype(given.args[0]) if given.called else dtype
     return resolve(given)
