@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ..dims.dimensions import Dimensions
 from ..dims.target import Target, quiet, target
-from ..laws.scaling.transform import check_scale
 from ..spec import SpecError, parse, short
+from ..theory.scaling import check_scale
 
 
 @dataclass(frozen=True)

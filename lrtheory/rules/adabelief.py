@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import average_of_squares, lerp, one_minus_power
+from .closed_forms import adam_form, over
+from .facts import ADAM_AVERAGES, Facts
 from .registry import register
 from .rule import ArrayRule
 
@@ -132,4 +135,15 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="deviation",
+            memory=("m",),
+            sizes=("v",),
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            # A constant gradient is no surprise: eps_root alone is gathered in v.
+            steady=lambda h, g: over(h.lr, math.sqrt(h.eps_root / (1 - h.beta2)) + h.eps),
+            largest="a gradient that does not change leaves eps and eps_root alone to bound the step",
+            threshold=lambda h, step: adam_form(h),
+        ),
     )

@@ -9,6 +9,7 @@ from jax import Array
 
 from ..numbers import NONNEGATIVE, Range
 from .averages import average_of_squares
+from .facts import Facts
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -124,4 +125,14 @@ def adadelta(*, maximize: bool = False) -> ArrayRule:
         direction=direction,
         penalty=lambda h, p: decayed(h.weight_decay, p),
         scale=lambda h, s: s.square_avg,  # eps is added to the square
+        facts=Facts(
+            divides_by="size",
+            memory="its lr follows the ratio of two running sizes, which moves with the run",
+            averages={"rho": "squares"},
+            gain=1.0,
+            steady=lambda h, g: h.lr,  # its steps grow until the ratio of the two roots is 1
+            largest="steps may grow by √(1 + rho) a step, since past steps set the next one's size; no bound holds for all",
+            no_batch_rule="its lr multiplies a ratio of its own steps to gradients, which settles anew at each batch size. "
+            "Nearest: keep the hyperparameters and tune lr",
+        ),
     )

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import NONNEGATIVE
+from .closed_forms import HELD, gradient_descent_threshold
+from .facts import BatchChange, Facts, Form
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -99,6 +101,13 @@ def adagrad(*, maximize: bool = False) -> ArrayRule:
     def direction(h: AdagradHyper, p: Array, s: AdagradState, g: Array) -> Array:
         return regularised(h, g, p)
 
+    def threshold(h: AdagradHyper, step: int | None) -> Form | str:
+        return "its lr falls over the run" if h.lr_decay else Form(gradient_descent_threshold(h.lr), "2/lr", HELD)
+
+    def sde(h: AdagradHyper) -> BatchChange:
+        powers = {"lr": 0.0, "eps": -1.0, "initial_accumulator_value": -2.0, "lr_decay": 1.0}
+        return BatchChange(powers, (), {"sum": -2.0}, ("t",), "", True)
+
     return ArrayRule(
         name="adagrad",
         Hyper=AdagradHyper,
@@ -119,4 +128,14 @@ def adagrad(*, maximize: bool = False) -> ArrayRule:
         direction=direction,
         penalty=lambda h, p: decayed(h.weight_decay, p),
         scale=lambda h, s: jnp.sqrt(s.sum),
+        facts=Facts(
+            divides_by="size",
+            memory=(),
+            sizes=("sum",),
+            gain=1.0,
+            steady="the effective lr never settles, it falls as lr/(|g|·√t)",
+            largest=lambda h, t: h.lr / (1 + ((t or 1) - 1) * h.lr_decay),
+            threshold=threshold,
+            sde=sde,
+        ),
     )

@@ -9,6 +9,8 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import average_of_squares, lerp, one_minus_power
+from .closed_forms import adam_bound, adam_form, adam_steady, adamw_equilibrium
+from .facts import ADAM_AVERAGES, NO_EQUILIBRIUM, SQUARE_ROOT_RULE, BatchChange, Facts
 from .registry import add, register
 from .rule import ArrayRule, Rule
 from .weight_decay import decayed
@@ -115,6 +117,19 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
     def decay(h: AdamHyper, p: Array, s: AdamState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
 
+    def largest(h: AdamHyper, t: int | None) -> float | str:
+        if amsgrad and h.beta1 > h.beta2:
+            return "the bound with beta1 above beta2 is not known to be sharp; without amsgrad it is"
+        return h.lr * adam_bound(h.beta1, h.beta2, t)
+
+    def equilibrium(h: AdamHyper, gradient_norm: float, coordinates: int) -> tuple[float, float]:
+        return adamw_equilibrium(h.lr, h.weight_decay, h.beta1, coordinates)
+
+    def sde(h: AdamHyper) -> BatchChange:
+        powers = {"lr": 0.5, "eps": -0.5} | ({"weight_decay": 0.5} if decoupled else {})
+        source = SQUARE_ROOT_RULE + (", with decoupled weight_decay·√κ derived here" if decoupled else "")
+        return BatchChange(powers, ("beta1", "beta2"), {"v": -1.0, "v_max": -1.0}, ("t",), source, True)
+
     return ArrayRule(
         name="adam",
         Hyper=AdamHyper,
@@ -139,6 +154,18 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
         decay=decay,
         penalty=None if decoupled else lambda h, p: decayed(h.weight_decay, p),
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="size",
+            memory=("m",),
+            sizes=("v", "v_max"),
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady=adam_steady,
+            largest=largest,
+            threshold=lambda h, step: adam_form(h, decoupled),
+            sde=sde,
+            equilibrium=equilibrium if decoupled and not amsgrad else NO_EQUILIBRIUM,
+        ),
     )
 
 

@@ -9,6 +9,8 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import lerp, one_minus_power
+from .closed_forms import adam_form, adam_steady, adamax_bound
+from .facts import ADAM_AVERAGES, Facts
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -119,4 +121,14 @@ def adamax(*, maximize: bool = False) -> ArrayRule:
         direction=direction,
         penalty=lambda h, p: decayed(h.weight_decay, p),
         scale=lambda h, s: s.u - h.eps,
+        facts=Facts(
+            divides_by="size",
+            memory=("m",),
+            sizes=("u",),
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady=adam_steady,
+            largest=lambda h, t: h.lr * adamax_bound(h.beta1, h.beta2, t),
+            threshold=lambda h, step: adam_form(h),
+        ),
     )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import NONNEGATIVE
+from .facts import LINEAR_STEPS, Facts
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -115,6 +116,15 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
     def decay(h: ASGDHyper, p: Array, s: ASGDState, g: Array) -> Array:
         return decayed(h.lambd * s.eta_used, p)
 
+    def steady(h: ASGDHyper, g: float) -> float | str:
+        falls = h.lambd != 0 and h.alpha != 0
+        return "the effective lr never settles, it falls as lr/(1 + lambd·lr·t)^alpha" if falls else h.lr
+
+    def decay_factor(h: ASGDHyper) -> float | str:
+        if h.lambd and h.alpha:
+            return "its decay lambd·lr_t slows down with its lr, so that it has no one time scale"
+        return abs(1 - h.lr * h.lambd - h.lr * h.weight_decay)
+
     return ArrayRule(
         name="asgd",
         Hyper=ASGDHyper,
@@ -138,4 +148,14 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
         direction=direction,
         decay=decay,
         penalty=lambda h, p: decayed(h.weight_decay, p),
+        facts=Facts(
+            divides_by="nothing",
+            memory="its lr falls over the run",
+            gain=1.0,
+            steady=steady,
+            largest=LINEAR_STEPS,
+            decay=decay_factor,
+            lr_in_state=("eta", "eta_used"),
+            counts=("t0", "t"),
+        ),
     )

@@ -9,6 +9,7 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import average_of_squares, lerp, one_minus_power
+from .facts import ADAM_AVERAGES, AS_LONG_AS_THE_PARAMETER, SCALED_DECAY, WHOLE_TENSOR, Facts, zero_tensor
 from .registry import register
 from .rule import ArrayRule
 from .trust_ratio import trust_ratio
@@ -141,4 +142,14 @@ def lamb(*, maximize: bool = False) -> ArrayRule:
         direction=direction,
         decay=decay,
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="size",
+            memory=AS_LONG_AS_THE_PARAMETER,
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady="the effective lr is lr/(|g| + eps) times ‖p‖ over the norm of the update: it follows the tensor's norms",
+            largest=f"{WHOLE_TENSOR}: the tensor's step has norm lr·‖p‖",
+            decay=SCALED_DECAY,
+            caveats=zero_tensor("lamb"),
+        ),
     )

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import NONNEGATIVE
+from .closed_forms import sum_gain
+from .facts import AS_LONG_AS_THE_PARAMETER, SCALED_DECAY, WHOLE_TENSOR, Facts, zero_tensor
 from .registry import register
 from .rule import ArrayRule
 from .trust_ratio import trust_ratio
@@ -136,4 +138,15 @@ def lars(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         penalty=lambda h, p: decayed(h.weight_decay, p),
+        facts=Facts(
+            divides_by="size",
+            memory=AS_LONG_AS_THE_PARAMETER,
+            averages={"momentum": "gradients"},
+            gain=lambda h: sum_gain(h.momentum, nesterov=nesterov),
+            steady="the effective lr is lr·trust_coefficient·‖p‖/(‖g‖ + eps) times the gain: it follows the tensor's norms",
+            largest=f"{WHOLE_TENSOR}: their ratio, not the gradient's size, bounds it",
+            decay=SCALED_DECAY,
+            lr_in_state=("buffer",),
+            caveats=zero_tensor("lars"),
+        ),
     )

@@ -9,6 +9,7 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import lerp, one_minus_power
+from .facts import FOLLOWS_SIGNS, Facts
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -117,6 +118,14 @@ def lion(*, maximize: bool = False) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         decay=decay,
+        facts=Facts(
+            divides_by="size",
+            memory=FOLLOWS_SIGNS,
+            averages={"beta1": "gradients", "beta2": "gradients"},
+            gain=1.0,
+            steady=lambda h, g: h.lr / g,
+            largest=lambda h, t: h.lr,
+        ),
     )
 
 

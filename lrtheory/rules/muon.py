@@ -10,6 +10,7 @@ from jax import Array, lax
 
 from ..numbers import NONNEGATIVE
 from .averages import lerp, one_minus_power
+from .facts import Facts
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -152,6 +153,11 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
     def decay(h: MuonHyper, p: Array, s: MuonState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p)
 
+    def caveats(loss: float, params: float) -> list[str]:
+        if all(math.frexp(scale)[0] == 0.5 for scale in (loss, params)):
+            return []
+        return ["muon: Newton–Schulz runs in bfloat16, so scales that are no powers of two are met to 1e-3 … 1e-2 only"]
+
     return ArrayRule(
         name="muon",
         Hyper=MuonHyper,
@@ -175,6 +181,16 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
         effective_lr=effective_lr,
         direction=direction,
         decay=decay,
+        facts=Facts(
+            divides_by="size",
+            memory="it orthogonalises its direction, and a step of lr however small the gradient",
+            averages={"momentum": "gradients"},
+            gain=1.0,
+            steady="no coordinate has an effective lr of its own: each entry of the step depends on the whole matrix",
+            largest="it depends on the matrix: at most lr·r times the largest singular value of the orthogonalised update",
+            caveats=caveats,
+            shape=(1, 1),
+        ),
     )
 
 

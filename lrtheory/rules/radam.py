@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -9,6 +10,8 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import average_of_squares, lerp, one_minus_power
+from .closed_forms import adam_form, adam_steady, unnormalised_steps
+from .facts import ADAM_AVERAGES, LINEAR_STEPS, Facts
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -124,6 +127,12 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
     def decay(h: RAdamHyper, p: Array, s: RAdamState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
 
+    def notes(h: RAdamHyper) -> list[tuple[str, float, str, str]]:
+        steps = unnormalised_steps(float(h.beta2))
+        which = "all steps are" if math.isinf(steps) else f"the first {steps:g} steps are"
+        said = f"{which} SGD with momentum, at lr itself"
+        return [("unnormalised steps", steps, said, "momentum.radam-unnormalised-steps")]
+
     return ArrayRule(
         name="radam",
         Hyper=RAdamHyper,
@@ -146,6 +155,24 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         decay=decay,
         penalty=None if decoupled else lambda h, p: decayed(h.weight_decay, p),
         scale=lambda h, s: jnp.sqrt(s.v),
+        facts=Facts(
+            divides_by="size",
+            memory=("m",),
+            sizes=("v",),
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady=lambda h, g: h.lr if h.beta2 <= 2 / 3 else adam_steady(h, g),
+            largest=f"in its first steps, which are not normalised, {LINEAR_STEPS}",
+            threshold=lambda h, step: adam_form(
+                h, decoupled, ", and the rectifier has risen to 1: before, the threshold is higher by its inverse"
+            ),
+            no_batch_rule="its first steps follow the linear rule and later ones the square-root rule. Nearest: rescale "
+            "adam's hyperparameters, and start with lr = 0 for five steps",
+            lawless=" with a constant lr: while the variance is not yet trusted it steps like SGD, and lr would have to be "
+            "divided by the loss scale, later it must stay. Nearest: schedule the lr as law scaling.radam says, skip those "
+            "steps with lr = 0, or use Adam",
+            notes=notes,
+        ),
     )
 
 

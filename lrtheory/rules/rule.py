@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import REAL, Range, as_number, check_range
+from .facts import Facts
 from .lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class ArrayRule:
         Raises for combinations that no single range can express; sees concrete values only where they are.
     sparse : bool
         Whether ``g`` is a :class:`~lrtheory.rules.SparseGradient`; dense gradients are refused then.
+    facts : Facts
+        What else is known of the rule.
     """
 
     name: str
@@ -78,6 +81,7 @@ class ArrayRule:
     defaults: Mapping[str, float | None] = field(default_factory=dict)
     check: Callable[[Hyper], None] = lambda hyper: None
     sparse: bool = False
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +115,11 @@ class Rule:
     def State(self) -> type:
         """The NamedTuple type of the state."""
         return self.array_rule.State
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the rule beyond its formula."""
+        return self.array_rule.facts
 
     @property
     def units(self) -> Mapping[str, Units]:

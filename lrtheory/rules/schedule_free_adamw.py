@@ -9,6 +9,8 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE, REAL, Range
 from .averages import average_of_squares, one_minus_power
+from .closed_forms import adam_steady
+from .facts import AVERAGE_FALLS, DECAY_OF_TWO, Facts
 from .registry import register
 from .rule import ArrayRule
 from .schedule_free import Averaging
@@ -178,4 +180,14 @@ def schedule_free_adamw(*, maximize: bool = False) -> ArrayRule:
         direction=direction,
         decay=decay,
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="size",
+            memory=AVERAGE_FALLS,
+            averages={"beta2": "squares"},
+            gain=lambda h: 1 - h.beta1 / 2,
+            steady=lambda h, g: adam_steady(h, g, 1 - h.beta1 / 2),
+            largest="no closed form is known for its two sequences",
+            decay=DECAY_OF_TWO,
+            lr_in_state=("max_lr",),
+        ),
     )

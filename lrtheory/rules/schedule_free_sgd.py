@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import NONNEGATIVE, REAL, Range
+from .facts import AVERAGE_FALLS, DECAY_OF_TWO, LINEAR_STEPS, Facts
 from .registry import register
 from .rule import ArrayRule
 from .schedule_free import Averaging
@@ -155,4 +156,14 @@ def schedule_free_sgd(*, maximize: bool = False) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         penalty=lambda h, p: decayed(h.weight_decay, p),
+        facts=Facts(
+            divides_by="nothing",
+            memory=AVERAGE_FALLS,
+            gain=lambda h: 1 - h.beta1 / 2,
+            steady=lambda h, g: h.lr * (1 - h.beta1 / 2),
+            largest=LINEAR_STEPS,
+            decay=DECAY_OF_TWO,
+            lr_in_state=("max_lr",),
+            counts=("weight_sum", "t"),
+        ),
     )

@@ -9,6 +9,7 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import lerp, one_minus_power
+from .facts import FOLLOWS_SIGNS, Facts
 from .lion import per_unit
 from .registry import add, register
 from .rule import ArrayRule, Rule
@@ -111,6 +112,14 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         decay=decay,
+        facts=Facts(
+            divides_by="size",
+            memory=FOLLOWS_SIGNS,
+            averages={"momentum": "gradients"},
+            gain=1.0,
+            steady=lambda h, g: h.lr / g,
+            largest=lambda h, t: h.lr,
+        ),
     )
 
 

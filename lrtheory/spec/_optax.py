@@ -88,12 +88,13 @@ def read_optax(spec: Spec) -> Reading:
     notes = [note for p in root.all() for note in p.notes]
     every, inside = 1, root
     if root.name == "MultiSteps":
-        every, inside = _every(root), root.given["opt"]
+        every, inside = _every(root), next(root.inner())
         notes.append(
             f"a step is every {every} calls, and schedules count steps: optax.MultiSteps takes the mean of {every} gradients"
         )
     places: dict[str, _Place] = {}
-    clips, coupled, sequence = [], False, _sequence(inside, notes)
+    clips: list[Any] = []
+    coupled, sequence = False, _sequence(inside, notes)
     while len(sequence) > 1:
         first = sequence[0]
         if first.name in _CLIPS and not coupled:

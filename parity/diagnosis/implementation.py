@@ -156,7 +156,7 @@ def _of_tree(parsed: Spec) -> Implementation:
 
         if made.numbers.keys() & rate.keys() and not made.curves:
             return made.make({"learning_rate": learning_rate})
-        moving = [optax.scale_by_schedule(learning_rate)] if callable(learning_rate) else []
+        moving: list[Any] = [optax.scale_by_schedule(learning_rate)] if callable(learning_rate) else []  # type: ignore[arg-type]
         return optax.chain(made.make({}), *moving)
 
     return Implementation(parsed.text, name, rate, lambda probe: with_optax(factory, name, rate, probe))
@@ -229,7 +229,7 @@ def _of_our_spec(parsed: Spec) -> Implementation:
     return _of_rule(parsed.text, reading.rule, reading.hyper._asdict())
 
 
-def _of_rule(text: str, rule: Rule, numbers: Mapping[str, float]) -> Implementation:
+def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementation:
     hyper = rule.hyper(**{name: value for name, value in numbers.items() if value is not None})
     arguments = {**rule.options, **hyper._asdict()}
     return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrtheory import rules
-from lrtheory.laws.scaling import rescaled_hyper
+from lrtheory.theory.scaling import rescaled_hyper
 
 from ..measured import LossScaleRun, Threshold, Verdict, curve, finite
 from ..training import (

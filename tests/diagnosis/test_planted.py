@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mutants import MUTANTS, Mutant
 
 from lrtheory.spec.text import SpecError
 from parity import diagnose
 from parity.diagnosis import FAMILIES, WORDS, Family, fit, implementation
 from parity.diagnosis.probe import distance
 from parity.diagnosis.schedules import ScheduleFamily
-from parity.mutants import MUTANTS, Mutant
 
 #: What each of the mutants has otherwise than the sound rule.
 PLANTED: dict[str, dict[str, float | str]] = {

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-TRANSFORMATIONS = "parity.mutants.transformations"
-OPTIMIZERS = "parity.mutants.optimizers"
+TRANSFORMATIONS = "mutants.transformations"
+OPTIMIZERS = "mutants.optimizers"
 
 
 @dataclass(frozen=True)

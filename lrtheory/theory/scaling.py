@@ -19,9 +19,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...rules.rule import Rule
-from ...units import GRADIENT, PARAM, PURE
-from ...wrappers import Wrapper
+from ..rules.rule import Rule
+from ..units import GRADIENT, PARAM, PURE
+from ..wrappers import Wrapper
 
 # State that wrappers keep beside that of the rule inside; what is not named is a pure number.
 _WRAPPED = {"mean": GRADIENT, "average": PARAM}
@@ -101,16 +101,5 @@ def refuse_lawless(rule: Rule | Wrapper) -> None:
                 "1e-6 the difference is 1e-6 over the norm"
             )
         return refuse_lawless(rule.rule)
-    if rule.name == "radam":
-        raise ValueError(
-            f"{rule!r} has no law with a constant lr: while the variance is not yet trusted it steps like SGD, and lr "
-            "would have to be divided by the loss scale, later it must stay. Nearest: schedule the lr as law "
-            "scaling.radam says, skip those steps with lr = 0, or use Adam"
-        )
-    if rule.options.get("machine_eps"):
-        raise ValueError(
-            f"{rule!r} has no law: the machine's eps is added to squares of gradients and does not scale. "
-            "Nearest: give eps1 as a number (machine_eps=False), which has a law for vectors, and for matrices while "
-            "its first clamp does not act"
-        )
-    return None
+    if rule.facts.lawless:
+        raise ValueError(f"{rule!r} has no law{rule.facts.lawless}")

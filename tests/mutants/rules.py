@@ -10,8 +10,7 @@ import jax.numpy as jnp
 
 from lrtheory import rules
 from lrtheory.rules import ArrayRule, Rule
-
-from ..cases import Case, LrSchedule
+from parity.cases import Case, LrSchedule
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import Path, demand, same
-from ..outcome import Skip
-from ..registry import register
+from ..comparing import Walk, demand, same
+from ..outcome import Skip, a_check
 from ..runs import Run, standard
 from ..targets import Target, follow
+from ..targets.jax_target import RuleTarget, as_tree
 
 
-@register(
+@a_check(
     "missing-gradient",
     "A parameter whose gradient is None stays as it is, and so does its state; it is no zero gradient.",
     kinds=("torch",),
@@ -24,7 +24,7 @@ def missing_gradient(target: Any, run: Run) -> None:
     _stands_still(target, run)
 
 
-@register(
+@a_check(
     "missing-gradient",
     "A rule leaves a parameter and its state alone where the gradient is None; a transformation under optax.masked moves "
     "the parameters that are not masked out as it does without the others.",
@@ -32,8 +32,6 @@ def missing_gradient(target: Any, run: Run) -> None:
 )
 def masked(target: Any) -> None:
     """Masked-out leaves become empty nodes, which a transformation must take as part of the structure."""
-    from ..targets.jax_target import RuleTarget, as_tree
-
     run = standard(target.shapes)
     if isinstance(target, RuleTarget):
         _stands_still(target, run)
@@ -45,12 +43,8 @@ def masked(target: Any) -> None:
 
     kept = next(iter(run.shapes))
     plain = target.functions()
-
-    def update(updates: Any, state: Any, params: Any = None) -> Any:
-        return plain.update(updates, state, params)
-
     mask = {name: name == kept for name in run.shapes}
-    transformation = optax.masked(optax.GradientTransformation(plain.init, update), mask)
+    transformation = optax.masked(optax.GradientTransformation(plain.init, plain.update), mask)
     params, grads = as_tree(run.params), as_tree(run.at(0))
     found: Any = transformation.update(grads, transformation.init(params), params)[0]
     part = {kept: params[kept]}
@@ -66,8 +60,8 @@ def _stands_still(target: Target, run: Run) -> None:
     before, state = session.params()[name], _of(session.state(), name)
     for step in range(2, 5):
         session.step({**run.at(step), name: None})
-        same({name: before}, {name: session.params()[name]}, f"without a gradient {name} moves at step {step + 1}")
-        same(state, _of(session.state(), name), f"without a gradient the state of {name} changes at step {step + 1}")
+        same({name: session.params()[name]}, {name: before}, f"without a gradient {name} moves at step {step + 1}")
+        same(_of(session.state(), name), state, f"without a gradient the state of {name} changes at step {step + 1}")
     demand(set(session.params()) == set(run.shapes), "a parameter is gone")
 
 
@@ -75,7 +69,7 @@ def _of(state: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     return {path: value for path, value in state.items() if path.startswith(f"{name}.") or f"['{name}']" in path}
 
 
-@register(
+@a_check(
     "frozen",
     "A parameter that does not require a gradient may be given, stays as it is, and changes nothing for the others.",
     kinds=("torch",),
@@ -84,16 +78,12 @@ def frozen(target: Any) -> None:
     """Fine-tuning hands over whole models, frozen parts and all."""
     run = standard(target.shapes)
     name = list(run.shapes)[-1]
-    rest = run.with_(
-        params={n: p for n, p in run.params.items() if n != name},
-        grads={n: g for n, g in run.grads.items() if n != name},
-    )
     session = target.start(run.params)
     session.tensors[name].requires_grad_(False)
     history = [session.params()]
     for step in range(run.steps):
         session.step({**run.at(step), name: None})
         history.append(session.params())
-    same({name: run.params[name]}, {name: session.params()[name]}, "a frozen parameter moves")
-    alone = follow(target, rest)
-    same(alone, Path.of(history).only(alone), "beside a frozen parameter the others move differently")
+    same({name: session.params()[name]}, {name: run.params[name]}, "a frozen parameter moves")
+    alone = follow(target, run.only(n for n in run.shapes if n != name))
+    same(Walk.of(history).only(alone), alone, "beside a frozen parameter the others move differently")

@@ -1,4 +1,4 @@
-"""PyTorch: dtypes and shapes of parameters and state, and closures."""
+"""PyTorch: dtypes and shapes of parameters and state, closures, and parameter groups."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import Path, demand, same
-from ..registry import register
-from ..runs import standard
-from ..targets import follow
+from ..comparing import Walk, demand, same
+from ..outcome import a_check
+from ..runs import Run, standard
+from ..targets import follow, going_on
 
 
-@register(
+@a_check(
     "tree",
     "Scalars and tensors without entries may be given, and parameters and their gradients may be on their own or in "
     "groups; every parameter keeps its shape and its place in memory.",
@@ -20,14 +20,12 @@ from ..targets import follow
 )
 def tree(target: Any) -> None:
     """The update is made in place: what else refers to the parameter must see it."""
-    from ..targets.torch_target import TorchSession
-
     run = standard(target.shapes)
     params = dict(run.params)
     if () in target.shapes.values():
         params["without entries"] = np.zeros((0,))
     for groups in (lambda t: list(t.values()), lambda t: [{"params": list(t.values())}], lambda t: iter(t.values())):
-        session = TorchSession(target, params, groups=groups)
+        session = target.start(params, groups=groups)
         places = {n: (p, p.data_ptr(), p.shape) for n, p in session.tensors.items()}
         for step in range(2):
             session.step({**run.at(step), "without entries": np.zeros((0,))})
@@ -36,7 +34,7 @@ def tree(target: Any) -> None:
             demand(p.data_ptr() == place, f"{name} is replaced by another tensor, and not updated in place")
 
 
-@register(
+@a_check(
     "dtypes",
     "For float32, bfloat16 and float64 parameters: parameters keep their dtype, and no tensor of the state that is shaped "
     "like a parameter has more bits (float32 at least).",
@@ -46,11 +44,9 @@ def dtypes(target: Any) -> None:
     """Two steps each."""
     import torch
 
-    from ..targets.torch_target import TorchSession
-
     run = standard(target.shapes)
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
-        session = TorchSession(target, run.params, dtype=dtype)
+        session = target.start(run.params, dtype=dtype)
         for step in range(2):
             session.step(run.at(step))
         for name, p in session.tensors.items():
@@ -62,7 +58,7 @@ def dtypes(target: Any) -> None:
                     demand(bits <= allowed, f"{dtype} parameters: the state {key} of {name} is {value.dtype}")
 
 
-@register(
+@a_check(
     "closure",
     "step(closure) evaluates the closure with gradients enabled, uses the gradients that it leaves, and returns its value.",
     kinds=("torch",),
@@ -95,5 +91,58 @@ def closure(target: Any) -> None:
         demand(returned is not None, "step(closure) returns None, and not the closure's value")
         history.append(session.params())
     if not needs_closure(session.optimizer):
-        found = Path.of(history)
-        same(follow(target, run), found, "with a closure it moves otherwise than with the same gradients set before")
+        cause = "with a closure it moves otherwise than with the same gradients set before"
+        same(Walk.of(history), follow(target, run), cause)
+
+
+@a_check(
+    "param-groups",
+    "Two groups with different lr move as two optimizers with these lr do, and otherwise than with one lr.",
+    kinds=("torch",),
+    examples=6,
+)
+def param_groups(target: Any, run: Run) -> None:
+    """The second group's lr is three times the first's."""
+    names = list(run.shapes)
+    lr = target.lr or 1e-3
+    parts = (names[:1], 1), (names[1:], 3)
+
+    def groups(tensors: dict[str, Any]) -> Any:
+        return [{"params": [tensors[n] for n in part if n in tensors], "lr": factor * lr} for part, factor in parts]
+
+    def alone(part: list[str], factor: int) -> Walk:
+        own = run.only(part)
+        session = target.start(own.params, groups=lambda t: [{"params": list(t.values()), "lr": factor * lr}])
+        return going_on(session, own, range(run.steps))
+
+    found = going_on(target.start(run.params, groups=groups), run, range(run.steps))
+    for part, factor in parts:
+        same(found.only(part), alone(part, factor), f"a group with {factor} times the lr moves otherwise than alone")
+    if run.code() == standard(target.shapes).code():
+        other = alone(names[1:], 1)
+        demand(any(np.any(found[n] != other[n]) for n in other), "a group with three times the lr moves as with the lr")
+
+
+@a_check(
+    "add-param-group",
+    "After add_param_group the old parameters go on bitwise, and the new ones move as in a fresh optimizer.",
+    kinds=("torch",),
+)
+def add_param_group(target: Any) -> None:
+    """Layers are unfrozen in the middle of training."""
+    run = standard(target.shapes)
+    names = list(run.shapes)
+    old, new = names[:-1], names[-1]
+    at = 3
+    session = target.start(run.params, groups=lambda t: [t[n] for n in old])
+    history = [session.params()]
+    for step in range(run.steps):
+        if step == at:
+            session.optimizer.add_param_group({"params": [session.tensors[new]]})
+        session.step({**run.at(step), **({new: None} if step < at else {})})
+        history.append(session.params())
+    found = Walk.of(history)
+    demand(len(session.optimizer.param_groups) == 2, "add_param_group adds no group")
+    same(found.only(old), follow(target, run.only(old)), "the old parameters move differently")
+    fresh = follow(target, run.only([new], slice(at, None)))
+    same(found.only([new], slice(at, None)), fresh, "the new parameter moves otherwise than in a fresh optimizer")

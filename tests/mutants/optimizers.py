@@ -1,6 +1,6 @@
 """PyTorch optimizers with one thing broken, and the two sound ones that they are made from."""
 
-# ruff: noqa: D102  # each class says what it breaks, and its methods break it
+# each class says what it breaks, and its methods break it
 
 from __future__ import annotations
 
