@@ -150,8 +150,9 @@ def _sequence(root: Part, notes: list[str]) -> list[Part]:
     """The transformations one after the other, with what does nothing to a finite step taken off."""
     if root.name in ("chain", "named_chain"):
         given = next(iter(root.given.values()), ())
-        inner = [entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry for entry in given]
-        if not inner or not all(isinstance(p, Part) for p in inner):
+        entries = [entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry for entry in given]
+        inner = [entry for entry in entries if isinstance(entry, Part)]
+        if not inner or len(inner) < len(entries):
             raise SpecError(
                 f"{short(root.spec.text)}: optax.{root.name} takes transformations, as in optax.chain(optax.clip(1.0), optax.sgd(0.1))"
             )

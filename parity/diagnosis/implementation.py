@@ -18,7 +18,8 @@ from ..drivers.in_keras import load_keras
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours, with_optax, with_torch
 from .schedules import CLOSED, SCHEDULES, TORCH, runner
-from .vocabulary import MEMBERS, WORDS, Words
+from .vocabulary import MEMBERS, WORDS, completed
+from .words import Words
 
 #: The lr of an implementation whose SPEC gives none and that has no default.
 LR = 1e-3
@@ -59,7 +60,7 @@ class Implementation:
     def words(self) -> Words:
         """Its own names for numbers and switches."""
         name = inner_name(self.name)
-        return MEMBERS[name, self.family] if self.family else WORDS[name]
+        return completed(MEMBERS[name, self.family] if self.family else WORDS[name], self.library, self.arguments)
 
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them.
@@ -200,10 +201,10 @@ def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
 
 def of_family(base: Implementation, family: str) -> Implementation:
     """The same implementation as a member of a wider family, where it is one: what it has beside must be 0."""
-    wider = MEMBERS.get((inner_name(base.name), family))
-    if wider is None or any(value for name, value in base.numbers().items() if name not in wider.numbers):
+    if (inner_name(base.name), family) not in MEMBERS:
         return base
-    return replace(base, family=family)
+    wider = replace(base, family=family)
+    return base if any(value for name, value in base.numbers().items() if name not in wider.words.numbers) else wider
 
 
 def _of_schedule(parsed: Spec) -> Implementation:
