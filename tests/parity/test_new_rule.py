@@ -18,7 +18,7 @@ from lrtheory.dims import Units, infer
 from lrtheory.names.torch import TorchName
 from lrtheory.rules import ArrayRule, registry
 from parity import matrix, table
-from parity.report.parity_matrix import views
+from parity.report.matrix import views
 
 
 class PlainHyper(NamedTuple):
