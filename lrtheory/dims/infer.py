@@ -48,7 +48,7 @@ def infer(
     wanted = {
         name: units if isinstance(units, Units) else Units.parse(units) for name, units in (expected or {}).items()
     }
-    from ..rules.rule import Rule  # rules read units, so units cannot read rules when they are imported
+    from ..rules import Rule  # rules read units, so units cannot read rules when they are imported
     from ..wrappers.wrapper import Wrapper
 
     if isinstance(target, (Rule, Wrapper)):
@@ -88,7 +88,7 @@ def rule_program(
     rule: Any, expected: Mapping[str, Units], shapes: Mapping[str, tuple[int, ...]], *, sparse: bool = False
 ) -> Program:
     """A Rule's own functions, with its numbers traced."""
-    from ..rules.sparse import SparseGradient
+    from ..rules import SparseGradient
 
     values = _defaults(rule)
     defaults = rule.Hyper(**{name: values.get(name, 1.0) for name in rule.Hyper._fields})

@@ -15,8 +15,7 @@ from ..laws.bounds import largest_step
 from ..laws.momentum import decay_time_scale, gain, steady_effective_lr, unnormalised_steps
 from ..laws.no_law import NoLaw
 from ..laws.stability import threshold
-from ..rules.rule import Rule
-from ..rules.sparse import SparseGradient
+from ..rules import Rule, SparseGradient
 
 #: Sizes of gradients that effective learning rates are shown for.
 GRADIENTS = (1.0, 1e-3, 1e-6)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..rules.rule import Rule
+from ..rules import Rule
 
 #: The decay rates of each rule that the law is about: 1 − β becomes κ(1 − β).
 RATES: Mapping[str, tuple[str, ...]] = {"adam": ("beta1", "beta2"), "rmsprop": ("alpha",)}

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers.averaging import Averaged
 
 #: What each rule remembers that is linear in gradients, in the order of the map's coordinates after the parameter.

@@ -29,7 +29,7 @@ import numpy as np
 
 from ..laws import square_root
 from ..numbers import is_concrete
-from ..rules.rule import Rule
+from ..rules import Rule
 from .result import Exactness
 
 METHODS = ("linear", "sqrt", "sde")

@@ -7,7 +7,7 @@ import warnings
 from typing import Any
 
 from ..laws.scaling.transform import check_scale, rescaled_hyper, rescaled_state
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
 from .result import Exactness, Rescaled, weakest

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import rules, wrappers
 from ..names.optax import EXECUTION, NAMES, SCHEDULE_COUNTS, SCHEDULE_LEVELS
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers import Wrapper
 from . import written
 from .reading import NoRuleError, Reading, made

@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from .. import rules, wrappers
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers import Wrapper
 from . import written
 from .reading import Reading, made
@@ -37,8 +37,8 @@ def _built(spec: Spec) -> tuple[Rule | Wrapper, dict[str, Any], str]:
     name = spec.name.rpartition(".")[2]
     if name in _WRAPPERS:
         return _wrapped(spec, name)
-    if name.lower() in rules.registry.ABSENT or name not in rules.names():
-        reason = rules.registry.ABSENT.get(name.lower(), f"there are {', '.join([*rules.names(), *_WRAPPERS])}")
+    if name.lower() in rules.ABSENT or name not in rules.names():
+        reason = rules.ABSENT.get(name.lower(), f"there are {', '.join([*rules.names(), *_WRAPPERS])}")
         raise SpecError(f"{spec.text}: no rule named {name!r}: {reason}")
     if spec.args:
         raise SpecError(f"{spec.text}: a rule takes arguments by name, as in {name}(lr=1e-3)")

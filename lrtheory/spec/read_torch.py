@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import rules
 from ..names.torch import CLASSES, EXECUTION, NAMES, POSITIONAL
-from ..rules.rule import Rule
+from ..rules import Rule
 from . import written
 from .reading import NoRuleError, Reading, made
 from .text import Spec, SpecError
@@ -16,8 +16,8 @@ def read_torch(spec: Spec) -> Reading:
     """The rule and its numbers; ``params`` may be left out, or stand first under any name."""
     name = spec.name.removeprefix("torch.optim.")
     if name not in CLASSES:
-        if name.lower() in rules.registry.ABSENT:
-            raise NoRuleError(f"{spec.text}: {rules.registry.ABSENT[name.lower()]}")
+        if name.lower() in rules.ABSENT:
+            raise NoRuleError(f"{spec.text}: {rules.ABSENT[name.lower()]}")
         raise NoRuleError(f"{spec.text} is none of torch.optim's {', '.join(CLASSES)}")
     params, given = _arguments(spec, name)
     rule_name, fixed = CLASSES[name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,35 +13,40 @@ from typer.testing import CliRunner
 import parity
 from lrtheory import rules
 from lrtheory.dims import Units, infer
-from lrtheory.rules import ArrayRule, registry
+from lrtheory.numbers import NONNEGATIVE, Number, hyperparameters
+from lrtheory.rules import COUNT, ArrayRule, Slot, _registry, state
 from parity import matrix, table
 
 
-class PlainHyper(NamedTuple):
-    lr: Any = 0.1
+@hyperparameters
+class PlainHyper:
+    """Hyperparameters of gradient descent."""
+
+    lr = Number(0.1, NONNEGATIVE, "[param]^2/[loss]")
 
 
-class PlainState(NamedTuple):
-    t: Any
-    last: Any
+@state
+class PlainState:
+    """The last gradient."""
+
+    t = COUNT
+    last = Slot("[loss]/[param]")
 
 
-def gradient_descent(*, maximize: bool = False) -> ArrayRule:
+def gradient_descent() -> ArrayRule:
+    """Gradient descent."""
     return ArrayRule(
-        name="gradient_descent",
         Hyper=PlainHyper,
         State=PlainState,
-        units={"lr": "[param]^2/[loss]", "t": "1", "last": "[loss]/[param]"},
-        init=lambda p: PlainState(jnp.int32(0), jnp.zeros_like(p)),
-        step=lambda h, p, s, g: (p + h.lr * g if maximize else p - h.lr * g, PlainState(s.t + 1, g)),
+        step=lambda h, p, s, g: (p - h.lr * g, PlainState(s.t + 1, g)),
         effective_lr=lambda h, s: jnp.full_like(s.last, h.lr),
-        direction=lambda h, p, s, g: -g if maximize else g,
+        direction=lambda h, p, s, g: g,
     )
 
 
 @pytest.fixture
 def added(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(registry, "_FACTORIES", dict(registry._FACTORIES))
+    monkeypatch.setattr(_registry, "_FACTORIES", dict(_registry._FACTORIES))
     monkeypatch.setattr(table, "_ROWS", dict(table._ROWS))
     rules.register(gradient_descent)
     table.add(

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array, lax
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence, Law
 from ..square_root import RATES, powers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..no_law import NoLaw, numbers_of
 from .weighted import geometric, one_minus_power
 

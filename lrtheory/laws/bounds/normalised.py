@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence, Law
 from .adversary import ROUNDS, STREAMS, largest_found, step_under
 from .largest import adam_bound, adamax_bound, centered_rmsprop_bound, largest_step, rmsprop_bound

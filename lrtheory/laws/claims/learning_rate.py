@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import rules, schedules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence
 from ..no_law import numbers_of
 from ..trajectory import replay

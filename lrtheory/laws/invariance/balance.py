@@ -33,7 +33,7 @@ import numpy as np
 from jax import lax
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence, Law
 from ..no_law import NoLaw, numbers_of
 from ..trajectory import descend

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..no_law import NoLaw, numbers_of
 
 ALWAYS_DECOUPLED = ("lion", "signum", "muon", "adafactor")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence, Law
 from ..no_law import NoLaw, numbers_of
 from ..trajectory import replay

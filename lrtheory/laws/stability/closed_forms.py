@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...quadratic.linear_step import REASONS
-from ...rules.rule import Rule
+from ...rules import Rule
 
 
 def gradient_descent(lr: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 from jax import Array, lax
 
 from ...quadratic.linear_step import SIZES, LinearStep, critical_curvature, delayed, linear_step
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence
 
 DRAWS = 6

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Law
 from . import closed_forms, three_ways
 from .three_ways import Numbers

@@ -8,7 +8,7 @@ import numpy as np
 
 from lrtheory.laws.bounds import largest_step
 from lrtheory.laws.no_law import NoLaw
-from lrtheory.rules.rule import Rule
+from lrtheory.rules import Rule
 
 from ..comparing import demand
 from ..outcome import Skip
