@@ -10,8 +10,8 @@ import numpy as np
 from lrtheory import rules
 
 from . import oracle, table
-from .backends import replay
 from .cases import Case, LrSchedule, Stream
+from .drivers import replay
 from .trajectory import Trajectory
 
 IMPLEMENTATIONS = ("lrtheory", "torch", "torch-foreach", "torch-fused", "optax")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
@@ -56,7 +57,10 @@ def as_gradients(rule: Rule, dense: dict[str, Any]) -> dict[str, Any]:
     """Dense arrays as the gradients that the rule takes."""
     if not rule.array_rule.sparse:
         return dense
-    return {name: None if g is None else SparseGradient.from_dense(g) for name, g in dense.items()}
+    return {name: None if g is None else _sparse(g) for name, g in dense.items()}
+
+
+_sparse = jax.jit(SparseGradient.from_dense)
 
 
 @st.composite

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lrtheory.outputs import plain
 from lrtheory.spec.text import SpecError
-from parity.report.files import finite_or_none
 
 from .errors import BadInput
 from .progress import progress_bar
@@ -30,7 +30,7 @@ def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int
         except SpecError as error:
             raise BadInput(str(error)) from error
     if as_json:
-        print(json.dumps(finite_or_none(found.as_json()), indent=1))
+        print(json.dumps(plain(found.as_json()), indent=1))
         return 0
     console = Console(highlight=False)
     console.print(Text(found.sentence, STYLES[found.outcome]), soft_wrap=True)

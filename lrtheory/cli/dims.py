@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lrtheory.dims import Break, Dimensions, Location
 from lrtheory.dims.audit import LIBRARIES, Row, audit, summary
-from lrtheory.dims.dimensions import Break, Dimensions
-from lrtheory.dims.equations import Location
 from lrtheory.dims.target import TargetError, infer_target
 from lrtheory.units import Units
 

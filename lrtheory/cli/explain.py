@@ -16,10 +16,10 @@ from rich.text import Text
 
 from lrtheory.explaining import Explanation, explain
 from lrtheory.explaining.explanation import Change, Number
+from lrtheory.outputs import plain
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
 from lrtheory.spec.text import SpecError
 from lrtheory.spec.written import number
-from parity.report.files import finite_or_none
 
 from ..explaining.latex import readable
 from .errors import BadInput
@@ -40,7 +40,7 @@ def command(spec: str, change: Change, *, as_json: bool) -> int:
             raise BadInput(str(error)) from error
     told = [str(w.message) for w in caught if issubclass(w.category, BatchRuleWarning)]
     if as_json:
-        print(json.dumps(finite_or_none({**found.as_json(), "warnings": told}), indent=1, ensure_ascii=False))
+        print(json.dumps(plain({**found.as_json(), "warnings": told}), indent=1, ensure_ascii=False))
         return 0
     console = Console(highlight=False)
     if not console.is_terminal:  # a file or a pipe has no width

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lrtheory.laws import KINDS, SECTIONS, Evidence, Law, catalogue
-from parity.report.files import finite_or_none
+from lrtheory.outputs import plain
 
 from ..explaining.latex import readable
 from .errors import FAILED, BadInput
@@ -37,7 +37,7 @@ def laws(name: str | None, *, seed: int, as_json: bool) -> int:
             if name is not None:
                 caught[law.id] = {what: law.check(mutant, seed) for what, mutant in law.mutants.items()}
     if as_json:
-        records = finite_or_none([as_record(law, evidence, caught.get(law.id)) for law, evidence in found])
+        records = plain([as_record(law, evidence, caught.get(law.id)) for law, evidence in found])
         print(json.dumps(records, indent=1, ensure_ascii=False))
     else:
         console = Console(highlight=False)
@@ -81,21 +81,14 @@ def as_record(law: Law, evidence: Evidence, wrong: dict[str, Evidence] | None) -
         "formula": code_name(law.formula),
         "claim": law.claim,
         "decision": law.decision,
-        "evidence": plain(evidence.as_json()),
+        "evidence": evidence.as_json(),
         "mutants": list(law.mutants),
     }
     if wrong is not None:
         record["mutants"] = {
-            what: plain({"caught": not e.holds, "residual": e.residual, "bound": e.bound}) for what, e in wrong.items()
+            what: {"caught": not e.holds, "residual": e.residual, "bound": e.bound} for what, e in wrong.items()
         }
     return record
-
-
-def plain(value: Any) -> Any:
-    """The same with numbers of numpy, which checks measure, as those of Python."""
-    if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
-    return value.item() if hasattr(value, "item") else value
 
 
 def code_name(formula: Any) -> str:

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from parity.report.data import ParityRow
-from parity.report.files import finite_or_none
+from lrtheory.outputs import plain
+from parity.measured import ParityRow
 from parity.report.parity_matrix import View, views
 
 from .directory import check_directory
@@ -48,7 +48,7 @@ def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html:
     if html is not None:
         _write_page(rows, html, others)
     if as_json:
-        print(json.dumps(finite_or_none(rows), indent=1))
+        print(json.dumps(plain(rows), indent=1))
     else:
         console = Console(highlight=False)
         if not console.is_terminal:  # a file or a pipe has no width; give the options room

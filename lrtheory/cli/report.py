@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from parity.report.data import Report
+from parity.measured import Report
 
 from .directory import check_directory
 from .errors import NotWritten
@@ -45,10 +45,10 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
 
 def summary(report: Report, page: Path) -> dict:
     """What the command found, without the curves."""
-    from parity.report.files import finite_or_none
+    from lrtheory.outputs import plain
 
     training = [{k: v for k, v in run.items() if not isinstance(v, list)} for run in report["training"]]
-    return finite_or_none(
+    return plain(
         {
             "page": str(page),
             "data": str(page.with_name("report.json")),

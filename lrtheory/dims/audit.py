@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ._kernel.equations import Location
 from .dimensions import Dimensions
-from .equations import Location
 from .target import TargetError, infer_target
 
 # What the factories that need numbers are given; what combines others stands in its own module, with its arguments.

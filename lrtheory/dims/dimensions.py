@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ..units import PARAM, Units
-from .equations import Location
+from ._kernel.equations import Location
 
 
 class ChainLink(NamedTuple):

@@ -33,7 +33,7 @@ class Unruled:
 
     def rescaled(self, loss: float, params: float, batch: float) -> tuple[dict[str, float], str, list[str]]:
         """Numbers after a change of loss and parameters, how exact that is, and what is not known."""
-        from ..laws.scaling.transform import check_scale
+        from ..theory.scaling import check_scale
 
         check_scale("loss", loss)
         check_scale("params", params)

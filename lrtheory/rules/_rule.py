@@ -17,6 +17,7 @@ from ..units import Units
 from ._lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
 from ._state import zeros
 from ._terms import coupled_decay, decoupled_decay
+from .facts import Facts
 
 PyTree = Any
 Hyper = Any  # a NamedTuple of scalars, one type per rule
@@ -61,6 +62,8 @@ class ArrayRule:
         Whether ``g`` is a :class:`~lrtheory.rules.SparseGradient`; dense gradients are refused then.
     maximizes : bool
         Whether the rule may be given the option ``maximize``, which negates the gradient before the rule sees it.
+    facts : Facts
+        What else is known of the rule.
     name : str
         That of the factory, unless given.
     """
@@ -81,6 +84,7 @@ class ArrayRule:
     check: Callable[[Hyper], None] = lambda hyper: None
     sparse: bool = False
     maximizes: bool = True
+    facts: Facts = field(default_factory=Facts)
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -105,7 +109,7 @@ class ArrayRule:
             def taking(function: Callable[..., Any]) -> Callable[..., Any]:
                 return lambda h, p, s, g: function(h, p, s, given(h, p, g))
 
-            changes |= {name: taking(getattr(self, name)) for name in ("step", "direction", "decay")}
+            changes |= {each: taking(getattr(self, each)) for each in ("step", "direction", "decay")}
         if self.coupled:
             changes |= {"penalty": coupled_decay, "coupled": False}
         if self.decoupled:
@@ -144,6 +148,11 @@ class Rule:
     def State(self) -> type:
         """The NamedTuple type of the state."""
         return self.array_rule.State
+
+    @property
+    def facts(self) -> Facts:
+        """What is known of the rule beyond its formula."""
+        return self.array_rule.facts
 
     @property
     def units(self) -> Mapping[str, Units]:

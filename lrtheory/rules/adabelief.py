@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 from jax import Array
 
@@ -10,6 +12,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import average_of_squares, lerp, one_minus_power
+from .closed_forms import adam_form, over
+from .facts import ADAM_AVERAGES, Facts
 
 
 @hyperparameters
@@ -113,4 +117,15 @@ def adabelief(*, nesterov: bool = False) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="deviation",
+            memory=("m",),
+            sizes=("v",),
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            # A constant gradient is no surprise: eps_root alone is gathered in v.
+            steady=lambda h, g: over(h.lr, math.sqrt(h.eps_root / (1 - h.beta2)) + h.eps),
+            largest="a gradient that does not change leaves eps and eps_root alone to bound the step",
+            threshold=lambda h, step: adam_form(h),
+        ),
     )

@@ -10,6 +10,7 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import average_of_squares
+from .facts import Facts
 
 
 @hyperparameters
@@ -101,4 +102,14 @@ def adadelta() -> ArrayRule:
         direction=direction,
         coupled=True,
         scale=lambda h, s: s.square_avg,  # eps is added to the square
+        facts=Facts(
+            divides_by="size",
+            memory="its lr follows the ratio of two running sizes, which moves with the run",
+            averages={"rho": "squares"},
+            gain=1.0,
+            steady=lambda h, g: h.lr,  # its steps grow until the ratio of the two roots is 1
+            largest="steps may grow by √(1 + rho) a step, since past steps set the next one's size; no bound holds for all",
+            no_batch_rule="its lr multiplies a ratio of its own steps to gradients, which settles anew at each batch size. "
+            "Nearest: keep the hyperparameters and tune lr",
+        ),
     )

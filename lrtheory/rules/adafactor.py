@@ -10,6 +10,7 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state, zeros
 from ._terms import lerp
+from .facts import WHOLE_TENSOR, Facts
 
 
 @hyperparameters
@@ -134,6 +135,10 @@ def adafactor(*, machine_eps: bool = True) -> ArrayRule:
     def direction(h: AdafactorHyper, p: Array, s: AdafactorState, g: Array) -> Array:
         return g
 
+    def caveats(loss: float, params: float) -> list[str]:
+        text = "adafactor: for matrices only while the mean of row_var stays above eps1; torch clamps it there"
+        return [text] if loss != params else []
+
     return ArrayRule(
         Hyper=AdafactorHyper,
         State=AdafactorState,
@@ -143,6 +148,18 @@ def adafactor(*, machine_eps: bool = True) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         decoupled=True,
+        facts=Facts(
+            divides_by="size",
+            memory="its lr follows the size of the parameter",
+            gain=1.0,
+            steady="the effective lr never settles, it falls as 1/√t, and it follows the size of the whole parameter",
+            largest=f"{WHOLE_TENSOR}: the tensor's step has root mean square min(lr, 1/√t)·max(eps2, rms(p))·d at most",
+            lawless=": the machine's eps is added to squares of gradients and does not scale. Nearest: give eps1 as a "
+            "number (machine_eps=False), which has a law for vectors, and for matrices while its first clamp does not act"
+            if machine_eps
+            else "",
+            caveats=caveats,
+        ),
     )
 
 

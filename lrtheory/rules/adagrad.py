@@ -9,6 +9,8 @@ from ..numbers import NONNEGATIVE, Number, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
+from .closed_forms import HELD, gradient_descent_threshold
+from .facts import BatchChange, Facts, Form
 
 
 @hyperparameters
@@ -85,6 +87,13 @@ def adagrad() -> ArrayRule:
     def direction(h: AdagradHyper, p: Array, s: AdagradState, g: Array) -> Array:
         return g
 
+    def threshold(h: AdagradHyper, step: int | None) -> Form | str:
+        return "its lr falls over the run" if h.lr_decay else Form(gradient_descent_threshold(h.lr), "2/lr", HELD)
+
+    def sde(h: AdagradHyper) -> BatchChange:
+        powers = {"lr": 0.0, "eps": -1.0, "initial_accumulator_value": -2.0, "lr_decay": 1.0}
+        return BatchChange(powers, (), {"sum": -2.0}, ("t",), "", True)
+
     return ArrayRule(
         Hyper=AdagradHyper,
         State=AdagradState,
@@ -93,4 +102,14 @@ def adagrad() -> ArrayRule:
         direction=direction,
         coupled=True,
         scale=lambda h, s: jnp.sqrt(s.sum),
+        facts=Facts(
+            divides_by="size",
+            memory=(),
+            sizes=("sum",),
+            gain=1.0,
+            steady="the effective lr never settles, it falls as lr/(|g|·√t)",
+            largest=lambda h, t: h.lr / (1 + ((t or 1) - 1) * h.lr_decay),
+            threshold=threshold,
+            sde=sde,
+        ),
     )

@@ -10,6 +10,8 @@ from ._registry import add, register
 from ._rule import ArrayRule, Rule
 from ._state import COUNT, Slot, state
 from ._terms import average_of_squares, decoupled_decay, lerp, one_minus_power
+from .closed_forms import adam_bound, adam_form, adam_steady, adamw_equilibrium
+from .facts import ADAM_AVERAGES, NO_EQUILIBRIUM, SQUARE_ROOT_RULE, BatchChange, Facts
 
 
 @hyperparameters
@@ -102,6 +104,19 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False) -> ArrayRule:
     def direction(h: AdamHyper, p: Array, s: AdamState, g: Array) -> Array:
         return s.m / one_minus_power(h.beta1, s.t)
 
+    def largest(h: AdamHyper, t: int | None) -> float | str:
+        if amsgrad and h.beta1 > h.beta2:
+            return "the bound with beta1 above beta2 is not known to be sharp; without amsgrad it is"
+        return h.lr * adam_bound(h.beta1, h.beta2, t)
+
+    def equilibrium(h: AdamHyper, gradient_norm: float, coordinates: int) -> tuple[float, float]:
+        return adamw_equilibrium(h.lr, h.weight_decay, h.beta1, coordinates)
+
+    def sde(h: AdamHyper) -> BatchChange:
+        powers = {"lr": 0.5, "eps": -0.5} | ({"weight_decay": 0.5} if decoupled else {})
+        source = SQUARE_ROOT_RULE + (", with decoupled weight_decay·√κ derived here" if decoupled else "")
+        return BatchChange(powers, ("beta1", "beta2"), {"v": -1.0, "v_max": -1.0}, ("t",), source, True)
+
     return ArrayRule(
         Hyper=AdamHyper,
         State=AdamState,
@@ -113,6 +128,18 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False) -> ArrayRule:
         coupled=not decoupled,
         decoupled=decoupled,
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="size",
+            memory=("m",),
+            sizes=("v", "v_max"),
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady=adam_steady,
+            largest=largest,
+            threshold=lambda h, step: adam_form(h, decoupled),
+            sde=sde,
+            equilibrium=equilibrium if decoupled and not amsgrad else NO_EQUILIBRIUM,
+        ),
     )
 
 

@@ -10,6 +10,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import lerp, one_minus_power
+from .closed_forms import adam_form, adam_steady, adamax_bound
+from .facts import ADAM_AVERAGES, Facts
 
 
 @hyperparameters
@@ -88,4 +90,14 @@ def adamax() -> ArrayRule:
         direction=direction,
         coupled=True,
         scale=lambda h, s: s.u - h.eps,
+        facts=Facts(
+            divides_by="size",
+            memory=("m",),
+            sizes=("u",),
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady=adam_steady,
+            largest=lambda h, t: h.lr * adamax_bound(h.beta1, h.beta2, t),
+            threshold=lambda h, step: adam_form(h),
+        ),
     )

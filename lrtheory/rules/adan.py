@@ -10,6 +10,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import average_of_squares, decayed, lerp, one_minus_power
+from .closed_forms import HELD, adam_steady, adan_threshold
+from .facts import Facts, Form
 
 
 @hyperparameters
@@ -114,6 +116,11 @@ def adan(*, proximal: bool = True) -> ArrayRule:
     def decay(h: AdanHyper, p: Array, s: AdanState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay / shrinkage(h), p)
 
+    def threshold(h: AdanHyper, step: int | None) -> Form:
+        value = adan_threshold(h.lr, h.beta1, h.beta2, h.weight_decay, proximal)
+        gain = "((1−beta1)/(1+beta1) + 2 beta2 (1−beta2)/(1+beta2))"
+        return Form(value, f"(2 {'+' if proximal else '−'} lr weight_decay)/(lr {gain})", HELD)
+
     return ArrayRule(
         Hyper=AdanHyper,
         State=AdanState,
@@ -122,4 +129,14 @@ def adan(*, proximal: bool = True) -> ArrayRule:
         direction=direction,
         decay=decay,
         scale=root_n_hat,
+        facts=Facts(
+            divides_by="size",
+            memory=("m", "v", "g_last"),
+            sizes=("n",),
+            averages={"beta1": "gradients", "beta2": "gradients", "beta3": "squares"},
+            gain=1.0,
+            steady=lambda h, g: adam_steady(h, g) / (1 + h.lr * h.weight_decay if proximal else 1),
+            largest="no closed form is known with its gradient differences",
+            threshold=threshold,
+        ),
     )

@@ -10,6 +10,7 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state, zeros
 from ._terms import decayed
+from .facts import LINEAR_STEPS, Facts
 
 
 @hyperparameters
@@ -100,6 +101,15 @@ def asgd() -> ArrayRule:
     def decay(h: ASGDHyper, p: Array, s: ASGDState, g: Array) -> Array:
         return decayed(h.lambd * s.eta_used, p)
 
+    def steady(h: ASGDHyper, g: float) -> float | str:
+        falls = h.lambd != 0 and h.alpha != 0
+        return "the effective lr never settles, it falls as lr/(1 + lambd·lr·t)^alpha" if falls else h.lr
+
+    def decay_factor(h: ASGDHyper) -> float | str:
+        if h.lambd and h.alpha:
+            return "its decay lambd·lr_t slows down with its lr, so that it has no one time scale"
+        return abs(1 - h.lr * h.lambd - h.lr * h.weight_decay)
+
     return ArrayRule(
         Hyper=ASGDHyper,
         State=ASGDState,
@@ -109,4 +119,14 @@ def asgd() -> ArrayRule:
         direction=direction,
         decay=decay,
         coupled=True,
+        facts=Facts(
+            divides_by="nothing",
+            memory="its lr falls over the run",
+            gain=1.0,
+            steady=steady,
+            largest=LINEAR_STEPS,
+            decay=decay_factor,
+            lr_in_state=("eta", "eta_used"),
+            counts=("t0", "t"),
+        ),
     )

@@ -10,6 +10,7 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import average_of_squares, decayed, lerp, one_minus_power, trust_ratio
+from .facts import ADAM_AVERAGES, AS_LONG_AS_THE_PARAMETER, SCALED_DECAY, WHOLE_TENSOR, Facts, zero_tensor
 
 
 @hyperparameters
@@ -105,4 +106,14 @@ def lamb() -> ArrayRule:
         direction=direction,
         decay=decay,
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="size",
+            memory=AS_LONG_AS_THE_PARAMETER,
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady="the effective lr is lr/(|g| + eps) times ‖p‖ over the norm of the update: it follows the tensor's norms",
+            largest=f"{WHOLE_TENSOR}: the tensor's step has norm lr·‖p‖",
+            decay=SCALED_DECAY,
+            caveats=zero_tensor("lamb"),
+        ),
     )

@@ -10,6 +10,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import trust_ratio
+from .closed_forms import sum_gain
+from .facts import AS_LONG_AS_THE_PARAMETER, SCALED_DECAY, WHOLE_TENSOR, Facts, zero_tensor
 
 
 @hyperparameters
@@ -108,4 +110,15 @@ def lars(*, nesterov: bool = False) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         coupled=True,
+        facts=Facts(
+            divides_by="size",
+            memory=AS_LONG_AS_THE_PARAMETER,
+            averages={"momentum": "gradients"},
+            gain=lambda h: sum_gain(h.momentum, nesterov=nesterov),
+            steady="the effective lr is lr·trust_coefficient·‖p‖/(‖g‖ + eps) times the gain: it follows the tensor's norms",
+            largest=f"{WHOLE_TENSOR}: their ratio, not the gradient's size, bounds it",
+            decay=SCALED_DECAY,
+            lr_in_state=("buffer",),
+            caveats=zero_tensor("lars"),
+        ),
     )

@@ -10,6 +10,7 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import decayed, lerp, one_minus_power, per_unit
+from .facts import FOLLOWS_SIGNS, Facts
 
 
 @hyperparameters
@@ -88,4 +89,12 @@ def lion() -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         decoupled=True,
+        facts=Facts(
+            divides_by="size",
+            memory=FOLLOWS_SIGNS,
+            averages={"beta1": "gradients", "beta2": "gradients"},
+            gain=1.0,
+            steady=lambda h, g: h.lr / g,
+            largest=lambda h, t: h.lr,
+        ),
     )

@@ -12,6 +12,7 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state, zeros
 from ._terms import lerp, one_minus_power
+from .facts import Facts
 
 ADJUSTMENTS = (None, "original", "match_rms_adamw")
 
@@ -139,6 +140,11 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
     def direction(h: MuonHyper, p: Array, s: MuonState, g: Array) -> Array:
         return jnp.where(s.gain == 0, 0, s.update / jnp.where(s.gain == 0, 1, s.gain))
 
+    def caveats(loss: float, params: float) -> list[str]:
+        if all(math.frexp(scale)[0] == 0.5 for scale in (loss, params)):
+            return []
+        return ["muon: Newton–Schulz runs in bfloat16, so scales that are no powers of two are met to 1e-3 … 1e-2 only"]
+
     return ArrayRule(
         Hyper=MuonHyper,
         State=MuonState,
@@ -148,6 +154,16 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
         effective_lr=effective_lr,
         direction=direction,
         decoupled=True,
+        facts=Facts(
+            divides_by="size",
+            memory="it orthogonalises its direction, and a step of lr however small the gradient",
+            averages={"momentum": "gradients"},
+            gain=1.0,
+            steady="no coordinate has an effective lr of its own: each entry of the step depends on the whole matrix",
+            largest="it depends on the matrix: at most lr·r times the largest singular value of the orthogonalised update",
+            caveats=caveats,
+            shape=(1, 1),
+        ),
     )
 
 
@@ -155,7 +171,9 @@ def newton_schulz(matrix: Array, coefficients: tuple[Array, Array, Array], steps
     """The matrix with its singular values brought near 1, in bfloat16 arithmetic.
 
     Values are held in float32 and rounded explicitly: a compiler may keep more digits than a bfloat16 type asks for,
-    but not than ``reduce_precision`` does. A product and the sum it enters are rounded once, together.
+    but not than ``reduce_precision`` does. A product and the sum it enters are rounded once, together. Each iteration
+    ends at a barrier: of a matrix with one row or column, under ``vmap``, XLA (jaxlib 0.11) fuses all of them into one
+    expression that repeats each iteration in the next, and does not end compiling it. No bit depends on the barrier.
     """
     a, b, c = (coefficient.astype(jnp.float32) for coefficient in coefficients)
     x = to_bfloat16(matrix.astype(jnp.float32))
@@ -166,7 +184,7 @@ def newton_schulz(matrix: Array, coefficients: tuple[Array, Array, Array], steps
     for _ in range(steps):
         gram = to_bfloat16(product(x, x.T))
         polynomial = to_bfloat16(b * gram + c * product(gram, gram))
-        x = to_bfloat16(a * x + product(polynomial, x))
+        x = lax.optimization_barrier(to_bfloat16(a * x + product(polynomial, x)))
     return x.T if tall else x
 
 

@@ -12,6 +12,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import average_of_squares, lerp, one_minus_power
+from .closed_forms import HELD, adam_steady, nadam_momentum, nadam_threshold
+from .facts import ADAM_AVERAGES, Facts, Form
 
 LOG_PSI = math.log(0.96)
 
@@ -127,6 +129,15 @@ def nadam(*, decoupled: bool = False) -> ArrayRule:
     def direction(h: NAdamHyper, p: Array, s: NAdamState, g: Array) -> Array:
         return look_ahead(h, s, g) / weight_sum(h, s)
 
+    def threshold(h: NAdamHyper, step: int | None) -> Form:
+        end = h.beta1 * (1 if h.momentum_decay else 0.5)
+        times = (step, step + 1) if step is not None else ()
+        mu, mu_next = (nadam_momentum(h.beta1, h.momentum_decay, t) for t in times) if times else (end, end)
+        value = nadam_threshold(h.lr, h.beta1, mu, mu_next, h.weight_decay if decoupled else 0.0)
+        form = "(1 + beta1)(2/lr − weight_decay)/((1 + beta1)(1 − μ_t) + (1 − beta1) μ_{t+1})"
+        when = f"at step {step}, with the product of all μ gone" if times else "at the end, with μ at its last value"
+        return Form(value, form, f"{HELD}, {when}")
+
     return ArrayRule(
         Hyper=NAdamHyper,
         State=NAdamState,
@@ -136,4 +147,15 @@ def nadam(*, decoupled: bool = False) -> ArrayRule:
         coupled=not decoupled,
         decoupled=decoupled,
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="size",
+            memory=("m",),
+            sizes=("v",),
+            long_after={"mu_gap": 1.0},
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady=adam_steady,
+            largest="no closed form is known with its momentum schedule",
+            threshold=threshold,
+        ),
     )

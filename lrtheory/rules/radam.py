@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 from jax import Array
 
@@ -10,6 +12,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import average_of_squares, lerp, one_minus_power
+from .closed_forms import adam_form, adam_steady, unnormalised_steps
+from .facts import ADAM_AVERAGES, LINEAR_STEPS, Facts
 
 
 @hyperparameters
@@ -108,6 +112,12 @@ def radam(*, decoupled: bool = False) -> ArrayRule:
     def direction(h: RAdamHyper, p: Array, s: RAdamState, g: Array) -> Array:
         return m_hat(h, s)
 
+    def notes(h: RAdamHyper) -> list[tuple[str, float, str, str]]:
+        steps = unnormalised_steps(float(h.beta2))
+        which = "all steps are" if math.isinf(steps) else f"the first {steps:g} steps are"
+        said = f"{which} SGD with momentum, at lr itself"
+        return [("unnormalised steps", steps, said, "momentum.radam-unnormalised-steps")]
+
     return ArrayRule(
         Hyper=RAdamHyper,
         State=RAdamState,
@@ -117,6 +127,24 @@ def radam(*, decoupled: bool = False) -> ArrayRule:
         coupled=not decoupled,
         decoupled=decoupled,
         scale=lambda h, s: jnp.sqrt(s.v),
+        facts=Facts(
+            divides_by="size",
+            memory=("m",),
+            sizes=("v",),
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady=lambda h, g: h.lr if h.beta2 <= 2 / 3 else adam_steady(h, g),
+            largest=f"in its first steps, which are not normalised, {LINEAR_STEPS}",
+            threshold=lambda h, step: adam_form(
+                h, decoupled, ", and the rectifier has risen to 1: before, the threshold is higher by its inverse"
+            ),
+            no_batch_rule="its first steps follow the linear rule and later ones the square-root rule. Nearest: rescale "
+            "adam's hyperparameters, and start with lr = 0 for five steps",
+            lawless=" with a constant lr: while the variance is not yet trusted it steps like SGD, and lr would have to be "
+            "divided by the loss scale, later it must stay. Nearest: schedule the lr as law scaling.radam says, skip those "
+            "steps with lr = 0, or use Adam",
+            notes=notes,
+        ),
     )
 
 

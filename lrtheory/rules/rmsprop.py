@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ..numbers import NONNEGATIVE, Number, hyperparameters
@@ -10,6 +11,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import again, average_of_squares, coupled_decay, lerp
+from .closed_forms import HELD, centered_rmsprop_bound, heavy_ball_threshold, over, rmsprop_bound, sum_gain
+from .facts import SQUARE_ROOT_RULE, BatchChange, Facts, Form
 
 
 @hyperparameters
@@ -114,6 +117,33 @@ def rmsprop(*, centered: bool = False, momentum_buffer: bool = True) -> ArrayRul
         g = g + coupled_decay(h, p)
         return jnp.where(h.momentum == 0, g, s.buffer / s.gain) if momentum_buffer else g
 
+    def gain(h: RMSpropHyper) -> float | str:
+        return sum_gain(h.momentum or 0.0)
+
+    def steady(h: RMSpropHyper, g: float) -> float | str:
+        if h.alpha >= 1:
+            return f"with alpha={h.alpha:g} the squares are summed, not averaged: E never settles"
+        found = gain(h)
+        return found if isinstance(found, str) else over(h.lr * found, (0.0 if centered else g) + h.eps)
+
+    def largest(h: RMSpropHyper, t: int | None) -> float | str:
+        if not centered:
+            return h.lr * rmsprop_bound(h.alpha, h.momentum or 0.0, t)
+        if h.momentum:
+            return "with momentum no sharp bound is known, and for all steps there is none"
+        return h.lr * centered_rmsprop_bound(h.alpha, t)
+
+    def threshold(h: RMSpropHyper, step: int | None) -> Form:
+        return Form(heavy_ball_threshold(h.lr, h.momentum or 0.0), "2(1 + momentum)/lr", HELD)
+
+    def sde(h: RMSpropHyper) -> BatchChange:
+        # A centered v is of the noise alone already; an uncentered one is where noise dominates.
+        if h.momentum is None or np.all(np.asarray(h.momentum) == 0):
+            powers = {"lr": 0.5, "eps": -0.5}
+            return BatchChange(powers, ("alpha",), {"v": -1.0}, ("t",), SQUARE_ROOT_RULE, True)
+        state = {"v": -1.0, "buffer": -0.5, "gain": -0.5}
+        return BatchChange({"lr": 1.5, "eps": -0.5}, ("alpha", "momentum"), state, ("t",), "", True)
+
     return ArrayRule(
         Hyper=RMSpropHyper,
         State=RMSpropState,
@@ -124,4 +154,15 @@ def rmsprop(*, centered: bool = False, momentum_buffer: bool = True) -> ArrayRul
         direction=direction,
         penalty=coupled_decay,
         scale=scale,
+        facts=Facts(
+            divides_by="deviation" if centered else "size",
+            memory=("buffer",) if momentum_buffer else (),
+            sizes=("v",),
+            averages={"momentum": "gradients", "alpha": "squares"},
+            gain=gain,
+            steady=steady,
+            largest=largest,
+            threshold=threshold,
+            sde=sde,
+        ),
     )

@@ -9,6 +9,7 @@ from ..numbers import NONNEGATIVE, REAL, Number, Range, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
+from .facts import Facts
 
 
 @hyperparameters
@@ -90,6 +91,16 @@ def rprop() -> ArrayRule:
         step=step,
         effective_lr=effective_lr,
         direction=direction,
+        facts=Facts(
+            divides_by="size",
+            memory="it takes the sign of the gradient and adapts the step to it",
+            gain=1.0,
+            steady="the effective lr never settles: its step grows by eta_plus until the gradient's sign turns",
+            largest=lambda h, t: h.step_size_max,
+            no_batch_rule="it compares signs of successive gradients, which a minibatch turns at random. Nearest: use it on "
+            "full batches, where there is no batch size to change",
+            lr_in_state=("step_size",),
+        ),
     )
 
 

@@ -17,6 +17,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state, zeros
 from ._terms import average_of_squares, decoupled_decay, one_minus_power
+from .closed_forms import adam_steady
+from .facts import AVERAGE_FALLS, DECAY_OF_TWO, LINEAR_STEPS, Facts
 
 
 def _share(s: Any) -> Array:
@@ -163,6 +165,16 @@ def schedule_free_sgd() -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         coupled=True,
+        facts=Facts(
+            divides_by="nothing",
+            memory=AVERAGE_FALLS,
+            gain=lambda h: 1 - h.beta1 / 2,
+            steady=lambda h, g: h.lr * (1 - h.beta1 / 2),
+            largest=LINEAR_STEPS,
+            decay=DECAY_OF_TWO,
+            lr_in_state=("max_lr",),
+            counts=("weight_sum", "t"),
+        ),
     )
 
 
@@ -282,4 +294,14 @@ def schedule_free_adamw() -> ArrayRule:
         direction=direction,
         decay=decay,
         scale=root_v_hat,
+        facts=Facts(
+            divides_by="size",
+            memory=AVERAGE_FALLS,
+            averages={"beta2": "squares"},
+            gain=lambda h: 1 - h.beta1 / 2,
+            steady=lambda h, g: adam_steady(h, g, 1 - h.beta1 / 2),
+            largest="no closed form is known for its two sequences",
+            decay=DECAY_OF_TWO,
+            lr_in_state=("max_lr",),
+        ),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ..numbers import NONNEGATIVE, REAL, Number, hyperparameters, is_concrete
@@ -10,6 +11,17 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import again, coupled_decay
+from .closed_forms import (
+    EXACT,
+    gradient_descent_threshold,
+    heavy_ball_threshold,
+    nesterov_threshold,
+    sgd_equilibrium,
+    slowest_root,
+    sum_gain,
+    times,
+)
+from .facts import LINEAR_STEPS, NO_EQUILIBRIUM, BatchChange, Facts, Form
 
 
 @hyperparameters
@@ -116,6 +128,28 @@ def sgd(*, nesterov: bool = False) -> ArrayRule:
                     f"sgd(nesterov=True): {name}={value}, but Nesterov needs momentum above 0 and dampening 0"
                 )
 
+    def threshold(h: SGDHyper, step: int | None) -> Form | str:
+        if nesterov:
+            return Form(nesterov_threshold(h.lr, h.momentum), "2(1 + momentum)/((1 + 2 momentum) lr)", EXACT)
+        if not h.momentum:
+            return Form(gradient_descent_threshold(h.lr), "2/lr", EXACT)
+        if h.dampening >= 1:
+            return "with dampening of 1 or more steps do not descend"
+        form = "2(1 + momentum)/(lr (1 − dampening))"
+        return Form(heavy_ball_threshold(h.lr, h.momentum, h.dampening), form, EXACT)
+
+    def sde(h: SGDHyper) -> BatchChange:
+        if np.all(np.asarray(h.momentum) == 0):
+            return BatchChange({"lr": 1.0})
+        # An averaging buffer (dampening = momentum) stays one: it is the gradient's mean, and lr alone is κ times as large.
+        if np.all(np.asarray(h.dampening) == np.asarray(h.momentum)) and not nesterov:
+            return BatchChange({"lr": 1.0}, ("momentum", "dampening"))
+        return BatchChange({"lr": 2.0}, ("momentum",), {"buffer": -1.0, "weight": -1.0})
+
+    def equilibrium(h: SGDHyper, gradient_norm: float, coordinates: int) -> tuple[float, float]:
+        lr = h.lr if h.momentum == 0 else h.lr * (1 - h.dampening)
+        return sgd_equilibrium(lr, h.weight_decay, h.momentum, gradient_norm)
+
     return ArrayRule(
         Hyper=SGDHyper,
         State=SGDState,
@@ -124,4 +158,16 @@ def sgd(*, nesterov: bool = False) -> ArrayRule:
         direction=direction,
         penalty=coupled_decay,
         check=check,
+        facts=Facts(
+            divides_by="nothing",
+            memory=("buffer",),
+            averages={"momentum": "gradients"},
+            gain=lambda h: sum_gain(h.momentum, h.dampening, nesterov),
+            steady=lambda h, g: times(h.lr, sum_gain(h.momentum, h.dampening, nesterov)),
+            largest=LINEAR_STEPS,
+            threshold=threshold,
+            decay=lambda h: slowest_root(h.lr * h.weight_decay, h.momentum, h.dampening, nesterov),
+            sde=sde,
+            equilibrium=NO_EQUILIBRIUM if nesterov else equilibrium,
+        ),
     )

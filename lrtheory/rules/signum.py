@@ -10,6 +10,7 @@ from ._registry import add, register
 from ._rule import ArrayRule, Rule
 from ._state import COUNT, Slot, state
 from ._terms import decayed, lerp, one_minus_power, per_unit
+from .facts import FOLLOWS_SIGNS, Facts
 
 
 @hyperparameters
@@ -87,6 +88,14 @@ def signum(*, averaged: bool = True) -> ArrayRule:
         effective_lr=effective_lr,
         direction=direction,
         decoupled=True,
+        facts=Facts(
+            divides_by="size",
+            memory=FOLLOWS_SIGNS,
+            averages={"momentum": "gradients"},
+            gain=1.0,
+            steady=lambda h, g: h.lr / g,
+            largest=lambda h, t: h.lr,
+        ),
     )
 
 

@@ -13,6 +13,8 @@ from ._rule import ArrayRule
 from ._sparse import put, take
 from ._state import COUNT, Slot, state
 from ._terms import one_minus_power
+from .closed_forms import adam_steady
+from .facts import ADAM_AVERAGES, Facts
 
 
 @hyperparameters
@@ -106,4 +108,13 @@ def sparse_adam() -> ArrayRule:
         direction=direction,
         scale=lambda h, s: jnp.sqrt(s.v),
         sparse=True,
+        facts=Facts(
+            divides_by="size",
+            memory="it takes sparse gradients; on a coordinate that always has one it is adam",
+            averages=ADAM_AVERAGES,
+            gain=1.0,
+            steady=adam_steady,
+            largest="bias corrections count all steps but averages only those that named the slice: a slice first named "
+            "late moves by lr·(1−beta1)/√(1−beta2), and the bound depends on which steps named it",
+        ),
     )

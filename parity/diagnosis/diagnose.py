@@ -13,7 +13,8 @@ from lrtheory.spec.text import SpecError
 
 from ..compare import Difference
 from ..dtypes import finfo
-from .family import FAMILIES, MISSING, Family
+from .families import FAMILIES
+from .family import MISSING, Family
 from .implementation import Implementation, implementation, of_family, with_arguments, with_lr_of
 from .narrow import narrowed
 from .probe import Path, Probe, distance, error

@@ -13,11 +13,13 @@ from lrtheory.rules import Rule
 from lrtheory.spec import text as spec
 from lrtheory.spec.text import Spec, SpecError
 
-from ..backends.keras_backend import load_keras
+from ..drivers.in_keras import load_keras
+from .families import FAMILIES
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours
 from .schedules import CLOSED, SCHEDULES, TORCH, runner
-from .vocabulary import MEMBERS, WORDS, Words
+from .vocabulary import MEMBERS, WORDS, completed
+from .words import Words
 
 #: The lr of an implementation whose SPEC gives none and that has no default.
 LR = 1e-3
@@ -60,7 +62,7 @@ class Implementation:
     def words(self) -> Words:
         """Its own names for numbers and switches."""
         name = inner_name(self.name)
-        return MEMBERS[name, self.family] if self.family else WORDS[name]
+        return completed(MEMBERS[name, self.family] if self.family else WORDS[name], self.library, self.arguments)
 
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them.
@@ -134,8 +136,7 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     if parsed.is_rule:
         return _of_our_spec(parsed, found)
     if parsed.name not in WORDS:
-        known = ", ".join(WORDS)
-        raise SpecError(f"{parsed.name} cannot be diagnosed: its family is not known. There are {known}")
+        raise SpecError(f"{parsed.name} cannot be diagnosed: its family is not known. There are {', '.join(FAMILIES)}")
     name = parsed.name if inner is None else f"{INJECT}({parsed.name})"
     return _of(parsed.text if inner is None else target.strip(), name, _bound(parsed, found))
 
@@ -196,10 +197,10 @@ def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
 
 def of_family(base: Implementation, family: str) -> Implementation:
     """The same implementation as a member of a wider family, where it is one: what it has beside must be 0."""
-    wider = MEMBERS.get((inner_name(base.name), family))
-    if wider is None or any(value for name, value in base.numbers().items() if name not in wider.numbers):
+    if (inner_name(base.name), family) not in MEMBERS:
         return base
-    return replace(base, family=family)
+    wider = replace(base, family=family)
+    return base if any(value for name, value in base.numbers().items() if name not in wider.words.numbers) else wider
 
 
 def _of_schedule(parsed: Spec) -> Implementation:
@@ -242,7 +243,7 @@ def _of_our_spec(parsed: Spec, factory: Any) -> Implementation:
     except (TypeError, ValueError) as error:
         raise SpecError(f"{parsed.text}: {error}") from error
     if rule.name not in WORDS:
-        raise SpecError(f"{rule.name} cannot be diagnosed: its family is not known. There are {', '.join(WORDS)}")
+        raise SpecError(f"{rule.name} cannot be diagnosed: its family is not known. There are {', '.join(FAMILIES)}")
     return _of_rule(parsed.text, rule, numbers)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from lrtheory.rules import Rule, evaluation_params
 from lrtheory.spec.text import SpecError
 
-from ..backends.keras_backend import floatx, load_keras
-from ..backends.torch_settings import default_dtype, single_thread
+from ..drivers.in_keras import floatx, load_keras
+from ..drivers.in_torch import default_dtype, single_thread
 from .probe import AVERAGE, Path, Probe
 
 Values = Mapping[str, Any]

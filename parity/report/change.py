@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ..measured import ChangedRun, Claim
 from .charts import VARIANT_COLOURS, VARIANT_DASHES
-from .data import ChangedRun, Claim
 from .figure import Block, Figure, Key, Panel, Table, log_axis, name, number, pick, positive, thinned
 
 HEAD = ["People say", "It is", "Of which rules, and when", "Evidence"]

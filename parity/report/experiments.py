@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ..measured import BatchRun, EffectiveCurves, LossScaleRun, Threshold
 from .charts import VARIANT_COLOURS, VARIANT_DASHES
-from .data import BatchRun, EffectiveCurves, LossScaleRun, Threshold
 from .figure import (
     Block,
     Figure,

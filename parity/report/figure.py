@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .data import Curve, FigureId
+from ..measured import Curve, FigureId
 
 POINTS = 100
 """A curve is thinned to this many points; the data beside the page holds them all."""

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from .data import ParityRow
+from lrtheory.outputs import plain, replace_all
+
+from ..measured import ParityRow
 from .document import environment, policy, read, script_json
-from .files import finite_or_none, replace_all
 from .parity_matrix import View, full_details, views
 
 TITLE = "Parity: every rule and option against every implementation"
@@ -67,7 +68,7 @@ def write_page(rows: list[ParityRow], out: Path, versions: dict[str, str], creat
         environment()
         .get_template("matrix_page.html.jinja")
         .render(
-            matrix=matrix(finite_or_none(rows)),
+            matrix=matrix(plain(rows)),
             versions=versions,
             created=created,
             css=Markup(read("page.css")),

@@ -11,8 +11,8 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
+from ..measured import Report
 from . import change, charts, experiments, matrix, phases, training
-from .data import Report
 from .document import environment, policy, read, script_json
 from .figure import POINTS, Figure
 

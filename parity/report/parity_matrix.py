@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .data import FirstDifference, ParityRow
+from ..measured import FirstDifference, ParityRow
 from .figure import name, number
 
 BINS = 8

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from .data import PhaseDiagram
+from ..measured import PhaseDiagram
 from .figure import Block, Figure, Key, Panel, log_axis, name, number, rounded
 
 WORDS = {"c": "converge", "o": "oscillate", "d": "diverge"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .data import Curve, Layer, Training
+from ..measured import Curve, Layer, Training
 from .figure import (
     Block,
     Figure,

@@ -7,7 +7,7 @@ from .mlp import NORMALISED, PLAIN, Mlp
 from .problem import Problem
 from .setup import CONSTANT, Plan, Setup
 from .torch_loop import train_torch
-from .trajectory import BEYOND_ROUNDING, Distance, Trajectory, distance
+from .trained import BEYOND_ROUNDING, Distance, Trained, distance
 
 __all__ = [
     "BEYOND_ROUNDING",
@@ -20,7 +20,7 @@ __all__ = [
     "Plan",
     "Problem",
     "Setup",
-    "Trajectory",
+    "Trained",
     "distance",
     "largest_curvature",
     "linear_problem",

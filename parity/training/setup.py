@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lrtheory import schedules
+from lrtheory.names.torch import NAMES
 from lrtheory.rules import Rule
 
 TORCH_SCHEDULERS: dict[str, type[torch.optim.lr_scheduler.LRScheduler]] = {
@@ -54,9 +55,18 @@ class Setup:
     numbers: Mapping[str, float]
     plan: Plan = CONSTANT
 
+    @property
+    def hyper(self) -> Any:
+        """The rule's hyperparameters, defaults among them."""
+        return self.rule.hyper(**self.numbers)
+
+    def with_hyper(self, hyper: Any) -> Setup:
+        """The same with other hyperparameters."""
+        return replace(self, numbers={name: value for name, value in hyper._asdict().items() if value is not None})
+
     def hypers(self, steps: int) -> Any:
         """Hyperparameters of every step: a NamedTuple of arrays of shape (steps,)."""
-        hyper = self.rule.hyper(**self.numbers)
+        hyper = self.hyper
         schedule = self.plan.ours(hyper.lr)
         t = np.arange(steps) // self.plan.period
         moving: dict[str, Any] = {"lr": schedule(t)}
@@ -68,12 +78,6 @@ class Setup:
 
     def torch_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer in PyTorch."""
-        numbers = {**self.rule.hyper(**self.numbers)._asdict(), **self.rule.options}
-        numbers.pop("momentum_buffer", None)
-        if self.rule.name == "sgd":
-            return torch.optim.SGD(parameters, **numbers)
-        if self.rule.name == "rmsprop":
-            return torch.optim.RMSprop(parameters, **numbers)
-        betas = (numbers.pop("beta1"), numbers.pop("beta2"))
-        decoupled = numbers.pop("decoupled")
-        return (torch.optim.AdamW if decoupled else torch.optim.Adam)(parameters, betas=betas, **numbers)
+        name, options = NAMES[self.rule.name], self.rule.options
+        optimizer = name.optimizer if isinstance(name.optimizer, str) else name.optimizer(options)
+        return getattr(torch.optim, optimizer)(parameters, **name.arguments(options, self.hyper))

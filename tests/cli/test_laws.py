@@ -53,7 +53,7 @@ def test_one_law_is_shown_whole(name, capsys):
         law.scope,
         law.source,
         law.kind,
-        "lrtheory.laws.bounds.weighted",
+        "lrtheory.theory.bounds.weighted",
         *law.mutants,
     ):
         assert " ".join(text.split()) in out

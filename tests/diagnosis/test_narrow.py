@@ -79,9 +79,9 @@ def test_which_of_torch_implementations_are_the_loop_bit_by_bit(name: str, way: 
         f"torch.optim.{name}(lr=0.1, {way}=True)", f"torch.optim.{name}(lr=0.1, foreach=False)", dtype="float32"
     )
     assert now.outcome == "same"
-    assert (now.size == 0) == bitwise
+    assert now.size == 0 or not bitwise  # the others may be on some processors: a fused kernel contracts where it can
     assert now.size <= 4 * 2.0**-23
-    assert now.sentence.startswith("no difference: " if bitwise else "no difference beyond ")
+    assert now.sentence.startswith("no difference beyond " if now.size else "no difference: ")
 
 
 def skipping(sound: Family, numbers: dict[str, float]) -> Any:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mutants import MUTANTS, Mutant
 
 from lrtheory.spec.text import SpecError
 from parity import diagnose
 from parity.diagnosis import FAMILIES, WORDS, Family, fit, implementation
 from parity.diagnosis.probe import distance
 from parity.diagnosis.schedules import ScheduleFamily
-from parity.mutants import MUTANTS, Mutant
 
 #: What each of the mutants has otherwise than the sound rule.
 PLANTED: dict[str, dict[str, float | str]] = {
@@ -152,7 +152,7 @@ def test_a_setting_that_does_not_do_what_its_name_says_is_not_believed(monkeypat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("optax.fromage(0.1)", "cannot be diagnosed: its family is not known. There are torch.optim.SGD"),
+        ("optax.fromage(0.1)", "cannot be diagnosed: its family is not known. There are sgd, adam"),
         ("optax.adam(foo=1)", "unexpected keyword argument 'foo'; it takes learning_rate"),
         ("torch.optim.Adam(lr=-1.0)", "does not run: ValueError: Invalid learning rate: -1.0"),
         ("adam(0.1)", "by keyword only"),

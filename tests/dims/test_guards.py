@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import pytest
 
 from lrtheory.dims import Dimensions, Units
-from lrtheory.dims.program import Program, infer_program
+from lrtheory.dims._jaxpr.program import Program, infer_program
 
 
 def infer(direction: Callable[..., Any], *numbers: str) -> Dimensions:

@@ -32,14 +32,14 @@ class Transformation(NamedTuple):
 
 
 def transformation(rule: Callable[..., Any]) -> Callable[..., Transformation]:
-    """A factory from one array's rule: numbers, state, gradient, parameter -> update, state."""
+    """A factory from one array's rule: numbers, parameter, state, gradient -> update, state."""
 
     def factory(**numbers: Any) -> Transformation:
         def init(params: Any) -> Any:
             return {k: State(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p)) for k, p in params.items()}
 
         def update(grads: Any, state: Any, params: Any) -> Any:
-            each = {k: rule(numbers, state[k], grads[k], params[k]) for k in params}
+            each = {k: rule(numbers, params[k], state[k], grads[k]) for k in params}
             return {k: u for k, (u, _) in each.items()}, {k: s for k, (_, s) in each.items()}
 
         return Transformation(init, update)
@@ -183,7 +183,7 @@ class Adam(torch.optim.Optimizer):
                     state["m"] = torch.zeros_like(p)
                     state["v"] = torch.zeros_like(p)
                 state["t"] += 1
-                self.rule(group, state, p.grad, p)
+                self.rule(group, p, state, p.grad)
 
     def rule(self, h, p, s, g):
         g = g.add(p, alpha=h["weight_decay"])

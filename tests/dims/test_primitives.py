@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from jax import lax
 
-from lrtheory.dims.diagnose import diagnose
-from lrtheory.dims.expression import Expression
-from lrtheory.dims.ledger import Ledger
-from lrtheory.dims.primitives import TABLE
-from lrtheory.dims.value import Value
-from lrtheory.dims.walk import BODIES, UnknownPrimitiveError, walk
+from lrtheory.dims._jaxpr.primitives import TABLE
+from lrtheory.dims._jaxpr.walk import BODIES, walk
+from lrtheory.dims._kernel.equations import UnknownOperationError
+from lrtheory.dims._kernel.expression import Expression
+from lrtheory.dims._kernel.ledger import Ledger
+from lrtheory.dims._kernel.value import Value
+from lrtheory.dims._verdict import diagnose
 from lrtheory.units import GRADIENT, PARAM, PURE, Units
 
 G, P = GRADIENT, PARAM
@@ -127,6 +128,12 @@ CASES: list[Case] = [
     ("custom_vjp_call", lambda x: _doubled(x), [X], [G], [G]),
     ("cond", lambda x: lax.cond(x[0, 0] > x[0, 1], lambda y: y, lambda y: 3 * y, x), [X], [G], [G]),
     ("scan", lambda x: lax.scan(lambda c, y: (0.5 * c + y, c), jnp.zeros(3), x)[1], [X], [G], [G]),
+    ("scan", lambda x, y: lax.scan(lambda c, z: (0.5 * c + z * y[0], (c, jnp.sum(z))), jnp.zeros(3), x)[1][0], [X, Y],
+     [G, PURE], [G]),
+    ("scan", lambda x: lax.scan(lambda c, _: ((0.5 * c[0], c[0] + c[1]), None), (x, x), None, length=3)[0][1], [X], [G], [G]),
+    ("scan", lambda x: lax.scan(lambda c, z: (c, z * z), (), x)[1], [X], [G], [G.power(2)]),
+    ("unstack", lambda x: sum(jnp.unstack(x)), [X], [G], [G]),
+    ("scan", lambda x: lax.fori_loop(0, 3, lambda i, c: 0.5 * c + x, x), [X], [G], [G]),
     ("while", lambda x: lax.while_loop(lambda c: jnp.sum(c**2) > jnp.sum(x**2), lambda c: c / 2, 5 * x), [X], [G], [G]),
 ]  # fmt: skip
 
@@ -224,5 +231,5 @@ def test_every_entry_of_the_table_is_checked():
 
 
 def test_unknown_primitive_is_refused_by_name_and_line():
-    with pytest.raises(UnknownPrimitiveError, match=r"'lu'.*test_primitives\.py"):
+    with pytest.raises(UnknownOperationError, match=r"'lu'.*test_primitives\.py"):
         inferred(lambda x: jax.scipy.linalg.lu_factor(x)[0], [S], [G])

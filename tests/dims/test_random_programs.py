@@ -17,7 +17,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lrtheory.dims.program import Program, infer_program
+from lrtheory.dims._jaxpr.program import Program, infer_program
 from lrtheory.units import GRADIENT, PARAM, PURE, Units
 
 HALF = Fraction(1, 2)

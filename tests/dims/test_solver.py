@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrtheory.dims.expression import Expression
-from lrtheory.dims.solver import Solver
+from lrtheory.dims._kernel.expression import Expression
+from lrtheory.dims._kernel.solver import Solver
 from lrtheory.units import GRADIENT, LOSS, PARAM, PURE, Units
 
 UNKNOWNS = 4

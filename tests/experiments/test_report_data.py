@@ -8,11 +8,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typedd
 
 import pytest
 
+from lrtheory.outputs import plain
 from parity import matrix
 from parity.experiments import digits_training, measure, phase_diagram, what_to_change
-from parity.experiments.digits_training import Run
-from parity.experiments.values import curve, plain
-from parity.report.data import FigureId, Report
+from parity.experiments.digits_training import Planned
+from parity.measured import FigureId, Report, curve
 from parity.training import NORMALISED, Mlp
 
 RUNS = digits_training.runs
@@ -29,7 +29,7 @@ def measured():
 
     said: list[tuple[str, float]] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(digits_training, "runs", lambda *, quick: [Run(TINY, digits_training.ADAM)])
+        patch.setattr(digits_training, "runs", lambda *, quick: [Planned(TINY, digits_training.ADAM)])
         patch.setattr(matrix, "rows", few_rows)
         patch.setattr(what_to_change, "SEEDS", 2)
         patch.setattr(phase_diagram, "SIDE", 32)
@@ -107,7 +107,7 @@ def test_rescaled_runs_are_the_runs_as_they_were(measured):
     runs = {(run["rule"], run["change"], run["framework"], run["variant"]): run for run in measured[0]["changes"]}
     assert len(runs) == len(measured[0]["changes"]) == 18
     for (rule, change, framework, variant), run in runs.items():
-        kept = runs[rule, change, framework, "same numbers"]
+        kept = runs[rule, change, framework, "unchanged hyperparameters"]
         if change == "loss ×128" and variant == "rescaled":
             assert run["distance"] == 0
             assert run["hyper"] != kept["hyper"]
@@ -134,7 +134,7 @@ def test_quick_still_trains_every_rule_and_the_normalised_model():
 
 
 def test_training_is_determined_by_its_seed():
-    run = Run(TINY, digits_training.SGD_MOMENTUM)
+    run = Planned(TINY, digits_training.SGD_MOMENTUM)
     one, again, other = (digits_training.measure_run(run, seed) for seed in (0, 0, 1))
     assert one == again
     assert one["loss_torch"] != other["loss_torch"]

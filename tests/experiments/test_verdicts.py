@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from parity.experiments import batch_size, effective_curves, loss_scaling, parity_matrix
+from parity.experiments import digits_training as training
 from parity.experiments.batch_size import REDUCTIONS, BatchSize
 from parity.experiments.effective_curves import AdamNominal, Halving, StepSchedule
 from parity.experiments.loss_scaling import AS_IS, CORRECTED, LR_DIVIDED, SAME_LR
-from parity.experiments.verdicts import batch_size, effective_curves, loss_scaling, parity, training
-from parity.report.data import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, Threshold, Training
+from parity.measured import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, Threshold, Training
 
 
 def _scaled(rule: str = "sgd", framework: str = "jax", **distances: float | None) -> list[LossScaleRun]:
@@ -273,6 +274,6 @@ def _parity(passed: bool | None, error: float = 1e-15, note: str = "") -> Parity
     ids=["within", "one outside", "none held", "nothing compared"],
 )
 def test_parity_gate_follows_the_rows(rows, outcome, said):
-    verdict = parity.gate(rows)
+    verdict = parity_matrix.gate(rows)
     assert verdict["outcome"] == outcome
     assert said in verdict["sentence"]

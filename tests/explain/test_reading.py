@@ -18,7 +18,7 @@ from lrtheory.names import torch as torch_names
 from lrtheory.spec import written
 from lrtheory.spec.reading import NoRuleError, read
 from lrtheory.spec.text import SpecError, parse
-from parity.backends.torch_settings import default_dtype
+from parity.drivers.in_torch import default_dtype
 
 RNG = np.random.default_rng(0)
 GRADS = RNG.normal(size=(4, 3, 2)) * 10.0 ** RNG.uniform(-1, 1, (4, 1, 1))

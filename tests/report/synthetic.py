@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from parity.report.data import (
+from parity.measured import (
     BatchRun,
     ChangedRun,
     Claim,
@@ -223,9 +223,9 @@ def changes() -> list[ChangedRun]:
         for change, frameworks in (("loss ×128", ("jax", "torch")), ("batch ×4", ("jax",))):
             by_batch = change.startswith("batch")
             for framework in frameworks:
-                for variant in ("as it is", "same numbers", "rescaled"):
-                    diverges = variant == "same numbers" and rule != "adam" and not by_batch
-                    factor = 3.0 if variant == "same numbers" else 1.0
+                for variant in ("as it is", "unchanged hyperparameters", "rescaled"):
+                    diverges = variant == "unchanged hyperparameters" and rule != "adam" and not by_batch
+                    factor = 3.0 if variant == "unchanged hyperparameters" else 1.0
                     runs.append(
                         ChangedRun(
                             rule=rule,
@@ -238,8 +238,14 @@ def changes() -> list[ChangedRun]:
                             exactness="asymptotic" if by_batch else "bitwise",
                             method="linear" if by_batch else None,
                             notes=[HOSTILE],
-                            distance=None if by_batch or diverges else 0.0 if variant != "same numbers" else 1e-4,
-                            gap={"as it is": 0.0, "same numbers": 1.1, "rescaled": 0.2}[variant] if by_batch else None,
+                            distance=None
+                            if by_batch or diverges
+                            else 0.0
+                            if variant != "unchanged hyperparameters"
+                            else 1e-4,
+                            gap={"as it is": 0.0, "unchanged hyperparameters": 1.1, "rescaled": 0.2}[variant]
+                            if by_batch
+                            else None,
                             spread=0.05 if by_batch and variant == "as it is" else None,
                         )
                     )

@@ -12,9 +12,9 @@ from typing import get_args
 
 import pytest
 
+from lrtheory.outputs import plain
+from parity.measured import FigureId
 from parity.report import page
-from parity.report.data import FigureId
-from parity.report.files import finite_or_none
 
 from .synthetic import HOSTILE, LONG, report
 
@@ -81,7 +81,7 @@ class Document(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return page.render(finite_or_none(report()))
+    return page.render(plain(report()))
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_long_names_are_whole(document):
 
 
 def test_figures_without_data_say_so():
-    empty = finite_or_none(report())
+    empty = plain(report())
     for part in (
         "verdicts",
         "training",
@@ -215,7 +215,7 @@ def test_figures_without_data_say_so():
 
 @pytest.mark.parametrize(("key", "value"), [("figure", "no-such-figure"), ("outcome", "maybe")])
 def test_verdict_with_an_unknown_word_is_refused(key, value):
-    wrong = finite_or_none(report())
+    wrong = plain(report())
     wrong["verdicts"][0][key] = value
     with pytest.raises(ValueError, match=value):
         page.render(wrong)

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from ...units import GRADIENT, LOSS, PARAM, Units
+from .._jaxpr.program import Program, accepted_shapes, example_params, infer_program
 from ..dimensions import Dimensions
-from ..program import SHAPES, Program, example_params, infer_program
 from .loss import loss
 
 Factory = Callable[..., Any]
@@ -48,8 +48,8 @@ def infer_optax(
     options : passed to the factory as they are
     """
     name = target or getattr(factory, "__name__", repr(factory))
-    params = example_params(shapes or _accepted_shapes(functools.partial(_build, factory, name, options), hyper))
     build_with = functools.partial(_build, factory, name, options)
+    params = example_params(shapes or accepted_shapes(lambda p: build_with(hyper).init(p)))
     extra, functions = _extra_arguments(build_with(dict(hyper)), params)
     held = _held(build_with, hyper, params, extra, functions)
     program = Program(
@@ -80,17 +80,6 @@ def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Map
             "an optax transformation with init and update is needed"
         )
     return transformation
-
-
-def _accepted_shapes(build: Callable[[Mapping[str, Any]], Any], hyper: Mapping[str, float]) -> Mapping[str, Any]:
-    """Matrices and vectors, or matrices alone where a transformation refuses the rest."""
-    for shapes in (SHAPES, {"matrix": SHAPES["matrix"]}):
-        try:
-            jax.eval_shape(lambda p: build(hyper).init(p), example_params(shapes))
-        except (ValueError, TypeError):
-            continue
-        return shapes
-    return SHAPES
 
 
 def _extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[Any, Units]], dict[str, Any]]:

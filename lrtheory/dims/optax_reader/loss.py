@@ -13,10 +13,10 @@ from jax.core import ShapedArray
 from jax.extend.core import Primitive
 
 from ...units import GRADIENT, LOSS, PARAM
-from ..expression import Expression
-from ..operations import Site, Values
-from ..primitives import TABLE
-from ..value import Value
+from .._jaxpr.operations import Site, Values
+from .._jaxpr.primitives import TABLE
+from .._kernel.expression import Expression
+from .._kernel.value import Value
 
 _value = Primitive("loss_value")
 _gradient = Primitive("loss_gradient")

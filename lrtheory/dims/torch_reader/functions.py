@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..ledger import Ledger
-from ..value import PURE_VALUE, Rare, Value, number
+from .._kernel.ledger import Ledger
+from .._kernel.value import PURE_VALUE, Rare, Value, number
 from .numbers import FrameOrigin, apply
 
 
@@ -45,7 +45,7 @@ class Call:
         return self.known(self.args[0])
 
 
-Rule = Callable[[Call], Value]
+Reading = Callable[[Call], Value]
 
 
 def keep(c: Call) -> Value:
@@ -58,17 +58,17 @@ def same(c: Call) -> Value:
     return c.self
 
 
-def unary(primitive: str) -> Rule:
+def unary(primitive: str) -> Reading:
     """A shared rule of one operand."""
     return lambda c: c.apply(primitive, c.self)
 
 
-def binary(primitive: str) -> Rule:
+def binary(primitive: str) -> Reading:
     """A shared rule of two operands."""
     return lambda c: c.apply(primitive, c.self, c.value(1, "other"), same=c.args[0] is c.given(1, "other"))
 
 
-def plus(primitive: str) -> Rule:
+def plus(primitive: str) -> Reading:
     """``self ± alpha·other``."""
 
     def rule(c: Call) -> Value:
@@ -84,7 +84,7 @@ def _times(c: Call, factor: Any, value: Value) -> Value:
     )
 
 
-def swapped(primitive: str) -> Rule:
+def swapped(primitive: str) -> Reading:
     """An operator with its operands the other way round."""
     return lambda c: c.apply(primitive, c.value(1, "other"), c.self)
 
@@ -126,12 +126,12 @@ def clamp(c: Call) -> Value:
     return value
 
 
-def bound(primitive: str, name: str) -> Rule:
+def bound(primitive: str, name: str) -> Reading:
     """One bound."""
     return lambda c: c.apply(primitive, c.self, c.value(1, name))
 
 
-def extreme(primitive: str) -> Rule:
+def extreme(primitive: str) -> Reading:
     """Of two tensors entry by entry, or of one along its axes."""
 
     def rule(c: Call) -> Value:
@@ -166,12 +166,12 @@ def masked_fill(c: Call) -> Value:
     return c.apply("select_n", c.value(1, "mask"), c.self, c.value(2, "value"))
 
 
-def filled(position: int, name: str) -> Rule:
+def filled(position: int, name: str) -> Reading:
     """A tensor full of one number."""
     return lambda c: c.value(position, name)
 
 
-def constant(x: float) -> Rule:
+def constant(x: float) -> Reading:
     """A tensor full of a number that the function's name says."""
     return lambda c: number(x)
 
@@ -224,12 +224,12 @@ def pure(c: Call) -> Value:
     return PURE_VALUE.but(measured=c.self.measured if c.args and hasattr(c.args[0], "dtype") else False)
 
 
-def truth(outcome: bool, condition: str) -> Rule:
+def truth(outcome: bool, condition: str) -> Reading:
     """A truth value with a rare outcome."""
     return lambda c: PURE_VALUE.but(measured=True, rare=Rare(outcome, condition))
 
 
-TABLE: dict[str, Rule] = {
+TABLE: dict[str, Reading] = {
     # moved, copied, summed over axes
     **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "flatten", "contiguous", "to", "float", "double",
                      "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",

@@ -11,14 +11,13 @@ from typing import Any
 import torch
 
 from ...units import PARAM, Units
-from ..diagnose import diagnose
+from .._kernel.equations import Demand, UnknownOperationError
+from .._kernel.expression import Expression
+from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
+from .._kernel.value import PURE_VALUE, Value, number
+from .._verdict import diagnose, dimensions
 from ..dimensions import Dimensions
-from ..equations import Demand
-from ..expression import Expression
-from ..ledger import HYPER, LEARNING_RATE, STATE, Ledger
-from ..solution import dimensions
-from ..value import PURE_VALUE, Value, number
-from .mode import UnitsMode, UnknownFunctionError
+from .mode import UnitsMode
 from .numbers import UnitFloat, standing_in
 from .problem import Problem, needs_closure
 
@@ -102,7 +101,7 @@ def _run_forms(
         for names in [switched_on, *fewer, set()] if switched_on else [set()]:
             try:
                 return _run(optimizer, numbers, others, names, expected, form, target)
-            except UnknownFunctionError as error:
+            except UnknownOperationError as error:
                 return Dimensions(target or optimizer.__name__, unknown=str(error))
             except Exception as error:
                 failures.append(error)

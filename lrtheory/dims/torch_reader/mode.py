@@ -9,19 +9,11 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from ..equations import Location
-from ..ledger import Ledger
-from ..value import PURE_VALUE, Value, number
+from .._kernel.equations import UnknownOperationError
+from .._kernel.ledger import Ledger
+from .._kernel.value import PURE_VALUE, Value, number
 from .functions import TABLE, Call
 from .numbers import FrameOrigin, UnitFloat, value_of
-
-
-class UnknownFunctionError(NotImplementedError):
-    """A torch function that the table does not have."""
-
-    def __init__(self, name: str, location: Location | None) -> None:
-        where = f" at {location}: {location.source}" if location else ""
-        super().__init__(f"no units rule for the torch function {name!r}{where}")
 
 
 class UnitsMode(TorchFunctionMode):
@@ -112,7 +104,7 @@ class UnitsMode(TorchFunctionMode):
     def _for_each(self, func: Any, name: str, in_place: bool, args: Any, kwargs: Any) -> Any:
         rule = TABLE.get(name)
         if rule is None:
-            raise UnknownFunctionError(f"_foreach_{name}", FrameOrigin.here().location())
+            raise UnknownOperationError("torch function", f"_foreach_{name}", FrameOrigin.here().location())
         count = len(args[0])
         rows = []
         for row in range(count):
@@ -129,7 +121,7 @@ class UnitsMode(TorchFunctionMode):
         for item in made:
             if isinstance(item, torch.Tensor) and item.is_floating_point() and _memory(item) not in self._known:
                 if any(isinstance(a, torch.Tensor) for a in args) and name != "get":
-                    raise UnknownFunctionError(name, FrameOrigin.here().location())
+                    raise UnknownOperationError("torch function", name, FrameOrigin.here().location())
                 self.note(item, _constant(item))
 
 

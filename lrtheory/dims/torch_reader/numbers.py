@@ -7,29 +7,32 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType, ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
 
-from ..equations import Location
-from ..ledger import Ledger
-from ..primitives import TABLE
-from ..source import is_program, locate
-from ..value import Value, number
+from .._jaxpr.operations import Site
+from .._jaxpr.primitives import TABLE
+from .._jaxpr.source import is_program, locate
+from .._kernel.equations import Location
+from .._kernel.ledger import Ledger
+from .._kernel.value import Value, number
 
 _TORCH = str(torch.__path__[0])
 _OPTIMIZERS = str(torch.optim.__path__[0])
 _FRAMES_KEPT = 5
-_READER = __file__.replace("torch_numbers", "torch_dims")  # it calls the optimizer: who calls it is no matter
+_HERE = str(Path(__file__).parent)
+_READER = str(Path(__file__).with_name("infer.py"))  # it calls the optimizer: who calls it is no matter
 
 
 def is_optimizer_code(file: str) -> bool:
     """Whether a file is the program looked at: anything but torch itself, of which only the optimizers are."""
     if file.startswith(_OPTIMIZERS):
         return not file.endswith("optimizer.py")
-    return not file.startswith(_TORCH) and not file.startswith(__file__.rpartition("torch_")[0]) and is_program(file)
+    return not file.startswith(_TORCH) and not file.startswith(_HERE) and is_program(file)
 
 
 @dataclass(frozen=True)
@@ -54,25 +57,10 @@ class FrameOrigin:
         return locate(self.frames, keep=lambda file: True)
 
 
-@dataclass
-class Site:
-    """One operation of a running optimizer, in the form that the shared rules take."""
-
-    ledger: Ledger
-    at: Any = None
-    params: dict[str, Any] = field(default_factory=dict)
-    same: bool = False
-    eqn: Any = None
-
-    def squares(self) -> bool:
-        """Whether both operands are the same object."""
-        return self.same
-
-
 def apply(ledger: Ledger, name: str, *values: Value, same: bool = False) -> Value:
     """A shared rule, by the name of its primitive, at the line that is running."""
-    site = Site(ledger, FrameOrigin.here(), same=same)
-    result = TABLE[name](site, values)  # type: ignore[arg-type]
+    site = Site(ledger, FrameOrigin.here(), same)
+    result = TABLE[name](site, values)
     value = result if isinstance(result, Value) else result[0]
     ledger.settle(value)  # a later choice is not known to be the same one: tensors are overwritten
     return value.but(origin=site.at, deferred=(), identity=object() if value.identity is None else value.identity)

@@ -9,7 +9,7 @@ from ...rules import Rule, get
 from ...wrappers import Wrapper, clip_by_global_norm, clip_by_value
 from ..law import Law
 from .bitwise import another_power, check, from_units, left_alone
-from .subject import Subject, of_optax, of_rule
+from .subject import Subject, innermost, of_optax, of_rule
 
 SETTING = (
     "Loss L'(θ') = α·L(θ'/c), started at c·θ₀; all numbers traced; no over- or underflow; schedules of lr are multiplied "
@@ -77,7 +77,7 @@ def latex(units: Units) -> str:
 def _of_units(rule: Rule | Wrapper, state: tuple[str, ...]) -> dict[str, str]:
     """Declared units of the numbers that are not pure and of the named state: tests hold them to the inferred ones."""
     declared = {**_declared(rule)}
-    defaults = _innermost(rule).array_rule.defaults
+    defaults = innermost(rule).array_rule.defaults
     return {
         name: text
         for name, text in declared.items()
@@ -90,10 +90,6 @@ def _declared(rule: Rule | Wrapper) -> dict[str, str]:
     if isinstance(rule, Wrapper):
         return {**_declared(rule.rule), **{name: number.units for name, number in rule.numbers.items()}}
     return dict(rule.array_rule.units)
-
-
-def _innermost(rule: Rule | Wrapper) -> Rule:
-    return _innermost(rule.rule) if isinstance(rule, Wrapper) else rule
 
 
 def of(
@@ -206,3 +202,5 @@ ROWS = (
         "chain(scale_by_sm3(b1, b2, eps·γ²), scale_by_learning_rate(lr·c)), γ = α/c.",
     ),
 )
+
+LAWS = tuple(law(row) for row in ROWS)

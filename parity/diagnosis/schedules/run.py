@@ -12,7 +12,7 @@ from lrtheory import schedules
 from lrtheory.spec import text as spec
 from lrtheory.spec.text import SpecError
 
-from ...backends.keras_backend import floatx, load_keras
+from ...drivers.in_keras import floatx, load_keras
 from ..probe import Path, Probe
 from .family import as_path
 
