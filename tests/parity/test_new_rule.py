@@ -18,7 +18,7 @@ from lrtheory.names.torch import TorchName
 from lrtheory.numbers import NONNEGATIVE, Number, hyperparameters
 from lrtheory.rules import COUNT, ArrayRule, Slot, _registry, state
 from parity import matrix, table
-from parity.report.parity_matrix import views
+from parity.report.matrix import views
 
 
 @hyperparameters
