@@ -120,17 +120,12 @@ def test_new_rule_is_rescaled(alone: str) -> None:
     assert found.exactness == "bitwise"
 
 
-WAITS = pytest.mark.xfail(strict=True, reason="the largest step of a rule is looked up by its name, not on the rule")
-
-
-@WAITS
 def test_new_rule_is_explained_and_what_is_not_known_is_said(alone: str) -> None:
     text = said("explain", f"{alone}(lr=0.5)", "--loss-scale", "4")
     assert "0.125" in text
     assert "not known" in text
 
 
-@WAITS
 def test_new_rule_is_checked(alone: str) -> None:
     report = parity.check(f"{alone}(lr=0.1)")
     report.require()
