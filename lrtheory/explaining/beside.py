@@ -126,7 +126,7 @@ def _ours(text: str, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
     import jax
     import jax.numpy as jnp
 
-    from ..rules.sparse import SparseGradient
+    from ..rules import SparseGradient
     from .trained import innermost
 
     reading = read(text)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .. import rules
 from ..rescaling import EXACTNESS, BatchRuleWarning, rescale
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..spec import Curve, NoRuleError, Reading, Spec, SpecError, curve, is_schedule, parse, read, short
 from ..theory import NoLaw
 from ..theory.momentum import steady_effective_lr

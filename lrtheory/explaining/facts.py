@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..theory import NoLaw
 from ..theory.bounds import largest_step
 from ..theory.momentum import decay_time_scale, gain

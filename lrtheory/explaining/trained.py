@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..rules.rule import Rule
-from ..rules.sparse import SparseGradient
+from ..rules import Rule, SparseGradient
 from ..spec import Curve
 from ..theory import NoLaw
 from ..theory.momentum import steady_effective_lr

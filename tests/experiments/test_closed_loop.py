@@ -11,7 +11,7 @@ import torch
 
 from lrtheory import rules
 from lrtheory.rules import Rule
-from lrtheory.rules.averages import average_of_squares, lerp, one_minus_power
+from lrtheory.rules._terms import average_of_squares, lerp, one_minus_power
 from parity.experiments.digits_training import UNOBSERVED, Planned, measure_run, observe_layers
 from parity.training import (
     BEYOND_ROUNDING,
