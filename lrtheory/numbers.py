@@ -122,7 +122,10 @@ def as_number(owner: str, name: str, value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, (str, bytes)):
         raise TypeError(f"{owner}: {name}={value!r} is not a real number")
     if isinstance(value, (numbers.Real, np.floating, np.integer)):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ValueError(f"{owner}: {name} is beyond the largest floating-point number, 1.8e308") from error
     try:
         dtype = np.dtype(jax.numpy.result_type(value))
     except TypeError as error:

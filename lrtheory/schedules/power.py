@@ -43,4 +43,6 @@ def gamma_of(owner: str, name: str, value: Any) -> Gamma:
 def power(gamma: Gamma, n: Array) -> Array:
     """``γⁿ`` for counts ``n ≥ 0``; 1 at ``n = 0`` whatever γ is."""
     n = as_float(n)
-    return as_float(gamma.high) ** n * jnp.exp(n * jnp.log1p(as_float(gamma.rest)))
+    rough = as_float(gamma.high) ** n
+    # Past the ends of the dtype the correction would be inf where the power is 0, or 0 where it is inf.
+    return jnp.where((rough == 0) | jnp.isinf(rough), rough, rough * jnp.exp(n * jnp.log1p(as_float(gamma.rest))))
