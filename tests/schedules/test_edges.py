@@ -123,4 +123,6 @@ def test_powers_of_a_decay_factor_end_at_0_and_inf(gamma: float, steps: float) -
     with np.errstate(over="ignore", under="ignore"):
         expected = np.float32(np.float64(gamma) ** np.float64(steps))
     for make in (schedules.exponential, lambda **n: schedules.step(step_size=1, **n)):
-        np.testing.assert_allclose(make(lr=1.0, gamma=gamma)(steps), expected, rtol=1e-4, atol=1e-37)  # subnormals may be flushed
+        np.testing.assert_allclose(
+            make(lr=1.0, gamma=gamma)(steps), expected, rtol=1e-4, atol=1e-37
+        )  # subnormals may be flushed
