@@ -16,9 +16,11 @@ from .family import SINGLE as HELD_SINGLE
 from .formulas import (
     AFTER,
     COSINE,
+    DECAYING,
     EARLY,
     ENDS,
     FALL,
+    HALVING,
     MILESTONES,
     MOMENTUM,
     PHASES,
@@ -27,6 +29,7 @@ from .formulas import (
     SHAPE,
     SINGLE,
     STAYS,
+    WAVES,
     WHOLE,
 )
 
@@ -135,7 +138,21 @@ def _growth(given: Arguments) -> float:
     return rest[0]["decay_steps"] / first["decay_steps"] if rest else 1.0
 
 
+CYCLIC: dict[str, Any] = {
+    "numbers": {"lr": "base_lr", "top": "max_lr", "up": "step_size_up", "gamma": "gamma"}
+    | {"base_momentum": "base_momentum", "max_momentum": "max_momentum"},
+    "read": {"down": lambda given: given["step_size_down"] or given["step_size_up"]},
+    "write": {"step_size_down": (("up", "down"), lambda n, given: n["down"])},
+}
+MODES = {
+    ("waves", WAVES): {"mode": "triangular"},
+    ("waves", HALVING): {"mode": "triangular2"},
+    ("waves", DECAYING): {"mode": "exp_range"},
+}
+
 SCHEDULES: dict[str, Words] = {
+    "torch.optim.lr_scheduler.CyclicLR": Words("cyclic", options=MODES | CYCLED, **CYCLIC),
+    "cyclic": Words("cyclic", options=MODES, **CYCLIC),
     "torch.optim.lr_scheduler.CosineAnnealingLR": Words("cosine", {"lr": "lr", "T": "T_max", "end": "eta_min"}),
     "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts": Words(
         "cosine", {"lr": "lr", "T": "T_0", "growth": "T_mult", "end": "eta_min"}
@@ -270,6 +287,9 @@ for name, words in list(SCHEDULES.items()):
         }
         SCHEDULES[name] = replace(words, options={**words.options, **held})
 PHRASES = {
+    ("waves", WAVES): "waves of one height",
+    ("waves", HALVING): "waves each half as high as the last",
+    ("waves", DECAYING): "waves lower by gamma at each step",
     (AFTER, RISES): "an lr that rises again after the horizon",
     (AFTER, STAYS): "an lr that stays after the horizon",
     (AFTER, RESTARTS): "an lr that starts again after the horizon",
