@@ -14,7 +14,7 @@ from lrtheory.spec.text import SpecError
 from .errors import BadInput
 from .progress import progress_bar
 
-STYLES = {"same": "green", "settings": "yellow", "unknown": "bold red"}
+STYLES = {"same": "green", "settings": "yellow", "unseen": "yellow", "unknown": "bold red"}
 
 
 def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int:

@@ -18,8 +18,7 @@ from lrtheory.explaining import Explanation, explain
 from lrtheory.explaining.explanation import Change, Number
 from lrtheory.outputs import plain
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
-from lrtheory.spec.text import SpecError
-from lrtheory.spec.written import number
+from lrtheory.spec import SpecError
 
 from ..explaining.latex import readable
 from .errors import BadInput
@@ -111,7 +110,7 @@ def _tell_numbers(console: Console, found: Explanation) -> None:
     if changed:
         table.add_column("becomes", justify="right")
     for row in found.numbers:
-        cells = [row.name, number(row.value), str(row.units), _power("α", row.units.loss), _power("c", row.units.param)]
+        cells = [row.name, _six(row.value), str(row.units), _power("α", row.units.loss), _power("c", row.units.param)]
         table.add_row(*(Text(c) if isinstance(c, str) else c for c in cells), *([_becomes(row)] if changed else []))
     console.print(table)
 
@@ -130,7 +129,7 @@ def _asked(change: Change) -> str:
 def _becomes(row: Number) -> Text:
     if row.becomes == row.value:
         return Text("unchanged", "dim")
-    return Text(number(row.becomes), "bold")
+    return Text(_six(row.becomes), "bold")
 
 
 def _power(symbol: str, exponent: Fraction) -> Text:
@@ -138,6 +137,10 @@ def _power(symbol: str, exponent: Fraction) -> Text:
         return Text("·", "dim")
     power = "" if abs(exponent) == 1 else str(abs(exponent)).translate(str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return Text(("× " if exponent > 0 else "÷ ") + symbol + power)
+
+
+def _six(value: float) -> str:
+    return f"{value:.6g}"
 
 
 def _figure(value: float | None) -> str:

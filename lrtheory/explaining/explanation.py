@@ -10,7 +10,7 @@ from typing import Any
 from .. import rules
 from ..rescaling import EXACTNESS, rescale
 from ..rules.rule import Rule
-from ..spec.reading import NoRuleError, Reading, read
+from ..spec import NoRuleError, Reading, read
 from ..units import Units
 from ..wrappers import Wrapper
 from .facts import EffectiveLr, Fact, effective_lrs, facts
@@ -157,7 +157,7 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
         change=Change(change.loss, change.params, change.batch, change.reduction, found.method),
         exactness=None if change.is_none else found.exactness,
         notes=(*reading.notes, *found.notes),
-        code=reading.write(found.hyper, change.batch),
+        code=reading.write(found.hyper, 1.0, change.batch),
     )
 
 
@@ -165,13 +165,13 @@ def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
     """Units and the change of loss and parameters; what else is not known is said."""
     new, exactness, notes = unruled.rescaled(change.loss, change.params, change.batch)
     return Explanation(
-        spec=unruled.text,
-        framework=unruled.framework,
+        spec=unruled.target.text,
+        framework=unruled.target.framework,
         title="none of the rules of this package",
         formula="",
         numbers=tuple(
             Number(name, value, unruled.found.hyper[name], new[name])
-            for name, value in unruled.numbers.items()
+            for name, value in unruled.target.numbers.items()
             if name in unruled.found.hyper
         ),
         effective=(),
@@ -182,7 +182,7 @@ def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
         change=change,
         exactness=None if change.is_none else exactness,
         notes=tuple(notes),
-        code=unruled.write(new),
+        code=unruled.target.write(new),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from .schedules import CLOSED
 #: Arguments that say how to compute, or what something is called, and are not asked to act.
 SILENT = (*EXECUTION, CLOSED, "name")
 #: How many arguments are tried together at most.
-MOST = 3
+MOST = 2
 #: Steps of a longer run, for what acts once in a hundred.
 LONGER = 130
+#: Steps of a longer run of a schedule.
+FARTHEST = 200_000
 #: Tensors of every rank: rules may treat matrices and other tensors by different rules.
 RANKS = {"scalar": (), "row": (8,), "plane": (5, 4), "kernel": (2, 3, 2)}
 
@@ -54,18 +57,19 @@ def _equal(a: Any, b: Any, dtype: str) -> bool:
         return a is b
 
 
-def probes(probe: Probe) -> Iterator[Probe]:
-    """Further runs on which an argument may act that did not act on the first."""
-    if not probe.gradients or probe.dtype != "float64":
-        return
-    missing = bool(probe.absent)
-    for steps in (len(probe.factors), LONGER):
-        drawn = Probe.drawn(RANKS, 6.0, missing=missing, steps=steps)
-        yield drawn
+def further(probe: Probe, is_schedule: bool) -> Iterator[Probe]:
+    """Runs on which an argument may act that did not act on the first: tensors of other ranks, and more steps."""
+    if is_schedule:
+        yield replace(probe, factors=np.ones(min(40 * probe.steps, FARTHEST)))
+    elif probe.dtype == "float64":
+        for steps in (probe.steps, LONGER):
+            yield replace(Probe.drawn(RANKS, 6.0, missing=bool(probe.absent), steps=steps), averaged=probe.averaged)
 
 
 def run(one: Implementation, probe: Probe, changes: Mapping[str, Any] | None = None) -> Path | None:
     """Its path with some arguments changed, or ``None`` where it does not run so."""
+    if changes and one.bind is None:
+        return None
     try:
         return (with_arguments(one, changes) if changes else one).path(probe)
     except (SpecError, TypeError, ValueError, KeyError):
@@ -105,15 +109,23 @@ def enough(
     one: Implementation, names: Mapping[str, Any], runs: Sequence[tuple[Probe, Path]], bound: float
 ) -> tuple[dict[str, Any], float] | None:
     """The fewest of the arguments that make it run along all of these paths, and what is left of the difference."""
+
+    def left(chosen: Sequence[str]) -> float:
+        worst = 0.0
+        for probe, path in runs:
+            changed = run(one, probe, {name: names[name] for name in chosen})
+            worst = max(worst, float("inf") if changed is None else alike(changed, path))
+        return worst
+
     for count in range(1, min(len(names), MOST) + 1):
         for chosen in itertools.combinations(names, count):
-            changes = {name: names[name] for name in chosen}
-            worst = 0.0
-            for probe, path in runs:
-                changed = run(one, probe, changes)
-                worst = max(worst, float("inf") if changed is None else alike(changed, path))
-                if worst > bound:
-                    break
-            if worst <= bound:
-                return changes, worst
-    return None
+            if (residual := left(chosen)) <= bound:
+                return {name: names[name] for name in chosen}, residual
+    chosen = list(names)
+    if len(chosen) <= MOST or left(chosen) > bound:
+        return None
+    for name in names:
+        fewer = [other for other in chosen if other != name]
+        if left(fewer) <= bound:
+            chosen = fewer
+    return {name: names[name] for name in chosen}, left(chosen)

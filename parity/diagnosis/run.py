@@ -105,7 +105,7 @@ def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         dtype = getattr(torch, probe.dtype)
         params = {key: torch.nn.Parameter(torch.tensor(value, dtype=dtype)) for key, value in probe.start.items()}
         optimizer = factory(list(params.values()), **arguments)
-        base, seen = float(arguments["lr"]), [now()]
+        base, seen = float(optimizer.param_groups[0].get("lr", 1.0)), [now()]
         for t in range(probe.steps):
             optimizer.param_groups[0]["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
             for key, p in params.items():

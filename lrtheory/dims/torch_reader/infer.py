@@ -50,7 +50,9 @@ def default_numbers(optimizer: type, given: Mapping[str, Any]) -> tuple[Numbers,
             numbers.update({f"{name}[{i}]": float(v) for i, v in enumerate(value) if isinstance(v, (int, float))})
             others[name] = value
         elif isinstance(value, float) or (
-            isinstance(value, int) and not isinstance(value, bool) and "float" in str(parameter.annotation)
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and ("float" in str(parameter.annotation) or isinstance(parameter.default, float))
         ):
             numbers[name] = float(value)
         elif name in given:
