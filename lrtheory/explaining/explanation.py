@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import rules
 from ..rescaling import EXACTNESS, rescale
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..spec import NoRuleError, Reading, read
 from ..units import Units
 from ..wrappers import Wrapper

@@ -11,8 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..rules.rule import Rule
-from ..rules.sparse import SparseGradient
+from ..rules import Rule, SparseGradient
 from ..theory import NoLaw
 from ..theory.bounds import largest_step
 from ..theory.momentum import decay_time_scale, gain, steady_effective_lr

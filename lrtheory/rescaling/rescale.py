@@ -6,7 +6,7 @@ import math
 import warnings
 from typing import Any
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
 from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state

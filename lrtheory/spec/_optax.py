@@ -88,12 +88,13 @@ def read_optax(spec: Spec) -> Reading:
     notes = [note for p in root.all() for note in p.notes]
     every, inside = 1, root
     if root.name == "MultiSteps":
-        every, inside = _every(root), root.given["opt"]
+        every, inside = _every(root), next(root.inner())
         notes.append(
             f"a step is every {every} calls, and schedules count steps: optax.MultiSteps takes the mean of {every} gradients"
         )
     places: dict[str, _Place] = {}
-    clips, coupled, sequence = [], False, _sequence(inside, notes)
+    clips: list[Any] = []
+    coupled, sequence = False, _sequence(inside, notes)
     while len(sequence) > 1:
         first = sequence[0]
         if first.name in _CLIPS and not coupled:
@@ -149,8 +150,9 @@ def _sequence(root: Part, notes: list[str]) -> list[Part]:
     """The transformations one after the other, with what does nothing to a finite step taken off."""
     if root.name in ("chain", "named_chain"):
         given = next(iter(root.given.values()), ())
-        inner = [entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry for entry in given]
-        if not inner or not all(isinstance(p, Part) for p in inner):
+        entries = [entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry for entry in given]
+        inner = [entry for entry in entries if isinstance(entry, Part)]
+        if not inner or len(inner) < len(entries):
             raise SpecError(
                 f"{short(root.spec.text)}: optax.{root.name} takes transformations, as in optax.chain(optax.clip(1.0), optax.sgd(0.1))"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers import Wrapper
 from ._reading import Reading, made
 from .parts import WRAPPERS, resolve

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers import Wrapper
 from .curves import Curve
 from .parts import plain, typed

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import rules
 from ..names.torch import CLASSES, EXECUTION, NAMES, POSITIONAL
-from ..rules.rule import Rule
+from ..rules import Rule
 from ._reading import NoRuleError, Reading, made
 from .curves import curve
 from .parts import by_name, resolve
@@ -23,7 +23,7 @@ def read_torch(spec: Spec) -> Reading:
         return _scheduled(spec)
     name = spec.name.rpartition(".")[2]
     if name not in CLASSES or spec.name not in (f"torch.optim.{name}", f"torch.optim.{name.lower()}.{name}"):
-        if reason := rules.registry.ABSENT.get(name.lower()):
+        if reason := rules.ABSENT.get(name.lower()):
             raise NoRuleError(f"{short(spec.text)}: {reason}")
         if spec.name.startswith("torch.optim."):
             raise SpecError(

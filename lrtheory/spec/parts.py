@@ -64,7 +64,7 @@ def _ours(spec: Spec) -> Any:
         return getattr(wrappers, name)
     if name in rooms["schedules"] and room in ("", "schedules"):
         return schedules.get(name) if name in schedules.names() else schedules.plateau
-    absent = rules.registry.ABSENT.get(name.lower())
+    absent = rules.ABSENT.get(name.lower())
     close = nearest(name, [n for names in rooms.values() for n in names])
     reason = absent or f"there are {', '.join([*rules.names(), *WRAPPERS])}{close}; expected one of them, {EXPECTED}"
     raise SpecError(f"{short(spec.text)}: no rule named {name!r}: {reason}")

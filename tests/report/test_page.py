@@ -14,6 +14,7 @@ import pytest
 
 from lrtheory.outputs import plain
 from parity.measured import FigureId
+from parity.report import document as documents
 from parity.report import page
 
 from .synthetic import HOSTILE, LONG, report
@@ -137,7 +138,7 @@ def _charts(document: Document) -> dict:
 
 @pytest.mark.parametrize("value", ["</script>", "</SCRIPT >", "<!--<script>", "]]>", "a&amp;b", "\u2028"])
 def test_script_json_cannot_end_its_element(value):
-    text = page.script_json({"name": value})
+    text = documents.script_json({"name": value})
     assert "<" not in text
     assert json.loads(text) == {"name": value}
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.bounds import (
     adam_bound,
     adamax_bound,
