@@ -46,15 +46,16 @@ def differing(one: Implementation, other: Implementation, dtype: str = "float64"
     }
 
 
-def _equal(a: Any, b: Any, dtype: str) -> bool:
+def _equal(a: Any, b: Any, dtype: str = "float64") -> bool:
+    """Whether two arguments are one, in a run of this dtype; a number with a dtype of its own is its value."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     try:
-        if dtype == "float64":
-            return bool(a == b)
-        return bool(np.asarray(a, dtype) == np.asarray(b, dtype))
+        if isinstance(a, np.generic) != isinstance(b, np.generic):
+            a, b = float(a), float(b)
+        return a is b or bool(a == b) or (dtype != "float64" and bool(np.asarray(a, dtype) == np.asarray(b, dtype)))
     except (TypeError, ValueError):
-        return a is b
+        return False
 
 
 def further(probe: Probe, is_schedule: bool) -> Iterator[Probe]:

@@ -21,7 +21,7 @@ from .narrow import narrowed
 from .probe import Path, Probe, distance, error
 from .schedules import ScheduleFamily
 from .search import Fit, fit, nearest
-from .vocabulary import phrase
+from .vocabulary import WORDS, phrase
 
 SAME = 1e-9
 
@@ -47,6 +47,8 @@ class Change:
     @property
     def text(self) -> str:
         """The change as part of a sentence."""
+        if self.arguments == {}:
+            return f"without {self.setting}"
         if self.arguments is not None:
             return ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
         if isinstance(self.b, str):
@@ -166,7 +168,8 @@ def diagnose(
     if pair.size <= pair.alike:
         return _agreed(pair)
     direct = acting.enough(one, acting.differing(one, other, dtype), [(probe, paths[1])], pair.alike)
-    return _simplest(pair, _fitted(pair, second), direct)
+    strangers = one.name == other.name and one.name not in WORDS
+    return _simplest(pair, _apart(pair) if strangers else _fitted(pair, second), direct)
 
 
 @dataclass(frozen=True)
@@ -233,15 +236,19 @@ def _agreed(pair: _Pair) -> Diagnosis:
 
 
 def _idle(pair: _Pair) -> list[str]:
-    """Numbers that both state, in which they differ, and that change nothing along the probe."""
-    one, theirs = pair.one, numbers_of(pair.other)
-    names = {n: theirs[n] for n, value in numbers_of(one).items() if n in theirs and theirs[n] != value}
+    """Numbers in which they differ and that change nothing along the probe; where one states none it has the neutral value."""
+    stated = [{**pair.family.numbers, **numbers_of(i)} for i in (pair.one, pair.other)]
     idle = []
-    for name in names:
-        given = _as_argument(one, name, {**pair.family.numbers, **numbers_of(one), name: theirs[name]})
-        changed = acting.run(one, pair.probe, given) if given else None
-        if changed is not None and acting.alike(changed, pair.paths[0]) <= pair.alike:
-            idle.append(f"{name} ({_shown(numbers_of(one)[name])} and {_shown(theirs[name])})")
+    for name in pair.family.numbers:
+        if np.isclose(stated[0][name], stated[1][name], rtol=1e-12, atol=0):  # formed from others, they round
+            continue
+        for mine, path, value in ((pair.one, pair.paths[0], 1), (pair.other, pair.paths[1], 0)):
+            given = _as_argument(mine, name, {**stated[1 - value], name: stated[value][name]})
+            changed = acting.run(mine, pair.probe, given) if given else None
+            if changed is not None:
+                if acting.alike(changed, path) <= pair.alike:
+                    idle.append(f"{name} ({_shown(stated[0][name])} and {_shown(stated[1][name])})")
+                break
     return idle
 
 
@@ -261,6 +268,27 @@ def _direct(pair: _Pair, given: Mapping[str, Any], residual: float) -> Diagnosis
     return pair.told("settings", sentence, changes, pair.size, pair.first, "run", residual)
 
 
+def _part(pair: _Pair) -> Diagnosis | None:
+    """A part of a composition that one has and the other lacks."""
+    for mine, theirs, path in ((pair.one, pair.other, pair.paths[1]), (pair.other, pair.one, pair.paths[0])):
+        for part, left in mine.without.items():
+            try:
+                rest = implementation(left)
+            except SpecError:  # which is no optimizer by itself
+                continue
+            ran = acting.run(rest, pair.probe)
+            if ran is None or (residual := acting.alike(ran, path)) > pair.alike:
+                continue
+            if mine is pair.one:
+                changes = (Change(part, "there", "not there", {}),)
+                sentence = f"{mine.text} equals {theirs.text} without {part}"
+            else:
+                changes = (Change(part, "not there", "there", None),)
+                sentence = f"{theirs.text} equals {mine.text} with {part}, which {theirs.short} has no option for"
+            return pair.told("settings", sentence, changes, pair.size, pair.first, "run", residual)
+    return None
+
+
 def _value(value: Any) -> float | str:
     return value if isinstance(value, (int, float, str)) and not isinstance(value, bool) else _shown(value)
 
@@ -268,9 +296,11 @@ def _value(value: Any) -> float | str:
 def _simplest(pair: _Pair, fitted: Diagnosis, direct: tuple[dict[str, Any], float] | None) -> Diagnosis:
     """What the model says, unless arguments alone say it in fewer words, or the model's advice is there already."""
     given = {name: value for change in fitted.changes for name, value in (change.arguments or {}).items()}
-    there = [name for name, value in given.items() if pair.one.arguments.get(name) == value]
+    there = [name for name, value in given.items() if _shown(pair.one.arguments.get(name)) == _shown(value)]
     if direct is not None and (fitted.outcome != "settings" or there or len(fitted.changes) > len(direct[0])):
         return _direct(pair, *direct)
+    if fitted.outcome == "unknown" and (found := _part(pair)):
+        return found
     if there and fitted.outcome == "settings":
         sentence = f"no setting makes {pair.one.text} and {pair.other.text} agree: {_listed(there)} is given already"
         return replace(fitted, outcome="unknown", sentence=f"{sentence}; they first differ at {pair.first}", changes=())
@@ -327,6 +357,8 @@ def placed(one: Implementation, other: Implementation) -> Implementation:
         return one
     if other.is_known:
         return replace(one, family=other.words.family)
+    if one.name == other.name:  # told apart by their arguments alone
+        return replace(one, family="polynomial" if one.is_schedule else "sgd")
     return replace(one, family=min(_candidates(one.is_schedule), key=lambda name: _typical(one, name)))
 
 
@@ -466,7 +498,7 @@ def _sentence(one: Implementation, other: Implementation, changes: Sequence[Chan
     sentence = f"{one.text} equals {other.text} with {_listed([*expressible, *lacking])}"
     if lacking:
         what = "which" if len(lacking) == 1 else f"the last {len(lacking)} of which"
-        sentence += f", {what if expressible or len(lacking) == 1 else 'which'} {one.name} has no option for"
+        sentence += f", {what if expressible or len(lacking) == 1 else 'which'} {one.short} has no option for"
     return sentence
 
 

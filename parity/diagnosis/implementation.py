@@ -50,6 +50,8 @@ class Implementation:
         From other arguments to the run with them.
     defaults : mapping
         Those of the arguments that have one.
+    without : mapping
+        Parts of a composition → the SPEC that is left without them.
     library : str
         torch, schedulefree, optax, keras or lrtheory.
     is_schedule : bool
@@ -64,11 +66,17 @@ class Implementation:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     library: str = "lrtheory"
     is_schedule: bool = False
+    without: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
         """Whether its family is known."""
         return bool(self.family) or inner_name(self.name) in WORDS
+
+    @property
+    def short(self) -> str:
+        """Its name in a sentence."""
+        return self.name.partition("+")[0]
 
     @property
     def words(self) -> Words:
@@ -239,7 +247,20 @@ def _composed(parsed: Spec, root: Part) -> Implementation:
         return run
 
     defaults = {n: value for p in parts for n, value in _defaults(p).items() if places.get(n) == p.path + n}
-    return Implementation(parsed.text, name, arguments, bind(arguments), "", bind, defaults, "optax")
+    without = _without(parsed, root)
+    return Implementation(parsed.text, name, arguments, bind(arguments), "", bind, defaults, "optax", without=without)
+
+
+def _without(parsed: Spec, root: Part) -> dict[str, str]:
+    """What is left of a chain without one of its parts, and of a wrapper without itself."""
+    inner = [p for p in root.inner() if not spec.is_schedule(p.spec)]
+    texts = [p.spec.text for p in inner]
+    if parsed.name != "optax.chain":
+        return {parsed.full_name: texts[0]} if len(texts) == 1 else {}
+    rest = {text: [*texts[:i], *texts[i + 1 :]] for i, text in enumerate(texts)}
+    return {
+        part: left[0] if len(left) == 1 else f"optax.chain({', '.join(left)})" for part, left in rest.items() if left
+    }
 
 
 def _leaf(value: Any) -> Any:
@@ -278,7 +299,7 @@ def of_family(base: Implementation, family: str) -> Implementation:
 def _of_schedule(parsed: Spec) -> Implementation:
     ours: dict[str, Any] = {}  # arguments that the factory does not take
     if parsed.name.startswith(TORCH):
-        ours = {"lr": parsed.kwargs.get("lr"), CLOSED: parsed.kwargs.get(CLOSED, False)}
+        ours = {"lr": plain(parsed.kwargs.get("lr")), CLOSED: parsed.kwargs.get(CLOSED, False)}
         parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
     part = spec.part(parsed)
     arguments = _bound(part) | ours

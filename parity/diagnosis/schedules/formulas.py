@@ -163,15 +163,16 @@ def milestones(n: Any, k: Mapping[str, str], t: np.ndarray) -> np.ndarray:
 
 @schedule(
     "polynomial",
-    {"end": 0.0, "power": 1.0, "total": 50.0, "begin": 0.0},
+    {"end": 0.0, "power": 1.0, "total": 50.0, "begin": 0.0, "start": 0.0, "warmup": 0.0},
     {AFTER: (STAYS, "is stretched")},
-    lambda n: n.begin + n.total,
+    lambda n: n.begin + n.warmup + n.total,
 )
 def polynomial(n: Any, k: Mapping[str, str], t: np.ndarray) -> np.ndarray:
-    """A power of the share of steps left, or a line."""
-    u = np.maximum(t - n.begin, 0)
+    """A power of the share of steps left, or a line; after a linear warm-up where there is one."""
+    rising = n.start + (n.lr - n.start) * t / n.warmup if n.warmup else t
+    u = np.maximum(t - n.begin - n.warmup, 0)
     total = n.total * (np.maximum(np.ceil(u / n.total), 1) if k[AFTER] == "is stretched" else 1.0)
-    return n.end + (n.lr - n.end) * (1 - np.minimum(u / total, 1)) ** n.power
+    return np.where(t < n.warmup, rising, n.end + (n.lr - n.end) * (1 - np.minimum(u / total, 1)) ** n.power)
 
 
 WAVES, HALVING, DECAYING = "of one height", "each half as high as the last", "lower by gamma at each step"

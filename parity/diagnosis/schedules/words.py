@@ -150,7 +150,39 @@ MODES = {
     ("waves", DECAYING): {"mode": "exp_range"},
 }
 
+#: Schedules of ours after a warm-up: what is left of ``total_steps`` falls.
+WARMED: dict[str, Any] = {
+    "numbers": {"lr": "lr", "warmup": "warmup_steps"},
+    "read": {"total": lambda given: given["total_steps"] - given["warmup_steps"]},
+    "write": {"total_steps": (("total", "warmup"), lambda n, given: int(n["total"] + n["warmup"]))},
+}
+
 SCHEDULES: dict[str, Words] = {
+    "linear_with_warmup": Words("polynomial", **WARMED),
+    "polynomial_with_warmup": Words(
+        "polynomial",
+        **WARMED | {"numbers": {**WARMED["numbers"], "end": "lr_end", "power": "power"}},
+    ),
+    "constant_with_warmup": Words(
+        "polynomial", {"lr": "lr", "warmup": "warmup_steps"}, read={"end": lambda given: given["lr"]}
+    ),
+    "optax.warmup_constant_schedule": Words(
+        "polynomial",
+        {"start": "init_value", "lr": "peak_value", "warmup": "warmup_steps"},
+        read={"end": lambda given: given["peak_value"]},
+    ),
+    "cosine_with_warmup": Words(
+        "cosine",
+        {"lr": "lr", "warmup": "warmup_steps"},
+        read={
+            "T": lambda given: (given["total_steps"] - given["warmup_steps"]) / (2 * given["num_cycles"]),
+            "end": lambda given: given["min_ratio"] * given["lr"],
+        },
+        write={
+            "total_steps": (("T", "warmup"), lambda n, given: int(n["T"] * 2 * given["num_cycles"] + n["warmup"])),
+            "min_ratio": (("end", "lr"), lambda n, given: n["end"] / n["lr"]),
+        },
+    ),
     "torch.optim.lr_scheduler.CyclicLR": Words("cyclic", options=MODES | CYCLED, **CYCLIC),
     "cyclic": Words("cyclic", options=MODES, **CYCLIC),
     "torch.optim.lr_scheduler.CosineAnnealingLR": Words("cosine", {"lr": "lr", "T": "T_max", "end": "eta_min"}),
