@@ -74,8 +74,9 @@ def test_every_contract_is_broken_by_a_plant() -> None:
 
 
 def test_picture_of_the_rooms_is_that_of_the_contracts() -> None:
-    cli, *rest = contracts()["rooms"]["layers"]
-    packages = {"lrtheory": [cli], "parity": contracts()["rooms-of-parity"]["layers"], "lrtheory ": rest}
+    ours, theirs = (contracts()[name]["layers"] for name in ("rooms", "rooms-of-parity"))
+    front = ours.index("cli") + 1
+    packages = {"lrtheory": ours[:front], "parity": theirs, "lrtheory ": ours[front:]}
     levels = {package: [level.replace(" : ", "   ") for level in levels] for package, levels in packages.items()}
     picture = "\n   │\n".join("\n   ".join([package.strip(), *of]) for package, of in levels.items())
     page = (ROOT / "docs" / "architecture.md").read_text()
@@ -98,3 +99,10 @@ def test_plant_breaks_its_contract(plant: str, tree: Path) -> None:
     assert run.returncode == 1, run.stdout + run.stderr
     assert "Contracts: 0 kept, 1 broken." in run.stdout
     assert "planted" in run.stdout
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`([a-z_/]+\.py)`", (ROOT / page).read_text())
+    assert len(named) > 3
+    assert not [name for name in named if not any((root / name).is_file() for root in (ROOT, ROOT / "lrtheory"))]

@@ -183,7 +183,7 @@ def schedule_figure(runs: list[EffectiveCurves]) -> Figure:
         layout="pairs",
         title="A schedule: nominal lr, effective lr and realised steps",
         reading="The dashed staircase is the lr that the scheduler sets; each coloured line is the effective lr of one "
-        "coordinate. Beside them is the step that came of it, which depends on the gradient as well.",
+        "coordinate, which for SGD is the nominal lr. Beside them is the step that came of it, which depends on the gradient as well.",
         panels=[panel for pair in zip(panels, steps, strict=True) for panel in pair],
         keys=keys,
     )

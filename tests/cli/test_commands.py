@@ -29,7 +29,7 @@ def measured(monkeypatch):
         return report()
 
     module = types.ModuleType("parity.experiments")
-    module.measure = measure
+    vars(module)["measure"] = measure
     monkeypatch.setitem(sys.modules, "parity.experiments", module)
     monkeypatch.setattr("parity.experiments", module, raising=False)
     return calls

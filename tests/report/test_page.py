@@ -176,7 +176,7 @@ def test_headings_do_not_skip_a_level(document):
 
 def test_verdicts_come_first_with_all_they_have(html, document):
     first_figure = html.index("<figure")
-    words = " ".join(document.text)
+    words = "".join(document.text)
     for verdict in report()["verdicts"][:2]:
         assert html.index(verdict["question"]) < first_figure
         for key in ("sentence", "evidence", "advice"):
@@ -220,3 +220,9 @@ def test_verdict_with_an_unknown_word_is_refused(key, value):
     wrong["verdicts"][0][key] = value
     with pytest.raises(ValueError, match=value):
         page.render(wrong)
+
+
+@pytest.mark.parametrize("figure", ["1e-09", "9.8e-17", "5 %", "0.128 %"])
+def test_no_line_ends_inside_a_figure(figure):
+    text = documents.prose(f"at most <{figure}> of it")
+    assert text == f'at most &lt;<span class="figure">{figure}</span>&gt; of it'

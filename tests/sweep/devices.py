@@ -45,7 +45,7 @@ def refusal(run) -> str:
     raise AssertionError("nothing was refused")
 
 
-def communicated(name: str) -> list[tuple[str, int, int]]:
+def communicated(name: str) -> list[tuple[str | int, ...]]:
     """Collectives of a step whose parameters and state are laid out over all devices by rows."""
     rule = rules.get(name)()
     params = {"w": jax.ShapeDtypeStruct((16, 8), jnp.float32)}
