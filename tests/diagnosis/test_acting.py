@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
 
 from parity import diagnose
@@ -83,16 +82,14 @@ def test_the_average_that_keras_puts_in_place_is_compared() -> None:
         ("optax.adamw(0.1, mask=False)", "torch.optim.Adam(lr=0.1)", "weight_decay"),
         ("optax.chain(optax.clip(1e9), optax.sgd(0.1))", "optax.chain(optax.clip(1e8), optax.sgd(0.1))", "max_delta"),
         (
-            "optax.exponential_decay(0.1, 1000000, 0.99, end_value=1e-9)",
-            "optax.exponential_decay(0.1, 1000000, 0.99)",
+            "optax.exponential_decay(0.1, 10000, 0.99, end_value=1e-9)",
+            "optax.exponential_decay(0.1, 10000, 0.99)",
             "end_value",
         ),
     ],
 )
 def test_what_was_not_seen_to_act_is_named_and_nothing_is_called_equal(a: str, b: str, unseen: str) -> None:
     now = diagnose(a, b)
-    if "end_value" in unseen and now.outcome == "unknown":
-        pytest.skip("the run is too long")
     assert now.outcome == "unseen", now.sentence
     assert any(unseen in name for name in now.unseen)
     assert "not seen to act" in now.sentence
@@ -142,8 +139,12 @@ def test_a_part_that_one_has_alone_is_named() -> None:
 
 
 def test_a_scheduler_that_is_resumed_starts_elsewhere() -> None:
-    resumed = f"{TORCH}ExponentialLR(gamma=0.5, last_epoch=3, lr=0.1)"
-    now = diagnose(resumed, f"{TORCH}ExponentialLR(gamma=0.5, lr=0.1)")
+    now = diagnose(
+        f"{TORCH}CosineAnnealingLR(T_max=50, last_epoch=5, lr=0.1)", f"{TORCH}CosineAnnealingLR(T_max=50, lr=0.1)"
+    )
     assert advice(now) == {"last_epoch": -1}
-    assert now.size == pytest.approx(0.5)
-    assert np.isfinite(now.size)
+    # A factor at each step goes on from the lr that is there, wherever it starts to count.
+    still = diagnose(
+        f"{TORCH}ExponentialLR(gamma=0.5, last_epoch=3, lr=0.1)", f"{TORCH}ExponentialLR(gamma=0.5, lr=0.1)"
+    )
+    assert (still.outcome, still.unseen) == ("unseen", ("last_epoch=3",))
