@@ -45,6 +45,8 @@ class Target:
     kind : a class of torch optimizers, or None
     curves : mapping
         Schedules by the number that follows one.
+    shapes : mapping or None
+        Of the parameters, where masks or labels in it name them.
     """
 
     text: str
@@ -55,6 +57,7 @@ class Target:
     notes: tuple[str, ...] = ()
     kind: Any = None
     curves: Mapping[str, Curve] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] | None = None
 
     @property
     def framework(self) -> str:
@@ -103,7 +106,8 @@ def target(spec: Spec) -> Target:
         )
     if spec.name.startswith("keras.") and spec.module is None:
         raise TargetError(
-            f"{short(spec.text)}: units are read from optimizers of torch and optax and from our rules, not from Keras"
+            f"{short(spec.text)} is of Keras, which lrtheory diagnose and replay take: explain, dims and check read torch, optax "
+            "and the rules of this package"
         )
     root = part(spec)
     return _of_torch(root) if is_torch(root.factory) else _of_optax(root)
@@ -127,7 +131,8 @@ def _of_rule(spec: Spec) -> Target:
 def _of_torch(root: Part) -> Target:
     from .torch_reader.infer import constructor_arguments, default_numbers
 
-    given = {name: inside(value, plain) for name, value in root.given.items()}
+    given: dict[str, Any] = {name: inside(value, plain) for name, value in root.given.items()}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     numbers, others = default_numbers(root.factory, given)
 
     def write(new: Mapping[str, float]) -> str:
@@ -192,7 +197,7 @@ def _of_optax(root: Part) -> Target:
         return replace(result, notes=(*notes, *result.notes))
 
     notes = tuple(note for p in called for note in p.notes)
-    return Target(root.spec.text, numbers, make, write, inferred, notes, None, curves)
+    return Target(root.spec.text, numbers, make, write, inferred, notes, None, curves, shapes)
 
 
 _RATES = ("scale", "scale_by_learning_rate", "scale_by_schedule")

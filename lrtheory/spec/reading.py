@@ -6,6 +6,7 @@ from ._optax import read_optax
 from ._own import read_own
 from ._reading import NoRuleError, Reading
 from ._torch import read_torch
+from .parts import is_schedule
 from .text import parse, short
 
 
@@ -20,6 +21,8 @@ def read(text: str) -> Reading:
         For what is no SPEC, or a SPEC with arguments that its optimizer does not take.
     """
     spec = parse(text)
+    if spec.is_rule and is_schedule(spec):
+        raise NoRuleError(f"{short(spec.text)} is a schedule, whose optimizer is not given")
     if spec.is_rule:
         return read_own(spec)
     if spec.module is None and spec.name.startswith("torch."):

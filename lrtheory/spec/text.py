@@ -188,6 +188,11 @@ class _Reader:
     def value(self, node: ast.expr) -> Any:
         """An argument."""
         match node:
+            case ast.Constant(value=float() as value) if math.isinf(value):
+                source = short(self.source(node))
+                raise SpecError(
+                    f"cannot read {short(self.text)!r}: {source} is more than a float holds; write float('inf') for infinity"
+                )
             case ast.Constant(value=value) if value is None or isinstance(value, (bool, int, float, str)):
                 return value
             case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
@@ -271,7 +276,7 @@ def written(value: Any) -> str:
         return f"[{', '.join(map(written, value))}]"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {written(entry)}" for key, entry in value.items()) + "}"
-    return f'float("{value}")' if isinstance(value, float) and math.isinf(value) else repr(value)
+    return f"float('{value}')" if isinstance(value, float) and math.isinf(value) else repr(value)
 
 
 def call(name: str, arguments: Mapping[str, Any], *first: Any) -> str:

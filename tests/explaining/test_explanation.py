@@ -13,7 +13,8 @@ from lrtheory import rules
 from lrtheory.cli.app import run
 from lrtheory.explaining import explain
 from lrtheory.explaining.explanation import Change, formula_of
-from lrtheory.explaining.facts import GRADIENTS, effective_lrs, facts
+from lrtheory.explaining.facts import facts
+from lrtheory.explaining.trained import GRADIENTS, effective_lrs
 
 SPEC = "torch.optim.Adam(lr=1e-3)"
 
