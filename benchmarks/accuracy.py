@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from lrtheory.outputs import replace_all
 from parity.accuracy_table import page
-from parity.report.files import replace_all
 
 PAGE = Path(__file__).parent.parent / "docs" / "accuracy.md"
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from lrtheory.outputs import replace_all
 from parity.differences import precision
 from parity.differences.found import FILE, as_text, measure
 from parity.differences.page import page
-from parity.report.files import replace_all
 
 ROOT = Path(__file__).parent.parent
 

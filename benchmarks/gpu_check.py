@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from lrtheory import in_place, laws, rules
+from lrtheory.outputs import replace_all
 from lrtheory.rules import Rule
 
 from .harness import Table, facts, interleaved, number, times
@@ -104,7 +105,7 @@ def bandwidth(size: int = SIZE) -> Table:
         copy = jax.jit(lambda old, source: source + 1)
         timings = interleaved(
             {
-                "step": repeated(lambda held, step=step, grads=grads, hyper=hyper: step(hyper, *held, grads), (params, state)),
+                "step": repeated(lambda held, step=step, grads=grads, hyper=hyper: step(hyper, held[0], held[1], grads), (params, state)),
                 "copy": repeated(copy, source, source),
             },
             rounds=15,
@@ -144,9 +145,7 @@ def main() -> int:
     tables = [bandwidth(), parity(), verified_laws()]
     text = "".join(page(tables))
     print(text)
-    temporary = PAGE.with_name(".gpu.md.tmp")
-    temporary.write_text(text)
-    temporary.replace(PAGE)
+    replace_all({PAGE: text})
     return int(any("fail" in row[-1] for table in tables[1:] for row in table.rows))
 
 

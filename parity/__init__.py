@@ -1,14 +1,11 @@
 """The same runs in other frameworks, and what differs: evidence for what lrtheory states."""
 
 from . import oracle
-from . import rows as _rows  # fills the table  # noqa: F401
-from . import rows_beside_torch as _rows_beside_torch  # noqa: F401
-from . import rows_torch_optim as _rows_torch_optim  # noqa: F401
-from .backends import BACKENDS, replay
 from .cases import Case, LrSchedule, Stream
 from .compare import GATES, Comparison, Difference, compare
 from .conformance import check, parametrize_with_checks
 from .diagnosis import Diagnosis, diagnose
+from .drivers import BACKENDS, replay
 from .table import Inexpressible, Refused
 from .trajectory import Trajectory
 

@@ -1,16 +1,19 @@
 """Differences by design: where two correct implementations follow other definitions.
 
-Reason and source of an entry are what diagnosis found and wrote down (:mod:`parity.differences`); here stands which cases
-meet it. A test runs each: an entry whose difference is gone fails there.
+Reason and source of an entry are what diagnosis found and wrote down (``parity/differences/found.json``); here stands which
+cases meet it. A test runs each: an entry whose difference is gone fails there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import resources
+from typing import Any
 
 from .cases import Case, LrSchedule
-from .differences import found
 
 
 @dataclass(frozen=True)
@@ -19,55 +22,131 @@ class KnownDifference:
 
     Attributes
     ----------
+    id : str
     backend : str
         The implementation that differs from torch and from us.
+    pair : str
+        The pair of :data:`parity.differences.PAIRS` that shows it.
     applies : callable
         Whether a case meets it.
-    reason, source : str
     example : Case
         A run that shows it, by more than ``at_least`` of the distance travelled.
     """
 
     id: str
     backend: str
+    pair: str
     applies: Callable[[Case], bool]
-    reason: str
-    source: str
     example: Case
     at_least: float
 
+    @property
+    def reason(self) -> str:
+        """The difference in a sentence."""
+        return _written()[self.pair]["sentence"]
+
+    @property
+    def source(self) -> str:
+        """Where it stands."""
+        return _written()[self.pair]["source"]
+
+
+@functools.cache
+def _written() -> Mapping[str, Any]:
+    text = resources.files("parity").joinpath("differences", "found.json").read_text(encoding="utf-8")
+    return {entry["id"]: entry for entry in json.loads(text)}
+
+
+def _moves(case: Case) -> bool:
+    return case.schedule.name != "constant"
+
+
+def _has_momentum(case: Case) -> bool:
+    return case.numbers.get("momentum", 0) != 0
+
+
+def _always(case: Case) -> bool:
+    return True
+
+
+def _difference(
+    id: str,
+    pair: str,
+    rule: str,
+    numbers: Mapping[str, float],
+    at_least: float,
+    applies: Callable[[Case], bool] = _always,
+    *,
+    options: Mapping[str, Any] | None = None,
+    moving: bool = False,
+) -> KnownDifference:
+    """An entry about one rule; the backend is the first word of its id."""
+    schedule = LrSchedule("moving" if moving else "constant")
+    example = Case(rule, options or {}, numbers, schedule=schedule)
+    about = lambda case: case.rule == rule and applies(case)  # noqa: E731
+    return KnownDifference(id, id.split("-")[0], pair, about, example, at_least)
+
 
 KNOWN: tuple[KnownDifference, ...] = (
-    KnownDifference(
-        id="optax-amsgrad-order",
-        backend="optax",
-        applies=lambda case: case.rule == "adam" and bool(case.options.get("amsgrad")),
-        reason=found()["optax-amsgrad"].sentence,
-        source=found()["optax-amsgrad"].source,
-        example=Case("adam", {"amsgrad": True}, {"lr": 0.1}),
-        at_least=1e-2,
+    _difference(
+        "optax-amsgrad-order",
+        "optax-amsgrad",
+        "adam",
+        {"lr": 0.1},
+        1e-2,
+        lambda case: bool(case.options.get("amsgrad")),
+        options={"amsgrad": True},
     ),
-    KnownDifference(
-        id="optax-rmsprop-lr-in-buffer",
-        backend="optax",
-        applies=lambda case: (
-            case.rule == "rmsprop" and case.numbers.get("momentum", 0) != 0 and case.schedule.name != "constant"
-        ),
-        reason=found()["optax-rmsprop-momentum"].sentence,
-        source=found()["optax-rmsprop-momentum"].source,
-        example=Case("rmsprop", {}, {"lr": 0.01, "momentum": 0.9}, schedule=LrSchedule("moving")),
-        at_least=1e-2,
+    _difference(
+        "optax-rmsprop-lr-in-buffer",
+        "optax-rmsprop-momentum",
+        "rmsprop",
+        {"lr": 0.01, "momentum": 0.9},
+        1e-2,
+        lambda case: _has_momentum(case) and _moves(case),
+        moving=True,
+    ),
+    _difference("keras-adam-eps-before-correction", "keras-adam", "adam", {"lr": 0.1, "eps": 1e-3}, 1e-2),
+    _difference("keras-rmsprop-eps-in-root", "keras-rmsprop-momentum", "rmsprop", {"lr": 0.01}, 1e-2),
+    _difference("keras-adagrad-eps-in-root", "keras-adagrad", "adagrad", {"lr": 0.1, "eps": 1e-3}, 1e-2),
+    _difference("keras-adamax-eps-after-maximum", "keras-adamax", "adamax", {"lr": 0.1, "eps": 1e-2}, 1e-3),
+    _difference(
+        "keras-sgd-lr-in-buffer",
+        "keras-sgd-momentum",
+        "sgd",
+        {"lr": 0.1, "momentum": 0.9},
+        1e-1,
+        lambda case: _has_momentum(case) and _moves(case),
+        moving=True,
+    ),
+    _difference(
+        "keras-nadam-momentum-schedule",
+        "keras-nadam",
+        "nadam",
+        {"lr": 0.1},
+        1e-3,
+        lambda case: case.numbers.get("momentum_decay", 4e-3) != 1,
+    ),
+    _difference(
+        "keras-adafactor-float32-mean",
+        "keras-adafactor",
+        "adafactor",
+        {"lr": 0.01, "eps1": 1e-30},
+        1e-9,
+        options={"machine_eps": False},
+    ),
+    _difference(
+        "keras-schedule-free-even-weights",
+        "keras-schedule-free-adamw",
+        "schedule_free_adamw",
+        {"lr": 0.1},
+        1e-2,
+        lambda case: _moves(case) and case.numbers.get("weight_lr_power", 2) != 0,
+        moving=True,
     ),
 )
 
 
-def known_differences() -> tuple[KnownDifference, ...]:
-    """Every entry."""
-    from .known_keras import KERAS  # its entries are made of the class above
-
-    return KNOWN + KERAS
-
-
 def known_difference(case: Case, backend: str) -> KnownDifference | None:
     """The entry that explains why a backend differs on a case, if there is one."""
-    return next((entry for entry in known_differences() if entry.backend == backend and entry.applies(case)), None)
+    return next((entry for entry in KNOWN if entry.backend == backend and entry.applies(case)), None)

@@ -11,13 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from . import bounds, table
-from .backends import replay
-from .cases import STREAMS, Case, LrSchedule, Stream
+from .cases import Case
 from .dtypes import HALF
-from .trajectory import Trajectory
 
 Kind = Literal["beyond", "not finite"]
 
@@ -47,53 +42,14 @@ class KnownPrecision:
     source: str
     decades: float | None = None
 
-    def cases(self) -> list[tuple[Case, str]]:
-        """Runs that show it, each with its backend."""
-        return [
-            (self._wider(plain_case(rule, dtype)), backend)
-            for dtype in self.dtypes
-            for backend, rules in self.runs.items()
-            for rule in rules
-        ]
-
-    def _wider(self, case: Case) -> Case:
-        return case if self.decades is None else case.with_(stream=Stream(decades=self.decades))
-
     def applies(self, rule: str, dtype: str, backend: str) -> bool:
         """Whether it is about such runs."""
         return dtype in self.dtypes and rule in self.runs.get(backend, ())
-
-    def measured(self, case: Case, backend: str) -> float:
-        """The largest share of its bound that a step takes, or the share of parameters that end not finite."""
-        run = replay(case, backend)
-        return beyond(case, run) if self.kind == "beyond" else not_finite(run, replay(case, "lrtheory"))
 
     @property
     def least(self) -> float:
         """What is measured is more, or the entry is stale."""
         return 1.5 if self.kind == "beyond" else 0.0
-
-
-def plain_case(rule: str, dtype: str) -> Case:
-    """Forty steps with the defaults at a moving lr, over one matrix or two of the rule's own shapes."""
-    options, numbers = table.variants(rule)[0]
-    if rule == "adan":  # which optax has with these alone
-        options, numbers = {"proximal": False}, {"beta2": 0.5}
-    own = table.row(rule).tensors
-    tensors = {"weight": (8, 6)} if own is None else dict(list(own.items())[:2])
-    return Case(rule, options, numbers, STREAMS[dtype], LrSchedule("moving"), 40, dtype, tensors)
-
-
-def beyond(case: Case, run: Trajectory) -> float:
-    """The largest error of one step over the bound derived for it."""
-    return max(float(share.max(initial=0)) for share in bounds.excess(case, run).values())
-
-
-def not_finite(run: Trajectory, ours: Trajectory) -> float:
-    """The share of parameters that end not finite where ours end finite."""
-    ends = [(run.params[name][-1], ours.params[name][-1]) for name in run.params]
-    broken = [~np.isfinite(a.astype(float)) & np.isfinite(b.astype(float)) for a, b in ends]
-    return float(np.mean(np.concatenate([values.ravel() for values in broken])))
 
 
 _ADAMS = ("adagrad", "adam", "adamax", "nadam", "rmsprop")

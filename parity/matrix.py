@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from parity.report.data import ParityRow
+from parity.measured import ParityRow
 
 from . import table
-from .backends import replay
 from .cases import STREAMS, Case, LrSchedule
 from .compare import GATES, Comparison, compare
+from .drivers import replay
 from .dtypes import DTYPES
 from .known import known_difference
 from .known_precision import known_precision
@@ -141,11 +141,13 @@ def _with_truths(case: Case, rows: list[ParityRow]) -> list[ParityRow]:
 def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:
     ours = replay(case, "lrtheory")
     own = _shares(case, ours)
-    reference = "optax" if table.row(case.rule).torch is None else "torch"
+    reference = table.row(case.rule).reference
     for backend in backends:
         try:
             theirs = replay(case, backend)
-        except table.Inexpressible:
+        except table.Inexpressible as reason:
+            if reference is None:  # what no framework has is not silently left out
+                yield _refused(case, backend, f"no counterpart: {reason}")
             continue
         except table.Refused as refused:
             yield _refused(case, backend, str(refused))

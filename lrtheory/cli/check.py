@@ -12,10 +12,10 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from parity.report.files import finite_or_none
+from lrtheory.outputs import plain
 
+from ._terminal import progress_bar
 from .errors import FAILED, BadInput
-from .progress import progress_bar
 
 MARKS = {
     "passed": ("✓", "green"),
@@ -56,7 +56,7 @@ def check(
         except (conformance.TargetError, ValueError) as error:
             raise BadInput(str(error)) from error
     if as_json:
-        print(json.dumps(finite_or_none(report.as_json()), indent=1))
+        print(json.dumps(plain(report.as_json()), indent=1))
     else:
         console = Console(highlight=False)
         tell(console if console.is_terminal else Console(highlight=False, width=140), report)

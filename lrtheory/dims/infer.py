@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..units import Units
 from ..wrappers.wrapper import Wrapper
 from ._rule_reader import infer_rule

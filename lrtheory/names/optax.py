@@ -10,8 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-LR = {"learning_rate": "lr"}
-ADAM = {**LR, "b1": "beta1", "b2": "beta2", "eps": "eps"}
+#: Our number → optax's argument, where the names differ.
+ARGUMENTS = {
+    "lr": "learning_rate",
+    "beta1": "b1",
+    "beta2": "b2",
+    "beta3": "b3",
+    "alpha": "decay",
+    "step_size_min": "min_step_size",
+    "step_size_max": "max_step_size",
+}
+
+
+def numbers(*ours: str) -> dict[str, str]:
+    """Optax's arguments → these numbers of ours."""
+    return {ARGUMENTS.get(number, number): number for number in ours}
 
 
 @dataclass(frozen=True)
@@ -41,45 +54,65 @@ class OptaxName:
     coupled: bool = False
 
 
+ADAM = numbers("lr", "beta1", "beta2", "eps")
+PLAIN_ADAM = {"eps_root": 0.0, "nesterov": False}
+NESTEROV = {"nesterov": "nesterov"}
+DECAY = numbers("weight_decay")
+
 NAMES: Mapping[str, OptaxName] = {
-    "sgd": OptaxName("sgd", {**LR, "momentum": "momentum"}, switches={"nesterov": "nesterov"}, coupled=True),
-    "adam": OptaxName("adam", ADAM, required={"eps_root": 0.0, "nesterov": False}, coupled=True),
-    "adamw": OptaxName(
-        "adam",
-        {**ADAM, "weight_decay": "weight_decay"},
-        {"decoupled": True},
-        required={"eps_root": 0.0, "nesterov": False, "mask": None},
-    ),
+    "sgd": OptaxName("sgd", numbers("lr", "momentum"), switches=NESTEROV, coupled=True),
+    "adam": OptaxName("adam", ADAM, required=PLAIN_ADAM, coupled=True),
+    "adamw": OptaxName("adam", ADAM | DECAY, {"decoupled": True}, required=PLAIN_ADAM | {"mask": None}),
     "adamax": OptaxName("adamax", ADAM, coupled=True),
     "rmsprop": OptaxName(
         "rmsprop",
-        {**LR, "decay": "alpha", "eps": "eps", "momentum": "momentum"},
+        numbers("lr", "alpha", "eps", "momentum"),
         switches={"centered": "centered"},
         required={"eps_in_sqrt": False, "initial_scale": 0.0, "nesterov": False, "bias_correction": False},
         coupled=True,
     ),
-    "adadelta": OptaxName("adadelta", {**LR, "rho": "rho", "eps": "eps"}, required={"weight_decay": 0.0}, coupled=True),
-    "adabelief": OptaxName("adabelief", {**ADAM, "eps_root": "eps_root"}, switches={"nesterov": "nesterov"}),
-    "lion": OptaxName(
-        "lion", {**LR, "b1": "beta1", "b2": "beta2", "weight_decay": "weight_decay"}, required={"mask": None}
-    ),
-    "sign_sgd": OptaxName("signum", LR, {"averaged": False}),
-    "lamb": OptaxName(
-        "lamb", {**ADAM, "eps_root": "eps_root", "weight_decay": "weight_decay"}, required={"mask": None}
-    ),
+    "adadelta": OptaxName("adadelta", numbers("lr", "rho", "eps"), required={"weight_decay": 0.0}, coupled=True),
+    "adabelief": OptaxName("adabelief", ADAM | numbers("eps_root"), switches=NESTEROV),
+    "lion": OptaxName("lion", numbers("lr", "beta1", "beta2") | DECAY, required={"mask": None}),
+    "sign_sgd": OptaxName("signum", numbers("lr"), {"averaged": False}),
+    "lamb": OptaxName("lamb", ADAM | numbers("eps_root") | DECAY, required={"mask": None}),
     "lars": OptaxName(
         "lars",
-        {
-            **LR,
-            "weight_decay": "weight_decay",
-            "trust_coefficient": "trust_coefficient",
-            "eps": "eps",
-            "momentum": "momentum",
-        },
-        switches={"nesterov": "nesterov"},
+        numbers("lr", "weight_decay", "trust_coefficient", "eps", "momentum"),
+        switches=NESTEROV,
         required={"weight_decay_mask": True, "trust_ratio_mask": True},
     ),
 }
+
+#: Factories that are another rule than ours of the same name, though their numbers mean the same.
+RELATED: Mapping[str, OptaxName] = {
+    # Its maximum is of corrected squares.
+    "amsgrad": OptaxName("adam", ADAM, {"amsgrad": True}, required={"eps_root": 0.0}, coupled=True),
+    # Its differences weigh 1 − beta2.
+    "adan": OptaxName(
+        "adan", numbers("lr", "beta1", "beta2", "beta3", "eps", "eps_root", "weight_decay"), {"proximal": False}
+    ),
+}
+
+#: Our rule → our state field → the name of the field in optax's state.
+STATE: Mapping[str, Mapping[str, str]] = {
+    "sgd": {"buffer": "trace"},
+    "adam": {"t": "count", "m": "mu", "v": "nu"},
+    "rmsprop": {"v": "nu"},
+    "adamax": {"t": "count", "m": "mu", "u": "nu"},
+    "adadelta": {"square_avg": "e_g", "acc_delta": "e_x"},
+    "lion": {"t": "count", "m": "mu"},
+    "signum": {"m": "ema"},
+    "lars": {},  # its trace is minus the buffer
+    "lamb": {"t": "count", "m": "mu", "v": "nu"},
+    "adabelief": {"t": "count", "m": "mu", "v": "nu"},
+    "adan": {"t": "t", "m": "m", "v": "v", "n": "n", "g_last": "g"},
+    "schedule_free_sgd": {"z": "z", "max_lr": "max_lr"},
+    "schedule_free_adamw": {"z": "z", "v": "nu", "max_lr": "max_lr"},
+}
+
+#: State that optax keeps once for all tensors: its schedules go by the same count.
+ONCE = ("t", "max_lr")
 
 #: Arguments that say how to compute, not what.
 EXECUTION = ("accumulator_dtype", "mu_dtype")

@@ -19,11 +19,21 @@ class TorchName:
         Our number → torch's argument, where the names differ; ``("betas", 0)`` names an entry of a tuple.
     options : mapping
         Our option → torch's argument, where the names differ; ``None`` for an option torch has no argument for.
+    state : mapping
+        Our state field → key in torch's per-parameter state.
+    implementations : tuple
+        Those beside the plain loop: ``"foreach"``, ``"fused"``.
     """
 
     optimizer: str | Callable[[Mapping[str, Any]], str]
     numbers: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, str | None] = field(default_factory=dict)
+    state: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    implementations: tuple[str, ...] = field(default=("foreach",), kw_only=True)
+
+    def class_name(self, options: Mapping[str, Any]) -> str:
+        """The class in torch.optim for our options."""
+        return self.optimizer if isinstance(self.optimizer, str) else self.optimizer(options)
 
     def argument(self, number: str) -> Any:
         """Torch's argument for one of our numbers: a name, or a name and a position in its tuple."""
@@ -50,16 +60,27 @@ class TorchName:
 
 BETAS = {"beta1": ("betas", 0), "beta2": ("betas", 1)}
 DECOUPLED = {"decoupled": "decoupled_weight_decay"}
+MOMENTS = {"t": "step", "m": "exp_avg", "v": "exp_avg_sq"}
+FUSED = ("foreach", "fused")
 
 NAMES: Mapping[str, TorchName] = {
-    "sgd": TorchName("SGD"),
-    "adam": TorchName(lambda options: "AdamW" if options["decoupled"] else "Adam", options={"decoupled": None}),
-    "rmsprop": TorchName("RMSprop", options={"momentum_buffer": None}),
-    "adamax": TorchName("Adamax"),
-    "nadam": TorchName("NAdam", options=DECOUPLED),
-    "radam": TorchName("RAdam", options=DECOUPLED),
-    "adagrad": TorchName("Adagrad"),
-    "adadelta": TorchName("Adadelta"),
+    "sgd": TorchName("SGD", state={"buffer": "momentum_buffer"}, implementations=FUSED),
+    "adam": TorchName(
+        lambda options: "AdamW" if options["decoupled"] else "Adam",
+        options={"decoupled": None},
+        state={**MOMENTS, "v_max": "max_exp_avg_sq"},
+        implementations=FUSED,
+    ),
+    "rmsprop": TorchName(
+        "RMSprop",
+        options={"momentum_buffer": None},
+        state={"t": "step", "v": "square_avg", "g_avg": "grad_avg", "buffer": "momentum_buffer"},
+    ),
+    "adamax": TorchName("Adamax", state={"t": "step", "m": "exp_avg", "u": "exp_inf"}),
+    "nadam": TorchName("NAdam", options=DECOUPLED, state=MOMENTS),
+    "radam": TorchName("RAdam", options=DECOUPLED, state=MOMENTS),
+    "adagrad": TorchName("Adagrad", state={"t": "step", "sum": "sum"}, implementations=FUSED),
+    "adadelta": TorchName("Adadelta", state={"t": "step", "square_avg": "square_avg", "acc_delta": "acc_delta"}),
     "rprop": TorchName(
         "Rprop",
         {
@@ -68,14 +89,22 @@ NAMES: Mapping[str, TorchName] = {
             "step_size_min": ("step_sizes", 0),
             "step_size_max": ("step_sizes", 1),
         },
+        state={"t": "step", "prev": "prev", "step_size": "step_size"},
     ),
-    "asgd": TorchName("ASGD"),
-    "adafactor": TorchName("Adafactor", {"eps1": ("eps", 0), "eps2": ("eps", 1)}, {"machine_eps": None}),
+    "asgd": TorchName("ASGD", state={"t": "step", "eta": "eta", "mu": "mu", "ax": "ax"}),
+    "adafactor": TorchName(
+        "Adafactor",
+        {"eps1": ("eps", 0), "eps2": ("eps", 1)},
+        {"machine_eps": None},
+        state={"t": "step", "row_var": "row_var", "col_var": "col_var", "variance": "variance"},
+    ),
     "muon": TorchName(
         "Muon",
         {"ns_a": ("ns_coefficients", 0), "ns_b": ("ns_coefficients", 1), "ns_c": ("ns_coefficients", 2)},
+        state={"buffer": "momentum_buffer"},
+        implementations=(),
     ),
-    "sparse_adam": TorchName("SparseAdam"),
+    "sparse_adam": TorchName("SparseAdam", state=MOMENTS, implementations=()),
 }
 
 #: Rule and options that a class of torch.optim is, whatever its arguments.
@@ -109,3 +138,16 @@ POSITIONAL: Mapping[str, tuple[str, ...]] = {
 
 #: Arguments that say how to compute, not what.
 EXECUTION = ("foreach", "fused", "capturable", "differentiable")
+
+#: Our schedule's name → torch's scheduler class; its numbers have torch's names but for the lr itself.
+SCHEDULERS = {
+    "step": "StepLR",
+    "multi_step": "MultiStepLR",
+    "exponential": "ExponentialLR",
+    "linear": "LinearLR",
+    "cosine_annealing": "CosineAnnealingLR",
+    "polynomial": "PolynomialLR",
+    "cosine_annealing_warm_restarts": "CosineAnnealingWarmRestarts",
+    "cyclic": "CyclicLR",
+    "one_cycle": "OneCycleLR",
+}

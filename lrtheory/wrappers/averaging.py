@@ -10,11 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import Range
-from ..rules.averages import lerp
-from ..rules.lift import compute_dtype
-from ..rules.rule import Rule
-from .wrapper import Number, PyTree, Wrapper
+from ..numbers import FRACTION, Number
+from ..rules import Rule, compute_dtype, following, lerp
+from .wrapper import PyTree, Wrapper
 
 
 class AveragedState(NamedTuple):
@@ -34,7 +32,7 @@ class Averaged(Wrapper):
         return AveragedState(self.rule.init(params), jax.tree.map(jnp.array, params), jnp.int32(0))
 
     def step(self, hyper: Any, params: PyTree, state: AveragedState, grads: PyTree) -> tuple[PyTree, AveragedState]:
-        """One step of the rule; the new parameters enter the average."""
+        """One step of the rule; the new parameters enter the average, once a step where the rule gathers over several."""
         state = self.own(state)
         moved, rule_state = self.rule.step(self.inner(hyper), params, state.rule, grads)
 
@@ -44,7 +42,12 @@ class Averaged(Wrapper):
             mean = lerp(average.astype(dtype), p.astype(dtype), weight).astype(average.dtype)
             return jnp.where(state.count == 0, p, mean)
 
-        return moved, AveragedState(rule_state, jax.tree.map(averaged, state.average, moved), state.count + 1)
+        average, count = jax.tree.map(averaged, state.average, moved), following(state.count)
+        steps = self.rule.moved(rule_state) if isinstance(self.rule, Wrapper) else True
+        if steps is not True:
+            average = jax.tree.map(lambda new, old: jnp.where(steps, new, old), average, state.average)
+            count = jnp.where(steps, count, state.count)
+        return moved, AveragedState(rule_state, average, count)
 
 
 @functools.cache
@@ -72,4 +75,4 @@ def average_weights(rule: Rule | Wrapper) -> Averaged:
     >>> params["w"].tolist(), state.average["w"].tolist()
     ([-1.0], [-0.5])
     """
-    return Averaged(rule, "average_weights", {"ema_decay": Number(0.999, Range(0.0, 1.0), "1")}, AveragedState, {})
+    return Averaged(rule, "average_weights", {"ema_decay": Number(0.999, FRACTION, "1")}, AveragedState, {})

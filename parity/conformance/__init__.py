@@ -1,12 +1,11 @@
 """The conformance suite for anybody's optimizer."""
 
-from .execute import TIME_LIMIT, check
+from .execute import TIME_LIMIT, check, rerun
 from .expected import EXPECTED
 from .outcome import Note, Report, Result, Skip
 from .pytest_checks import parametrize_with_checks
-from .registry import checks
-from .reproduce import rerun
 from .runs import Run
+from .suite import checks
 from .targets import TargetError
 
 __all__ = [

@@ -15,17 +15,21 @@ import numpy as np
 ROUNDING = 8 * 100 * 1000 * 2.0**-53
 
 
-class Path(dict[str, np.ndarray]):
+class Walk(dict[str, np.ndarray]):
     """Parameters before the first step and after each one, by tensor name, shape (steps + 1, *shape)."""
 
     @classmethod
-    def of(cls, history: Sequence[Mapping[str, Any]]) -> Path:
+    def of(cls, history: Sequence[Mapping[str, Any]]) -> Walk:
         """From the parameters at each point in time."""
         return cls({name: np.stack([np.asarray(params[name]) for params in history]) for name in history[0]})
 
-    def only(self, names: Iterable[str], steps: slice = slice(None)) -> Path:
+    def only(self, names: Iterable[str], steps: slice = slice(None)) -> Walk:
         """Some of the tensors, over some of the steps."""
-        return Path({name: self[name][steps] for name in names})
+        return Walk({name: self[name][steps] for name in names})
+
+    def standing(self) -> Walk:
+        """The walk of parameters that stay where these started."""
+        return Walk({name: np.broadcast_to(value[:1], value.shape) for name, value in self.items()})
 
 
 class Failed(AssertionError):
@@ -64,64 +68,74 @@ def demand(holds: Any, cause: str) -> None:
     verdict(bool(holds), cause)
 
 
-def same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], cause: str) -> None:
+def same(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], cause: str) -> None:
     """Demand that two sets of arrays are bitwise the same (nan is nan), in names, shapes, dtypes and values."""
-    verdict(a.keys() == b.keys(), f"{cause}: one has {_names(a, b)}, the other not")
-    for name in a:
-        left, right = np.asarray(a[name]), np.asarray(b[name])
-        verdict(left.shape == right.shape, f"{cause}: {name} has shape {left.shape} and {right.shape}")
-        verdict(left.dtype == right.dtype, f"{cause}: {name} is {left.dtype} and {right.dtype}")
-        if left.size == 0:
-            continue
-        equal = (left == right) | ((left != left) & (right != right))
-        verdict(
-            bool(np.all(equal)),
-            f"{cause}: {_where(name, left, right, ~equal, isinstance(a, Path))}" if not np.all(equal) else "",
-        )
+    for name, a, b in _pairs(found, expected, cause):
+        verdict(a.dtype == b.dtype, f"{cause}: {name} is {a.dtype} instead of {b.dtype}")
+        if a.size:
+            _everywhere(_equal(a, b), found, name, b, cause)
 
 
-def close(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray], cause: str, bound: float = ROUNDING) -> None:
-    """Demand that two paths (arrays over steps) are within ``bound`` of each coordinate's reach.
+def close(
+    found: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+    cause: str,
+    bound: float = ROUNDING,
+    besides: float | Mapping[str, Any] = 0.0,
+) -> None:
+    """Demand that two walks are within ``bound`` of each coordinate's reach and ``besides``, an absolute error.
 
     The reach is the largest value that a coordinate takes or the farthest it moves from its start.
     """
-    verdict(a.keys() == b.keys(), f"{cause}: one has {_names(a, b)}, the other not")
-    for name in a:
-        left, right = np.asarray(a[name], np.float64), np.asarray(b[name], np.float64)
-        verdict(left.shape == right.shape, f"{cause}: {name} has shape {left.shape} and {right.shape}")
-        if left.size == 0:
-            continue
-        with np.errstate(invalid="ignore"):
-            sizes = np.abs(np.stack([left, right, left - left[0], right - right[0]]))
-            reach = np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
-            apart = ~((left == right) | (np.isnan(left) & np.isnan(right)) | (np.abs(left - right) <= bound * reach))
-        verdict(
-            not apart.any(), f"{cause}: {_where(name, left, right, apart, isinstance(a, Path))}" if apart.any() else ""
-        )
+    for name, a, b in _pairs(found, expected, cause):
+        if a.size:
+            more = besides[name] if isinstance(besides, Mapping) else besides
+            with np.errstate(invalid="ignore"):
+                _everywhere(_equal(a, b) | (np.abs(a - b) <= bound * reach(a, b) + more), found, name, b, cause)
 
 
-def finite(a: Mapping[str, np.ndarray], cause: str) -> None:
+def reach(*walks: np.ndarray) -> np.ndarray:
+    """The largest finite value or distance from the start, of each coordinate."""
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(np.stack([part for walk in walks for part in (walk, walk - walk[0])]))
+        return np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
+
+
+def finite(found: Mapping[str, np.ndarray], cause: str) -> None:
     """Demand that every entry is a finite number."""
-    for name, value in a.items():
-        bad = ~np.isfinite(np.asarray(value, np.float64))
-        if bad.size:
-            verdict(
-                not bad.any(), f"{cause}: {_where(name, value, None, bad, isinstance(a, Path))}" if bad.any() else ""
-            )
+    for name, value in found.items():
+        if value.size:
+            _everywhere(np.isfinite(np.asarray(value, np.float64)), found, name, None, cause)
 
 
-def moved(path: Mapping[str, np.ndarray], cause: str = "gradients that are not 0 do not move any parameter") -> None:
-    """Demand that a path is not constant: a run that stands still proves nothing."""
-    verdict(any(np.any(np.asarray(value) != np.asarray(value)[0]) for value in path.values()), cause)
+def moved(walk: Mapping[str, np.ndarray], cause: str = "gradients that are not 0 do not move any parameter") -> None:
+    """Demand that a walk is not constant: a run that stands still proves nothing."""
+    verdict(any(np.any(np.asarray(value) != np.asarray(value)[0]) for value in walk.values()), cause)
 
 
-def _names(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(map(str, a.keys() ^ b.keys())))
+def _pairs(found: Any, expected: Any, cause: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    names = ", ".join(sorted(map(str, found.keys() ^ expected.keys())))
+    verdict(not names, f"{cause}: one has {names}, the other not")
+    for name in found:
+        a, b = np.asarray(found[name]), np.asarray(expected[name])
+        verdict(a.shape == b.shape, f"{cause}: {name} has shape {a.shape} instead of {b.shape}")
+        yield name, a, b
 
 
-def _where(name: str, a: Any, b: Any, bad: np.ndarray, steps: bool) -> str:
-    """The first bad entry, with its values."""
-    index = tuple(int(i) for i in np.argwhere(bad)[0])
-    values = f"{np.asarray(a)[index]!s}" + ("" if b is None else f" against {np.asarray(b)[index]!s}")
-    when, inner = (f"after step {index[0]}, ", index[1:]) if steps and index else ("", index)
-    return f"{when}{name}{list(inner) if inner else ''}: {values}"
+def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a == b) | ((a != a) & (b != b))
+
+
+def _everywhere(
+    holds: np.ndarray, found: Mapping[str, Any], name: str, expected: np.ndarray | None, cause: str
+) -> None:
+    """Demand that it holds of every entry; the cause names the first of which it does not, with its values."""
+    bad = np.argwhere(~np.asarray(holds))
+    if not len(bad):
+        verdict(True, "")
+        return
+    index = tuple(int(i) for i in bad[0])
+    values = str(np.asarray(found[name])[index]) + ("" if expected is None else f" instead of {expected[index]!s}")
+    walking = isinstance(found, Walk) and index != ()
+    when, inner = (f"after step {index[0]}, ", index[1:]) if walking else ("", index)
+    verdict(False, f"{cause}: {when}{name}{list(inner) if inner else ''}: {values}")

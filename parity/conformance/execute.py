@@ -12,23 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
-from . import registry, worker
+from . import suite, worker
 from .comparing import Failed, counted
 from .expected import expected_for
-from .outcome import Note, Report, Result, Skip
+from .outcome import Check, Note, Report, Result, Skip
 from .references import reference_for
-from .registry import Check
-from .reproduce import code
 from .runs import Run, drawn, standard
-from .targets import Target, TargetError, resolve
+from .targets import Target, resolve
 
 #: Seconds that a check may take, most of which are for compiling on a busy machine.
 TIME_LIMIT = 60.0
 
 HERE = Path(__file__).parent
 
-#: Seconds that are spent on making a failing run smaller.
+#: Seconds of work that are spent on making a failing run smaller.
 SHRINKING = 3.0
 
 
@@ -93,9 +92,9 @@ def check(
     """
     subject = prepare(target, arguments=arguments, reference=reference, claims_law=claims_law)
     expected = dict(expected_for(subject) if expected_failures is None else expected_failures)
-    chosen = [registry.get(subject.kind, id) for id in only or registry.checks(subject.kind)]
+    chosen = [suite.get(subject.kind, id) for id in only or suite.checks(subject.kind)]
     for id, reason in expected.items():
-        registry.get(subject.kind, id)
+        suite.get(subject.kind, id)
         if not reason.strip():
             raise ValueError(f"expected failure of {id!r}: a reason is needed")
     results = {}
@@ -175,23 +174,22 @@ def _search(one: Check, target: Target, until: float, shrinking: float) -> tuple
             return None, error
         return None
     failing: list[tuple[str, Run, BaseException]] = []
-    enough = [until]
+    enough = [np.inf]  # of the thread's own time, so that a busy machine makes as many runs smaller
 
     def once(run: Run) -> None:
         try:
             one.function(target, run)
         except RAISED as error:
             if not failing:
-                enough[0] = min(until, time.monotonic() + shrinking)
+                enough[0] = time.thread_time() + shrinking
             failing.append((run.code(), run, error))
             raise
         finally:
-            if time.monotonic() > enough[0]:
+            if time.thread_time() > enough[0] or time.monotonic() > until:
                 raise _Enough
 
     with contextlib.suppress(*RAISED, _Enough):
         once(standard(target.shapes))
-    enough[0] = until if not failing else min(until, time.monotonic() + shrinking)
     if not failing or shrinking > 0:
         with contextlib.suppress(*RAISED, _Enough):
             _drawing(once, target, one.examples)
@@ -231,6 +229,38 @@ def cause(error: BaseException) -> str:
     return text
 
 
+def code(one: Check, target: Target, run: Run | None) -> str:
+    """A script that runs the one check on the one run, and raises its cause."""
+    reference = target.reference
+    arguments = [f"arguments={dict(target.arguments)!r}"] if target.arguments else []
+    if reference is not None:
+        arguments.append(f"reference={reference.expression.partition('  #')[0]}")
+    if target.claims_law:
+        arguments.append("claims_law=True")
+    lines = ["from parity.conformance import Run, rerun" if run is not None else "from parity.conformance import rerun"]
+    lines += dict.fromkeys(t.imports for t in (target, reference) if t is not None and t.imports)
+    if run is not None:
+        lines += ["", f"run = {run.code()}"]
+    call = [target.expression.partition("  #")[0], repr(one.id), *(["run"] if run is not None else []), *arguments]
+    comment = "  # target: the object that was checked" if "#" in target.expression else ""
+    lines.append(f"rerun({', '.join(call)}){comment}")
+    return "\n".join(lines)
+
+
+def rerun(target: Any, check: str, run: Run | None = None, **more: Any) -> None:
+    """Run one check on one run, and raise what it raises; ``more`` as in :func:`~parity.conformance.check`.
+
+    Raises
+    ------
+    AssertionError or what the target raises
+        With the cause.
+    """
+    subject = prepare(target, **more)
+    one = suite.get(subject.kind, check)
+    with jax.enable_x64(True):
+        one.function(*([subject] if run is None else [subject, run]))
+
+
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Keep a target's words and warnings out of the report; the check ``quiet`` looks at them."""
@@ -241,6 +271,3 @@ def _silence() -> Iterator[None]:
     ):
         warnings.simplefilter("ignore")
         yield
-
-
-__all__ = ["TIME_LIMIT", "TargetError", "cause", "check", "execute", "prepare"]

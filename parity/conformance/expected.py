@@ -69,7 +69,7 @@ def published_name(target: Any) -> str:
     rule = getattr(target, "rule", None)
     if rule is not None:
         return rule.name
-    made = getattr(target, "make", None) or getattr(target, "made", None)
+    made = getattr(target, "make", None)
     parts = str(getattr(made, "__module__", "")).split(".")
     public = {"torch": ["torch", "optim"], "optax": ["optax", *[p for p in parts if p == "contrib"]]}
     return ".".join([*public.get(parts[0], parts[:1]), getattr(made, "__name__", "")])

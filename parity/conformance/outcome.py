@@ -1,10 +1,43 @@
-"""What a check comes to, and the report of all of them."""
+"""What a check is, what it comes to, and the report of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+KINDS = ("jax", "torch")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One demand on an optimizer.
+
+    Attributes
+    ----------
+    id : str
+    demands : str
+        What a conforming target does, in a sentence.
+    kinds : tuple of str
+        ``jax``, ``torch`` or both.
+    examples : int
+        Runs that Hypothesis draws beside the standard one; 0 for a check that makes its own data.
+    function : callable
+        Takes the target, and a run if the check draws one; raises through :mod:`.comparing`.
+    """
+
+    id: str
+    demands: str
+    kinds: tuple[str, ...]
+    examples: int
+    function: Callable[..., None]
+
+
+def a_check(
+    id: str, demands: str, *, kinds: tuple[str, ...] = KINDS, examples: int = 0
+) -> Callable[[Callable[..., None]], Check]:
+    """Make a function a check."""
+    return lambda function: Check(id, demands, kinds, examples, function)
 
 
 class Skip(BaseException):
@@ -47,7 +80,7 @@ class Result:
 
 
 class Report(Mapping[str, Result]):
-    """Results by check id, in the order of the registry.
+    """Results by check id, in the order of the suite.
 
     It has no truth value, so that ``assert parity.check(...)`` cannot pass by accident: call :meth:`require`.
     """

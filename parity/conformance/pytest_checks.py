@@ -6,10 +6,11 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from . import registry
+from . import suite
 from .comparing import Failed
 from .execute import TIME_LIMIT, execute, prepare
 from .expected import expected_for
+from .outcome import Check
 from .targets import Target
 
 
@@ -48,8 +49,8 @@ def parametrize_with_checks(
         else:
             expected = expected_failures(target.name) if callable(expected_failures) else expected_failures
         for id in expected:
-            registry.get(target.kind, id)
-        for one in registry.checks(target.kind).values():
+            suite.get(target.kind, id)
+        for one in suite.checks(target.kind).values():
             marks = (
                 [pytest.mark.xfail(reason=expected[one.id], strict=True, raises=Failed)] if one.id in expected else []
             )
@@ -58,7 +59,7 @@ def parametrize_with_checks(
     return pytest.mark.parametrize(("target", "check"), parameters)
 
 
-def _call(one: registry.Check, target: Target, *, time_limit: float) -> None:
+def _call(one: Check, target: Target, *, time_limit: float) -> None:
     """Run a check as a test: skipped with its reason, or failed with its cause and the code that shows it."""
     import pytest
 

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from lrtheory import rules
+from lrtheory.names import optax, torch
 
-from ..table import known_rules, row
 from .targets import Target
 
-#: Factory of optax → our rule, and their number → ours. Only those that are the same rule with the same numbers.
-OPTAX: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "optax.sgd": ("sgd", {"momentum": "momentum"}),
-    "optax.adam": ("adam", {"b1": "beta1", "b2": "beta2", "eps": "eps"}),
-    "optax.adamw": ("adamw", {"b1": "beta1", "b2": "beta2", "eps": "eps", "weight_decay": "weight_decay"}),
-    "optax.adamax": ("adamax", {"b1": "beta1", "b2": "beta2", "eps": "eps"}),
-    "optax.lion": ("lion", {"b1": "beta1", "b2": "beta2", "weight_decay": "weight_decay"}),
-    "optax.sign_sgd": ("signsgd", {}),
-}
+#: A rule with the options and numbers that a target should equal.
+_Match = tuple[str, dict[str, Any], dict[str, Any]]
 
 
 def reference_for(target: Target) -> Target | None:
@@ -34,49 +28,48 @@ def reference_for(target: Target) -> Target | None:
     return resolve(f"{rule}({arguments})")
 
 
-def _beside_torch(make: Any, given: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _beside_torch(make: Any, given: Mapping[str, Any]) -> _Match | None:
     if not isinstance(make, type) or not f"{make.__module__}.".startswith("torch.optim."):
         return None
-    if make.__name__ == "AdamW":
-        return _matched("adamw", given)
-    for rule in known_rules():
-        torch_row = row(rule).torch
-        if torch_row is not None and torch_row.optimizer == make.__name__:
-            return _matched(rule, given)
-    return _matched("adam", given) if make.__name__ == "Adam" else None
-
-
-def _matched(rule: str, given: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
-    made = rules.get(rule)()
-    options, numbers = {}, {}
-    for name, value in given.items():
-        if name == "betas":
-            numbers |= {"beta1": value[0], "beta2": value[1]}
-        elif name in made.options and isinstance(value, bool):
-            options[name] = value
-        elif name in made.Hyper._fields and isinstance(value, (int, float)):
-            numbers[name] = value
-        elif name not in ("foreach", "fused", "capturable", "differentiable"):
+    if make.__name__ not in torch.CLASSES:
+        return None
+    rule, fixed = torch.CLASSES[make.__name__]
+    names, options, numbers = torch.NAMES[rule], dict(fixed), {}
+    places = {names.argument(number): number for number in rules.get(rule)().Hyper._fields}
+    switches = {names.options.get(option, option): option for option in rules.get(rule)().options}
+    for argument, value in given.items():
+        if argument in switches and isinstance(value, bool):
+            options[switches[argument]] = value
+        elif argument in places and _number(value):
+            numbers[places[argument]] = value
+        elif isinstance(value, tuple) and all((argument, i) in places and _number(v) for i, v in enumerate(value)):
+            numbers |= {places[argument, i]: entry for i, entry in enumerate(value)}
+        elif argument not in torch.EXECUTION:
             return None
+    if "eps1" in numbers:  # given, and so not the machine's
+        options["machine_eps"] = False
     return rule, options, numbers
 
 
-def _beside_optax(make: Any, given: Mapping[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]] | None:
-    name = f"{getattr(make, '__module__', '').partition('.')[0]}.{getattr(make, '__name__', '')}"
-    if name not in OPTAX:
+def _beside_optax(make: Any, given: Mapping[str, Any]) -> _Match | None:
+    module, factory = getattr(make, "__module__", "").partition(".")[0], getattr(make, "__name__", "")
+    if module != "optax" or factory not in optax.NAMES:
         return None
-    import inspect
-
-    rule, ours = OPTAX[name]
-    known = {"learning_rate": "lr", **ours}
-    options: dict[str, Any] = {}
+    name = optax.NAMES[factory]
+    options: dict[str, Any] = dict(name.options)
     numbers: dict[str, Any] = {}
     for parameter in inspect.signature(make).parameters.values():
-        value = given.get(parameter.name, parameter.default)
-        if parameter.name in known and isinstance(value, (int, float)):
-            numbers[known[parameter.name]] = value
-        elif parameter.name == "nesterov" and name == "optax.sgd" and value:
-            options["nesterov"] = True
-        elif value != parameter.default:
+        argument, value = parameter.name, given.get(parameter.name, parameter.default)
+        if argument in name.numbers and _number(value):
+            numbers[name.numbers[argument]] = value
+        elif argument in name.switches and isinstance(value, bool):
+            options[name.switches[argument]] = value
+        elif (argument in name.required and value != name.required[argument]) or (
+            argument not in name.required and value != parameter.default
+        ):
             return None
-    return rule, options, numbers
+    return name.rule, options, numbers

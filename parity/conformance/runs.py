@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,6 +49,11 @@ class Run:
     def at(self, step: int) -> dict[str, np.ndarray]:
         """The gradients of one step, counted from 0."""
         return {name: value[step] for name, value in self.grads.items()}
+
+    def only(self, names: Iterable[str], steps: slice = slice(None)) -> Run:
+        """Some of the tensors, over some of the steps."""
+        names = list(names)
+        return Run({n: self.params[n] for n in names}, {n: self.grads[n][steps] for n in names}, self.lrs[steps])
 
     def with_(self, **changes: Any) -> Run:
         """The same run with some fields changed."""

@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
-from parity.report.files import finite_or_none
+from lrtheory.outputs import plain
 
 from ..diagnosis import diagnose
-from .pair import Pair
-from .pairs import PAIRS
+from .pairs import PAIRS, Pair
 
 FILE = "found.json"
 
@@ -95,4 +94,4 @@ def measure(progress: Callable[[str, float], None] = lambda text, done: None) ->
 
 def as_text(entries: list[Found]) -> str:
     """The file."""
-    return json.dumps(finite_or_none([asdict(entry) for entry in entries]), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(plain([asdict(entry) for entry in entries]), indent=1, ensure_ascii=False) + "\n"

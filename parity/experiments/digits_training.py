@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from lrtheory import effective, rules
-from parity.report.data import Layer, Training
 
+from ..measured import Curve, Layer, TrainingRun, Verdict, curve, graded, run_label
 from ..training import (
+    BEYOND_ROUNDING,
     CONSTANT,
     NORMALISED,
     PLAIN,
     Mlp,
-    Plan,
+    NamedSchedule,
     Setup,
-    batches,
     distance,
     load_digits,
     train_jax,
     train_torch,
 )
-from .values import curve
+from ..words import figure, listed, percent, spoken
 
 STEPS = 300
 BATCH = 64
@@ -40,20 +41,20 @@ ADAMW = Setup("adamw", rules.adamw(), {"lr": 3e-3, "weight_decay": 0.1})
 RMSPROP = Setup("rmsprop", rules.rmsprop(), {"lr": 1e-3})
 SETUPS = (SGD_MOMENTUM, ADAM, ADAMW, RMSPROP)
 
-COSINE = Plan("cosine_annealing", {"T_max": STEPS})
-ONE_CYCLE = Plan("one_cycle", {"total_steps": STEPS})
-PLANS = (  # Adam first: the page opens with the first run, and there every layer has an lr of its own
+COSINE = NamedSchedule("cosine_annealing", {"T_max": STEPS})
+ONE_CYCLE = NamedSchedule("one_cycle", {"total_steps": STEPS})
+SCHEDULED = (  # Adam first: the page opens with the first run, and there every layer has an lr of its own
     (ADAM, (CONSTANT, COSINE, ONE_CYCLE)),
     (SGD_MOMENTUM, (CONSTANT, COSINE, ONE_CYCLE)),
     (ADAMW, (CONSTANT, COSINE)),
     (RMSPROP, (CONSTANT, COSINE)),
 )
-PLAN_NAMES = {"constant": "constant", "cosine_annealing": "cosine", "one_cycle": "one-cycle"}
+SCHEDULE_NAMES = {"constant": "constant", "cosine_annealing": "cosine", "one_cycle": "one-cycle"}
 
 
 @dataclass(frozen=True)
-class Run:
-    """One model trained with one setup in one dtype."""
+class Planned:
+    """One model to be trained with one setup in one dtype."""
 
     model: Mlp
     setup: Setup
@@ -62,26 +63,27 @@ class Run:
     @property
     def label(self) -> str:
         """The run in words."""
-        return f"{self.model.name}, {self.setup.label}, {PLAN_NAMES[self.setup.plan.name]} lr"
+        return f"{self.model.name}, {self.setup.label}, {SCHEDULE_NAMES[self.setup.schedule.name]} lr"
 
 
-def _planned(setup: Setup, plan: Plan) -> Setup:
-    return Setup(setup.label, setup.rule, setup.numbers, plan)
-
-
-def runs(*, quick: bool = False) -> list[Run]:
+def runs(*, quick: bool = False) -> list[Planned]:
     """All runs; quick has one schedule for two rules, Adam alone on the normalised model, and no float32."""
     if quick:
-        scheduled = [Run(PLAIN, _planned(ADAM, COSINE)), Run(PLAIN, _planned(SGD_MOMENTUM, ONE_CYCLE))]
-        return [*(Run(PLAIN, setup) for setup, _ in PLANS), *scheduled, Run(NORMALISED, ADAM)]
-    plain = [Run(PLAIN, _planned(setup, plan)) for setup, plans in PLANS for plan in plans]
-    chosen = [*plain, *(Run(NORMALISED, setup) for setup in SETUPS), Run(NORMALISED, _planned(ADAM, COSINE))]
-    return [*chosen, Run(PLAIN, SGD_MOMENTUM, "float32"), Run(PLAIN, ADAM, "float32")]
+        scheduled = (replace(ADAM, schedule=COSINE), replace(SGD_MOMENTUM, schedule=ONE_CYCLE))
+        plain = [*(setup for setup, _ in SCHEDULED), *scheduled]
+        return [*(Planned(PLAIN, setup) for setup in plain), Planned(NORMALISED, ADAM)]
+    plain = [replace(setup, schedule=schedule) for setup, schedules in SCHEDULED for schedule in schedules]
+    normalised = (*SETUPS, replace(ADAM, schedule=COSINE))
+    return [
+        *(Planned(PLAIN, setup) for setup in plain),
+        *(Planned(NORMALISED, setup) for setup in normalised),
+        *(Planned(PLAIN, setup, "float32") for setup in (SGD_MOMENTUM, ADAM)),
+    ]
 
 
 def drawn_batches(seed: int) -> np.ndarray:
     """The batches of every run of a seed."""
-    return batches.shuffled(len(load_digits(seed).train_y), BATCH, STEPS, seed)
+    return PLAIN.on(load_digits(seed), seed).shuffled(BATCH, STEPS, seed)
 
 
 def recorded_steps() -> np.ndarray:
@@ -107,7 +109,7 @@ UNOBSERVED: dict[str, Any] = {"observe": observe_layers, "recorded": ()}
 FIELDS = ("harmonic_mean", "eps_dominated", "relative_update", "decay_share")
 
 
-def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text, done: None) -> list[Training]:
+def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text, done: None) -> list[TrainingRun]:
     """Train and compare every run.
 
     Two runs at a time, because compiling keeps one core busy; those that share a compiled program follow each other.
@@ -116,7 +118,7 @@ def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text,
     families = [list(group) for _, group in itertools.groupby(chosen, lambda r: (r.model, r.setup.rule, r.dtype))]
     done = itertools.count(1)
 
-    def measure_family(family: list[Run]) -> list[Training]:
+    def measure_family(family: list[Planned]) -> list[TrainingRun]:
         found = []
         for run in family:
             found.append(measure_run(run, seed))
@@ -127,17 +129,17 @@ def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text,
         return [training for family in pool.map(measure_family, families) for training in family]
 
 
-def measure_run(run: Run, seed: int) -> Training:
+def measure_run(run: Planned, seed: int) -> TrainingRun:
     """One run in both frameworks."""
     digits = load_digits(seed)
     problem, rows, step = run.model.on(digits, seed), drawn_batches(seed), recorded_steps()
     ours = train_jax(problem, run.setup, rows, dtype=run.dtype, observe=observe_layers, recorded=step)
     theirs = train_torch(problem, run.setup, rows, dtype=run.dtype)
     apart = distance(theirs, ours)
-    return Training(
+    return TrainingRun(
         model=run.model.name if run.dtype == "float64" else f"{run.model.name} in {run.dtype}",
         rule=run.setup.label,
-        schedule=PLAN_NAMES[run.setup.plan.name],
+        schedule=SCHEDULE_NAMES[run.setup.schedule.name],
         steps=len(rows),
         dtype=run.dtype,
         step=step.tolist(),
@@ -150,3 +152,160 @@ def measure_run(run: Run, seed: int) -> Training:
         first_difference_step=apart.first_step,
         layers=[Layer(name=name, **{k: curve(v) for k, v in ours.seen[name].items()}) for name in problem.initial],
     )
+
+
+GUIDE = 1e-3
+"""Relative update of a healthy layer: a rule of thumb, no law."""
+
+NOTICEABLE = 0.01
+"""Share of eps-dominated coordinates from which eps has a say in how a layer trains: a convention."""
+
+AS_SET = 0.1
+"""An effective lr within this of the nominal one, relatively, is what was set."""
+
+
+def agreement(runs: list[TrainingRun]) -> Verdict:
+    """Whether both frameworks train the same, step for step."""
+    double = [run for run in runs if run["dtype"] == "float64"]
+    if not double:
+        raise ValueError("no run in float64 to compare the frameworks by")
+    worst = max(double, key=lambda run: run["largest_difference"])
+    off = [run for run in double if not run["largest_difference"] <= BEYOND_ROUNDING]
+    single = [run["largest_difference"] for run in runs if run["dtype"] == "float32"]
+    evidence = (
+        f"Largest difference of any parameter at any of {worst['steps']} steps: {figure(worst['largest_difference'])} of "
+        f"the distance travelled ({run_label(worst)}), over {len(double)} runs in float64 with at most "
+        f"{BEYOND_ROUNDING:g} allowed."
+    )
+    if single:
+        evidence += f" In float32, where rounding is 5e8 times coarser: {figure(max(single))}."
+    return Verdict(
+        id="frameworks-agree",
+        question="Do JAX and PyTorch train the same model, step for step?",
+        outcome="fails" if off else "holds",
+        sentence="No: "
+        + listed(f"{run_label(run)} differs from step {run['first_difference_step']}" for run in off)
+        + "."
+        if off
+        else "Yes. Each computes its own gradients, rule and schedule, and they stay together to the last digits.",
+        evidence=evidence,
+        advice="Look for the first step that differs: a wrong rule differs from step 1 or 2, a wrong schedule where "
+        "the lr first moves."
+        if off
+        else "You may move a model between the two with the same hyperparameters; start it from the same weights and "
+        "batches.",
+        figure="training",
+    )
+
+
+def effective_lr(runs: list[TrainingRun]) -> Verdict:
+    """Whether layers train with the lr that was set."""
+    ratios = {
+        (run["rule"], layer["name"]): _last(layer["q50"]) / _last(run["nominal_lr"])
+        for run in _constant(runs)
+        for layer in run["layers"]
+    }
+    as_set = [abs(ratio - 1) <= AS_SET for ratio in ratios.values()]
+    outcome = graded(as_set)
+    lowest, highest = min(ratios, key=lambda key: ratios[key]), max(ratios, key=lambda key: ratios[key])
+    low, high = ratios[lowest], ratios[highest]
+    answers = {
+        "holds": "Yes, in every layer and with every rule.",
+        "depends": f"In {sum(as_set)} of {len(as_set)} cases. Elsewhere the median effective lr is up to {figure(high)} times as large.",
+        "fails": f"No, in no layer: the median effective lr is {figure(low)} to {figure(high)} times the lr that is set.",
+    }
+    return Verdict(
+        id="effective-lr",
+        question="Is the lr that I set the lr that my layers train with?",
+        outcome=outcome,
+        sentence=answers[outcome],
+        evidence=f"Median effective over nominal lr at the last step, constant lr: smallest {figure(low)} "
+        f"({_layer(lowest)}), largest {figure(high)} ({_layer(highest)}).",
+        advice="Compare layers by their effective lr. Momentum 0.9 makes SGD's ten times the nominal lr; adaptive rules "
+        "give the largest lr where gradients are smallest.",
+        figure="heat-map",
+    )
+
+
+def hardly_learning(runs: list[TrainingRun]) -> Verdict:
+    """Which layers' relative update is below the rule of thumb."""
+    typical = {(run["rule"], layer["name"]): _typical(layer) for run in _constant(runs) for layer in run["layers"]}
+    slow = {key: value for key, value in typical.items() if value < GUIDE}
+    outcome = graded(key not in slow for key in typical)
+    lowest = min(typical, key=lambda key: typical[key])
+    answers = {
+        "holds": f"Yes: in a typical step every layer changes by more than {GUIDE:g} of its norm.",
+        "depends": f"Most do. In a typical step these change by less than {GUIDE:g} of their norm: {_by_layer(slow)}.",
+        "fails": f"Hardly: in a typical step no layer changes by more than {GUIDE:g} of its norm.",
+    }
+    return Verdict(
+        id="hardly-learning",
+        question="Do all layers learn?",
+        outcome=outcome,
+        sentence=answers[outcome],
+        evidence=f"Median over the run of ‖Δθ‖/‖θ‖, constant lr: {len(slow)} of {len(typical)} are below {GUIDE:g}, a rule of "
+        f"thumb; the lowest is {figure(typical[lowest])} ({_layer(lowest)}).",
+        advice="Give a layer far below the rest a larger lr of its own. The scales of norm layers start at 1 and need to "
+        "move little: a low figure is normal there.",
+        figure="relative-update",
+    )
+
+
+def eps_dominated(runs: list[TrainingRun]) -> Verdict:
+    """Whether eps decides how some coordinates train."""
+    shares = {
+        (run["rule"], layer["name"]): _last(layer["eps_dominated"])
+        for run in _constant(runs)
+        if run["rule"] in ("adam", "adamw", "rmsprop")
+        for layer in run["layers"]
+    }
+    if not shares:
+        raise ValueError("no run of a rule with eps")
+    noticeable = {key: share for key, share in shares.items() if share >= NOTICEABLE}
+    outcome = graded(key not in noticeable for key in shares)
+    most = max(shares, key=lambda key: shares[key])
+    largest = shares[most]
+    answers = {
+        "holds": "Yes: no layer has a noticeable share of coordinates whose √v̂ is below eps.",
+        "depends": f"Not in {listed(name for _, name in noticeable)}: there eps is above √v̂ for up to "
+        f"{percent(largest)} of the coordinates. Elsewhere, yes.",
+        "fails": f"No: every layer has coordinates whose √v̂ is below eps, up to {percent(largest)} of them.",
+    }
+    return Verdict(
+        id="eps-dominated",
+        question="Is eps negligible?",
+        outcome=outcome,
+        sentence=answers[outcome],
+        evidence=f"Share of coordinates with √v̂ below eps at the last step: at most {percent(largest)} "
+        f"({_layer(most)}); {len(noticeable)} of {len(shares)} pairs of layer and rule are above {percent(NOTICEABLE)}.",
+        advice="Coordinates that never have a gradient, such as the weights of pixels that never change, are counted here "
+        "and do no harm. If others join them, lower eps: their effective lr is capped at lr/eps.",
+        figure="effective-lr",
+    )
+
+
+def _constant(runs: list[TrainingRun]) -> list[TrainingRun]:
+    chosen = [run for run in runs if run["schedule"] == "constant" and run["dtype"] == "float64"]
+    if not chosen:
+        raise ValueError("no run at a constant lr in float64")
+    return chosen
+
+
+def _by_layer(keys: Iterable[tuple[str, str]]) -> str:
+    rules: dict[str, list[str]] = {}
+    for rule, layer in keys:
+        rules.setdefault(layer, []).append(spoken(rule))
+    return listed(f"{layer} ({', '.join(of_layer)})" for layer, of_layer in rules.items())
+
+
+def _layer(key: tuple[str, str]) -> str:
+    return f"{key[1]}, {spoken(key[0])}"
+
+
+def _typical(layer: Layer) -> float:
+    return median(value for value in layer["relative_update"] if value is not None)
+
+
+def _last(curve: Curve) -> float:
+    value = curve[-1]
+    return float("nan") if value is None else value

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lrtheory import rules
-from parity.report.data import EffectiveCurves
 
+from ..measured import EffectiveCurves, Verdict, curve
 from ..training import (
     CONSTANT,
-    Plan,
+    NamedSchedule,
     Setup,
-    Trajectory,
-    batches,
+    Trained,
     linear,
     observe_effective_lr,
     torch_loop,
     train_jax,
     train_torch,
 )
-from .values import curve
+from ..words import figure, listed, spoken
 
 BATCH = 32
 ADAM = Setup("adam", rules.adam(), {"lr": 0.01})
@@ -29,7 +28,7 @@ ADAM_STEPS = 200
 
 EPOCHS, STEPS_PER_EPOCH = 10, 10
 HALVE_EVERY = 5  # epochs
-STEP_LR = Plan("step", {"step_size": HALVE_EVERY, "gamma": 0.5}, period=STEPS_PER_EPOCH)
+STEP_LR = NamedSchedule("step", {"step_size": HALVE_EVERY, "gamma": 0.5}, period=STEPS_PER_EPOCH)
 STEP_LR_SETUPS = (
     Setup("sgd", rules.sgd(), {"lr": 0.1}, STEP_LR),
     Setup("adam", rules.adam(), {"lr": 0.1}, STEP_LR),
@@ -88,7 +87,7 @@ def measure_schedule(seed: int) -> StepSchedule:
     """StepLR stepped once an epoch, from lr 0.1 over ten epochs of ten steps, for SGD and for Adam."""
     curves, halvings = [], []
     for setup in STEP_LR_SETUPS:
-        unhalved = Setup(setup.label, setup.rule, setup.numbers, CONSTANT)
+        unhalved = replace(setup, schedule=CONSTANT)
         runs, controls = (_train(s, EPOCHS * STEPS_PER_EPOCH, seed) for s in (setup, unhalved))
         for framework, run in runs.items():
             curves.append(_curves(framework, setup, run))
@@ -96,7 +95,7 @@ def measure_schedule(seed: int) -> StepSchedule:
     return StepSchedule(curves, halvings)
 
 
-def _halving(framework: str, rule: str, run: Trajectory, control: Trajectory) -> Halving:
+def _halving(framework: str, rule: str, run: Trained, control: Trained) -> Halving:
     first = HALVE_EVERY * STEPS_PER_EPOCH  # index of the first step at the halved lr
     steps, unhalved = run.step_norm, control.step_norm
     return Halving(
@@ -108,18 +107,17 @@ def _halving(framework: str, rule: str, run: Trajectory, control: Trajectory) ->
     )
 
 
-def _train(setup: Setup, steps: int, seed: int) -> dict[str, Trajectory]:
+def _train(setup: Setup, steps: int, seed: int) -> dict[str, Trained]:
     """Both frameworks on the same batches, with the effective lr of every coordinate at every step."""
-    rows = BATCH * STEPS_PER_EPOCH
-    problem = linear.linear_problem(rows, seed)
-    drawn = batches.shuffled(rows, BATCH, steps, seed)
+    problem = linear.linear_problem(BATCH * STEPS_PER_EPOCH, seed)
+    drawn = problem.shuffled(BATCH, steps, seed)
     return {
         "jax": train_jax(problem, setup, drawn, observe=observe_effective_lr),
         "torch": train_torch(problem, setup, drawn, observe=torch_loop.effective_lr),
     }
 
 
-def _curves(framework: str, setup: Setup, run: Trajectory) -> EffectiveCurves:
+def _curves(framework: str, setup: Setup, run: Trained) -> EffectiveCurves:
     coordinates = {
         f"{name}[{','.join(map(str, at))}]": curve(values[(slice(None), *at)])
         for name, values in run.seen.items()
@@ -132,4 +130,74 @@ def _curves(framework: str, setup: Setup, run: Trajectory) -> EffectiveCurves:
         nominal_lr=curve(run.lr),
         coordinates=coordinates,
         step_norm=curve(run.step_norm),
+    )
+
+
+MOVES = 1.01
+"""An effective lr is said to move if its largest value is at least this many times its smallest."""
+
+AT_ONCE = 1e-9
+"""The step at the halved lr is half the unhalved one within this: rounding of a difference of parameters."""
+
+ALSO_LATER = 0.1
+"""Steps over many epochs count as halved if their ratio is within this of one half."""
+
+
+def adam_nominal(found: AdamNominal) -> Verdict:
+    """Whether the effective lr moves while the nominal one stays."""
+    nominal = {value for curves in found.curves for value in curves["nominal_lr"]}
+    curves = [[v for v in c if v is not None] for run in found.curves for c in run["coordinates"].values()]
+    smallest, largest = min(map(min, curves)), max(map(max, curves))
+    moves = max(max(c) / min(c) for c in curves)
+    still = len(nominal) == 1
+    holds = still and moves >= MOVES
+    lr = next(iter(nominal)) or 0.0
+    return Verdict(
+        id="adam-nominal",
+        question='Does Adam\'s effective lr move while param_groups[0]["lr"] stays put?',
+        outcome="holds" if holds else "fails",
+        sentence=f"Yes. The nominal lr is {lr:g} throughout; the effective lr of single coordinates runs from "
+        f"{figure(smallest)} to {figure(largest)}."
+        if holds
+        else f"No. {'The effective lr stays put as well' if still else f'The nominal lr itself took {len(nominal)} values'}.",
+        evidence=f"Over {len(found.curves[0]['step'])} steps one coordinate's effective lr changes up to "
+        f"{moves:.3g}-fold. Computed from PyTorch's own optimizer state and by lrtheory: the same within "
+        f"{figure(found.disagreement)}.",
+        advice="Log lr/(√v̂ + eps), not lr, if you want to know what Adam trains with.",
+        figure="adam",
+    )
+
+
+def step_schedule(found: StepSchedule) -> Verdict:
+    """Whether realised steps halve when StepLR halves the lr."""
+    if not found.halvings:
+        raise ValueError("no halving was measured")
+    at_once = all(abs(h.at_once - 0.5) <= AT_ONCE for h in found.halvings)
+    later = all(abs(h.before / 0.5 - 1) <= ALSO_LATER for h in found.halvings)
+    outcome = ("holds" if later else "depends") if at_once else "fails"
+    answers = {
+        "holds": "Yes, at once and over the epochs that follow.",
+        "depends": "At once, yes: the first step at the halved lr is half as long. Over the epochs that follow, steps "
+        "change by what the gradients do as well.",
+        "fails": "No: not even the first step at the halved lr is half as long.",
+    }
+    first: dict[str, Halving] = {}
+    for halving in found.halvings:
+        first.setdefault(halving.rule, halving)
+    worst = max(abs(h.at_once - 0.5) for h in found.halvings)
+    return Verdict(
+        id="step-schedule",
+        question=f"When StepLR halves the lr after {HALVE_EVERY} epochs, do the realised steps halve?",
+        outcome=outcome,
+        sentence=answers[outcome],
+        evidence=f"The first step after the drop is half of the one without the drop, within {figure(worst)}. The mean step "
+        f"of epochs {HALVE_EVERY + 1} to {EPOCHS}: "
+        + "; ".join(
+            f"{spoken(rule)} {h.before:.2g} times that of the epochs before, {h.later:.2g} times that of the same epochs "
+            "without the drop"
+            for rule, h in first.items()
+        )
+        + f" ({listed(spoken(h.framework) for h in found.halvings)}).",
+        advice="Read a schedule as a factor on each step, not as the size of the steps: plot ‖Δθ‖ beside the lr.",
+        figure="schedule",
     )

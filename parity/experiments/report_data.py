@@ -10,50 +10,41 @@ from importlib import metadata
 
 import jax
 
-from parity.report.data import Meta, ParityRow, Report
+from lrtheory.outputs import plain
 
+from ..measured import Measured, Meta
 from . import (
     batch_size,
     claims,
     digits_training,
     effective_curves,
     loss_scaling,
+    parity_matrix,
     phase_diagram,
-    verdicts,
     what_to_change,
 )
-from .beside import Call, Collect, begun
-from .values import plain
+from .beside import Collect, Deferred, begun
 
 Progress = Callable[[str, float], None]
-
-TRAINED_RULES = ("sgd", "adam", "rmsprop")
-"""Rules that the experiments train with."""
-
-QUICK_FLOAT64 = ("sgd", "adam")
-"""Those whose parity is shown when there is little time; `lrtheory replay` shows all of it."""
-
-QUICK_FLOAT32 = ("adam",)
-"""The one rule shown in float32 when there is little time: no gate holds there, and its corrections cancel."""
 
 PACKAGES = ("lrtheory", "jax", "torch", "optax", "numpy", "scikit-learn")
 
 
 def measure(
     *, quick: bool = False, seed: int = 0, processes: int = 1, progress: Progress = lambda text, done: None
-) -> Report:
+) -> Measured:
     """Run the experiments and judge them.
 
     Parameters
     ----------
-    quick : fewer training runs, parity for the rules that are trained with; all of the experiments
+    quick : fewer training runs, parity for fewer rules; all of the experiments
     seed : of the data, first parameters and batches; the same seed measures the same
     processes : 2 measures what is no training run in a second process while the first trains
     progress : called with what runs now and the share that is done
 
     Returns
     -------
-    Report
+    Measured
         Plain JSON values; a number that is not finite is ``None``.
     """
     if seed < 0:
@@ -62,37 +53,24 @@ def measure(
         return _measured(quick, seed, collect, progress)
 
 
-def _calls(quick: bool, seed: int) -> list[Call]:
+def _calls(quick: bool, seed: int) -> list[Deferred]:
     """What may be measured beside the training runs; the order is that of ``_measured``."""
     return [
-        Call("loss scaling", loss_scaling.measure_regression, (seed,)),
-        Call("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
-        Call("batch size", batch_size.measure, (seed,)),
-        Call("Adam's effective lr", effective_curves.measure_adam, (seed,)),
-        Call("StepLR", effective_curves.measure_schedule, (seed,)),
-        Call("claims", claims.measure, (seed,)),
-        Call("phase diagram", phase_diagram.measure),
-        *(Call(f"parity of {rule}, {dtype}", parity_rows, (rule, dtype)) for rule, dtype in parity_parts(quick)),
+        Deferred("loss scaling", loss_scaling.measure_regression, (seed,)),
+        Deferred("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
+        Deferred("batch size", batch_size.measure, (seed,)),
+        Deferred("Adam's effective lr", effective_curves.measure_adam, (seed,)),
+        Deferred("StepLR", effective_curves.measure_schedule, (seed,)),
+        Deferred("claims", claims.measure, (seed,)),
+        Deferred("phase diagram", phase_diagram.measure),
+        *(
+            Deferred(f"parity of {rule}, {dtype}", parity_matrix.measure, (rule, dtype))
+            for rule, dtype in parity_matrix.parts(quick)
+        ),
     ]
 
 
-def parity_parts(quick: bool) -> list[tuple[str, str]]:
-    """Rule and dtype of every part of the parity matrix."""
-    from .. import table  # builds on torch and optax; found only where a report is made
-
-    rules = QUICK_FLOAT64 if quick else (*TRAINED_RULES, *(r for r in table.known_rules() if r not in TRAINED_RULES))
-    single = QUICK_FLOAT32 if quick else TRAINED_RULES
-    return [(rule, "float64") for rule in rules] + [(rule, "float32") for rule in single]
-
-
-def parity_rows(rule: str, dtype: str) -> list[ParityRow]:
-    """The matrix of one rule in one dtype."""
-    from .. import matrix
-
-    return matrix.rows([rule], dtype=dtype, quick=True)
-
-
-def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> Report:
+def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> Measured:
     began = time.perf_counter()
 
     def part(first: float, last: float) -> Progress:
@@ -111,43 +89,48 @@ def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> R
     changes = what_to_change.measure(seed, quick=quick)
     regression, thresholds, batch, adam, schedule, decided, phases, *matrices = collect(part(0.6, 1.0))
     rows = [row for part_of_matrix in matrices for row in part_of_matrix]
-    judged = verdicts.all_verdicts(
-        trainings=trainings,
-        regression=regression,
-        digits=digits,
-        thresholds=thresholds,
-        batch=batch,
-        adam=adam,
-        schedule=schedule,
-        rows=rows,
-        changes=changes,
-        claims=decided,
-        phases=phases,
-    )
+    scaled = [*regression, *digits]
+    verdicts = [
+        digits_training.agreement(trainings),
+        parity_matrix.gate(rows),
+        what_to_change.loss_verdict(changes),
+        what_to_change.batch_verdict(changes),
+        digits_training.effective_lr(trainings),
+        digits_training.hardly_learning(trainings),
+        digits_training.eps_dominated(trainings),
+        *(loss_scaling.dividing_lr(regression, rule) for rule in parity_matrix.TRAINED_RULES),
+        loss_scaling.noticing(scaled),
+        loss_scaling.correcting(scaled),
+        loss_scaling.divergence(thresholds),
+        phase_diagram.boundary(phases),
+        batch_size.accumulation(batch),
+        batch_size.sgd_step(batch),
+        batch_size.adam_step(batch),
+        effective_curves.adam_nominal(adam),
+        effective_curves.step_schedule(schedule),
+        claims.borne_out(decided),
+    ]
     progress("done", 1.0)
-    report = Report(
-        meta=_meta(seed, quick, time.perf_counter() - began),
-        verdicts=judged,
-        training=trainings,
-        loss_scale=[*regression, *digits],
-        thresholds=thresholds,
-        batch=batch.runs,
-        adam_nominal=adam.curves,
-        step_schedule=schedule.curves,
-        parity=rows,
-        changes=changes,
-        claims=decided,
-        phases=phases,
-    )
-    return plain(report)
-
-
-def _meta(seed: int, quick: bool, seconds: float) -> Meta:
-    return Meta(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        seed=seed,
-        quick=quick,
-        seconds=round(seconds, 2),
-        versions={"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
-        device=jax.devices()[0].device_kind,
+    return plain(
+        Measured(
+            meta=Meta(
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                seed=seed,
+                quick=quick,
+                seconds=round(time.perf_counter() - began, 2),
+                versions={"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
+                device=jax.devices()[0].device_kind,
+            ),
+            verdicts=verdicts,
+            training=trainings,
+            loss_scale=scaled,
+            thresholds=thresholds,
+            batch=batch.runs,
+            adam_nominal=adam.curves,
+            step_schedule=schedule.curves,
+            parity=rows,
+            changes=changes,
+            claims=decided,
+            phases=phases,
+        )
     )

@@ -6,28 +6,28 @@ in the same order and must give the same curve over the examples seen, on averag
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 from typing import Any
 
 import numpy as np
 
 import lrtheory
-from parity.report.data import ChangedRun
 
-from ..training import PLAIN, Setup, batches, distance, load_digits, train_jax, train_torch
-from .digits_training import ADAM, ADAMW, BATCH, SGD_MOMENTUM, STEPS, UNOBSERVED
-from .values import curve, finite
+from ..measured import ChangedRun, Verdict, curve, finite
+from ..training import BEYOND_ROUNDING, PLAIN, Setup, distance, load_digits, train_jax, train_torch
+from ..words import changed, figure, listed, spoken
+from .digits_training import ADAM, ADAMW, BATCH, SGD_MOMENTUM, STEPS, UNOBSERVED, drawn_batches
 
 LOSS = 128.0
 KAPPA = 4
 SEEDS = 4
 """Draws of batches that curves of another batch size are averaged over."""
 
-AS_IS, SAME_NUMBERS, RESCALED = "as it is", "same numbers", "rescaled"
+AS_IS, UNCHANGED, RESCALED = "as it is", "unchanged hyperparameters", "rescaled"
 
 
 def measure(seed: int, *, quick: bool = False) -> list[ChangedRun]:
-    """Every rule with both changes, as it is, with its numbers kept, and with those that ``lrtheory.rescale`` gives.
+    """Every rule with both changes, as it is, with unchanged hyperparameters, and with those of ``lrtheory.rescale``.
 
     Quick leaves AdamW out.
     """
@@ -36,35 +36,24 @@ def measure(seed: int, *, quick: bool = False) -> list[ChangedRun]:
 
 
 def rescaled(setup: Setup, **change: Any) -> tuple[Setup, Any]:
-    """The setup with the numbers for that change, and the answer they come from."""
-    answer = lrtheory.rescale(setup.rule, setup.rule.hyper(**setup.numbers), reduction="mean", **change)
-    numbers = {name: value for name, value in answer.hyper._asdict().items() if value is not None}
-    return replace(setup, numbers=numbers), answer
+    """The setup with the hyperparameters for that change, and the answer they come from."""
+    answer = lrtheory.rescale(setup.rule, setup.hyper, reduction="mean", **change)
+    return setup.with_hyper(answer.hyper), answer
 
 
 def loss_change(setup: Setup, seed: int) -> list[ChangedRun]:
     """The loss times 128, in both frameworks."""
-    problem = PLAIN.on(load_digits(seed), seed)
-    rows = batches.shuffled(len(load_digits(seed).train_y), BATCH, STEPS, seed)
+    problem, rows = PLAIN.on(load_digits(seed), seed), drawn_batches(seed)
     after, answer = rescaled(setup, loss=LOSS)
     runs = []
     for framework, train, options in (("jax", train_jax, UNOBSERVED), ("torch", train_torch, {})):
         base = train(problem, setup, rows, **options)
-        for variant, chosen, scale in ((AS_IS, setup, 1.0), (SAME_NUMBERS, setup, LOSS), (RESCALED, after, LOSS)):
+        for variant, chosen, scale in ((AS_IS, setup, 1.0), (UNCHANGED, setup, LOSS), (RESCALED, after, LOSS)):
             found = base if variant == AS_IS else train(problem, chosen, rows, loss_scale=scale, **options)
-            runs.append(
-                _run(
-                    setup,
-                    f"loss ×{LOSS:g}",
-                    variant,
-                    framework,
-                    chosen,
-                    answer,
-                    examples=BATCH * np.arange(1, STEPS + 1),
-                    loss=found.loss / scale,
-                    distance=None if found.diverged else finite(distance(base, found).largest),
-                )
-            )
+            apart = None if found.diverged else finite(distance(base, found).largest)
+            change = f"loss ×{LOSS:g}"
+            loss = found.loss / scale
+            runs.append(_run(setup.label, change, variant, framework, chosen, answer, loss, distance=apart))
     return runs
 
 
@@ -72,29 +61,28 @@ def batch_change(setup: Setup, seed: int) -> list[ChangedRun]:
     """The batch times 4, curves averaged over draws; losses are those of 256 examples on either side."""
     after, answer = rescaled(setup, batch=KAPPA)
     problem = PLAIN.on(load_digits(seed), seed)
-    curves: dict[str, list[np.ndarray]] = {AS_IS: [], SAME_NUMBERS: [], RESCALED: []}
+    curves: dict[str, list[np.ndarray]] = {AS_IS: [], UNCHANGED: [], RESCALED: []}
     for draw in range(SEEDS):
-        small = batches.shuffled(len(load_digits(seed).train_y), BATCH, STEPS, seed + draw)
+        small = problem.shuffled(BATCH, STEPS, seed + draw)
         large = small.reshape(STEPS // KAPPA, KAPPA * BATCH)
         base = train_jax(problem, setup, small, **UNOBSERVED)
         curves[AS_IS].append(base.loss.reshape(-1, KAPPA).mean(axis=1))
-        for variant, chosen in ((SAME_NUMBERS, setup), (RESCALED, after)):
+        for variant, chosen in ((UNCHANGED, setup), (RESCALED, after)):
             curves[variant].append(train_jax(problem, chosen, large, **UNOBSERVED).loss)
     mean = {variant: np.mean(found, axis=0) for variant, found in curves.items()}
     return [
         _run(
-            setup,
+            setup.label,
             f"batch ×{KAPPA}",
             variant,
             "jax",
             after if variant == RESCALED else setup,
             answer,
-            examples=BATCH * KAPPA * np.arange(1, STEPS // KAPPA + 1),
-            loss=mean[variant],
-            gap=gap(mean[AS_IS], mean[variant]),
+            loss,
+            gap=gap(mean[AS_IS], loss),
             spread=_spread(curves[AS_IS]) if variant == AS_IS else None,
         )
-        for variant in mean
+        for variant, loss in mean.items()
     ]
 
 
@@ -114,28 +102,26 @@ def _spread(curves: list[np.ndarray]) -> float | None:
 
 
 def _run(
-    setup: Setup,
+    rule: str,
     change: str,
     variant: str,
     framework: str,
     chosen: Setup,
     answer: Any,
-    *,
-    examples: np.ndarray,
     loss: np.ndarray,
+    *,
     distance: float | None = None,
     gap: float | None = None,
     spread: float | None = None,
 ) -> ChangedRun:
-    numbers = setup.rule.hyper(**chosen.numbers)._asdict()
     return ChangedRun(
-        rule=setup.label,
+        rule=rule,
         change=change,
         variant=variant,
         framework=framework,
-        examples=examples.tolist(),
+        examples=(BATCH * STEPS // len(loss) * np.arange(1, len(loss) + 1)).tolist(),
         loss=curve(loss),
-        hyper={name: float(value) for name, value in numbers.items() if value},
+        hyper={name: float(value) for name, value in chosen.hyper._asdict().items() if value},
         exactness=answer.exactness,
         method=answer.method,
         notes=list(answer.notes),
@@ -143,3 +129,98 @@ def _run(
         gap=gap,
         spread=spread,
     )
+
+
+HALVED = 0.5
+"""A batch rule is said to work if it takes off half of the gap that unchanged hyperparameters leave: a convention."""
+
+
+def loss_verdict(runs: list[ChangedRun]) -> Verdict:
+    """Whether the rescaled hyperparameters give the run with the loss as it was."""
+    chosen, remedies = _of_change(runs, "loss")
+    apart = {(run["rule"], run["framework"]): run["distance"] for run in chosen if run["variant"] == RESCALED}
+    kept = {run["rule"]: run["distance"] for run in chosen if run["variant"] == UNCHANGED}
+    off = [
+        f"{spoken(rule)} in {spoken(framework)}"
+        for (rule, framework), distance in apart.items()
+        if distance is None or not distance <= BEYOND_ROUNDING
+    ]
+    bits = all(distance == 0 for distance in apart.values())
+    factor = chosen[0]["change"].removeprefix("loss ×")
+    return Verdict(
+        id="change-loss",
+        question=f"The loss is {factor} times as large: what do I set to train the same model?",
+        outcome="fails" if off else "holds",
+        sentence=f"Not what lrtheory.rescale says: {listed(off)} train another model."
+        if off
+        else "What lrtheory.rescale says: "
+        + "; ".join(f"{spoken(rule)} {remedy}" for rule, remedy in remedies.items())
+        + f". The runs are the same {'bit for bit' if bits else 'to rounding'}.",
+        evidence="Largest distance from the run as it was, over its travel: "
+        + "; ".join(f"{spoken(rule)} in {spoken(framework)} {_far(d)}" for (rule, framework), d in apart.items())
+        + ". With unchanged hyperparameters: "
+        + "; ".join(f"{spoken(rule)} {_far(distance)}" for rule, distance in kept.items())
+        + ".",
+        advice=f'lrtheory explain "torch.optim.Adam(lr=3e-3)" --loss-scale {factor} prints what to set, as code to paste.',
+        figure="what-to-change",
+    )
+
+
+def batch_verdict(runs: list[ChangedRun]) -> Verdict:
+    """Whether the rescaled hyperparameters bring the loss over the examples seen near that of the smaller batch."""
+    chosen, remedies = _of_change(runs, "batch")
+    gaps = {run["rule"]: run["gap"] for run in chosen if run["variant"] == RESCALED}
+    kept = {run["rule"]: run["gap"] for run in chosen if run["variant"] == UNCHANGED}
+    chance = {run["rule"]: run["spread"] for run in chosen if run["spread"] is not None}
+    left = {
+        rule: math.inf if gap is None else gap for rule, gap in kept.items()
+    }  # None: the loss left the real numbers
+    failed = [rule for rule, gap in gaps.items() if gap is None or not gap <= HALVED * left[rule]]
+    within = not failed and all((gap or 0.0) <= 3 * (chance[rule] or 0.0) for rule, gap in gaps.items())
+    factor = chosen[0]["change"].removeprefix("batch ×")
+    methods = {run["rule"]: run["method"] for run in chosen}
+    if failed:
+        sentence = f"The rule for the batch does not help {listed(spoken(rule) for rule in failed)} here."
+    elif within:
+        sentence = (
+            "What lrtheory.rescale says: over the examples seen, the loss falls as before, within what chance does."
+        )
+    else:
+        sentence = (
+            "What lrtheory.rescale says comes near: it takes off at least half of the gap that unchanged hyperparameters "
+            "leave, but not all of it."
+        )
+    return Verdict(
+        id="change-batch",
+        question=f"The batch is {factor} times as large: what do I set to learn as much from an example?",
+        outcome="fails" if failed else "holds" if within else "depends",
+        sentence=sentence,
+        evidence="Typical factor between the losses: "
+        + "; ".join(
+            f"{spoken(rule)} {_factor(gaps[rule])} rescaled ({methods[rule]} rule: {remedies[rule]}), "
+            f"{_factor(kept[rule])} with unchanged hyperparameters, {_factor(chance[rule])} by chance"
+            for rule in gaps
+        )
+        + ".",
+        advice=f'lrtheory explain "torch.optim.Adam(lr=3e-3)" --batch-scale {factor} prints what to set, how exact it is and '
+        "under which conditions. Warm up, and check the first epoch.",
+        figure="what-to-change",
+    )
+
+
+def _of_change(runs: list[ChangedRun], change: str) -> tuple[list[ChangedRun], dict[str, str]]:
+    """The runs with that change, and what the rescaled ones set, by rule."""
+    chosen = [run for run in runs if run["change"].startswith(change)]
+    if not chosen:
+        raise ValueError(f"no run with another {change}: a verdict on nothing would be none")
+    hyper = {(run["rule"], run["variant"]): run["hyper"] for run in chosen}
+    rules = dict.fromkeys(run["rule"] for run in chosen)
+    return chosen, {rule: changed(hyper[rule, UNCHANGED], hyper[rule, RESCALED]) for rule in rules}
+
+
+def _far(distance: float | None) -> str:
+    return "diverges" if distance is None else figure(distance)
+
+
+def _factor(gap: float | None) -> str:
+    return "without bound" if gap is None else f"{math.exp(gap):.3g}"

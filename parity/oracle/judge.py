@@ -8,8 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from ..backends import forced_fields
 from ..cases import Case
+from ..drivers import forced_fields
 from ..dtypes import finfo, numbers_in
 from ..trajectory import Trajectory
 from .arithmetic import HighPrecision

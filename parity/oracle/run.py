@@ -176,7 +176,7 @@ def _moving(case: Case, hyper: Any) -> dict[str, np.ndarray]:
     """The numbers that move, in float64: drawn, or from a schedule's closed form."""
     import jax
 
-    from ..backends.lrtheory_backend import moving_numbers
+    from ..drivers.ours import moving_numbers
 
     with jax.enable_x64(True):
         return {name: np.asarray(values, np.float64) for name, values in moving_numbers(case, hyper).items()}

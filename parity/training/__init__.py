@@ -5,9 +5,9 @@ from .jax_loop import observe_effective_lr, observe_nothing, train_jax
 from .linear import largest_curvature, linear_problem
 from .mlp import NORMALISED, PLAIN, Mlp
 from .problem import Problem
-from .setup import CONSTANT, Plan, Setup
+from .setup import CONSTANT, NamedSchedule, Setup
 from .torch_loop import train_torch
-from .trajectory import BEYOND_ROUNDING, Distance, Trajectory, distance
+from .trained import BEYOND_ROUNDING, Distance, Trained, distance
 
 __all__ = [
     "BEYOND_ROUNDING",
@@ -17,10 +17,10 @@ __all__ = [
     "Digits",
     "Distance",
     "Mlp",
-    "Plan",
+    "NamedSchedule",
     "Problem",
     "Setup",
-    "Trajectory",
+    "Trained",
     "distance",
     "largest_curvature",
     "linear_problem",

@@ -16,7 +16,7 @@ from lrtheory.rules import Rule
 
 from .problem import Problem
 from .setup import Setup
-from .trajectory import Trajectory
+from .trained import Trained
 
 Observer = Callable[..., Any]
 
@@ -69,7 +69,7 @@ def train_jax(
     loss_scale: float = 1.0,
     observe: Observer = observe_nothing,
     recorded: npt.ArrayLike | None = None,
-) -> Trajectory:
+) -> Trained:
     """Train with an lrtheory rule and schedule on JAX's gradients.
 
     Parameters
@@ -101,4 +101,4 @@ def train_jax(
         )
         lr = np.asarray(hypers.lr)
     begun = {name: np.concatenate([np.asarray(first[name])[None], values]) for name, values in params.items()}
-    return Trajectory(loss, lr, begun, jax.tree.map(lambda values: values[wanted - 1], seen))
+    return Trained(loss, lr, begun, jax.tree.map(lambda values: values[wanted - 1], seen))

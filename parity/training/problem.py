@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lrtheory.sweep import shuffled
+
 Parameters = dict[str, np.ndarray]
 
 
@@ -34,3 +36,11 @@ class Problem:
     jax_loss: Callable[[Any, Any, Any], Any]
     torch_module: Callable[[], Any]
     torch_loss: Callable[[Any, Any], Any]
+
+    def shuffled(self, batch_size: int, steps: int, seed: int) -> np.ndarray:
+        """Row numbers of shape (steps, batch_size), as :func:`lrtheory.sweep.shuffled` draws them."""
+        return shuffled(len(self.x), batch_size, steps, seed)
+
+    def whole(self, steps: int) -> np.ndarray:
+        """Every row at every step, as row numbers of shape (steps, rows)."""
+        return np.tile(np.arange(len(self.x)), (steps, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lrtheory import schedules
+from lrtheory.names.torch import NAMES
 from lrtheory.rules import Rule
 
 TORCH_SCHEDULERS: dict[str, type[torch.optim.lr_scheduler.LRScheduler]] = {
@@ -22,7 +23,7 @@ TORCH_SCHEDULERS: dict[str, type[torch.optim.lr_scheduler.LRScheduler]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class NamedSchedule:
     """A schedule by its name in ``lrtheory.schedules``, with the numbers both frameworks give it.
 
     ``period`` is the number of optimizer steps between two scheduler steps: 1, or the steps of an epoch.
@@ -42,7 +43,7 @@ class Plan:
         return TORCH_SCHEDULERS[self.name](optimizer, **peak, **self.numbers)  # type: ignore[call-arg]
 
 
-CONSTANT = Plan()
+CONSTANT = NamedSchedule()
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,22 @@ class Setup:
     label: str
     rule: Rule
     numbers: Mapping[str, float]
-    plan: Plan = CONSTANT
+    schedule: NamedSchedule = CONSTANT
+
+    @property
+    def hyper(self) -> Any:
+        """The rule's hyperparameters, defaults among them."""
+        return self.rule.hyper(**self.numbers)
+
+    def with_hyper(self, hyper: Any) -> Setup:
+        """The same with other hyperparameters."""
+        return replace(self, numbers={name: value for name, value in hyper._asdict().items() if value is not None})
 
     def hypers(self, steps: int) -> Any:
         """Hyperparameters of every step: a NamedTuple of arrays of shape (steps,)."""
-        hyper = self.rule.hyper(**self.numbers)
-        schedule = self.plan.ours(hyper.lr)
-        t = np.arange(steps) // self.plan.period
+        hyper = self.hyper
+        schedule = self.schedule.ours(hyper.lr)
+        t = np.arange(steps) // self.schedule.period
         moving: dict[str, Any] = {"lr": schedule(t)}
         cycle = getattr(schedule, "momentum", None)
         if cycle is not None:
@@ -68,12 +78,6 @@ class Setup:
 
     def torch_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer in PyTorch."""
-        numbers = {**self.rule.hyper(**self.numbers)._asdict(), **self.rule.options}
-        numbers.pop("momentum_buffer", None)
-        if self.rule.name == "sgd":
-            return torch.optim.SGD(parameters, **numbers)
-        if self.rule.name == "rmsprop":
-            return torch.optim.RMSprop(parameters, **numbers)
-        betas = (numbers.pop("beta1"), numbers.pop("beta2"))
-        decoupled = numbers.pop("decoupled")
-        return (torch.optim.AdamW if decoupled else torch.optim.Adam)(parameters, betas=betas, **numbers)
+        name, options = NAMES[self.rule.name], self.rule.options
+        optimizer = name.optimizer if isinstance(name.optimizer, str) else name.optimizer(options)
+        return getattr(torch.optim, optimizer)(parameters, **name.arguments(options, self.hyper))

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..backends.torch_settings import single_thread
+from ..drivers.in_torch import single_thread
 from .problem import Problem
 from .setup import Setup
-from .trajectory import Trajectory
+from .trained import Trained
 
 Observer = Callable[[torch.optim.Optimizer, torch.nn.Module], Any]
 
@@ -57,7 +57,7 @@ def train_torch(
     dtype: str = "float64",
     loss_scale: float = 1.0,
     observe: Observer | None = None,
-) -> Trajectory:
+) -> Trained:
     """Train with an optimizer and a scheduler of PyTorch on its own gradients; arguments as of ``train_jax``.
 
     ``observe`` is called after every optimizer step; what it returns is stacked.
@@ -65,7 +65,7 @@ def train_torch(
     module = begin(problem, dtype)
     x, y = data(problem, dtype)
     optimizer = setup.torch_optimizer(module.parameters())
-    scheduler = setup.plan.torch(optimizer)
+    scheduler = setup.schedule.torch(optimizer)
     losses, lrs, seen, params = [], [], [], [values(module)]
     with single_thread():
         for t, rows in enumerate(torch.from_numpy(batches), start=1):
@@ -78,9 +78,9 @@ def train_torch(
             params.append(values(module))
             if observe is not None:
                 seen.append(observe(optimizer, module))
-            if t % setup.plan.period == 0:
+            if t % setup.schedule.period == 0:
                 scheduler.step()
-    return Trajectory(np.array(losses), np.array(lrs), _stack(params), _stack(seen) if seen else None)
+    return Trained(np.array(losses), np.array(lrs), _stack(params), _stack(seen) if seen else None)
 
 
 def _stack(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -10,12 +10,12 @@ QUICK = ["--only", "quiet", "--only", "schedule"]
 
 
 def test_verdicts_and_code_to_paste(capsys):
-    assert run(["check", "parity.mutants.optimizers:LrReadOnce", *QUICK]) == 1
+    assert run(["check", "mutants.optimizers:LrReadOnce", *QUICK]) == 1
     out = capsys.readouterr().out
     assert "✓   quiet" in out
     assert "✗   schedule" in out
     assert "twice the lr at step 5 gives the same step" in out
-    assert "rerun('parity.mutants.optimizers:LrReadOnce', 'schedule', run)" in out
+    assert "rerun('mutants.optimizers:LrReadOnce', 'schedule', run)" in out
     assert "1 passed, 1 failed, in" in out
 
 
@@ -27,7 +27,7 @@ def test_json_is_all_of_stdout(capsys):
 
 
 def test_expected_failures(capsys):
-    target = ["check", "parity.mutants.optimizers:LrReadOnce", *QUICK]
+    target = ["check", "mutants.optimizers:LrReadOnce", *QUICK]
     assert run([*target, "--expect-fail", "schedule=the lr is read once"]) == 0
     assert "≠" in capsys.readouterr().out
     assert run([*target, "--expect-fail", "schedule=once", "--expect-fail", "quiet=it talked"]) == 1

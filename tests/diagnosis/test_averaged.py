@@ -110,7 +110,7 @@ def test_optax_weighs_an_iterate_with_the_lr_of_the_next_step() -> None:
 def test_keras_weighs_iterates_evenly_and_keeps_no_average() -> None:
     if find_spec("keras") is None:
         pytest.skip("keras is not installed")
-    from parity.backends.keras_backend import load_keras
+    from parity.drivers.in_keras import load_keras
 
     keras = load_keras()
     optimizer = keras.optimizers.ScheduleFreeAdamW(1.0, beta_1=0.5, beta_2=0.0, epsilon=0.0)

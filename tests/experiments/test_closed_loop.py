@@ -11,18 +11,17 @@ import torch
 
 from lrtheory import rules
 from lrtheory.rules import Rule
-from lrtheory.rules.averages import average_of_squares, lerp, one_minus_power
-from parity.experiments.digits_training import UNOBSERVED, Run, measure_run, observe_layers
+from lrtheory.rules._terms import average_of_squares, lerp, one_minus_power
+from parity.experiments.digits_training import UNOBSERVED, Planned, measure_run, observe_layers
 from parity.training import (
     BEYOND_ROUNDING,
     CONSTANT,
     NORMALISED,
     Mlp,
-    Plan,
+    NamedSchedule,
     Problem,
     Setup,
-    Trajectory,
-    batches,
+    Trained,
     distance,
     load_digits,
     train_jax,
@@ -34,8 +33,8 @@ STEPS = 60
 ROUNDING = 1e-12
 """Of the travel: empirical, a hundred times what was seen over 300 steps and four seeds."""
 
-COSINE = Plan("cosine_annealing", {"T_max": STEPS})
-ONE_CYCLE = Plan("one_cycle", {"total_steps": STEPS})
+COSINE = NamedSchedule("cosine_annealing", {"T_max": STEPS})
+ONE_CYCLE = NamedSchedule("one_cycle", {"total_steps": STEPS})
 SGD = {"lr": 0.05, "momentum": 0.9}
 
 SETUPS = {
@@ -57,7 +56,7 @@ def small() -> Problem:
 
 @pytest.fixture(scope="module")
 def rows(small):
-    return batches.shuffled(len(small.y), 32, STEPS, seed=0)
+    return small.shuffled(32, STEPS, seed=0)
 
 
 @pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS.keys())
@@ -93,7 +92,7 @@ MUTANTS = {
     "dampening from the first step": ("sgd dampening", {"rule": _mutant(rules.sgd(), step=_dampened_from_the_start)}),
     "coupled decay": ("adamw, cosine", {"rule": rules.adam()}),
     "no schedule": ("rmsprop, cosine", {"plan": CONSTANT}),
-    "schedule one step longer": ("rmsprop, cosine", {"plan": Plan("cosine_annealing", {"T_max": STEPS + 1})}),
+    "schedule one step longer": ("rmsprop, cosine", {"plan": NamedSchedule("cosine_annealing", {"T_max": STEPS + 1})}),
     "nesterov": ("sgd momentum", {"rule": rules.sgd(nesterov=True)}),
 }
 
@@ -152,7 +151,7 @@ def test_loss_scale_multiplies_the_gradient_and_nothing_else(small, rows):
 
 
 def test_run_on_the_normalised_model_agrees_over_300_steps():
-    found = measure_run(Run(NORMALISED, SETUPS["adam"]), seed=1)
+    found = measure_run(Planned(NORMALISED, SETUPS["adam"]), seed=1)
     assert found["steps"] == 300
     assert found["first_difference_step"] is None
     assert found["largest_difference"] < ROUNDING
@@ -161,8 +160,8 @@ def test_run_on_the_normalised_model_agrees_over_300_steps():
     assert [layer["name"] for layer in found["layers"]] == list(NORMALISED.initial(1))
 
 
-def _trajectory(values: list[float]) -> Trajectory:
-    return Trajectory(np.zeros(len(values) - 1), np.zeros(len(values) - 1), {"w": np.array(values)[:, None]})
+def _trajectory(values: list[float]) -> Trained:
+    return Trained(np.zeros(len(values) - 1), np.zeros(len(values) - 1), {"w": np.array(values)[:, None]})
 
 
 def test_distance_is_over_the_travel_and_names_the_first_step():

@@ -10,7 +10,7 @@ import pytest
 from lrtheory import rules
 from parity.experiments import loss_scaling
 from parity.experiments.loss_scaling import AS_IS, CORRECTED, LR_DIVIDED, SAME_LR
-from parity.training import Setup, batches, distance, linear_problem, train_jax, train_torch
+from parity.training import Setup, distance, linear_problem, train_jax, train_torch
 
 EQUAL = 1e-12
 DIFFERENT = 0.1
@@ -52,10 +52,10 @@ def test_losses_are_divided_by_alpha_again(runs):
 
 @pytest.mark.parametrize("train", [train_jax, train_torch], ids=["jax", "torch"])
 def test_power_of_two_is_undone_bit_for_bit(train):
-    problem, rows = linear_problem(64, seed=0), batches.full(64, 50)
+    problem = linear_problem(64, seed=0)
     as_is, scaled = ({"lr": 0.01, "eps": eps} for eps in (1e-3, 8e-3))
     runs = [
-        train(problem, Setup("rmsprop", rules.rmsprop(), numbers), rows, loss_scale=scale)
+        train(problem, Setup("rmsprop", rules.rmsprop(), numbers), problem.whole(50), loss_scale=scale)
         for numbers, scale in ((as_is, 1.0), (scaled, 8.0), (as_is, 8.0))
     ]
     assert distance(runs[0], runs[1]).largest == 0
@@ -84,6 +84,6 @@ def test_bracket_refuses_a_run_that_diverges_as_it_is():
 @pytest.mark.parametrize(("factor", "grows"), [(0.999, False), (1 + 1e-15, False), (1.001, True), (np.inf, True)])
 def test_grows_tells_a_slow_growth_from_a_slow_decay(factor, grows):
     problem = linear_problem(32, seed=0)
-    run = train_torch(problem, Setup("sgd", rules.sgd(), {"lr": 0.01}), batches.full(32, 4))
+    run = train_torch(problem, Setup("sgd", rules.sgd(), {"lr": 0.01}), problem.whole(4))
     doctored = dataclasses.replace(run, loss=np.append(0.999 ** np.arange(50.0), factor ** np.arange(50.0)))
     assert loss_scaling.grows(doctored) is grows

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from parity.experiments import phase_diagram
-from parity.experiments.verdicts import phase_diagram as verdicts
 
 from ..report.synthetic import phases
 
@@ -25,7 +24,7 @@ def test_boundaries_are_those_of_theory(measured):
 
 
 def test_runs_lose_stability_at_the_boundary(measured):
-    assert verdicts.boundary(measured)["outcome"] == "holds"
+    assert phase_diagram.boundary(measured)["outcome"] == "holds"
     letters = {d["rule"]: set("".join(d["outcome"])) for d in measured}
     assert letters["sgd"] == {"c", "d"}
     assert "o" in letters["adam"]
@@ -40,7 +39,7 @@ def test_a_boundary_in_the_wrong_place_is_noticed(measured, factor):
         product = np.outer(d["alpha"], d["lr"])
         off = phase_diagram.misplaced(outcome, product, factor * d["boundary"])
         wrong = {**d, "misplaced": off}
-        assert verdicts.boundary([wrong])["outcome"] == "fails", d["rule"]
+        assert phase_diagram.boundary([wrong])["outcome"] == "fails", d["rule"]
 
 
 def test_outcomes_are_told_apart():
@@ -62,5 +61,5 @@ def test_outcomes_are_told_apart():
 
 def test_nothing_is_no_evidence():
     with pytest.raises(ValueError, match="nothing"):
-        verdicts.boundary([])
-    assert verdicts.boundary(phases())["outcome"] == "holds"
+        phase_diagram.boundary([])
+    assert phase_diagram.boundary(phases())["outcome"] == "holds"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from parity.training import NORMALISED, PLAIN, Mlp, batches, largest_curvature, linear_problem, load_digits
+from lrtheory.sweep import shuffled
+from parity.training import NORMALISED, PLAIN, Mlp, largest_curvature, linear_problem, load_digits
 from parity.training.mlp import NORM_EPS
 
 
@@ -26,18 +27,18 @@ def test_digits_are_standardised_by_the_training_images():
 
 
 def test_batches_use_every_row_once_an_epoch():
-    drawn = batches.shuffled(rows=100, batch_size=10, steps=25, seed=3)
+    drawn = shuffled(rows=100, batch_size=10, steps=25, seed=3)
     assert drawn.shape == (25, 10)
     for epoch in (drawn[:10], drawn[10:20]):
         assert sorted(epoch.ravel()) == list(range(100))
     assert not np.array_equal(drawn[:10], drawn[10:20])
-    np.testing.assert_array_equal(drawn, batches.shuffled(rows=100, batch_size=10, steps=25, seed=3))
+    np.testing.assert_array_equal(drawn, shuffled(rows=100, batch_size=10, steps=25, seed=3))
 
 
 @pytest.mark.parametrize("size", [0, 101])
 def test_batches_refuse_sizes_that_do_not_exist(size):
     with pytest.raises(ValueError, match=f"batch_size={size}"):
-        batches.shuffled(rows=100, batch_size=size, steps=1, seed=0)
+        shuffled(rows=100, batch_size=size, steps=1, seed=0)
 
 
 @pytest.mark.parametrize("model", [PLAIN, NORMALISED], ids=lambda m: m.name)

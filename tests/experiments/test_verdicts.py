@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from parity.experiments import batch_size, effective_curves, loss_scaling, parity_matrix
+from parity.experiments import digits_training as training
 from parity.experiments.batch_size import REDUCTIONS, BatchSize
 from parity.experiments.effective_curves import AdamNominal, Halving, StepSchedule
 from parity.experiments.loss_scaling import AS_IS, CORRECTED, LR_DIVIDED, SAME_LR
-from parity.experiments.verdicts import batch_size, effective_curves, loss_scaling, parity, training
-from parity.report.data import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, Threshold, Training
+from parity.measured import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, ThresholdBracket, TrainingRun
 
 
 def _scaled(rule: str = "sgd", framework: str = "jax", **distances: float | None) -> list[LossScaleRun]:
@@ -72,7 +73,7 @@ def test_correcting_names_the_rule_that_is_off(distance, outcome):
 
 @pytest.mark.parametrize(("predicted", "outcome"), [(21.96, "holds"), (21.9, "fails"), (22.0, "fails")])
 def test_divergence_wants_the_prediction_in_every_bracket(predicted, outcome):
-    row = Threshold(
+    row = ThresholdBracket(
         framework="jax", lr=0.01, curvature=9.1, predicted=21.96, largest_converging=21.95, smallest_diverging=21.97
     )
     other: Any = row | {"framework": "torch", "predicted": predicted}
@@ -157,8 +158,8 @@ def test_step_schedule_follows_the_halvings(at_once, before, outcome):
     assert effective_curves.step_schedule(StepSchedule([], [right, doctored]))["outcome"] == outcome
 
 
-def _training(rule: str = "adam", dtype: str = "float64", *layers: Layer, **changes: Any) -> Training:
-    run = Training(
+def _training(rule: str = "adam", dtype: str = "float64", *layers: Layer, **changes: Any) -> TrainingRun:
+    run = TrainingRun(
         model="mlp",
         rule=rule,
         schedule="constant",
@@ -273,6 +274,6 @@ def _parity(passed: bool | None, error: float = 1e-15, note: str = "") -> Parity
     ids=["within", "one outside", "none held", "nothing compared"],
 )
 def test_parity_gate_follows_the_rows(rows, outcome, said):
-    verdict = parity.gate(rows)
+    verdict = parity_matrix.gate(rows)
     assert verdict["outcome"] == outcome
     assert said in verdict["sentence"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from parity.experiments.verdicts import what_to_change as verdicts
-from parity.experiments.what_to_change import gap
+from parity.experiments.claims import borne_out
+from parity.experiments.what_to_change import batch_verdict, gap, loss_verdict
 
 from ..report.synthetic import changes, claims
 
@@ -19,17 +19,17 @@ def changed(change: str, variant: str, **fields):
 
 
 def test_loss_holds_where_the_rescaled_run_is_the_run_as_it_was():
-    verdict = verdicts.loss(changes())
+    verdict = loss_verdict(changes())
     assert verdict["outcome"] == "holds"
     assert "lr 0.05 → 0.000391" in verdict["sentence"]
     assert "bit for bit" in verdict["sentence"]
     assert "diverges" in verdict["evidence"]
-    assert "to rounding" in verdicts.loss(changed("loss", "rescaled", distance=1e-13))["sentence"]
+    assert "to rounding" in loss_verdict(changed("loss", "rescaled", distance=1e-13))["sentence"]
 
 
 @pytest.mark.parametrize("distance", [1e-6, None, float("nan")])
 def test_loss_fails_where_it_is_not(distance):
-    assert verdicts.loss(changed("loss", "rescaled", distance=distance))["outcome"] == "fails"
+    assert loss_verdict(changed("loss", "rescaled", distance=distance))["outcome"] == "fails"
 
 
 @pytest.mark.parametrize(
@@ -38,23 +38,23 @@ def test_loss_fails_where_it_is_not(distance):
 )
 def test_batch_is_judged_by_the_gap_that_is_left(rescaled, outcome):
     """Unchanged numbers leave 1.1, chance 0.05."""
-    verdict = verdicts.batch(changed("batch", "rescaled", gap=rescaled))
+    verdict = batch_verdict(changed("batch", "rescaled", gap=rescaled))
     assert verdict["outcome"] == outcome
     assert "linear rule: lr 0.05 → 0.000391" in verdict["evidence"]
 
 
 def test_batch_rule_is_not_blamed_where_unchanged_numbers_leave_the_reals():
-    assert verdicts.batch(changed("batch", "same numbers", gap=None))["outcome"] == "depends"
+    assert batch_verdict(changed("batch", "unchanged hyperparameters", gap=None))["outcome"] == "depends"
 
 
 def test_claim_that_is_not_borne_out_is_said():
-    assert verdicts.claims(claims())["outcome"] == "fails"
-    sound = verdicts.claims([{**claim, "holds": True} for claim in claims()])
+    assert borne_out(claims())["outcome"] == "fails"
+    sound = borne_out([{**claim, "holds": True} for claim in claims()])
     assert sound["outcome"] == "depends"
     assert "1 are true, 1 are false" in sound["sentence"]
 
 
-@pytest.mark.parametrize("judge", [verdicts.loss, verdicts.batch, verdicts.claims])
+@pytest.mark.parametrize("judge", [loss_verdict, batch_verdict, borne_out])
 def test_nothing_is_no_evidence(judge):
     with pytest.raises(ValueError, match=r"nothing|no claim|no run"):
         judge([])

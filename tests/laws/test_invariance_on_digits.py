@@ -17,8 +17,8 @@ from lrtheory import rules
 from lrtheory.compiling import quickly_compiled
 from lrtheory.laws.invariance import buffer_seed, numbers_for_length, rotation_per_step, sgd_schedule
 from lrtheory.rules import Rule
+from lrtheory.sweep import shuffled
 from parity.training import NORMALISED, load_digits
-from parity.training.batches import shuffled
 
 NETWORK = dataclasses.replace(NORMALISED, name="mlp with LayerNorm without eps", norm_eps=0.0)
 HIDDEN = tuple(f"hidden{i}.weight" for i in NETWORK.hidden)

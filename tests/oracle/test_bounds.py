@@ -18,7 +18,8 @@ from parity import bounds, table
 from parity.bounds import RunningError
 from parity.cases import Case, LrSchedule
 from parity.compare import GATES
-from parity.known_precision import KNOWN_PRECISION, plain_case
+from parity.differences.precision import plain_case
+from parity.known_precision import KNOWN_PRECISION
 from parity.trajectory import Trajectory
 
 STEPS = 40

@@ -10,7 +10,7 @@ import torch
 
 import parity
 from parity import table
-from parity.backends.torch_backend import takes_capturable
+from parity.drivers.in_torch import takes_capturable
 
 PAGE = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 OPTIMIZERS = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import parity
+from lrtheory.names.keras import NAMES
 from parity import Case, LrSchedule
-from parity.backends.keras_backend import load_keras
-from parity.rows_keras import ROWS
+from parity.drivers.in_keras import load_keras
 
 MOVING = LrSchedule("moving")
 
@@ -35,7 +35,7 @@ def test_keras_agrees_where_no_known_difference_acts(case: Case) -> None:
     theirs = parity.replay(case, "keras")
     parity.compare(parity.replay(case, "lrtheory"), theirs).require()
     kept = {field for fields in theirs.states[-1].values() for field in fields}
-    assert kept == set(ROWS[case.rule].state)
+    assert kept == set(NAMES[case.rule].state)
 
 
 def test_forced_replay_starts_each_step_from_the_reference() -> None:

@@ -7,10 +7,10 @@ import pytest
 import parity
 from parity import table
 from parity.cases import Case
-from parity.differences.precision import measured
+from parity.differences.precision import beyond, cases, measured, not_finite, plain_case, size
 from parity.dtypes import HALF
 from parity.known import known_difference
-from parity.known_precision import KNOWN_PRECISION, KnownPrecision, beyond, known_precision, not_finite, plain_case
+from parity.known_precision import KNOWN_PRECISION, KnownPrecision, known_precision
 
 BACKENDS = ("torch", "torch-foreach", "torch-fused", "optax", "keras")
 
@@ -23,14 +23,14 @@ RUNS = [
         id=f"{entry.id}-{case.dtype}-{case.rule}-{backend}",
     )
     for entry in KNOWN_PRECISION
-    for index, (case, backend) in enumerate(entry.cases())
+    for index, (case, backend) in enumerate(cases(entry))
 ]
 
 
 @pytest.mark.parametrize(("entry", "case", "backend"), RUNS)
 def test_known_fault_is_still_there(entry: KnownPrecision, case: Case, backend: str) -> None:
     """Fails when a new version mends it: then remove the entry and run ``python benchmarks/differences.py``."""
-    now = entry.measured(case, backend)
+    now = size(entry, case, backend)
     assert now > entry.least
     run = (entry.id, case.dtype, case.rule, backend)
     (written,) = [m for m in measured() if (m.id, m.dtype, m.rule, m.backend) == run]
@@ -39,7 +39,7 @@ def test_known_fault_is_still_there(entry: KnownPrecision, case: Case, backend: 
 
 
 def test_every_run_is_written_down_once() -> None:
-    runs = [(e.id, c.dtype, c.rule, b) for e in KNOWN_PRECISION for c, b in e.cases()]
+    runs = [(e.id, c.dtype, c.rule, b) for e in KNOWN_PRECISION for c, b in cases(e)]
     assert [(m.id, m.dtype, m.rule, m.backend) for m in measured()] == runs
     assert len({entry.id for entry in KNOWN_PRECISION}) == len(KNOWN_PRECISION)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from mutants import MUTANTS, Mutant
 
 import parity
-from parity.backends import lrtheory_backend
 from parity.cases import LrSchedule
 from parity.compare import GATES
-from parity.mutants import MUTANTS, Mutant
+from parity.drivers import ours as lrtheory_backend
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)

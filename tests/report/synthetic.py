@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 
-from parity.report.data import (
+from parity.measured import (
     BatchRun,
     ChangedRun,
     Claim,
     EffectiveCurves,
     Layer,
     LossScaleRun,
+    Measured,
     ParityRow,
     PhaseDiagram,
-    Report,
-    Training,
+    TrainingRun,
     Verdict,
 )
 
@@ -44,12 +44,12 @@ def layer(name: str, base: float) -> Layer:
     )
 
 
-def training(rule: str, schedule: str, names: list[str], lr: float) -> Training:
+def training(rule: str, schedule: str, names: list[str], lr: float) -> TrainingRun:
     loss = curve(2.3, 0.02)
     nominal: list[float | None] = [lr if schedule == "constant" else lr * (1 - i / STEPS) for i in range(STEPS)]
     if schedule != "constant":
         nominal[-1] = 0.0  # a schedule may end at zero, which a log axis cannot show
-    return Training(
+    return TrainingRun(
         model="mlp 64-32-10",
         rule=rule,
         schedule=schedule,
@@ -223,9 +223,9 @@ def changes() -> list[ChangedRun]:
         for change, frameworks in (("loss ×128", ("jax", "torch")), ("batch ×4", ("jax",))):
             by_batch = change.startswith("batch")
             for framework in frameworks:
-                for variant in ("as it is", "same numbers", "rescaled"):
-                    diverges = variant == "same numbers" and rule != "adam" and not by_batch
-                    factor = 3.0 if variant == "same numbers" else 1.0
+                for variant in ("as it is", "unchanged hyperparameters", "rescaled"):
+                    diverges = variant == "unchanged hyperparameters" and rule != "adam" and not by_batch
+                    factor = 3.0 if variant == "unchanged hyperparameters" else 1.0
                     runs.append(
                         ChangedRun(
                             rule=rule,
@@ -238,8 +238,14 @@ def changes() -> list[ChangedRun]:
                             exactness="asymptotic" if by_batch else "bitwise",
                             method="linear" if by_batch else None,
                             notes=[HOSTILE],
-                            distance=None if by_batch or diverges else 0.0 if variant != "same numbers" else 1e-4,
-                            gap={"as it is": 0.0, "same numbers": 1.1, "rescaled": 0.2}[variant] if by_batch else None,
+                            distance=None
+                            if by_batch or diverges
+                            else 0.0
+                            if variant != "unchanged hyperparameters"
+                            else 1e-4,
+                            gap={"as it is": 0.0, "unchanged hyperparameters": 1.1, "rescaled": 0.2}[variant]
+                            if by_batch
+                            else None,
                             spread=0.05 if by_batch and variant == "as it is" else None,
                         )
                     )
@@ -281,7 +287,7 @@ def phases() -> list[PhaseDiagram]:
     ]
 
 
-def report() -> Report:
+def report() -> Measured:
     """Everything on the page, with hostile, long and missing values."""
     names = ["hidden.weight", "hidden.bias", LONG, HOSTILE]
     steps = 100
@@ -294,7 +300,7 @@ def report() -> Report:
     broken["loss_torch"] = [None] * STEPS
     broken["largest_difference"] = math.nan
     broken["first_difference_step"] = 7
-    return Report(
+    return Measured(
         meta={
             "created": "2026-01-02T03:04:05+00:00",
             "seed": 0,

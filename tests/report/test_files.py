@@ -8,8 +8,9 @@ import os
 
 import pytest
 
-from parity.report import files, write
-from parity.report.files import finite_or_none, replace_all
+from lrtheory import outputs as files
+from lrtheory.outputs import plain, replace_all
+from parity.report import write
 
 from .synthetic import report
 
@@ -33,12 +34,12 @@ def test_write_stores_the_data_and_null_for_what_is_not_finite(tmp_path):
     write(given, tmp_path)
     stored = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert stored["training"][2]["largest_difference"] is None
-    assert stored == finite_or_none(given)
+    assert stored == plain(given)
 
 
-def test_finite_or_none_changes_nothing_else():
+def test_plain_changes_nothing_else():
     given = {"a": [1, 0.5, True, None, "nan"], "b": {"c": (math.inf, -math.inf, math.nan)}}
-    assert finite_or_none(given) == {"a": [1, 0.5, True, None, "nan"], "b": {"c": [None, None, None]}}
+    assert plain(given) == {"a": [1, 0.5, True, None, "nan"], "b": {"c": [None, None, None]}}
 
 
 @pytest.mark.parametrize("failing", ["open", "fsync", "replace"])

@@ -12,9 +12,10 @@ from typing import get_args
 
 import pytest
 
+from lrtheory.outputs import plain
+from parity.measured import FigureId
+from parity.report import document as documents
 from parity.report import page
-from parity.report.data import FigureId
-from parity.report.files import finite_or_none
 
 from .synthetic import HOSTILE, LONG, report
 
@@ -81,7 +82,7 @@ class Document(HTMLParser):
 
 @pytest.fixture(scope="module")
 def html() -> str:
-    return page.render(finite_or_none(report()))
+    return page.render(plain(report()))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def _charts(document: Document) -> dict:
 
 @pytest.mark.parametrize("value", ["</script>", "</SCRIPT >", "<!--<script>", "]]>", "a&amp;b", "\u2028"])
 def test_script_json_cannot_end_its_element(value):
-    text = page.script_json({"name": value})
+    text = documents.script_json({"name": value})
     assert "<" not in text
     assert json.loads(text) == {"name": value}
 
@@ -175,7 +176,7 @@ def test_headings_do_not_skip_a_level(document):
 
 def test_verdicts_come_first_with_all_they_have(html, document):
     first_figure = html.index("<figure")
-    words = " ".join(document.text)
+    words = "".join(document.text)
     for verdict in report()["verdicts"][:2]:
         assert html.index(verdict["question"]) < first_figure
         for key in ("sentence", "evidence", "advice"):
@@ -193,7 +194,7 @@ def test_long_names_are_whole(document):
 
 
 def test_figures_without_data_say_so():
-    empty = finite_or_none(report())
+    empty = plain(report())
     for part in (
         "verdicts",
         "training",
@@ -215,7 +216,13 @@ def test_figures_without_data_say_so():
 
 @pytest.mark.parametrize(("key", "value"), [("figure", "no-such-figure"), ("outcome", "maybe")])
 def test_verdict_with_an_unknown_word_is_refused(key, value):
-    wrong = finite_or_none(report())
+    wrong = plain(report())
     wrong["verdicts"][0][key] = value
     with pytest.raises(ValueError, match=value):
         page.render(wrong)
+
+
+@pytest.mark.parametrize("figure", ["1e-09", "9.8e-17", "5 %", "0.128 %"])
+def test_no_line_ends_inside_a_figure(figure):
+    text = documents.prose(f"at most <{figure}> of it")
+    assert text == f'at most &lt;<span class="figure">{figure}</span>&gt; of it'

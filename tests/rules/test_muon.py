@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +86,22 @@ def test_effective_lr_is_the_steps_length_over_that_of_the_mean_gradient(nestero
             np.testing.assert_allclose(
                 e, np.full((6, 2), np.linalg.norm(params - before) / np.linalg.norm(mean)), rtol=1e-12
             )
+
+
+def test_thin_matrices_compile_under_vmap() -> None:
+    """A matrix of one row under ``vmap`` (B1): XLA of jaxlib 0.11 never ended compiling its effective lr."""
+    code = """
+import jax, jax.numpy as jnp
+from lrtheory import rules
+rule = rules.muon()
+def first(hyper, size):
+    p, g = jnp.ones((1, 3)), jnp.full((1, 3), size)
+    return rule.effective_lr(hyper, rule.step(hyper, p, rule.init(p), g)[1])[0, 0]
+sizes = jnp.array([0.5, 1.0, 2.0])
+one_by_one = [jax.jit(first)(rule.hyper(), size) for size in sizes]
+assert (jax.jit(jax.vmap(first, (None, 0)))(rule.hyper(), sizes) == jnp.stack(one_by_one)).all()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 @pytest.mark.parametrize(

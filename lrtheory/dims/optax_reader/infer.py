@@ -161,8 +161,8 @@ def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mappi
 def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any], list[str]]:
     """The numbers of a factory, its other arguments, and notes.
 
-    A parameter is a number if it is a float, or an integer that is given and not annotated as one, or stands in the place
-    of a float. A learning rate without a default is 1e-3, and the notes say so, as they name what could be a number
+    A parameter is a number if it is a float, or an integer that is given where neither the annotation nor the default is
+    one, or stands in the place of a float. A learning rate without a default is 1e-3, and the notes say so, as they name what could be a number
     and is held.
     """
     numbers: dict[str, float] = {}
@@ -177,7 +177,7 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
         if name == "learning_rate" and (value is parameter.empty or value is None):
             value = 1e-3
             notes.append(f"{name} has no default: 1e-3")
-        counts = str(parameter.annotation).removeprefix("<class '").startswith("int")
+        counts = parameter.annotation in (int, "int") or isinstance(parameter.default, int)
         whole = isinstance(value, int) and not isinstance(value, bool)
         if isinstance(value, float) or (
             whole and (name in LEARNING_RATES or isinstance(parameter.default, float) or (name in given and not counts))

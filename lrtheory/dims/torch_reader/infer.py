@@ -55,7 +55,8 @@ def default_numbers(optimizer: Any, given: Mapping[str, Any]) -> tuple[Numbers, 
         value = given.get(name, parameter.default)
         entries = dict(_entries(name, value))
         annotation = "" if parameter.annotation is parameter.empty else str(parameter.annotation)
-        if annotation and "float" not in annotation and not any(isinstance(v, float) for v in entries.values()):
+        real = "float" in annotation or any(isinstance(v, float) for v in (parameter.default, *entries.values()))
+        if annotation and not real:
             entries = {}
         numbers |= entries
         if name in given or (entries and name not in entries):
@@ -233,6 +234,7 @@ class _Attempt:
             with mode:
                 instance = self._made(problem, carried)
             ledger.checking = False
+            _train(instance)
             periods = [x for x in (*self.numbers.values(), *self.others.values(), *vars(instance).values(),
                                    *instance.param_groups[0].values()) if type(x) is int and 1 < x <= 100]  # fmt: skip
             steps, quiet, news = 0, 0, _News(ledger)
@@ -295,6 +297,7 @@ class _Attempt:
             path = [[p.detach() / params for p in problem.params.values()]]
             with _seeded(), _as_written():
                 instance = self._made(problem, rescaled_numbers(values, found.hyper, loss / size, params))
+                _train(instance)
                 for step in range(of.steps):
                     problem.give_gradients(step)
                     instance.step(*([problem.evaluate] if needs_closure(instance) else []))
@@ -343,6 +346,11 @@ def _as_written() -> Iterator[None]:
     finally:
         if compiles:
             torch.compiler.set_stance("default")
+
+
+def _train(instance: Any) -> None:
+    """Schedule-free optimizers step in this mode alone."""
+    getattr(instance, "train", lambda: None)()
 
 
 def _measured(units: Units) -> Value:

@@ -1,20 +1,62 @@
-"""The checks, by what they look at; importing this fills the registry, in the order of the report."""
+"""The checks, by what they look at."""
 
-from . import jax_contract, torch_contract  # isort: skip
-from . import jax_compiled, torch_groups  # isort: skip
-from . import purity, values, missing, learning_rate, resuming, scaling, bounds, reference  # isort: skip
+from ..outcome import KINDS, Check
+from . import company, in_jax, in_torch, laws, learning_rate, purity, reference, resuming, values
 
-__all__ = [
-    "bounds",
-    "jax_compiled",
-    "jax_contract",
-    "learning_rate",
-    "missing",
-    "purity",
-    "reference",
-    "resuming",
-    "scaling",
-    "torch_contract",
-    "torch_groups",
-    "values",
-]
+#: In the order of the report.
+CHECKS: tuple[Check, ...] = (
+    in_jax.tree,
+    in_jax.dtypes,
+    in_torch.tree,
+    in_torch.dtypes,
+    in_torch.closure,
+    in_jax.jit,
+    in_jax.scan,
+    in_jax.vmap,
+    in_torch.param_groups,
+    in_torch.add_param_group,
+    purity.deterministic,
+    purity.isolated,
+    purity.inputs,
+    purity.quiet,
+    purity.global_state,
+    values.zero_gradient,
+    values.is_finite,
+    values.non_finite,
+    values.gradient_only,
+    company.missing_gradient,
+    company.masked,
+    company.frozen,
+    learning_rate.lr_zero,
+    learning_rate.schedule,
+    learning_rate.injected,
+    resuming.resume,
+    resuming.state_dict,
+    laws.scaling_law,
+    laws.step_bound,
+    reference.reference,
+)
+
+
+def checks(kind: str | None = None) -> dict[str, Check]:
+    """The checks of one kind of target by id; of every kind, with the kinds in the key where an id has two checks."""
+    if kind is not None:
+        return {check.id: check for check in CHECKS if kind in check.kinds}
+    return {f"{check.id} {'+'.join(check.kinds)}": check for check in CHECKS}
+
+
+def get(kind: str, id: str) -> Check:
+    """The check of that id.
+
+    Raises
+    ------
+    ValueError
+        With the ids that there are.
+    """
+    found = checks(kind)
+    if id not in found:
+        raise ValueError(f"no check {id!r} for {kind} targets: there are {', '.join(found)}")
+    return found[id]
+
+
+__all__ = ["CHECKS", "KINDS", "Check", "checks", "get"]

@@ -9,15 +9,17 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import numpy as np
 
-from ..comparing import Path, demand, moved, same
-from ..registry import register
+from ..comparing import Walk, demand, moved, same
+from ..outcome import a_check
 from ..runs import Run, standard
 from ..targets import Target, follow
+from ..targets.jax_target import as_saved, leaves
 
 
-@register(
+@a_check(
     "deterministic",
     "Two fresh optimizers given the same gradients move bitwise alike, and they do move.",
     examples=8,
@@ -25,12 +27,12 @@ from ..targets import Target, follow
 def deterministic(target: Target, run: Run) -> None:
     """Catches noise from a generator that is not part of the state, and state that outlives the optimizer."""
     first = follow(target, run)
-    same(first, follow(target, run), "a second run from the same start differs")
+    same(follow(target, run), first, "a second run from the same start differs")
     if run.code() == standard(target.shapes).code():
         moved(first)
 
 
-@register(
+@a_check(
     "isolated",
     "An optimizer that steps in turn with another one moves as it does alone.",
 )
@@ -44,10 +46,10 @@ def isolated(target: Target) -> None:
         two.step(other.at(step))
         one.step(run.at(step))
         history.append(one.params())
-    same(alone, Path.of(history), "beside another optimizer it moves differently")
+    same(Walk.of(history), alone, "beside another optimizer it moves differently")
 
 
-@register(
+@a_check(
     "inputs",
     "The arrays and tensors that are given as gradients, and for JAX as parameters and state, are the same afterwards.",
 )
@@ -63,44 +65,34 @@ def inputs(target: Target) -> None:
         kept = {n: p.grad for n, p in session.tensors.items()}
         before = {n: _dense(g) for n, g in kept.items()}
         session.run_step()
-        same(before, {n: _dense(g) for n, g in kept.items()}, "a step changes the gradients it is given")
+        same({n: _dense(g) for n, g in kept.items()}, before, "a step changes the gradients it is given")
 
 
 def _inputs_of_jax(target: Any, run: Run) -> None:
-    import jax
-
     functions = target.functions()
     params = {name: np.array(value) for name, value in run.params.items()}
     state = jax.tree.map(_writable, functions.init(params))
     for step in range(2):
         grads = {name: np.array(value) for name, value in run.at(step).items()}
         given = {"gradients": grads, "parameters": params, "state": state}
-        before = {what: _leaves(tree) for what, tree in given.items()}
-        after, new_state = functions.step(target.gradients(grads), state, params)
+        before = {what: leaves(tree) for what, tree in given.items()}
+        after, new_state = functions.step(params, state, target.gradients(grads))
         for what, tree in given.items():
-            same(before[what], _leaves(tree), f"an update changes the {what} it is given")
+            same(leaves(tree), before[what], f"an update changes the {what} it is given")
         params, state = jax.tree.map(_writable, (after, new_state))
 
 
 def _writable(leaf: Any) -> Any:
     """An array in NumPy, which could be changed; a key of random numbers stays what it is."""
-    from ..targets.jax_target import as_saved
-
     saved = as_saved(leaf)
     return saved if isinstance(saved, np.ndarray) else leaf
-
-
-def _leaves(tree: Any) -> dict[str, np.ndarray]:
-    from ..targets.jax_target import leaves
-
-    return leaves(tree)
 
 
 def _dense(gradient: Any) -> np.ndarray:
     return np.array((gradient.to_dense() if gradient.is_sparse else gradient).numpy())
 
 
-@register("quiet", "Making the optimizer and stepping print nothing, to stdout or stderr.")
+@a_check("quiet", "Making the optimizer and stepping print nothing, to stdout or stderr.")
 def quiet(target: Target) -> None:
     """Printed words get between those of the program."""
     out, err = io.StringIO(), io.StringIO()
@@ -110,7 +102,7 @@ def quiet(target: Target) -> None:
         demand(not text, f"prints {(text.strip().splitlines() or ['an empty line'])[0][:60]!r} to {name}")
 
 
-@register(
+@a_check(
     "global-state",
     "Making the optimizer and stepping leave the random generators of Python, NumPy and torch, and torch's defaults, "
     "as they were.",
@@ -164,11 +156,7 @@ def _plainly(target: Any) -> None:
     """Two steps as a user takes them, uncompiled."""
     run = standard(target.shapes)
     if target.kind == "jax":
-        import jax
-
-        from .jax_compiled import eagerly
-
-        eagerly(target, run, steps=2)
+        target.eagerly(run, steps=2)
         jax.effects_barrier()
         return
     session = target.start(run.params)

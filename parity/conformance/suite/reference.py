@@ -5,10 +5,9 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from ...backends.torch_settings import default_dtype
+from ...drivers.in_torch import default_dtype
 from ..comparing import close, moved
-from ..outcome import Skip
-from ..registry import register
+from ..outcome import Skip, a_check
 from ..runs import Run, standard
 from ..targets import Target, follow
 
@@ -17,7 +16,7 @@ from ..targets import Target, follow
 GATE = 1e-13
 
 
-@register(
+@a_check(
     "reference",
     "Under a constant and under a moving lr the parameters stay within 1e-13 of each coordinate's reach of those of the "
     "reference: the one that was named, or our rule of the same name and numbers.",
@@ -38,10 +37,10 @@ def _compare(target: Target, theirs: Target, run: Run) -> None:
     expected = follow(theirs, run)
     if run.code() == standard(target.shapes).code():
         moved(expected, f"the reference {theirs.name} does not move")
-    close(expected, follow(target, run), f"differs from {theirs.name}", GATE)
+    close(follow(target, run), expected, f"differs from {theirs.name}", GATE)
     if target.lr is not None and theirs.lr is not None:
         moving = follow(theirs, run, moving=True)
-        close(moving, follow(target, run, moving=True), f"with a moving lr it differs from {theirs.name}", GATE)
+        close(follow(target, run, moving=True), moving, f"with a moving lr it differs from {theirs.name}", GATE)
 
 
 def _same_digits(target: Target, theirs: Target) -> Any:

@@ -6,15 +6,14 @@ import copy
 from typing import Any
 
 from ..comparing import moved, same
-from ..registry import register
+from ..outcome import a_check
 from ..runs import Run, standard
-from ..targets import Target
-from ..targets.target import going_on
+from ..targets import Target, going_on
 
 SAVED_AT = 4
 
 
-@register(
+@a_check(
     "resume",
     "State written to a file after four steps (pickle of the arrays; torch.save, read with weights_only) and read into "
     "a fresh optimizer goes on bitwise, in parameters and state.",
@@ -28,13 +27,13 @@ def resume(target: Target, run: Run) -> None:
     rest = range(SAVED_AT, run.steps)
     expected = going_on(first, run, rest)
     second = target.resume(saved, params)
-    same(expected, going_on(second, run, rest), "a resumed run differs")
-    same(first.state(), second.state(), "the state of a resumed run differs")
+    same(going_on(second, run, rest), expected, "a resumed run differs")
+    same(second.state(), first.state(), "the state of a resumed run differs")
     if run.code() == standard(target.shapes).code():
         moved(expected)
 
 
-@register(
+@a_check(
     "state-dict",
     "The state_dict of a running optimizer, loaded into a fresh one, brings its state and a changed lr: both go on "
     "bitwise alike.",
@@ -53,5 +52,5 @@ def state_dict(target: Any, run: Run) -> None:
     second.optimizer.load_state_dict(copy.deepcopy(first.optimizer.state_dict()))
     rest = range(SAVED_AT, run.steps)
     expected = going_on(first, run, rest)
-    same(expected, going_on(second, run, rest), "an optimizer that loaded the state_dict differs")
-    same(first.state(), second.state(), "the state of an optimizer that loaded the state_dict differs")
+    same(going_on(second, run, rest), expected, "an optimizer that loaded the state_dict differs")
+    same(second.state(), first.state(), "the state of an optimizer that loaded the state_dict differs")

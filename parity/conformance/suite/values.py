@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import Path, demand, finite, same
-from ..registry import register
+from ..comparing import Walk, demand, finite, same
+from ..outcome import a_check
 from ..runs import Run, standard
 from ..targets import Target, follow
 
 
-@register(
+@a_check(
     "zero-gradient",
     "With zero gradients everything stays finite, also once other gradients follow; parameters at zero stay there.",
     examples=8,
@@ -24,11 +24,11 @@ def zero_gradient(target: Target, run: Run) -> None:
     later = {name: np.concatenate([nothing[name][:3], value[:-3]]) for name, value in run.grads.items()}
     finite(follow(target, run, grads=later), "gradients after three zero ones give")
     at_zero = {name: np.zeros_like(value) for name, value in run.params.items()}
-    path = follow(target, run, grads=nothing, params=at_zero)
-    same(path, {n: np.zeros_like(v) for n, v in path.items()}, "zero gradients move parameters that are zero")
+    walk = follow(target, run, grads=nothing, params=at_zero)
+    same(walk, walk.standing(), "zero gradients move parameters that are zero")
 
 
-@register(
+@a_check(
     "finite",
     "Every step is finite for bounded gradients of any size from 1e-15 to 1e15.",
 )
@@ -40,7 +40,7 @@ def is_finite(target: Target) -> None:
             finite(follow(target, run.scaled(grads=size / largest)), f"gradients of at most {size:g} give")
 
 
-@register(
+@a_check(
     "non-finite",
     "A nan or an infinity in one coordinate of the gradient reaches no coordinate that a finite change there does not "
     "reach, and raises nothing.",
@@ -58,12 +58,12 @@ def non_finite(target: Target, run: Run) -> None:
         largest = max(1.0, *(float(np.max(np.abs(g), initial=0)) for g in other.grads.values()))
         start = follow(target, other)
         for value in (1e6, -1e6, 2.0, -2.0):
-            path = follow(target, _with_entry(other, name, place, value * largest))
-            coupled = {n: coupled[n] | _differs(start[n], path[n]) for n in coupled}
+            walk = follow(target, _with_entry(other, name, place, value * largest))
+            coupled = {n: coupled[n] | _differs(start[n], walk[n]) for n in coupled}
     for bad in (np.nan, np.inf):
-        path = follow(target, _with_entry(run, name, place, bad))
+        walk = follow(target, _with_entry(run, name, place, bad))
         for n in plain:
-            beyond = np.argwhere(_differs(plain[n], path[n]) & ~coupled[n])
+            beyond = np.argwhere(_differs(plain[n], walk[n]) & ~coupled[n])
             where = f"{n}{[int(i) for i in beyond[0]]}" if len(beyond) else ""
             demand(not len(beyond), f"{bad} in the gradient of {name}{list(place[1:])} reaches {where}")
 
@@ -78,7 +78,7 @@ def _differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.any(~((a == b) | ((a != a) & (b != b))), axis=0)
 
 
-@register(
+@a_check(
     "gradient-only",
     "The step depends on the gradient alone: one added up in place from the parts of a batch, in a buffer that is used "
     "again, moves the parameters bitwise as the same gradient in a tensor of its own.",
@@ -92,8 +92,9 @@ def gradient_only(target: Target, run: Run) -> None:
     for step in range(run.steps):
         _accumulated(target, session, run.at(step))
         history.append(session.params())
-    found = Path.of(history)
-    same(expected, found, "a gradient added up from two halves moves otherwise than the same gradient at once")
+    same(
+        Walk.of(history), expected, "a gradient added up from two halves moves otherwise than the same gradient at once"
+    )
 
 
 def _accumulated(target: Any, session: Any, grads: Any) -> None:

@@ -17,13 +17,14 @@ import numpy as np
 from lrtheory import dims
 from lrtheory.rules import Rule, SparseGradient
 
+from ..comparing import Walk
 from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
 from .target import Session, Target
 
 
 class Functions(NamedTuple):
-    """One optimizer: ``init(params)``, ``step(grads, state, params)`` that gives new parameters and a state, and
+    """One optimizer: ``init(params)``, ``step(params, state, grads)`` that gives new parameters and a state, and
     ``update``, which gives what the target itself returns first (an update, or new parameters).
     """
 
@@ -67,15 +68,15 @@ class JaxTarget(Target):
 
     @functools.cached_property
     def step(self) -> Callable[[Any, Any, Any, Any], tuple[Any, Any]]:
-        """``step(lrs, grads, state, params)``, compiled; as it is where it cannot be, which the check ``jit`` says."""
+        """``step(lrs, params, state, grads)``, compiled; as it is where it cannot be, which the check ``jit`` says."""
 
-        def step(lrs: Any, grads: Any, state: Any, params: Any) -> tuple[Any, Any]:
-            return self.functions(lrs).step(grads, state, params)
+        def step(lrs: Any, params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+            return self.functions(lrs).step(params, state, grads)
 
         params = as_tree({name: np.ones(shape) for name, shape in self.shapes.items()})
         try:
             functions = self.functions()
-            jax.eval_shape(functions.step, self.gradients(params), jax.eval_shape(functions.init, params), params)
+            jax.eval_shape(functions.step, params, jax.eval_shape(functions.init, params), self.gradients(params))
         except Exception:
             return step
         return jax.jit(step)
@@ -84,6 +85,17 @@ class JaxTarget(Target):
         """Gradients in the form that the target takes."""
         return grads
 
+    def eagerly(self, run: Run, steps: int) -> Walk:
+        """The walk of an optimizer that nobody compiles."""
+        functions = self.functions()
+        params = as_tree(run.params)
+        state = functions.init(params)
+        history = [params]
+        for step in range(steps):
+            params, state = functions.step(params, state, self.gradients(as_tree(run.at(step))))
+            history.append(params)
+        return Walk.of(history)
+
     def rescaled(self, found: Any, run: Run, loss: float, params: float) -> dict[str, np.ndarray]:
         """As one compiled scan with every number traced: one program for every scale."""
         numbers = {name: _visible(name, value) for name, value in self.numbers().items()}
@@ -91,22 +103,22 @@ class JaxTarget(Target):
         given = {name: jnp.asarray(numbers[name] * factor, jnp.float64) for name, factor in factors.items()}
         scaled = run.scaled(loss / params, params)
         held = tuple((name, value) for name, value in numbers.items() if name not in given)
-        path = self._traced(held)(given, as_tree(scaled.params), as_tree(scaled.grads))
-        return {name: np.asarray(value) for name, value in path.items()}
+        walk = self._traced(held)(given, as_tree(scaled.params), as_tree(scaled.grads))
+        return {name: np.asarray(value) for name, value in walk.items()}
 
     @functools.lru_cache(maxsize=4)  # noqa: B019  # targets live as long as one report
     def _traced(self, held: tuple[tuple[str, float], ...]) -> Callable[..., Any]:
         @jax.jit
-        def path(numbers: Any, params: Any, grads: Any) -> Any:
+        def walk(numbers: Any, params: Any, grads: Any) -> Any:
             functions = self.with_numbers({**dict(held), **numbers})
 
             def body(carry: Any, grads: Any) -> Any:
-                after, state = functions.step(self.gradients(grads), carry[1], carry[0])
-                return (after, state), after
+                after = functions.step(carry[0], carry[1], self.gradients(grads))
+                return after, after[0]
 
             return jax.lax.scan(body, (params, functions.init(params)), grads)[1]
 
-        return path
+        return walk
 
 
 def _visible(name: str, value: float) -> float:
@@ -120,7 +132,7 @@ class _JaxSession(Session):
 
     def step(self, grads: Any) -> None:
         gradients = self._target.gradients(as_tree(grads))
-        self._params, self._state = self._target.step(self._lrs, gradients, self._state, self._params)
+        self._params, self._state = self._target.step(self._lrs, self._params, self._state, gradients)
 
     def params(self) -> dict[str, np.ndarray]:
         return {name: np.array(value) for name, value in self._params.items()}
@@ -135,9 +147,9 @@ class _JaxSession(Session):
 class OptaxTarget(JaxTarget):
     """A factory of optax transformations with its arguments, or one transformation."""
 
-    def __init__(self, made: Any, given: Mapping[str, Any], *names: Any, rate: str | None = None) -> None:
+    def __init__(self, make: Any, given: Mapping[str, Any], *names: Any, rate: str | None = None) -> None:
         super().__init__(*names)
-        self.made, self.given, self.rate = made, dict(given), rate
+        self.make, self.given, self.rate = make, dict(given), rate
         if rate is not None and isinstance(given.get(rate), (int, float)):
             self.lr = float(given[rate])
         self.shapes = _accepted(self)
@@ -145,7 +157,7 @@ class OptaxTarget(JaxTarget):
     @property
     def is_instance(self) -> bool:
         """Whether a transformation was given, and not a factory."""
-        return hasattr(self.made, "init") and hasattr(self.made, "update")
+        return hasattr(self.make, "init") and hasattr(self.make, "update")
 
     def functions(self, lrs: Any = None) -> Functions:
         """With ``lrs``, made with a schedule in the place of its lr."""
@@ -156,13 +168,13 @@ class OptaxTarget(JaxTarget):
 
     def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
         """One call of the factory."""
-        transformation = self.made if self.is_instance else self.made(**{**self.given, **numbers})
+        transformation = self.make if self.is_instance else self.make(**{**self.given, **numbers})
         more = {"value": 1.0} if _takes(transformation.update, "value") else {}
 
-        def update(grads: Any, state: Any, params: Any) -> Any:
+        def update(grads: Any, state: Any, params: Any = None) -> Any:
             return transformation.update(grads, state, params, **more)
 
-        def step(grads: Any, state: Any, params: Any) -> Any:
+        def step(params: Any, state: Any, grads: Any) -> Any:
             updates, state = update(grads, state, params)
             # As optax.apply_updates, which is not needed for it.
             return jax.tree.map(lambda p, u: jnp.asarray(p + u).astype(jnp.asarray(p).dtype), params, updates), state
@@ -173,7 +185,7 @@ class OptaxTarget(JaxTarget):
         """Defaults and what was given."""
         from lrtheory.dims.optax_reader.infer import default_numbers
 
-        return {} if self.is_instance else default_numbers(self.made, self.given)[0]
+        return {} if self.is_instance else default_numbers(self.make, self.given)[0]
 
     def dimensions(self) -> Any:
         """Inferred from the factory."""
@@ -181,8 +193,8 @@ class OptaxTarget(JaxTarget):
 
         if self.is_instance:
             raise Skip("its numbers are inside: give the factory, and they can be traced")
-        numbers, others, _ = default_numbers(self.made, self.given)
-        return dims.infer(self.made, hyper=numbers, shapes=self.shapes, **others)
+        numbers, others, _ = default_numbers(self.make, self.given)
+        return dims.infer(self.make, hyper=numbers, shapes=self.shapes, **others)
 
 
 class RuleTarget(JaxTarget):
@@ -205,20 +217,24 @@ class RuleTarget(JaxTarget):
         if lrs is None:
             return self.with_numbers({})
 
-        def step(grads: Any, state: Any, params: Any) -> Any:
+        def step(params: Any, state: Any, grads: Any) -> Any:
             count, inner = state
             params, inner = self.rule.step(self.hyper._replace(lr=lrs[count]), params, inner, grads)
             return params, (count + 1, inner)
 
-        return Functions(lambda params: (jnp.int32(0), self.rule.init(params)), step, step)
+        return self._with(lambda params: (jnp.int32(0), self.rule.init(params)), step)
 
     def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
         """The rule's own functions."""
 
-        def step(grads: Any, state: Any, params: Any) -> Any:
+        def step(params: Any, state: Any, grads: Any) -> Any:
             return self.rule.step(self.hyper._replace(**numbers), params, state, grads)
 
-        return Functions(self.rule.init, step, step)
+        return self._with(self.rule.init, step)
+
+    @staticmethod
+    def _with(init: Any, step: Any) -> Functions:
+        return Functions(init, lambda grads, state, params=None: step(params, state, grads), step)
 
     def numbers(self) -> dict[str, float]:
         """All that are not switched off."""
@@ -271,7 +287,7 @@ def _accepted(target: JaxTarget) -> Mapping[str, tuple[int, ...]]:
         params = {name: jnp.ones(shape) for name, shape in shapes.items()}
         try:
             functions = target.functions()
-            jax.eval_shape(functions.step, target.gradients(params), functions.init(params), params)
+            jax.eval_shape(functions.step, params, functions.init(params), target.gradients(params))
         except (Exception, SystemExit) as error:
             refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             continue

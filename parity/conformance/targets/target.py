@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import Path
+from ..comparing import Walk
 from ..runs import SHAPES, Run
 
 Arrays = Mapping[str, np.ndarray]
@@ -85,17 +85,17 @@ class Target(ABC):
         """The path with every number multiplied as its units say; gradients and parameters are rescaled too."""
 
 
-def follow(target: Target, run: Run, *, moving: bool = False, **changes: Any) -> Path:
+def follow(target: Target, run: Run, *, moving: bool = False, **changes: Any) -> Walk:
     """Parameters over a run, by tensor name, shape (steps + 1, *shape)."""
     run = run.with_(**changes) if changes else run
     session = target.start(run.params, run.lrs if moving else None)
     return going_on(session, run, range(run.steps))
 
 
-def going_on(session: Session, run: Run, steps: range) -> Path:
+def going_on(session: Session, run: Run, steps: range) -> Walk:
     """Parameters before and after each of these steps of a run."""
     history = [session.params()]
     for step in steps:
         session.step(run.at(step))
         history.append(session.params())
-    return Path.of(history)
+    return Walk.of(history)

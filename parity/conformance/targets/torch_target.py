@@ -16,7 +16,7 @@ from lrtheory.dims.torch_reader.problem import needs_closure
 
 from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from .target import Session, Target
+from .target import Session, Target, going_on
 
 
 class TorchTarget(Target):
@@ -37,13 +37,13 @@ class TorchTarget(Target):
             optimizer.train()
         return optimizer
 
-    def start(self, params: Any, lrs: np.ndarray | None = None) -> TorchSession:
-        """A fresh optimizer of one group."""
-        return TorchSession(self, params, lrs)
+    def start(self, params: Any, lrs: np.ndarray | None = None, **more: Any) -> TorchSession:
+        """A fresh optimizer, of one group unless ``groups`` makes others; more as in :class:`TorchSession`."""
+        return TorchSession(self, params, lrs, **more)
 
     def resume(self, saved: bytes, params: Any) -> TorchSession:
         """From a file that ``torch.save`` wrote, read as a user should, without running code from it."""
-        session = TorchSession(self, params)
+        session = self.start(params)
         session.optimizer.load_state_dict(torch.load(io.BytesIO(saved), weights_only=True))
         return session
 
@@ -67,12 +67,8 @@ class TorchTarget(Target):
         numbers = torch_dims.rescaled_numbers(numbers, found.hyper, loss, params)
         arguments = torch_dims.constructor_arguments(numbers, others)
         scaled = run.scaled(loss / params, params)
-        session = TorchSession(self, scaled.params, arguments=arguments)
-        history = [session.params()]
-        for step in range(run.steps):
-            session.step(scaled.at(step))
-            history.append(session.params())
-        return {name: np.stack([p[name] for p in history[1:]]) for name in history[0]}
+        walk = going_on(self.start(scaled.params, arguments=arguments), scaled, range(run.steps))
+        return {name: value[1:] for name, value in walk.items()}
 
     def _settle_shapes(self) -> None:
         """All shapes, or matrices alone, dense or sparse, where the target refuses the rest."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from parity.conformance.comparing import Failed, Path, close, counted, demand, finite, moved, same
+from parity.conformance.comparing import Failed, Walk, close, counted, demand, finite, moved, same
 
 A = {"w": np.array([1.0, np.nan, np.inf])}
 
@@ -26,22 +26,22 @@ def test_same_is_bitwise_and_takes_nan_for_nan():
 
 
 def test_close_is_relative_to_the_reach_of_each_coordinate():
-    path = Path({"w": np.array([[1.0, 0.0], [1e6, 1e-9]])})
-    close(path, Path({"w": np.array([[1.0, 0.0], [1e6 + 1e-6, 1e-9]])}), "", bound=1e-11)
-    with pytest.raises(Failed, match=r"after step 1, w\[1\]: 1e-09 against 2e-09"):
-        close(path, Path({"w": np.array([[1.0, 0.0], [1e6, 2e-9]])}), "differs", bound=1e-11)
+    path = Walk({"w": np.array([[1.0, 0.0], [1e6, 1e-9]])})
+    close(path, Walk({"w": np.array([[1.0, 0.0], [1e6 + 1e-6, 1e-9]])}), "", bound=1e-11)
+    with pytest.raises(Failed, match=r"after step 1, w\[1\]: 1e-09 instead of 2e-09"):
+        close(path, Walk({"w": np.array([[1.0, 0.0], [1e6, 2e-9]])}), "differs", bound=1e-11)
     for bad in (np.nan, np.inf):
         with pytest.raises(Failed):
-            close(path, Path({"w": np.array([[1.0, 0.0], [bad, 1e-9]])}), "differs", bound=1.0)
+            close(path, Walk({"w": np.array([[1.0, 0.0], [bad, 1e-9]])}), "differs", bound=1.0)
 
 
 def test_finite_moved_and_demand():
     finite({"w": np.ones(3)}, "")
     with pytest.raises(Failed, match=r"gives: w\[1\]: nan"):
         finite(A, "gives")
-    moved(Path({"w": np.array([1.0, 1.5])}))
+    moved(Walk({"w": np.array([1.0, 1.5])}))
     with pytest.raises(Failed, match="do not move"):
-        moved(Path({"w": np.ones((5, 2))}))
+        moved(Walk({"w": np.ones((5, 2))}))
     demand(1, "")
     with pytest.raises(Failed, match="the cause"):
         demand(0, "the cause")

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import mutants
 import pytest
+from mutants import CONTROLS, MUTANTS, Control, Mutant
 
 import parity
 from lrtheory.units import Units
-from parity import mutants
-from parity.conformance import comparing, registry
+from parity.conformance import comparing, suite
 from parity.conformance.execute import execute, prepare
-from parity.mutants import CONTROLS, MUTANTS, Control, Mutant
 
 by_name = pytest.mark.parametrize("control", CONTROLS, ids=lambda c: f"{c.name}-{c.caught_by}")
 
 
 def result_of(control: Control):
     target = prepare(control.target, **control.settings)
-    return execute(registry.get(control.kind, control.caught_by), target, shrinking=0)
+    return execute(suite.get(control.kind, control.caught_by), target, shrinking=0)
 
 
 @by_name
@@ -34,7 +34,7 @@ def test_there_are_thirty_and_every_check_has_one():
     """A check that nothing fails is none; jit and tree of the two kinds are two checks."""
     assert len(CONTROLS) >= 30
     checked = {(c.kind, c.caught_by) for c in CONTROLS}
-    without = [f"{kind} {id}" for kind in registry.KINDS for id in registry.checks(kind) if (kind, id) not in checked]
+    without = [f"{kind} {id}" for kind in suite.KINDS for id in suite.checks(kind) if (kind, id) not in checked]
     # One function serves both kinds here, and its control is of the other kind.
     both = {"isolated", "gradient-only", "resume"}
     assert [name for name in without if name.split()[1] not in both] == []
@@ -54,8 +54,8 @@ def test_suite_notices_that_comparisons_are_disabled(monkeypatch, comparison):
             test_control_is_caught_by_its_check(by_comparison[0])
     else:
         monkeypatch.setattr(comparing, "verdict", lambda holds, cause: None)
-        sound = prepare("parity.mutants.optimizers:HeavyBall", reference="sgd(lr=0.1, momentum=0.9)")
-        for id, one in registry.checks("torch").items():
+        sound = prepare("mutants.optimizers:HeavyBall", reference="sgd(lr=0.1, momentum=0.9)")
+        for id, one in suite.checks("torch").items():
             result = execute(one, sound, shrinking=0)
             assert result.status in ("failed", "skipped"), f"{id} passes without a comparison"
             if result.status == "failed":
@@ -63,7 +63,7 @@ def test_suite_notices_that_comparisons_are_disabled(monkeypatch, comparison):
 
 
 def test_every_check_compares_in_every_sound_run():
-    report = parity.check("parity.mutants.optimizers:Adam", reference="adam(lr=0.1)")
+    report = parity.check("mutants.optimizers:Adam", reference="adam(lr=0.1)")
     report.require()
     assert all(result.compared > 0 for result in report.values() if result.status == "passed")
     assert {r.check for r in report.values() if r.status != "passed"} == set()
@@ -72,7 +72,7 @@ def test_every_check_compares_in_every_sound_run():
 @pytest.mark.parametrize("target", ["sgd(lr=0.1, momentum=0.9)", "torch.optim.SGD(lr=0.1, momentum=0.9)"])
 def test_numbers_decide_on_a_law_that_was_wrongly_inferred(monkeypatch, target):
     subject = prepare(target)
-    one = registry.get(subject.kind, "scaling-law")
+    one = suite.get(subject.kind, "scaling-law")
     found = subject.dimensions()
     assert execute(one, subject).status == "passed"
     wrong = replace(found, hyper={**found.hyper, "lr": Units.parse("[param]")})

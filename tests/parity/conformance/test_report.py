@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import mutants
 import optax
 import pytest
 import torch
+from mutants import optimizers, transformations
 
 import parity
 from lrtheory import rules
 from parity.conformance import Run, rerun
 from parity.conformance.comparing import Failed
-from parity.mutants import optimizers, transformations
 
 
 def test_a_report_cannot_pass_by_a_dropped_bool():
@@ -43,7 +46,7 @@ def test_the_example_is_small_and_fails_again_when_it_is_pasted():
     """GradientKept differs from the second step on: one entry of one gradient is enough, which Hypothesis finds."""
     result = parity.check(optimizers.GradientKept, only=["gradient-only"])["gradient-only"]
     assert result.status == "failed"
-    assert result.example.startswith("from parity.conformance import Run, rerun\nfrom parity.mutants.optimizers import")
+    assert result.example.startswith("from parity.conformance import Run, rerun\nfrom mutants.optimizers import")
     namespace: dict = {}
     exec(result.example.rpartition("\n")[0], namespace)
     run = namespace["run"]
@@ -56,8 +59,11 @@ def test_the_example_is_small_and_fails_again_when_it_is_pasted():
 
 def test_the_example_stands_alone():
     """In a process of its own, from a SPEC."""
-    result = parity.check("parity.mutants.optimizers:AlwaysDecaying", only=["lr-zero"])["lr-zero"]
-    done = subprocess.run([sys.executable, "-c", result.example], capture_output=True, text=True, check=False)
+    result = parity.check("mutants.optimizers:AlwaysDecaying", only=["lr-zero"])["lr-zero"]
+    found = {**os.environ, "PYTHONPATH": str(Path(mutants.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", result.example], capture_output=True, text=True, check=False, env=found
+    )
     assert done.returncode == 1
     assert f"Failed: {result.cause}" in done.stderr.strip().splitlines()[-1]
 
@@ -73,14 +79,14 @@ def test_a_sound_target_reruns_in_silence():
     [
         (optax.sgd, {"learning_rate": 0.1}, "jax", "optax._src.alias.sgd"),
         (optax.sgd(0.1), {}, "jax", "GradientTransformationExtraArgs"),
-        (transformations.heavy_ball, {}, "jax", "parity.mutants.transformations.heavy_ball"),
+        (transformations.heavy_ball, {}, "jax", "mutants.transformations.heavy_ball"),
         (rules.sgd(nesterov=True), {"lr": 0.1, "momentum": 0.9}, "jax", "sgd(nesterov=True)"),
         (torch.optim.SGD, {"lr": 0.1}, "torch", "torch.optim.sgd.SGD"),
         (functools.partial(torch.optim.SGD, lr=0.1), {}, "torch", "torch.optim.sgd.SGD"),
         (lambda params: torch.optim.SGD(params, lr=0.1), {}, "torch", None),
         ("torch.optim.SGD(lr=0.1)", {}, "torch", "torch.optim.SGD(lr=0.1)"),
         ("optax.sgd(0.1)", {}, "jax", "optax.sgd(0.1)"),
-        ("parity.mutants.transformations:heavy_ball", {}, "jax", "parity.mutants.transformations:heavy_ball"),
+        ("mutants.transformations:heavy_ball", {}, "jax", "mutants.transformations:heavy_ball"),
         ("sgd(lr=0.1)", {}, "jax", "sgd(lr=0.1)"),
     ],
 )
@@ -118,7 +124,7 @@ def test_the_code_names_arguments_and_reference():
     )
     result = report["reference"]
     assert result.status == "failed"
-    assert "from torch.optim.sgd import SGD\nfrom parity.mutants.optimizers import HeavyBall" in result.example
+    assert "from torch.optim.sgd import SGD\nfrom mutants.optimizers import HeavyBall" in result.example
     assert "rerun(SGD, 'reference', run, arguments={'lr': 0.1}, reference=HeavyBall)" in result.example
     with pytest.raises(Failed) as caught:
         exec(result.example, {})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from mutants import SOUND
 
 import parity
 from lrtheory import rules
 from parity.conformance import EXPECTED
 from parity.conformance.execute import prepare
 from parity.conformance.expected import published_name
-from parity.mutants import SOUND
 
 TORCH = [
     "ASGD",

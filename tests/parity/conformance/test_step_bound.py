@@ -8,7 +8,7 @@ import pytest
 from lrtheory import rules
 from lrtheory.laws.trajectory import replay
 from parity.conformance.outcome import Skip
-from parity.conformance.suite.bounds import sharp_bound, streams
+from parity.conformance.suite.laws import sharp_bound, streams
 
 
 @pytest.mark.parametrize(

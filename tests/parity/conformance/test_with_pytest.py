@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from mutants.optimizers import HeavyBall, LrReadOnce
 
 import parity
 from parity.conformance import checks
 from parity.conformance.comparing import Failed
-from parity.mutants.optimizers import HeavyBall, LrReadOnce
 
 
 @parity.parametrize_with_checks([HeavyBall], reference="sgd(lr=0.1, momentum=0.9)")
@@ -29,13 +29,13 @@ def parameters(**settings):
 
 def test_ids_are_target_and_check():
     ids = [p.id for p in parameters()]
-    assert ids == [f"parity.mutants.optimizers.LrReadOnce-{id}" for id in checks("torch")]
+    assert ids == [f"mutants.optimizers.LrReadOnce-{id}" for id in checks("torch")]
 
 
 def test_expected_failures_are_strict_and_of_the_check_alone():
     for given in ({"schedule": "read once"}, lambda name: {"schedule": "read once"}):
         marked = {p.id: p.marks for p in parameters(expected_failures=given) if p.marks}
-        assert list(marked) == ["parity.mutants.optimizers.LrReadOnce-schedule"]
+        assert list(marked) == ["mutants.optimizers.LrReadOnce-schedule"]
         (mark,) = next(iter(marked.values()))
         assert mark.name == "xfail"
         assert mark.kwargs == {"reason": "read once", "strict": True, "raises": Failed}

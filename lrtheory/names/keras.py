@@ -1,0 +1,104 @@
+"""Which classes of Keras 3 are one of our rules, and what they call its numbers and state: data that needs no Keras.
+
+Its weight decay is decoupled and multiplied by the lr in every optimizer; it has no maximize and no dampening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Our number → Keras's argument, where the names differ.
+ARGUMENTS = {
+    "lr": "learning_rate",
+    "beta1": "beta_1",
+    "beta2": "beta_2",
+    "eps": "epsilon",
+    "alpha": "rho",
+    "beta2_decay": "beta_2_decay",
+    "eps1": "epsilon_1",
+    "eps2": "epsilon_2",
+    "d": "clip_threshold",
+}
+
+
+@dataclass(frozen=True)
+class KerasName:
+    """A class of ``keras.optimizers``.
+
+    Attributes
+    ----------
+    optimizer : str
+    numbers : tuple
+        Our numbers that it has, weight decay left out.
+    switches : tuple
+        Our options that it has, under the same name.
+    zero : mapping
+        Our numbers that it lacks and that must be 0 for it to be our rule → why.
+    fixed : mapping
+        Its own arguments that make it our rule.
+    decoupled : bool
+        Whether our rule's weight decay is decoupled whatever its options, so that Keras can express it.
+    state : mapping
+        Our state field → the name Keras gives its variable, after the tensor's.
+    starts_at_params : mapping
+        Those of them that start as a copy of the parameters.
+    """
+
+    optimizer: str
+    numbers: tuple[str, ...]
+    switches: tuple[str, ...] = ()
+    zero: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    decoupled: bool = False
+    state: Mapping[str, str] = field(default_factory=dict)
+    starts_at_params: Mapping[str, str] = field(default_factory=dict)
+
+
+ADAM = ("lr", "beta1", "beta2", "eps")
+MOMENTS = {"t": "iteration", "m": "momentum", "v": "velocity"}
+
+NAMES: Mapping[str, KerasName] = {
+    "sgd": KerasName("SGD", ("lr", "momentum"), ("nesterov",)),
+    "adam": KerasName("Adam", ADAM, ("amsgrad",), state=MOMENTS),
+    "rmsprop": KerasName("RMSprop", ("lr", "alpha", "momentum", "eps"), ("centered",), state={"v": "velocity"}),
+    "adagrad": KerasName(
+        "Adagrad",
+        ("lr", "initial_accumulator_value", "eps"),
+        zero={"lr_decay": "keras's Adagrad has no lr_decay"},
+        state={"sum": "accumulator"},
+    ),
+    "adadelta": KerasName(
+        "Adadelta",
+        ("lr", "rho", "eps"),
+        state={"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"},
+    ),
+    "adamax": KerasName("Adamax", ADAM, state={"m": "momentum"}),
+    "nadam": KerasName("Nadam", ADAM, state=MOMENTS),
+    "lion": KerasName("Lion", ("lr", "beta1", "beta2"), decoupled=True, state={"m": "momentum"}),
+    "lamb": KerasName(
+        "Lamb",
+        ADAM,
+        zero={
+            "eps_root": "keras's Lamb has no eps inside the root",
+            "weight_decay": "keras's Lamb decays outside the ratio of norms",
+        },
+        state=MOMENTS,
+    ),
+    "adafactor": KerasName(
+        "Adafactor",
+        ("lr", "beta2_decay", "eps1", "eps2", "d"),
+        zero={"machine_eps": "keras's Adafactor has no machine epsilon"},
+        fixed={"relative_step": False},
+        decoupled=True,
+    ),
+    "schedule_free_adamw": KerasName(
+        "ScheduleFreeAdamW",
+        ADAM,
+        zero={"weight_decay": "keras's schedule-free AdamW decays the average outside its step"},
+        fixed={"warmup_steps": 0},
+        state={"v": "velocity", "z": "momentum"},
+        starts_at_params={"z": "momentum"},
+    ),
+}

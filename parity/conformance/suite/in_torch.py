@@ -1,0 +1,148 @@
+"""PyTorch: dtypes and shapes of parameters and state, closures, and parameter groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..comparing import Walk, demand, same
+from ..outcome import a_check
+from ..runs import Run, standard
+from ..targets import follow, going_on
+
+
+@a_check(
+    "tree",
+    "Scalars and tensors without entries may be given, and parameters and their gradients may be on their own or in "
+    "groups; every parameter keeps its shape and its place in memory.",
+    kinds=("torch",),
+)
+def tree(target: Any) -> None:
+    """The update is made in place: what else refers to the parameter must see it."""
+    run = standard(target.shapes)
+    params = dict(run.params)
+    if () in target.shapes.values():
+        params["without entries"] = np.zeros((0,))
+    for groups in (lambda t: list(t.values()), lambda t: [{"params": list(t.values())}], lambda t: iter(t.values())):
+        session = target.start(params, groups=groups)
+        places = {n: (p, p.data_ptr(), p.shape) for n, p in session.tensors.items()}
+        for step in range(2):
+            session.step({**run.at(step), "without entries": np.zeros((0,))})
+        for name, (p, place, shape) in places.items():
+            demand(p.shape == shape, f"{name} had shape {tuple(shape)}, and has {tuple(p.shape)}")
+            demand(p.data_ptr() == place, f"{name} is replaced by another tensor, and not updated in place")
+
+
+@a_check(
+    "dtypes",
+    "For float32, bfloat16 and float64 parameters: parameters keep their dtype, and no tensor of the state that is shaped "
+    "like a parameter has more bits (float32 at least).",
+    kinds=("torch",),
+)
+def dtypes(target: Any) -> None:
+    """Two steps each."""
+    import torch
+
+    run = standard(target.shapes)
+    for dtype in (torch.float32, torch.bfloat16, torch.float64):
+        session = target.start(run.params, dtype=dtype)
+        for step in range(2):
+            session.step(run.at(step))
+        for name, p in session.tensors.items():
+            demand(p.dtype == dtype, f"{dtype} parameters: {name} becomes {p.dtype}")
+            for key, value in session.optimizer.state.get(p, {}).items():
+                if isinstance(value, torch.Tensor) and value.is_floating_point() and value.shape == p.shape and p.dim():
+                    bits = torch.finfo(value.dtype).bits
+                    allowed = max(32, torch.finfo(dtype).bits)
+                    demand(bits <= allowed, f"{dtype} parameters: the state {key} of {name} is {value.dtype}")
+
+
+@a_check(
+    "closure",
+    "step(closure) evaluates the closure with gradients enabled, uses the gradients that it leaves, and returns its value.",
+    kinds=("torch",),
+)
+def closure(target: Any) -> None:
+    """The gradients are those of a linear loss: the ones that are given elsewhere."""
+    import torch
+
+    from lrtheory.dims.torch_reader.problem import needs_closure
+
+    run = standard(target.shapes)
+    session = target.start(run.params)
+    history = [session.params()]
+    for step in range(run.steps):
+        calls = []
+
+        def evaluate(step: int = step, calls: list[Any] = calls) -> torch.Tensor:
+            calls.append(torch.is_grad_enabled())
+            session.optimizer.zero_grad()
+            terms = [(p * target.as_gradient(run.at(step)[n]).to_dense()).sum() for n, p in session.tensors.items()]
+            loss = torch.stack(terms).sum()
+            loss.backward()
+            if target.sparse:
+                session.give(run.at(step))
+            return loss
+
+        returned = session.optimizer.step(evaluate)
+        demand(calls, "step(closure) does not evaluate the closure")
+        demand(all(calls), "the closure is evaluated without recording gradients")
+        demand(returned is not None, "step(closure) returns None, and not the closure's value")
+        history.append(session.params())
+    if not needs_closure(session.optimizer):
+        cause = "with a closure it moves otherwise than with the same gradients set before"
+        same(Walk.of(history), follow(target, run), cause)
+
+
+@a_check(
+    "param-groups",
+    "Two groups with different lr move as two optimizers with these lr do, and otherwise than with one lr.",
+    kinds=("torch",),
+    examples=6,
+)
+def param_groups(target: Any, run: Run) -> None:
+    """The second group's lr is three times the first's."""
+    names = list(run.shapes)
+    lr = target.lr or 1e-3
+    parts = (names[:1], 1), (names[1:], 3)
+
+    def groups(tensors: dict[str, Any]) -> Any:
+        return [{"params": [tensors[n] for n in part if n in tensors], "lr": factor * lr} for part, factor in parts]
+
+    def alone(part: list[str], factor: int) -> Walk:
+        own = run.only(part)
+        session = target.start(own.params, groups=lambda t: [{"params": list(t.values()), "lr": factor * lr}])
+        return going_on(session, own, range(run.steps))
+
+    found = going_on(target.start(run.params, groups=groups), run, range(run.steps))
+    for part, factor in parts:
+        same(found.only(part), alone(part, factor), f"a group with {factor} times the lr moves otherwise than alone")
+    if run.code() == standard(target.shapes).code():
+        other = alone(names[1:], 1)
+        demand(any(np.any(found[n] != other[n]) for n in other), "a group with three times the lr moves as with the lr")
+
+
+@a_check(
+    "add-param-group",
+    "After add_param_group the old parameters go on bitwise, and the new ones move as in a fresh optimizer.",
+    kinds=("torch",),
+)
+def add_param_group(target: Any) -> None:
+    """Layers are unfrozen in the middle of training."""
+    run = standard(target.shapes)
+    names = list(run.shapes)
+    old, new = names[:-1], names[-1]
+    at = 3
+    session = target.start(run.params, groups=lambda t: [t[n] for n in old])
+    history = [session.params()]
+    for step in range(run.steps):
+        if step == at:
+            session.optimizer.add_param_group({"params": [session.tensors[new]]})
+        session.step({**run.at(step), **({new: None} if step < at else {})})
+        history.append(session.params())
+    found = Walk.of(history)
+    demand(len(session.optimizer.param_groups) == 2, "add_param_group adds no group")
+    same(found.only(old), follow(target, run.only(old)), "the old parameters move differently")
+    fresh = follow(target, run.only([new], slice(at, None)))
+    same(found.only([new], slice(at, None)), fresh, "the new parameter moves otherwise than in a fresh optimizer")

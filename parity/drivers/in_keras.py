@@ -1,0 +1,158 @@
+"""Replay in Keras 3, on its JAX backend: the whole run as one compiled scan."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lrtheory.names.keras import ARGUMENTS, NAMES
+
+from ..cases import Case
+from ..dtypes import numbers_in
+from ..table import Inexpressible, Numbers, Options
+from ..trajectory import Trajectory
+from .ours import framed, moving_lr, rule_of
+
+
+def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
+    """One run; with ``reference``, parameters are set to the reference's before every step and state goes on by itself.
+
+    Raises
+    ------
+    Inexpressible
+        When Keras has no such rule, or cannot express its options.
+    RuntimeError
+        When Keras is loaded on another backend already.
+    """
+    if case.rule not in NAMES:
+        raise Inexpressible(f"keras has no {case.rule}")
+    keras = load_keras()
+    rule = rule_of(case)
+    with jax.enable_x64(case.dtype == "float64"), floatx(keras, numbers_in(case.dtype)):
+        hyper = rule.hyper(**case.numbers)
+        lrs = moving_lr(case, hyper, "keras")
+        params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
+        sign = -1 if rule.options.get("maximize") else 1
+        grads = {name: jnp.asarray(sign * value) for name, value in case.gradients().items()}
+        shapes = tuple((name, value.shape) for name, value in params.items())
+        first, run = _program(
+            case.rule, tuple(rule.options.items()), tuple(hyper._asdict().items()), shapes, case.dtype
+        )
+        forced = None if reference is None else {k: jnp.asarray(v[:-1]) for k, v in reference.params.items()}
+        history, kept = jax.tree.map(np.asarray, run(first(params), lrs, params, grads, forced))
+    return framed("keras", params, history, kept, lrs)
+
+
+def build(optimizers: Any, rule: str, options: Options, numbers: Numbers) -> Any:
+    """Keras's counterpart of a rule, of ``keras.optimizers``.
+
+    Raises
+    ------
+    Inexpressible
+        With the reason where Keras cannot express the options.
+    """
+    name = NAMES[rule]
+    for ours, reason in name.zero.items():
+        if options.get(ours) or numbers.get(ours):
+            raise Inexpressible(reason)
+    if rule == "sgd" and numbers["dampening"] and numbers["momentum"]:
+        raise Inexpressible("keras's SGD has no dampening")
+    if rule == "lion" and numbers["beta1"] <= 0:
+        raise Inexpressible("keras's Lion refuses beta_1=0")
+    decoupled = name.decoupled or options.get("decoupled", False)
+    if numbers["weight_decay"] and not decoupled:
+        raise Inexpressible("keras's weight decay is decoupled in every optimizer")
+    kind = "AdamW" if rule == "adam" and decoupled else name.optimizer
+    given = {ARGUMENTS.get(n, n): float(numbers[n] or 0.0) for n in name.numbers} | {
+        o: options[o] for o in name.switches
+    }
+    if numbers["weight_decay"] or kind == "AdamW":
+        given["weight_decay"] = float(numbers["weight_decay"])
+    return getattr(optimizers, kind)(**given, **name.fixed)
+
+
+def load_keras() -> Any:
+    """Keras on JAX, which is there already and which runs the update as a pure function."""
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    import keras
+
+    if keras.backend.backend() != "jax":
+        raise RuntimeError(
+            f"Keras is loaded with its {keras.backend.backend()} backend; set KERAS_BACKEND=jax before it is imported"
+        )
+    return keras
+
+
+@contextlib.contextmanager
+def floatx(keras: Any, dtype: str) -> Iterator[None]:
+    """Keras keeps the lr, and what else is no parameter, in its default dtype."""
+    before = keras.config.floatx()
+    keras.config.set_floatx(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
+
+
+@functools.cache
+def _program(
+    rule: str,
+    options: tuple[tuple[str, Any], ...],
+    numbers: tuple[tuple[str, float], ...],
+    shapes: tuple[tuple[str, tuple[int, ...]], ...],
+    dtype: str,
+) -> tuple[Any, Any]:
+    """The state of one optimizer before its first step and its compiled run, whatever its lr does."""
+    keras = load_keras()
+    keras_name = NAMES[rule]
+    optimizer = build(keras.optimizers, rule, dict(options), dict(numbers))
+    names = [name for name, _ in shapes]
+    variables = [keras.Variable(jnp.zeros(shape), dtype=dtype, name=name) for name, shape in shapes]
+    optimizer.build(variables)
+    paths = [variable.path for variable in optimizer.variables]
+    iterations, lr_at = (next(i for i, path in enumerate(paths) if path.endswith(k)) for k in ("iteration", "rate"))
+
+    def first(params: Any) -> list[Any]:
+        # An optimizer may start from the parameters, as the schedule-free ones do.
+        values = [jnp.asarray(variable.value) for variable in optimizer.variables]
+        for suffix in keras_name.starts_at_params.values():
+            for name in names:
+                values[_position(paths, name, suffix)] = params[name]
+        return values
+
+    @jax.jit
+    def run(first: Any, lrs: Any, params: Any, grads: Any, forced: Any) -> Any:
+        def step(carry: Any, now: Any) -> Any:
+            params, state = carry
+            lr, grads, forced = now
+            if forced is not None:
+                params = forced
+            state = [*state]
+            state[lr_at] = lr
+            after, state = optimizer.stateless_apply(state, [grads[n] for n in names], [params[n] for n in names])
+            params = dict(zip(names, after, strict=True))
+            kept = {
+                name: {
+                    field: state[iterations] if suffix == "iteration" else state[_position(paths, name, suffix)]
+                    for field, suffix in keras_name.state.items()
+                }
+                for name in names
+            }
+            return (params, state), (params, kept)
+
+        return lax.scan(step, (params, first), (lrs, grads, forced))[1]
+
+    return first, run
+
+
+def _position(paths: list[str], tensor: str, suffix: str) -> int:
+    """Where a variable of the optimizer stands, by the tensor it belongs to and its own name."""
+    return next(i for i, path in enumerate(paths) if path.endswith(f"{tensor}_{suffix}"))

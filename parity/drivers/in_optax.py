@@ -1,0 +1,198 @@
+"""Replay in optax: the whole run as one compiled scan."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lrtheory.names.optax import NAMES, ONCE, RELATED
+
+from ..cases import Case
+from ..table import Inexpressible, Numbers, Options, row
+from ..trajectory import Trajectory
+from .ours import framed, moving_lr, rule_of
+
+#: Options of ours that say what is kept, not what is computed.
+_KEPT = ("momentum_buffer",)
+
+
+def build(rule: str, options: Options, numbers: Numbers, lr: Any) -> Any:
+    """Optax's counterpart of a rule; ``lr`` is its schedule.
+
+    Raises
+    ------
+    Inexpressible
+        With the reason where optax cannot express the options.
+    """
+    import optax
+
+    special = _SPECIAL.get(rule)
+    parts = special(options, numbers, lr) if special else _plain(rule, options, numbers, lr)
+    return optax.chain(*([optax.scale(-1.0)] if options.get("maximize") else []), *parts)
+
+
+def _plain(rule: str, options: Options, numbers: Numbers, lr: Any) -> tuple[Any, ...]:
+    """A factory whose arguments are ours by other names."""
+    import optax
+
+    if reason := next((reason for refuses, reason in _REFUSED.get(rule, ()) if refuses(options, numbers)), None):
+        raise Inexpressible(reason)
+    for factory, name in {**NAMES, **RELATED}.items():
+        left = {o for o, value in options.items() if value and o not in ("maximize", *_KEPT, *name.switches.values())}
+        if name.rule != rule or left != {o for o, value in name.options.items() if value}:
+            continue
+        make = getattr(optax, factory)
+        defaults = {n: p.default for n, p in inspect.signature(make).parameters.items()}
+        given = {a: numbers[ours] for a, ours in name.numbers.items() if ours != "lr"}
+        given = {a: value or None if defaults[a] is None else value for a, value in given.items()}
+        switches = {a: options[ours] for a, ours in name.switches.items()}
+        made = make(lr, **given, **switches, **name.required)
+        return (optax.add_decayed_weights(numbers["weight_decay"]), made) if name.coupled else (made,)
+    shown = ", ".join(o for o, value in options.items() if value)
+    raise Inexpressible(f"optax has no {rule} with {shown}")
+
+
+_REFUSED: Mapping[str, tuple[tuple[Any, str], ...]] = {
+    "sgd": ((lambda options, numbers: numbers["dampening"] != 0, "optax's trace has no dampening"),),
+    "adan": (
+        (lambda options, numbers: options["proximal"], "optax's Adan has no proximal decay"),
+        (
+            lambda options, numbers: numbers["beta2"] != 0.5,
+            "optax weighs Adan's differences by 1 − beta2 where the paper has beta2",
+        ),
+    ),
+}
+
+
+def _signum(options: Options, numbers: Numbers, lr: Any) -> tuple[Any, ...]:
+    """A unit-lr update followed by AdamW's decay and the lr: optax's own has no decay."""
+    import optax
+
+    average = [optax.ema(numbers["momentum"], debias=False)] if options["averaged"] else []
+    decay = optax.add_decayed_weights(numbers["weight_decay"])
+    return *average, optax.scale_by_sign(), decay, optax.scale_by_learning_rate(lr)
+
+
+def _schedule_free(options: Options, numbers: Numbers, lr: Any) -> tuple[Any, ...]:
+    """What optax.contrib's two shortcuts build; its averaging counts from 1 where its lr counts from 0."""
+    import optax
+    import optax.contrib
+
+    base = [optax.add_decayed_weights(numbers["weight_decay"]), optax.scale_by_learning_rate(lr)]
+    if "beta2" in numbers:
+        rms = {"decay": numbers["beta2"], "eps": numbers["eps"], "eps_in_sqrt": False, "bias_correction": True}
+        base = [optax.scale_by_rms(**rms), *base]
+    return (
+        optax.contrib.schedule_free(
+            optax.chain(*base),
+            learning_rate=lambda count: lr(count - 1),
+            b1=numbers["beta1"],
+            weight_lr_power=numbers["weight_lr_power"],
+        ),
+    )
+
+
+_SPECIAL = {"signum": _signum, "schedule_free_sgd": _schedule_free, "schedule_free_adamw": _schedule_free}
+
+
+def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
+    """One run; with ``reference``, parameters and moments are set to the reference's before every step.
+
+    Raises
+    ------
+    Inexpressible
+        When optax has no such rule, or cannot express its options.
+    """
+    state = row(case.rule).optax
+    if state is None:
+        raise Inexpressible(f"optax has no {case.rule}")
+    rule = rule_of(case)
+    with jax.enable_x64(case.dtype == "float64"):
+        hyper = rule.hyper(**case.numbers)
+        lrs = moving_lr(case, hyper, "optax")
+        params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
+        grads = {name: jnp.asarray(value) for name, value in case.gradients().items()}
+        forced = None if reference is None else _forcing(reference, state, params)
+        run = _run(case, tuple(rule.options.items()), hyper._asdict(), lrs, params, grads, forced)
+        history, kept = jax.tree.map(np.asarray, run)
+    by_tensor = {name: {field: values[name] for field, values in kept.items()} for name in params}
+    return framed("optax", params, history, by_tensor, lrs)
+
+
+#: Rules and options whose factories look at a number, so that all of them must be constants.
+_LOOKED_AT: set[tuple[str, Any]] = set()
+
+
+def _run(case: Case, options: tuple[tuple[str, Any], ...], numbers: Mapping[str, Any], *data: Any) -> Any:
+    """Run with traced hyperparameters where the result does not change.
+
+    In float64 a number that is an input gives what a constant gives, and one program serves many; in float32 it does
+    not, as optax forms 1 − b2 of a constant in Python's doubles. A number that is 0 stays a constant, since factories
+    leave things out for it.
+    """
+    key = (case.rule, options)
+    if case.dtype == "float64" and key not in _LOOKED_AT:
+        constants = tuple((name, value) for name, value in numbers.items() if not value)
+        try:
+            return _program(*key, constants)({k: v for k, v in numbers.items() if v}, *data)
+        except jax.errors.ConcretizationTypeError:
+            _LOOKED_AT.add(key)
+    return _program(*key, tuple(numbers.items()))({}, *data)
+
+
+@functools.cache
+def _program(rule: str, options: tuple[tuple[str, Any], ...], constants: tuple[tuple[str, float], ...]) -> Any:
+    """The compiled run of one optimizer, whatever its lr does: ``run(numbers, lrs, params, grads, forced)``."""
+    import optax
+
+    fields = row(rule).optax or {}
+
+    @jax.jit
+    def run(numbers: Any, lrs: Any, params: Any, grads: Any, forced: Any) -> Any:
+        optimizer = build(rule, dict(options), dict(constants) | numbers, lambda count: lrs[count])
+
+        def step(carry: Any, now: Any) -> Any:
+            params, state = carry
+            grads, forced = now
+            if forced is not None:
+                params, values = forced
+                state = optax.tree.set(state, **values)
+            updates, state = optimizer.update(grads, state, params)
+            params = optax.apply_updates(params, updates)
+            kept = {}
+            for ours, theirs in fields.items():
+                found = optax.tree.get_all_with_path(state, theirs)
+                if found:
+                    kept[ours] = _per_tensor(found[0][1], params)
+            return (params, state), (params, kept)
+
+        return lax.scan(step, (params, optimizer.init(params)), (grads, forced))[1]
+
+    return run
+
+
+def _per_tensor(value: Any, params: Any) -> Any:
+    """A state field by tensor name; a count that optax keeps once stands for every tensor."""
+    return value if isinstance(value, dict) else {name: value for name in params}
+
+
+def _forcing(reference: Trajectory, fields: Mapping[str, str], params: Any) -> Any:
+    """Parameters and state fields at each step: zeros before a field is kept, and none of what is kept once."""
+
+    def values(tensor: str, field: str) -> Any:
+        zeros = np.zeros(np.shape(params[tensor]))
+        return jnp.asarray(np.stack([np.asarray(s.get(tensor, {}).get(field, zeros)) for s in reference.states[:-1]]))
+
+    forced = {
+        theirs: {name: values(name, ours) for name in params}
+        for ours, theirs in fields.items()
+        if ours not in ONCE and all(ours in reference.states[-1].get(name, {}) for name in params)
+    }
+    return {name: jnp.asarray(value[:-1]) for name, value in reference.params.items()}, forced

@@ -1,0 +1,196 @@
+"""Replay in lrtheory: the whole run as one compiled scan, or one operation at a time, as a step outside ``jit`` runs."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from lrtheory import rules, schedules
+from lrtheory.rules import Rule, SparseGradient
+
+from ..cases import CYCLE, Case
+from ..dtypes import numbers_in
+from ..table import Inexpressible, row
+from ..trajectory import Snapshot, Trajectory
+
+
+def rule_of(case: Case) -> Rule:
+    """The case's rule with its options."""
+    return rules.get(case.rule)(**case.options)
+
+
+def replay(
+    case: Case, *, reference: Trajectory | None = None, rule: Rule | None = None, eager: bool = False
+) -> Trajectory:
+    """One run; with ``reference``, parameters and state are set to the reference's before every step."""
+    rule = rule or rule_of(case)
+    with jax.enable_x64(case.dtype == "float64"):
+        given = inputs(case, rule, reference)
+        if eager:
+            history, states = _stepped(rule, given, case.steps, is_forced=reference is not None)
+            return trajectory("lrtheory eager", given, history, states)
+        history, kept = jax.tree.map(np.asarray, _run(rule, reference is not None, *given))
+    return trajectory("lrtheory", given, history, [snapshot(kept, step) for step in range(case.steps)])
+
+
+class Inputs(NamedTuple):
+    """What a run starts from, and what each step is given."""
+
+    hyper: Any
+    numbers: dict[str, Any]
+    state: Any
+    params: dict[str, Any]
+    grads: dict[str, Any]
+    forced: Any
+
+
+def inputs(case: Case, rule: Rule, reference: Trajectory | None) -> Inputs:
+    """Numbers, first parameters and state, gradients, and what each step is forced to."""
+    hyper = rule.hyper(**case.numbers)
+    params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
+    return Inputs(
+        hyper,
+        moving_numbers(case, hyper),
+        rule.init(params),
+        params,
+        {name: jnp.asarray(value) for name, value in case.gradients().items()},
+        _forcing(rule, case.steps, params, rule.init(params), reference),
+    )
+
+
+def trajectory(implementation: str, given: Inputs, params: Any, states: list[Snapshot]) -> Trajectory:
+    """A run with what it started from."""
+    first = {name: np.asarray(value)[None] for name, value in given.params.items()}
+    return Trajectory(
+        implementation,
+        {name: np.concatenate([first[name], value]) for name, value in params.items()},
+        [snapshot(given.state), *states],
+        np.asarray(given.numbers["lr"]),
+    )
+
+
+def moving_numbers(case: Case, hyper: Any) -> dict[str, Any]:
+    """The numbers that a schedule moves, by name, with one entry a step."""
+    lr = float(hyper.lr)
+    if case.schedule.is_drawn:
+        return {"lr": case.schedule.drawn(lr, case.steps)}
+    steps = jnp.arange(case.steps)
+    if case.schedule.name == "one_cycle":
+        cycle = schedules.one_cycle(max_lr=lr, **case.schedule.numbers)
+        cycled = "momentum" if "momentum" in hyper._fields else "beta1"
+        return {"lr": cycle(steps), cycled: cycle.momentum(steps)}
+    if case.schedule.name == "cyclic":
+        waves = schedules.cyclic(base_lr=lr, max_lr=CYCLE * lr, **case.schedule.numbers)
+        cycled = "momentum" if "momentum" in hyper._fields else "beta1"
+        return {"lr": waves(steps), cycled: waves.momentum(steps)}
+    return {"lr": schedules.get(case.schedule.name)(lr=lr, **case.schedule.numbers)(steps)}
+
+
+def moving_lr(case: Case, hyper: Any, framework: str) -> Any:
+    """The lr of every step, for a framework that schedules the lr alone.
+
+    Raises
+    ------
+    Inexpressible
+        When the schedule moves another number too.
+    """
+    moving = moving_numbers(case, hyper)
+    if set(moving) != {"lr"}:
+        raise Inexpressible(f"{framework} schedules the lr alone, not {', '.join(sorted(set(moving) - {'lr'}))}")
+    return jnp.asarray(moving["lr"], numbers_in(case.dtype))
+
+
+def framed(name: str, first: Any, history: Any, kept: Any, lrs: Any) -> Trajectory:
+    """A run that was made as one program: ``kept`` has state fields by tensor, stacked over steps, and none at first."""
+    after = [
+        {tensor: {field: values[step] for field, values in fields.items()} for tensor, fields in kept.items()}
+        for step in range(len(lrs))
+    ]
+    params = {tensor: np.concatenate([np.asarray(first[tensor])[None], value]) for tensor, value in history.items()}
+    return Trajectory(name, params, [{tensor: {} for tensor in params}, *after], np.asarray(lrs))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _run(rule: Rule, is_forced: Any, hyper: Any, numbers: Any, state: Any, params: Any, grads: Any, forced: Any) -> Any:
+    """The run; ``is_forced`` is traced, so that free and forced replay are one program."""
+
+    def step(carry: Any, now: Any) -> Any:
+        params, state = carry
+        numbers, grads, (forced_params, forced_fields) = now
+        own_fields = {name: getattr(state, name) for name in forced_fields}
+        params, fields = jax.tree.map(
+            lambda theirs, ours: jnp.where(is_forced, theirs, ours),
+            (forced_params, forced_fields),
+            (params, own_fields),
+        )
+        params, state = rule.step(hyper._replace(**numbers), params, state._replace(**fields), _as_given(rule, grads))
+        return (params, state), (params, state)
+
+    return lax.scan(step, (params, state), (numbers, grads, forced))[1]
+
+
+def _stepped(rule: Rule, given: Inputs, steps: int, *, is_forced: bool) -> tuple[dict[str, np.ndarray], list[Snapshot]]:
+    """The run outside of any program."""
+    params, state, history, states = given.params, given.state, [], []
+    for step in range(steps):
+        numbers, grads, (params_now, fields_now) = jax.tree.map(
+            lambda values, step=step: values[step], (given.numbers, given.grads, given.forced)
+        )
+        if is_forced:
+            params, state = params_now, state._replace(**fields_now)
+        hyper = given.hyper._replace(**{name: jnp.asarray(value) for name, value in numbers.items()})
+        params, state = rule.step(hyper, params, state, _as_given(rule, grads))
+        history.append({name: np.asarray(value) for name, value in params.items()})
+        states.append(snapshot(state))
+    return {name: np.stack([values[name] for values in history]) for name in given.params}, states
+
+
+def _as_given(rule: Rule, grads: dict[str, Any]) -> dict[str, Any]:
+    """Gradients as the rule takes them."""
+    return {name: SparseGradient.from_dense(g) for name, g in grads.items()} if rule.array_rule.sparse else grads
+
+
+def _forcing(rule: Rule, steps: int, params: Any, state: Any, reference: Trajectory | None) -> Any:
+    """Parameters and state fields to start each step from: the initial ones throughout without a reference.
+
+    A field the reference does not keep (a weight sum, say) goes on by itself: it has no part in the update. One that
+    it starts to keep at its first step is zero before.
+    """
+    own = row(rule.name)
+    elsewhere = own.torch.state if own.torch else own.optax or ()
+    fields = [f for f in rule.State._fields if getattr(state, f) is not None and f in elsewhere]
+    if reference is None:
+        constant = {f: getattr(state, f) for f in fields}
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (steps, *x.shape)), (params, constant))
+    forced = {}
+    for field in fields:
+        initial = getattr(state, field)
+        forced[field] = {
+            name: None
+            if initial[name] is None
+            else jnp.asarray(
+                np.stack([np.asarray(s.get(name, {}).get(field, initial[name])) for s in reference.states[:-1]]),
+                initial[name].dtype,
+            )
+            for name in params
+        }
+    return {name: jnp.asarray(value[:-1]) for name, value in reference.params.items()}, forced
+
+
+def snapshot(state: Any, step: int | None = None) -> Snapshot:
+    """State fields by tensor name, at one step of a stacked history."""
+    fields = {name: column for name, column in zip(state._fields, state, strict=True) if column is not None}
+    tensors = next(iter(fields.values()))
+    return {
+        tensor: {
+            name: np.asarray(column[tensor] if step is None else column[tensor][step])
+            for name, column in fields.items()
+            if column[tensor] is not None
+        }
+        for tensor in tensors
+    }
