@@ -176,7 +176,7 @@ def _of_optax(root: Part) -> Target:
         for shown, number in new.items():
             values[paths[shown]] = _times(curves[shown], number) if shown in curves else number
         made = root.make(values)
-        return _in_pairs(made) if root.name == "lookahead" else made
+        return _in_pairs(made) if root.name == "lookahead" and root.spec.module is None else made
 
     def write(new: Mapping[str, float]) -> str:
         changed = {

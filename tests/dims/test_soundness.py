@@ -455,7 +455,7 @@ def test_numbers_in_lists_and_whole_ones_are_traced():
 
 def test_numbers_that_are_held_are_named():
     notes = dims.infer(Counts).notes
-    assert "held, being whole numbers: turns = 3" in notes
+    assert "held as given: turns = 3" in notes
     assert "left at None: bound" in notes
 
 
@@ -463,7 +463,7 @@ def test_numbers_that_optax_does_not_take_one_by_one_are_named():
     def factory(learning_rate=1e-3, betas=(0.9, 0.99), every=3):
         return optax.sgd(learning_rate)
 
-    assert default_numbers(factory, {})[2] == ["held, being no single floats: betas = (0.9, 0.99), every = 3"]
+    assert default_numbers(factory, {})[2] == ["held as given: betas = (0.9, 0.99), every = 3"]
     numbers, _, notes = default_numbers(optax.clip_by_global_norm, {"max_norm": 1})
     assert (numbers, notes) == ({"max_norm": 1.0}, [])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -177,7 +178,8 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
         if name == "learning_rate" and (value is parameter.empty or value is None):
             value = 1e-3
             notes.append(f"{name} has no default: 1e-3")
-        counts = parameter.annotation in (int, "int") or isinstance(parameter.default, int)
+        kind = str(getattr(parameter.annotation, "__name__", parameter.annotation))
+        counts = isinstance(parameter.default, int) or ("int" in re.findall(r"\w+", kind) and "float" not in kind)
         whole = isinstance(value, int) and not isinstance(value, bool)
         if isinstance(value, float) or (
             whole and (name in LEARNING_RATES or isinstance(parameter.default, float) or (name in given and not counts))
@@ -190,7 +192,7 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
         if any(isinstance(x, (int, float)) and not isinstance(x, bool) for x in entries):
             held.append(f"{name} = {value}")
     others.update({name: value for name, value in given.items() if name not in parameters})
-    return numbers, others, notes + ([f"held, being no single floats: {', '.join(held)}"] if held else [])
+    return numbers, others, notes + ([f"held as given: {', '.join(held)}"] if held else [])
 
 
 def is_optimizer(factory: Factory) -> bool:

@@ -165,7 +165,7 @@ def _held_notes(optimizer: Any, numbers: Numbers, given: Mapping[str, Any]) -> I
         elif value is None and ("float" in kind or not kind):
             absent.append(name)
     if whole:
-        yield f"held, being whole numbers: {', '.join(whole)}"
+        yield f"held as given: {', '.join(whole)}"
     if absent:
         yield f"left at None: {', '.join(absent)}"
 
