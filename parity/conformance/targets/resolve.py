@@ -11,18 +11,14 @@ from lrtheory.rules import Rule
 from lrtheory.spec.text import Spec, SpecError, parse
 from lrtheory.spec.text import resolve as resolve_spec
 
-from .target import Target
+from ..outcome import told
+from .target import RATES, Target, TargetError
 
 EXPECTED = (
     "an optax transformation or a factory of one, a torch.optim.Optimizer class or a factory of one, a rule, or a SPEC "
     "such as 'optax.adam' or 'torch.optim.SGD(lr=0.1)'"
 )
 DEFAULT_LR = 1e-3
-RATES = ("learning_rate", "lr")
-
-
-class TargetError(ValueError):
-    """What was given cannot be checked; the message says what would do."""
 
 
 def resolve(target: Any, arguments: Mapping[str, Any] | None = None) -> Target:
@@ -66,6 +62,8 @@ def _of_spec(spec: Spec, found: Any, given: dict[str, Any]) -> Target:
         if spec.called or not hasattr(found, "update"):
             raise TargetError(f"{spec.text} is {type(found).__name__}: expected {EXPECTED}")
         return _of_object(found, given, names)
+    if spec.module is None and not (_is_torch(found) and isinstance(found, type)) and not _of_optax(found):
+        raise TargetError(f"{spec.text} is not known to be an optimizer, and is not called: {_advice(found)}")
     skip = 1 if _is_torch(found) else 0
     parameters = list(inspect.signature(found).parameters)[skip:]
     if len(spec.args) > len(parameters):
@@ -106,15 +104,29 @@ def _of_factory(factory: Any, given: dict[str, Any], names: tuple[str, str, str]
     notes = _with_rate(names[0], factory, given, skip=0)
     try:
         made = factory(**given)
-    except Exception as error:
-        raise TargetError(f"{names[0]} cannot be called: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise TargetError(f"{names[0]} cannot be called: it {told(error)}") from error
     if isinstance(made, Rule):
         return _of_object(made, {}, names)
     if not (hasattr(made, "init") and hasattr(made, "update")):
-        raise TargetError(f"{names[0]} returned {type(made).__name__}: expected {EXPECTED}")
+        raise TargetError(f"{names[0]} returned {type(made).__name__}: {_advice(made)}")
     from .jax_target import OptaxTarget
 
     return OptaxTarget(factory, given, *names, notes, rate=next((rate for rate in RATES if rate in given), None))
+
+
+def _of_optax(found: Any) -> bool:
+    return str(getattr(found, "__module__", "")).partition(".")[0] == "optax"
+
+
+def _advice(found: Any) -> str:
+    """What to give in the place of something that is no optimizer."""
+    names = [base.__name__ for base in getattr(found, "__mro__", ())]
+    if "LRScheduler" in names:
+        return "it is a schedule of the lr; check an optimizer, such as 'torch.optim.SGD(lr=0.1)'"
+    if inspect.isfunction(found) and _of_optax(found):
+        return "it is a schedule of the lr; give one to an optimizer's factory in a module of yours, and check that"
+    return f"expected {EXPECTED}, or 'module:callable' for a callable of another kind"
 
 
 def _with_rate(name: str, factory: Any, given: dict[str, Any], skip: int) -> tuple[str, ...]:
