@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -62,9 +64,7 @@ def prepare(
         found.append(subject)
         subject.settle()
 
-    if isinstance(target, str) and not target.startswith("optax.") and ("." in target or ":" in target):
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module("torch")  # before what it is looked at for changing
+    warm(target)
     changes: list[str] = []
     try:
         _within(make, time_limit, changes)
@@ -93,6 +93,23 @@ def prepare(
     subject.arguments = dict(arguments or {})
     subject.claims_law = subject.claims_law or claims_law
     return subject
+
+
+def warm(target: Any) -> None:
+    """Import the framework that a target may need, which is no work of its own."""
+    in_text = isinstance(target, str) and not target.startswith("optax.") and ("." in target or ":" in target)
+    if in_text or "torch" in sys.modules:
+        _warm_torch()
+
+
+@functools.cache
+def _warm_torch() -> None:
+    """What any optimizer of torch imports with its first step is no work, and no change of settings, of the target."""
+    with contextlib.suppress(ModuleNotFoundError):
+        torch = importlib.import_module("torch")
+        tensor = torch.nn.Parameter(torch.ones(()))
+        tensor.grad = torch.ones(())
+        torch.optim.SGD([tensor], lr=0.1).step()
 
 
 def _within(job: Callable[[], None], time_limit: float, changes: list[str] | None = None) -> None:

@@ -91,7 +91,7 @@ class Elsewhere:
         )
         self._replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(self._process.stdout, self._replies), daemon=True).start()
-        if self._ask(("ready",), STARTING) != "ready":
+        if self._ask(("warm", target), STARTING) != "warm":
             raise TargetError(f"no process for checks could be started with {sys.executable}")
         limit = given.get("time_limit", execute.TIME_LIMIT)
         found = self._ask(("prepare", target, given), 2 * limit + GRACE)
@@ -154,8 +154,9 @@ def serve() -> None:
             what, *rest = pickle.load(requests)
         except EOFError:
             os._exit(0)  # a thread may hang
-        if what == "ready":
-            reply: Any = "ready"
+        if what == "warm":
+            execute.warm(*rest)
+            reply: Any = what
         elif what == "prepare":
             _limit_memory()
             try:

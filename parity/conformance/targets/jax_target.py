@@ -20,6 +20,7 @@ from lrtheory.rules import Rule, SparseGradient
 from ..comparing import Walk
 from ..outcome import Skip, told
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
+from ..worker import OutOfTime
 from .target import DECAYS, Session, Target
 
 
@@ -59,7 +60,9 @@ class JaxTarget(Target):
             try:
                 functions = self.functions()
                 jax.eval_shape(functions.step, params, functions.init(params), self.gradients(params))
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if isinstance(error, OutOfTime):
+                    raise
                 refused = refused or told(error)
                 continue
             if refused:
@@ -71,7 +74,9 @@ class JaxTarget(Target):
             session = self.start(self._ones)
             session.step(self._ones)
             self._settle_calls(session, self._ones)
-        except (Exception, SystemExit) as error:
+        except OutOfTime:
+            raise
+        except BaseException as error:
             self.trouble = told(error)
         if self.calls > 1:
             del self.step  # one of single calls

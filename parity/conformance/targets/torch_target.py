@@ -17,6 +17,7 @@ from lrtheory.dims.torch_reader.problem import needs_closure
 
 from ..outcome import Skip, told
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
+from ..worker import OutOfTime
 from .target import DECAYS, Session, Target, TargetError, going_on
 
 
@@ -98,7 +99,9 @@ class TorchTarget(Target):
                 self.decays_inside = decays != self._decays
                 session.step(self._ones)
                 self._settle_calls(session, self._ones)
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if isinstance(error, OutOfTime):
+                    raise
                 refused = refused or told(error)
                 continue
             if refused:
