@@ -93,9 +93,11 @@ def foreach(target: Any) -> None:
     plain = standard(larger)
     for rate in (None, *rates):
         run = plain if rate is None else plain.with_(grads={n: _cancelling(g, rate) for n, g in plain.grads.items()})
-        loop, lists = (
-            going_on(target.start(run.params, arguments={"foreach": on}), run, range(run.steps)) for on in (False, True)
-        )
+        with default_dtype("float64"):
+            loop, lists = (
+                going_on(target.start(run.params, arguments={"foreach": on}), run, range(run.steps))
+                for on in (False, True)
+            )
         where = f" where gradients of g and −{rate:g}·g cancel" if rate is not None else ""
         close(lists, loop, f"foreach differs from the loop{where}", GATES["float64"])
 

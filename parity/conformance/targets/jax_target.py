@@ -90,8 +90,11 @@ class JaxTarget(Target):
     def undecayed(self, params: Any) -> Session:
         """Decays among the numbers are 0; compiled as another optimizer."""
         decays = {name: 0.0 for name, value in self.numbers().items() if name in DECAYS and value}
+        if not decays:
+            return self.start(params)
         functions, tree = self.with_numbers(decays), as_tree(params)
-        return _JaxSession(self, tree, functions.init(tree), None, lambda lrs, *given: functions.step(*given))
+        step = jax.jit(functions.step) if hasattr(self.step, "lower") else functions.step
+        return _JaxSession(self, tree, functions.init(tree), None, lambda lrs, *given: step(*given))
 
     def resume(self, saved: bytes, params: Any) -> Session:
         """From pickled arrays."""

@@ -15,7 +15,7 @@ Arrays = Mapping[str, np.ndarray]
 
 #: What the lr and the weight decay are called.
 RATES = ("learning_rate", "lr")
-DECAYS = ("weight_decay", "weight_decay_rate", "wd")
+DECAYS = ("weight_decay", "weight_decay_rate", "wd", "lambd")
 
 #: Calls in which a target that adds gradients up must have moved.
 CALLS = 64
