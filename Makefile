@@ -1,12 +1,16 @@
 # Two commands are all that anyone needs: `make report` and `make test`. Both install what they need into .venv.
 
 PYTHON ?= python3
+CORE_PYTHON ?= python3.12
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= report
 WORKERS ?= 2
+CORE_TESTS := $(wildcard $(addprefix tests/,rules effective wrappers schedules spec dims quadratic rescaling explain explaining test_sharding.py))
+# Bytecode is kept: five thousand tests are imported by every worker.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test lint types deep bench gpu-check clean
+.PHONY: report test test-core lint types deep bench gpu-check clean
 
 report: $(VENV)/.installed
 	$(BIN)/lrtheory report --out $(OUT)
@@ -14,6 +18,11 @@ report: $(VENV)/.installed
 # A file is run by one worker: its tests share compiled programs and fixtures.
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# What needs jax and numpy alone, on a newer Python and the newest JAX: what needs torch is skipped, with the reason.
+test-core: $(VENV)-core/.installed
+	$(VENV)-core/bin/python -m pytest -n $(WORKERS) --dist loadfile -o addopts="--strict-markers --import-mode=importlib" \
+	  $(CORE_TESTS)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -42,5 +51,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+$(VENV)-core/.installed: pyproject.toml constraints-core.txt
+	$(CORE_PYTHON) -m venv $(VENV)-core
+	$(VENV)-core/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-core.txt -e '.[core-test]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(OUT)
+	rm -rf $(VENV) $(VENV)-core $(OUT)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         sharding,
         spec,
         sweep,
+        theory,
         wrappers,
     )
     from .explaining import explain
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _FUNCTIONS = {"explain": "explaining", "rescale": "rescaling", "rescale_schedule": "rescaling"}
 __all__ = [
     "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale", "rescale_schedule",
-    "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "wrappers",
+    "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "theory", "wrappers",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Programs that JAX has compiled before, in the ignored folder .cache, also for the processes that tests start. Set before
-# JAX is imported; delete the folder for a cold run.
+# Programs that JAX has compiled before, in the ignored folder .cache, also for the processes that tests start, and the
+# small ones too: there are thousands. Set before JAX is imported; delete the folder for a cold run.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 IN_CI = bool(os.environ.get("CI"))
 
@@ -27,11 +29,41 @@ settings.register_profile("deep", settings.get_profile("lrtheory"), max_examples
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lrtheory"))
 
 
+#: Libraries without which the core's tests run: what needs one of them is skipped where it is not installed.
+OPTIONAL = ("torch", "keras", "optax", "sklearn", "typer", "mpmath", "schedulefree", "lion_pytorch", "expecttest")
+MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_torch_thread() -> None:
-    import torch
+    if "torch" not in MISSING:
+        import torch
 
-    torch.set_num_threads(1)
+        torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A module that imports what is not installed is skipped, with the reason."""
+    report = yield
+    for name in MISSING:
+        if report.failed and f"No module named '{name}" in str(report.longrepr):
+            report.outcome = "skipped"
+            report.longrepr = (str(collector.path), 1, f"Skipped: {name} is not installed")
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None]:
+    """As for modules: a test that imports what is not installed is skipped."""
+    try:
+        return (yield)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in MISSING:
+            pytest.skip(f"{error.name} is not installed")
+        raise
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

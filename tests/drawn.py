@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
-from lrtheory import rules
+from lrtheory import effective, rules
+from lrtheory.compiling import quickly_compiled
 from lrtheory.rules import Rule, SparseGradient
 from parity import table
 
@@ -56,7 +58,10 @@ def as_gradients(rule: Rule, dense: dict[str, Any]) -> dict[str, Any]:
     """Dense arrays as the gradients that the rule takes."""
     if not rule.array_rule.sparse:
         return dense
-    return {name: None if g is None else SparseGradient.from_dense(g) for name, g in dense.items()}
+    return {name: None if g is None else _sparse(g) for name, g in dense.items()}
+
+
+_sparse = jax.jit(SparseGradient.from_dense)
 
 
 @st.composite
@@ -77,3 +82,9 @@ def runs(
 def at(grads: dict[str, Any], step: int) -> dict[str, Any]:
     """The gradients of one step."""
     return {name: value[step] for name, value in grads.items()}
+
+
+@functools.cache
+def measured(rule: Any, **options: Any) -> Any:
+    """``effective.measure`` of a rule as one program: op by op it is some sixty."""
+    return quickly_compiled()(functools.partial(effective.measure, rule, **options))

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from ..laws.bounds import largest_step
-from ..laws.momentum import decay_time_scale, gain, steady_effective_lr, unnormalised_steps
-from ..laws.no_law import NoLaw
-from ..laws.stability import threshold
-from ..rules.rule import Rule
-from ..rules.sparse import SparseGradient
-
-#: Sizes of gradients that effective learning rates are shown for.
-GRADIENTS = (1.0, 1e-3, 1e-6)
+from ..rules import Rule
+from ..theory import NoLaw
+from ..theory.bounds import largest_step
+from ..theory.momentum import decay_time_scale, gain
+from ..theory.stability import threshold
 
 
 class Fact(NamedTuple):
@@ -29,44 +20,6 @@ class Fact(NamedTuple):
     value: float | None
     said: str
     law: str
-
-
-class EffectiveLr(NamedTuple):
-    """Effective lr of a parameter of one entry with a constant gradient of this size: at the first step, and when all has settled."""
-
-    gradient: float
-    first: float
-    steady: float | None
-
-
-def effective_lrs(rule: Rule, hyper: Any) -> tuple[tuple[EffectiveLr, ...], str | None]:
-    """The table of effective lr, and why its last column is empty where it is."""
-    first = _first_step(rule, hyper)
-    rows, reason = [], None
-    for gradient, value in zip(GRADIENTS, first, strict=True):
-        steady = None
-        try:
-            steady = steady_effective_lr(rule, hyper, gradient)
-        except NoLaw as error:
-            reason = _why(error)
-        rows.append(EffectiveLr(gradient, value, steady))
-    return tuple(rows), reason
-
-
-def _first_step(rule: Rule, hyper: Any) -> list[float]:
-    """E of the first step on a parameter of one entry, 1, for each size of gradient: by the rule's own code."""
-    shape = (1, 1) if rule.name == "muon" else (1,)
-
-    @jax.jit
-    @functools.partial(jax.vmap, in_axes=(None, 0))
-    def first(hyper: Any, size: Any) -> Any:
-        g = jnp.full(shape, size)
-        params = {"w": jnp.ones_like(g)}
-        grads = {"w": SparseGradient.from_dense(g) if rule.name == "sparse_adam" else g}
-        return rule.effective_lr(hyper, rule.step(hyper, params, rule.init(params), grads)[1])["w"].reshape(())
-
-    with jax.enable_x64(True):
-        return [float(value) for value in first(hyper, np.asarray(GRADIENTS))]
 
 
 def facts(rule: Rule, hyper: Any) -> Iterator[Fact]:
@@ -92,12 +45,7 @@ def facts(rule: Rule, hyper: Any) -> Iterator[Fact]:
         )
     yield _stability(rule, hyper)
     yield from _eps(rule, hyper)
-    if rule.name == "radam":
-        steps = unnormalised_steps(float(hyper.beta2))
-        said = "all steps are" if math.isinf(steps) else f"the first {steps:g} steps are"
-        yield Fact(
-            "unnormalised steps", steps, f"{said} SGD with momentum, at lr itself", "momentum.radam-unnormalised-steps"
-        )
+    yield from (Fact(*note) for note in rule.facts.notes(hyper))
 
 
 def _of_law(name: str, law: str, value: Callable[[], float], said: str, *, infinite: str | None = None) -> Fact:
@@ -117,14 +65,7 @@ def _why(error: NoLaw) -> str:
 
 def _memories(rule: Rule, hyper: Any) -> Iterator[Fact]:
     """Averages: 1/(1 − β) steps, the mean age of what is in them."""
-    averages = {"momentum": "gradients", "beta1": "gradients", "beta2": "squares", "beta3": "squares", "alpha": "squares", "rho": "squares"}  # fmt: skip
-    if rule.name == "asgd":
-        averages = {}
-    if rule.name in ("lion", "adan"):
-        averages["beta2"] = "gradients"
-    if rule.name.startswith("schedule_free"):
-        averages.pop("beta1")
-    for name, what in averages.items():
+    for name, what in rule.facts.averages.items():
         beta = getattr(hyper, name, None)
         if beta is not None and 0 < beta < 1:
             yield Fact(f"memory of {name}", 1 / (1 - beta), f"{1 / (1 - beta):.4g} steps of {what}", "1/(1 − β)")

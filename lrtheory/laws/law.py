@@ -132,3 +132,10 @@ class Law:
     def verify(self, seed: int = 0) -> Evidence:
         """Run the check on the law itself."""
         return self.check(self.formula, seed)
+
+
+def claim(name: str, title: str, sentence: str, decision: Any, kind: Any, statement: str, **rest: Any) -> Law:
+    """The law that decides a sentence people say; ``rest`` as for :class:`Law`."""
+    return Law(
+        id=f"claims.{name}", title=title, claim=sentence, decision=decision, kind=kind, statement=statement, **rest
+    )

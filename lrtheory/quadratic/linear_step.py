@@ -22,47 +22,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers.averaging import Averaged
-
-#: What each rule remembers that is linear in gradients, in the order of the map's coordinates after the parameter.
-MEMORY: dict[str, tuple[str, ...]] = {
-    "sgd": ("buffer",),
-    "rmsprop": ("buffer",),
-    "adagrad": (),
-    "adam": ("m",),
-    "adamax": ("m",),
-    "nadam": ("m",),
-    "radam": ("m",),
-    "adabelief": ("m",),
-    "adan": ("m", "v", "g_last"),
-}
-#: What measures the size of gradients: held at next to nothing, so that eps alone is the preconditioner.
-SIZES: dict[str, tuple[str, ...]] = {
-    "rmsprop": ("v",),
-    "adagrad": ("sum",),
-    "adam": ("v", "v_max"),
-    "adamax": ("u",),
-    "nadam": ("v",),
-    "radam": ("v",),
-    "adabelief": ("v",),
-    "adan": ("n",),
-}
-#: Why the other rules have no linear step.
-REASONS: dict[str, str] = {
-    "adadelta": "its lr follows the ratio of two running sizes, which moves with the run",
-    "adafactor": "its lr follows the size of the parameter",
-    "asgd": "its lr falls over the run",
-    "lamb": "its step is as long as the parameter, whatever the gradient",
-    "lars": "its step is as long as the parameter, whatever the gradient",
-    "lion": "it takes the sign of its direction, and a step of lr however small the gradient",
-    "muon": "it orthogonalises its direction, and a step of lr however small the gradient",
-    "rprop": "it takes the sign of the gradient and adapts the step to it",
-    "schedule_free_adamw": "the weight of its average falls over the run",
-    "schedule_free_sgd": "the weight of its average falls over the run",
-    "signum": "it takes the sign of its direction, and a step of lr however small the gradient",
-    "sparse_adam": "it takes sparse gradients; on a coordinate that always has one it is adam",
-}
 
 _LONG_AFTER = 2**30  # steps taken when nothing that forgets its start remembers it
 
@@ -97,12 +58,13 @@ def memory(rule: Rule | Averaged) -> tuple[str, ...]:
         return (*memory(_plain(rule.rule)), "average")
     if not isinstance(rule, Rule):
         raise TypeError(f"{rule!r} has no linear step: a rule of lrtheory.rules is needed, or average_weights of one")
-    if rule.name not in MEMORY:
-        reason = REASONS.get(rule.name, "nothing is known about it")
-        raise ValueError(f"{rule!r} has no linear step: {reason}. There is one for {', '.join(MEMORY)}")
-    if rule.options.get("momentum_buffer") is False:
-        return ()
-    return MEMORY[rule.name]
+    found = rule.facts.memory
+    if isinstance(found, str):
+        raise ValueError(
+            f"{rule!r} has no linear step: {found}. There is one for sgd, and for rules that divide each "
+            "coordinate by an average size of its gradients, such as rmsprop, adagrad and adam"
+        )
+    return found
 
 
 @functools.partial(jax.jit, static_argnames="rule")
@@ -237,7 +199,7 @@ def _frozen(rule: Rule | Averaged, hyper: Any, preconditioner: Any) -> Any:
     if isinstance(rule, Averaged):
         inner = _frozen(rule.rule, rule.inner(hyper), preconditioner)  # type: ignore[arg-type]
         return type(hyper)(*inner, *hyper[len(inner) :])
-    if rule.name not in SIZES:
+    if not rule.facts.sizes:
         return hyper
     none = {name: 0.0 for name in ("eps_root",) if name in hyper._fields}
     start = {name: _smallest() for name in ("initial_accumulator_value",) if name in hyper._fields}
@@ -254,7 +216,7 @@ def _hold(rule: Rule | Averaged, state: Any) -> Any:
     """The state at rest, with the sizes of gradients held."""
     if isinstance(rule, Averaged):
         return state._replace(rule=_hold(rule.rule, state.rule))  # type: ignore[arg-type]
-    held = [name for name in SIZES.get(rule.name, ()) if getattr(state, name) is not None]
+    held = [name for name in rule.facts.sizes if getattr(state, name) is not None]
     return state._replace(**dict.fromkeys(held, _smallest()))
 
 
@@ -262,8 +224,8 @@ def _settled(rule: Rule | Averaged) -> Any:
     state = _hold(rule, rule.init(jnp.zeros(())))
     if isinstance(rule, Averaged):
         return state._replace(rule=_settled(rule.rule), count=jnp.int32(_LONG_AFTER))  # type: ignore[arg-type]
-    gone = {"mu_gap": jnp.ones(())} if rule.name == "nadam" else {}
-    return state._replace(t=jnp.int32(_LONG_AFTER), **gone)
+    settled = {name: jnp.asarray(value, float) for name, value in rule.facts.long_after.items()}
+    return state._replace(t=jnp.int32(_LONG_AFTER), **settled)
 
 
 def _read(rule: Rule | Averaged, names: tuple[str, ...], state: Any) -> list[Array]:

@@ -6,8 +6,8 @@ import math
 import warnings
 from typing import Any
 
-from ..laws.scaling.transform import check_scale, rescaled_hyper, rescaled_state
-from ..rules.rule import Rule
+from ..rules import Rule
+from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
 from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
 from .result import Exactness, Rescaled, weakest
@@ -158,14 +158,7 @@ def _caveats(rule: Rule | Wrapper, loss: float, params: float) -> list[str]:
     notes = []
     while isinstance(rule, Wrapper):
         rule = rule.rule
-    if rule.name in ("lars", "lamb"):
-        notes.append(f"{rule.name}: not for a tensor that is exactly zero, whose trust ratio is the bare number 1")
-    if rule.name == "adafactor" and loss != params:
-        notes.append("adafactor: for matrices only while the mean of row_var stays above eps1; torch clamps it there")
-    if rule.name == "muon" and any(math.frexp(scale)[0] != 0.5 for scale in (loss, params)):
-        notes.append(
-            "muon: Newton–Schulz runs in bfloat16, so scales that are no powers of two are met to 1e-3 … 1e-2 only"
-        )
+    notes += rule.facts.caveats(loss, params)
     if params != 1:
         notes.append(f"multiply the parameters by {params:g} when the change is made, and expect them to stay so")
     if loss != params and any(units.loss >= 2 for units in rule.units.values()):

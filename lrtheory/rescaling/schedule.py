@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..laws.scaling.transform import check_scale
 from ..numbers import is_concrete
 from ..schedules import Schedule
 from ..schedules.power import Gamma, gamma_of
+from ..theory.scaling import check_scale
 
 # What a schedule's numbers are. Those that are named nowhere are pure: ratios, powers, momenta, numbers of cycles.
 LEVELS = ("lr", "eta_min", "max_lr", "base_lr", "swa_lr", "lr_end")

@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from ..numbers import NONNEGATIVE, is_concrete
-from .recompute import again
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
+from ..numbers import NONNEGATIVE, REAL, Number, hyperparameters, is_concrete
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import again, coupled_decay
+from .closed_forms import (
+    EXACT,
+    gradient_descent_threshold,
+    heavy_ball_threshold,
+    nesterov_threshold,
+    sgd_equilibrium,
+    slowest_root,
+    sum_gain,
+    times,
+)
+from .facts import LINEAR_STEPS, NO_EQUILIBRIUM, BatchChange, Facts, Form
 
 
-class SGDHyper(NamedTuple):
-    """Numbers of SGD."""
+@hyperparameters
+class SGDHyper:
+    """Hyperparameters of SGD."""
 
-    lr: Any = 1e-3
-    momentum: Any = 0.0
-    dampening: Any = 0.0
-    weight_decay: Any = 0.0
+    lr = Number(1e-3, NONNEGATIVE, "[param]^2/[loss]")
+    momentum = Number(
+        0.0,
+        NONNEGATIVE,
+        "1",
+        "At 0 the gradient itself is used and the buffer is left alone, whatever the dampening.",
+    )
+    dampening = Number(0.0, REAL, "1", "The first gradient enters undamped.")
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2", "Coupled: added to the gradient.")
 
 
-class SGDState(NamedTuple):
+@state
+class SGDState:
     """State of SGD: ``t`` gradients have entered ``buffer``, with weights that sum to ``weight``."""
 
-    t: Any
-    buffer: Any
-    weight: Any
+    t = COUNT
+    buffer = Slot("[loss]/[param]")
+    weight = Slot("1", "scalar")
 
 
 @register
-def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
+def sgd(*, nesterov: bool = False) -> ArrayRule:
     r"""SGD with momentum, dampening, Nesterov's look-ahead and coupled weight decay.
 
     .. math::
@@ -44,17 +61,8 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]^2/[loss]
-    momentum : scalar in [0, inf), 1
-        At 0 the gradient itself is used and the buffer is left alone, whatever the dampening.
-    dampening : scalar, 1
-        The first gradient enters undamped.
-    weight_decay : scalar in [0, inf), [loss]/[param]^2
-        Coupled: added to the gradient.
     nesterov : option
         Needs momentum > 0 and dampening 0.
-    maximize : option
-        Negates the gradient first; the direction is then that of the negated gradient.
 
     Returns
     -------
@@ -82,14 +90,8 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     [0.0, 3.0]
     """
 
-    def regularised(h: SGDHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + decayed(h.weight_decay, p)
-
-    def init(p: Array) -> SGDState:
-        return SGDState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32)))
-
     def step(h: SGDHyper, p: Array, s: SGDState, g: Array) -> tuple[Array, SGDState]:
-        g, g_of_buffer = regularised(h, g, p), regularised(again(h, s.t), g, p)
+        g, g_of_buffer = g + coupled_decay(h, p), g + coupled_decay(again(h, s.t), p)
         first = s.t == 0
         buffer = jnp.where(first, g_of_buffer, h.momentum * s.buffer + (1 - h.dampening) * g_of_buffer)
         weight = jnp.where(first, 1, h.momentum * s.weight + (1 - h.dampening))
@@ -112,7 +114,7 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         return jnp.broadcast_to(h.lr * gain(h, s), s.buffer.shape)
 
     def direction(h: SGDHyper, p: Array, s: SGDState, g: Array) -> Array:
-        g = regularised(h, g, p)
+        g = g + coupled_decay(h, p)
         update = jnp.where(h.momentum == 0, g, g + h.momentum * s.buffer if nesterov else s.buffer)
         return update / gain(h, s)
 
@@ -126,24 +128,46 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
                     f"sgd(nesterov=True): {name}={value}, but Nesterov needs momentum above 0 and dampening 0"
                 )
 
+    def threshold(h: SGDHyper, step: int | None) -> Form | str:
+        if nesterov:
+            return Form(nesterov_threshold(h.lr, h.momentum), "2(1 + momentum)/((1 + 2 momentum) lr)", EXACT)
+        if not h.momentum:
+            return Form(gradient_descent_threshold(h.lr), "2/lr", EXACT)
+        if h.dampening >= 1:
+            return "with dampening of 1 or more steps do not descend"
+        form = "2(1 + momentum)/(lr (1 − dampening))"
+        return Form(heavy_ball_threshold(h.lr, h.momentum, h.dampening), form, EXACT)
+
+    def sde(h: SGDHyper) -> BatchChange:
+        if np.all(np.asarray(h.momentum) == 0):
+            return BatchChange({"lr": 1.0})
+        # An averaging buffer (dampening = momentum) stays one: it is the gradient's mean, and lr alone is κ times as large.
+        if np.all(np.asarray(h.dampening) == np.asarray(h.momentum)) and not nesterov:
+            return BatchChange({"lr": 1.0}, ("momentum", "dampening"))
+        return BatchChange({"lr": 2.0}, ("momentum",), {"buffer": -1.0, "weight": -1.0})
+
+    def equilibrium(h: SGDHyper, gradient_norm: float, coordinates: int) -> tuple[float, float]:
+        lr = h.lr if h.momentum == 0 else h.lr * (1 - h.dampening)
+        return sgd_equilibrium(lr, h.weight_decay, h.momentum, gradient_norm)
+
     return ArrayRule(
-        name="sgd",
         Hyper=SGDHyper,
         State=SGDState,
-        units={
-            "lr": "[param]^2/[loss]",
-            "momentum": "1",
-            "dampening": "1",
-            "weight_decay": "[loss]/[param]^2",
-            "t": "1",
-            "buffer": "[loss]/[param]",
-            "weight": "1",
-        },
-        ranges={"lr": NONNEGATIVE, "momentum": NONNEGATIVE, "weight_decay": NONNEGATIVE},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        penalty=lambda h, p: decayed(h.weight_decay, p),
+        penalty=coupled_decay,
         check=check,
+        facts=Facts(
+            divides_by="nothing",
+            memory=("buffer",),
+            averages={"momentum": "gradients"},
+            gain=lambda h: sum_gain(h.momentum, h.dampening, nesterov),
+            steady=lambda h, g: times(h.lr, sum_gain(h.momentum, h.dampening, nesterov)),
+            largest=LINEAR_STEPS,
+            threshold=threshold,
+            decay=lambda h: slowest_root(h.lr * h.weight_decay, h.momentum, h.dampening, nesterov),
+            sde=sde,
+            equilibrium=NO_EQUILIBRIUM if nesterov else equilibrium,
+        ),
     )

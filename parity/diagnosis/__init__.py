@@ -1,8 +1,8 @@
 """Diagnosis: the setting in which two implementations of a rule differ."""
 
-from . import averaged, elementwise, matrices, ratios, schedules  # fills the table of families  # noqa: F401
 from .diagnose import Change, Diagnosis, diagnose, size_in_words
-from .family import FAMILIES, Family
+from .families import FAMILIES
+from .family import Family
 from .implementation import Implementation, implementation
 from .probe import Probe
 from .search import Fit, fit

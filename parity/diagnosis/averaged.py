@@ -8,7 +8,6 @@ import numpy as np
 
 from .elementwise import BESIDE, EPS_INSIDE, EPS_OUTSIDE, average
 from .family import LATE, family
-from .vocabulary import KERAS_ADAM, MEMBERS, OPTAX_BETAS, OUR_ADAM, PHRASES, TORCH_BETAS, UP, WORDS, Words
 
 
 @family(
@@ -92,44 +91,16 @@ def schedule_free_adamw(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: An
     return _free(n, k, s, t, g / root, p, lr)
 
 
-ASGD = {name: name for name in ("lr", "lambd", "alpha", "t0", "weight_decay")}
-AVERAGED = {name: name for name in ("weight_decay", "weight_lr_power")}
-PACKAGE = AVERAGED | {"lr": "lr", "r": "r", "warmup_steps": "warmup_steps"}
-EVEN = {(WEIGHT, ALIKE): {"weight_lr_power": 0.0}}
-OPTAX = AVERAGED | {"lr": "learning_rate", "beta1": "b1"}
+AVERAGED = (asgd, schedule_free_sgd, schedule_free_adamw)
 
-WORDS.update(
-    {
-        "torch.optim.ASGD": Words("asgd", ASGD, UP),
-        "asgd": Words("asgd", ASGD, UP),
-        "schedulefree.SGDScheduleFree": Words("schedule_free_sgd", PACKAGE | {"beta1": "momentum"}, EVEN),
-        "schedulefree.AdamWScheduleFree": Words("schedule_free_adamw", PACKAGE | TORCH_BETAS | {"eps": "eps"}, EVEN),
-        "optax.contrib.schedule_free_sgd": Words("schedule_free_sgd", OPTAX, EVEN),
-        "optax.contrib.schedule_free_adamw": Words("schedule_free_adamw", OPTAX | OPTAX_BETAS | {"eps": "eps"}, EVEN),
-        "keras.optimizers.ScheduleFreeAdamW": Words(
-            "schedule_free_adamw", KERAS_ADAM | {"warmup_steps": "warmup_steps"}
-        ),
-        "schedule_free_sgd": Words("schedule_free_sgd", AVERAGED | {"lr": "lr", "beta1": "beta1"}, UP | EVEN),
-        "schedule_free_adamw": Words("schedule_free_adamw", AVERAGED | OUR_ADAM, UP | EVEN),
-    }
-)
-
-#: Plain SGD is ASGD without its decay, before it averages.
-PLAIN: dict[str, Any] = {"lambd": lambda given: 0.0}
-MEMBERS["optax.sgd", "asgd"] = Words("asgd", {"lr": "learning_rate"}, read=PLAIN)
-for name in ("torch.optim.SGD", "sgd"):
-    MEMBERS[name, "asgd"] = Words("asgd", {"lr": "lr", "weight_decay": "weight_decay"}, UP, read=PLAIN)
-
-PHRASES.update(
-    {
-        (WEIGHT, LARGEST): "iterates weighed with the largest lr so far",
-        (WEIGHT, NEXT): "iterates weighed with the largest lr up to the next step's",
-        (WEIGHT, OWN): "iterates weighed with their own lr",
-        (WEIGHT, ALIKE): "iterates of even weight",
-        (EVALUATED, AVERAGE): "evaluation at the average",
-        (EVALUATED, PARAMETERS): "evaluation at the parameters",
-        (DECAYED, STEP): "weight decay with the gradient",
-        (DECAYED, BEFORE): "weight decay of the parameters before the step, times lr",
-        (DECAYED, AT_Z): "weight decay of z with the gradient",
-    }
-)
+PHRASES = {
+    (WEIGHT, LARGEST): "iterates weighed with the largest lr so far",
+    (WEIGHT, NEXT): "iterates weighed with the largest lr up to the next step's",
+    (WEIGHT, OWN): "iterates weighed with their own lr",
+    (WEIGHT, ALIKE): "iterates of even weight",
+    (EVALUATED, AVERAGE): "evaluation at the average",
+    (EVALUATED, PARAMETERS): "evaluation at the parameters",
+    (DECAYED, STEP): "weight decay with the gradient",
+    (DECAYED, BEFORE): "weight decay of the parameters before the step, times lr",
+    (DECAYED, AT_Z): "weight decay of z with the gradient",
+}

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lrtheory.spec.text import SpecError
+from lrtheory.spec import SpecError, curve, is_schedule, parse
 
 from ..compare import Difference
 from ..dtypes import finfo
-from .family import FAMILIES, MISSING, Family
+from .families import FAMILIES
+from .family import MISSING, Family
 from .implementation import Implementation, implementation, of_family, with_arguments, with_lr_of
 from .narrow import narrowed
 from .probe import Path, Probe, distance, error
@@ -145,6 +146,8 @@ def diagnose(
     one = implementation(a) if isinstance(a, str) else a
     other = implementation(b) if isinstance(b, str) else b
     one, other = with_lr_of(one, other), with_lr_of(other, one)
+    if not (one.is_known and other.is_known):
+        return _strangers(one, other, dtype, missing)
     one, other = of_family(one, other.words.family), of_family(other, one.words.family)
     family, second = FAMILIES[one.words.family], FAMILIES[other.words.family]
     if type(family) is not type(second):
@@ -179,6 +182,31 @@ def diagnose(
         sentence = f"no setting makes {one.text} and {other.text} agree: {sentence} says the model, but so it is {residual:.1e} off"
         return _told(one, other, "unknown", changes, sentence, size, first, verified, residual)
     return _told(one, other, "settings", changes, sentence, size, first, verified, residual)
+
+
+def _strangers(one: Implementation, other: Implementation, dtype: str, missing: bool) -> Diagnosis:
+    """Two of which one is of no known family: they run alike, or part somewhere."""
+    parsed = [parse(i.text) for i in (one, other)]
+    schedules = [is_schedule(p) for p in parsed]
+    if schedules[0] != schedules[1]:
+        kinds = [
+            f"{i.text} is {'a schedule' if s else 'an optimizer'}" for i, s in zip((one, other), schedules, strict=True)
+        ]
+        raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
+    if all(schedules):
+        curves = [curve(p) for p in parsed]
+        probe = Probe({}, {}, np.ones(int(2.5 * max(c.end.t for c in curves)) + 40))
+    else:
+        probe = Probe.drawn({"vector": (24,), "matrix": (4, 3)}, 14.0, missing=missing)
+    paths = one.path(probe), other.path(probe)
+    size, first = distance(*paths), _first(*paths, SAME, "float64")
+    if size <= SAME:
+        return _same(one, other, dtype, size)
+    odd = " and ".join(i.text for i in (one, other) if not i.is_known)
+    sentence = (
+        f"{one.text} and {other.text} do not run alike, and no family is known of {odd}; they first differ at {first}"
+    )
+    return _told(one, other, "unknown", (), sentence, size, first, "", size)
 
 
 def _asked(family: Family, dtype: str, missing: bool) -> Family:

@@ -232,3 +232,6 @@ def adan(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
     step = lr * (m / (1 - n.beta1**t) + weight * v / (1 - n.beta2**t)) / root
     decay = lr * n.weight_decay
     return (p - step) / (1 + decay) if k["weight decay"] == "proximal" else p - step - decay * p
+
+
+ELEMENTWISE = (sgd, adam, adamax, rmsprop, adagrad, adadelta, rprop, adan)

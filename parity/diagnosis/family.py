@@ -121,17 +121,9 @@ def _wide(values: Any) -> np.ndarray:
     return np.stack([np.asarray(value, np.float64) for value in values])
 
 
-FAMILIES: dict[str, Family] = {}
-
-
 def family(
     name: str, numbers: Mapping[str, float], switches: Mapping[str, tuple[str, ...]], **more: Any
-) -> Callable[[Step], Step]:
-    """Enter a step into the table."""
-
-    def enter(step: Step) -> Step:
-        late = {} if LATE.keys() <= switches.keys() else LATE
-        FAMILIES[name] = Family(name, step, {"lr": 1.0, **numbers}, {**switches, **late}, **more)
-        return step
-
-    return enter
+) -> Callable[[Step], Family]:
+    """The family that a step is the model of."""
+    late = {} if LATE.keys() <= switches.keys() else LATE
+    return lambda step: Family(name, step, {"lr": 1.0, **numbers}, {**switches, **late}, **more)

@@ -10,21 +10,18 @@ import numpy as np
 
 from .family import Family
 from .probe import STEPS, Probe
-from .vocabulary import PHRASES
 
 DECAY, ETA, AVERAGE = "decay by lambd", "eta", "moving the average"
 SCALED, JOINED = "of the parameters before the step", "with the gradient"
 DOUBLE, SINGLE = "formed in double", "formed in float32"
 COPIED, MOVED = "copied while its weight is 1", "by the difference at every step"
 
-PHRASES.update(
-    {
-        (DECAY, SCALED): "lambd's decay of the parameters before the step",
-        (DECAY, JOINED): "lambd's decay with the gradient",
-        (AVERAGE, COPIED): "an average that is copied while its weight is 1",
-        (AVERAGE, MOVED): "an average that is moved by the difference at every step",
-    }
-)
+PHRASES = {
+    (DECAY, SCALED): "lambd's decay of the parameters before the step",
+    (DECAY, JOINED): "lambd's decay with the gradient",
+    (AVERAGE, COPIED): "an average that is copied while its weight is 1",
+    (AVERAGE, MOVED): "an average that is moved by the difference at every step",
+}
 
 #: Of one step, none of a number beyond the reach: three of the parameter, and of a step twice as long as that the lr and
 #: the five that make eta.

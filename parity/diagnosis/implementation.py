@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lrtheory import rules, schedules
+from lrtheory import rules, spec
+from lrtheory.dims.target import target as read_target
 from lrtheory.rules import Rule
-from lrtheory.spec import text as spec
-from lrtheory.spec.text import Spec, SpecError
+from lrtheory.spec import Part, Spec, SpecError
+from lrtheory.spec.parts import plain
+from lrtheory.spec.text import inside
 
 from ..drivers.in_keras import load_keras
 from .probe import AVERAGE, Path, Probe
-from .run import RUNS, ours
+from .run import RUNS, ours, with_optax, with_torch
 from .schedules import CLOSED, SCHEDULES, TORCH, runner
-from .vocabulary import MEMBERS, WORDS, Words
+from .vocabulary import MEMBERS, WORDS, completed
+from .words import Words
 
 #: The lr of an implementation whose SPEC gives none and that has no default.
 LR = 1e-3
 
-#: What takes the parameters first.
-OF_PARAMETERS = ("torch.", "schedulefree.")
 INJECT = "optax.inject_hyperparams"
-#: ``optax.inject_hyperparams(optax.adam)(0.1)``, which is no SPEC: a call of a call.
-INJECTED = re.compile(re.escape(INJECT) + r"\(\s*(optax(?:\.\w+)+)\s*\)(\(.*\))", re.DOTALL)
-#: What gives a number a dtype of its own.
-SCALARS = [f"{module}.{dtype}" for module in ("numpy", "jax.numpy") for dtype in ("float16", "float32", "float64")]
-SCALARS.append("jax.numpy.bfloat16")
 
 
 @dataclass(frozen=True)
@@ -57,10 +52,15 @@ class Implementation:
     family: str = ""
 
     @property
+    def is_known(self) -> bool:
+        """Whether its family is known."""
+        return bool(self.family) or inner_name(self.name) in WORDS
+
+    @property
     def words(self) -> Words:
         """Its own names for numbers and switches."""
         name = inner_name(self.name)
-        return MEMBERS[name, self.family] if self.family else WORDS[name]
+        return completed(MEMBERS[name, self.family] if self.family else WORDS[name], self.library, self.arguments)
 
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them.
@@ -124,20 +124,43 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     """
     if isinstance(target, Rule):
         return _of_rule(repr(target), target, numbers)
-    inner = INJECTED.fullmatch(target.strip())
-    parsed = _parsed(target if inner is None else "".join(inner.groups()))
+    parsed = spec.parse(target)
+    name = parsed.name.rpartition(".")[2] if parsed.is_rule else parsed.name
     if parsed.name.startswith("keras."):
         load_keras()  # on the backend that is there
-    if parsed.name in SCHEDULES:
-        return _of_schedule(parsed)
-    found = spec.resolve(parsed)
+    if spec.is_schedule(parsed):
+        return _of_schedule(replace(parsed, name=name))
     if parsed.is_rule:
-        return _of_our_spec(parsed, found)
-    if parsed.name not in WORDS:
-        known = ", ".join(WORDS)
-        raise SpecError(f"{parsed.name} cannot be diagnosed: its family is not known. There are {known}")
-    name = parsed.name if inner is None else f"{INJECT}({parsed.name})"
-    return _of(parsed.text if inner is None else target.strip(), name, _bound(parsed, found))
+        return _of_our_spec(parsed)
+    arguments = _bound(parsed, spec.part(parsed))
+    if name not in WORDS or any(isinstance(value, Part) for value in arguments.values()):
+        return _of_tree(parsed)
+    return _of(parsed.text, name if parsed.through is None else f"{INJECT}({name})", arguments)
+
+
+def _of_tree(parsed: Spec) -> Implementation:
+    """Of what is no single optimizer of a known family: by its parts if they are one, else as it is."""
+    if parsed.name.startswith("optax."):
+        found = spec.as_alias(parsed)
+        if found is not None and found[0] in WORDS:
+            defaults = _bound(parsed, spec.part(spec.parse(found[0])))
+            return _of(parsed.text, found[0], {**defaults, **found[1]})
+    made = read_target(parsed)
+    name = parsed.text  # which is no entry of the vocabulary
+    if made.kind is not None:
+        arguments = {"lr": 1.0, **made.make({})}
+        return Implementation(parsed.text, name, arguments, lambda probe: with_torch(made.kind, name, arguments, probe))
+    rate = {n: v for n, v in made.numbers.items() if n == "learning_rate" and not made.curves} or {"learning_rate": 1.0}
+
+    def factory(learning_rate: Any) -> Any:
+        import optax
+
+        if made.numbers.keys() & rate.keys() and not made.curves:
+            return made.make({"learning_rate": learning_rate})
+        moving: list[Any] = [optax.scale_by_schedule(learning_rate)] if callable(learning_rate) else []  # type: ignore[arg-type]
+        return optax.chain(made.make({}), *moving)
+
+    return Implementation(parsed.text, name, rate, lambda probe: with_optax(factory, name, rate, probe))
 
 
 def _of(text: str, name: str, arguments: Mapping[str, Any]) -> Implementation:
@@ -154,29 +177,10 @@ def inner_name(name: str) -> str:
     return name.removeprefix(f"{INJECT}(").removesuffix(")")
 
 
-def _parsed(text: str) -> Spec:
-    """A SPEC whose numbers may have a dtype, such as ``numpy.float32(0.1)``."""
-    parsed = spec.parse(text, nested=True)
-    values = {**dict(enumerate(parsed.args)), **parsed.kwargs}
-    for key, value in values.items():
-        if not isinstance(value, Spec):
-            continue
-        if (
-            value.name not in SCALARS
-            or len(value.args) != 1
-            or value.kwargs
-            or not isinstance(value.args[0], int | float)
-        ):
-            return spec.parse(text)  # which says what is no literal
-        values[key] = spec.resolve(value)(value.args[0])
-    args = tuple(values[i] for i in range(len(parsed.args)))
-    return replace(parsed, args=args, kwargs={k: values[k] for k in parsed.kwargs})
-
-
 def with_arguments(base: Implementation, changes: Mapping[str, Any]) -> Implementation:
     """The same implementation with some arguments changed."""
     arguments = {**base.arguments, **changes}
-    if base.name in SCHEDULES:
+    if base.name in SCHEDULES or CLOSED in base.arguments:
         return Implementation(base.text, base.name, arguments, runner(base.name, arguments))
     if base.library == "lrtheory":
         factory, fields = rules.get(base.name), set(inspect.signature(rules.get(base.name)).parameters)
@@ -190,63 +194,43 @@ def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
     """A scheduler of torch has no lr but that of its optimizer: where none is given, it is that of the other schedule."""
     if base.arguments.get("lr", 0) is not None:
         return base
-    lr = LR if other.arguments.get("lr", 0) is None else other.numbers()["lr"]
+    given = other.arguments.get("lr", 0)
+    lr = LR if given is None else other.numbers()["lr"] if other.is_known else given or LR
     return with_arguments(base, {"lr": lr})
 
 
 def of_family(base: Implementation, family: str) -> Implementation:
     """The same implementation as a member of a wider family, where it is one: what it has beside must be 0."""
-    wider = MEMBERS.get((inner_name(base.name), family))
-    if wider is None or any(value for name, value in base.numbers().items() if name not in wider.numbers):
+    if (inner_name(base.name), family) not in MEMBERS:
         return base
-    return replace(base, family=family)
+    wider = replace(base, family=family)
+    return base if any(value for name, value in base.numbers().items() if name not in wider.words.numbers) else wider
 
 
 def _of_schedule(parsed: Spec) -> Implementation:
-    factory = schedules.get(parsed.name) if parsed.is_rule else spec.resolve(parsed)
     ours: dict[str, Any] = {}  # arguments that the factory does not take
     if parsed.name.startswith(TORCH):
         ours = {"lr": parsed.kwargs.get("lr"), CLOSED: parsed.kwargs.get(CLOSED, False)}
         parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
-    arguments = _bound(parsed, factory) | ours
-    wanted = inspect.signature(factory).parameters
-    if missing := [name for name in wanted if name not in (*arguments, "optimizer")]:
-        raise SpecError(f"{parsed.text}: {', '.join(missing)} not given; it takes {', '.join(wanted)}")
+    arguments = _bound(parsed, spec.part(parsed)) | ours
     return Implementation(parsed.text, parsed.name, arguments, runner(parsed.name, arguments))
 
 
-def _bound(parsed: Spec, factory: Any) -> dict[str, Any]:
-    signature = inspect.signature(factory)
-    args = (None, *parsed.args) if parsed.name.startswith(OF_PARAMETERS) else parsed.args
-    try:
-        bound = signature.bind_partial(*args, **parsed.kwargs)
-    except TypeError as error:
-        raise SpecError(f"{parsed.text}: {error}; it takes {', '.join(signature.parameters)}") from error
-    arguments = {k: p.default for k, p in signature.parameters.items() if p.default is not inspect.Parameter.empty}
-    arguments |= bound.arguments
-    for taken in ("params", "kwargs", "optimizer"):
-        arguments.pop(taken, None)
-    if "learning_rate" in signature.parameters and arguments.get("learning_rate") is None:
-        arguments["learning_rate"] = LR
-    return arguments
+def _bound(parsed: Spec, part: Part) -> dict[str, Any]:
+    """All arguments, defaults included; calls among them stay parts."""
+    defaults = {k: p.default for k, p in part.parameters.items() if p.default is not inspect.Parameter.empty}
+    return defaults | {
+        name: inside(value, lambda entry: entry if isinstance(entry, Part) else plain(entry))
+        for name, value in part.given.items()
+    }
 
 
-def _of_our_spec(parsed: Spec, factory: Any) -> Implementation:
-    if parsed.args:
-        raise SpecError(f"{parsed.text}: {parsed.name} takes options and numbers by keyword only")
-    options = {k: v for k, v in parsed.kwargs.items() if k in inspect.signature(factory).parameters}
-    numbers = {k: v for k, v in parsed.kwargs.items() if k not in options}
-    try:
-        rule = factory(**options)
-        rule.hyper(**numbers)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"{parsed.text}: {error}") from error
-    if rule.name not in WORDS:
-        raise SpecError(f"{rule.name} cannot be diagnosed: its family is not known. There are {', '.join(WORDS)}")
-    return _of_rule(parsed.text, rule, numbers)
+def _of_our_spec(parsed: Spec) -> Implementation:
+    reading = spec.read(parsed.text)
+    return _of_rule(parsed.text, reading.rule, reading.hyper._asdict())
 
 
-def _of_rule(text: str, rule: Rule, numbers: Mapping[str, float]) -> Implementation:
-    hyper = rule.hyper(**numbers)
+def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementation:
+    hyper = rule.hyper(**{name: value for name, value in numbers.items() if value is not None})
     arguments = {**rule.options, **hyper._asdict()}
     return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe))

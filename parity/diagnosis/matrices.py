@@ -102,3 +102,6 @@ def muon(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
         "0.2·√max(rows, columns)": 0.2 * np.sqrt(max(rows, columns)),
     }[k["scale of a matrix"]]
     return p - lr * scale * x - (lr if k["weight decay"] == DECAY[1] else 1.0) * n.weight_decay * p
+
+
+MATRICES = (adafactor, muon)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +15,6 @@ from ..dtypes import finfo
 from .family import ABSENT, SKIPPED, ZEROS, Family, left
 from .followed import followed
 from .probe import Probe
-from .vocabulary import PHRASES, WORDS
 
 #: In which rules are diagnosed: not in float16, where gradients of every size do not fit.
 DIAGNOSED = ("float64", "float32", "bfloat16")
@@ -30,29 +29,22 @@ SWITCHES = {
     POWERS: ("formed in double", SINGLE),
 }
 
+#: Families that are written for any dtype.
+NARROW = ("sgd", "adam")
+
 #: Roundings of one step of these rules, none of which is grown by another: moments 2 × 3, root, two divisions, eps, two products
 #: and the parameter.
 ROUNDINGS = 16
 
 
-PHRASES.update(
-    {
-        (LR, TAKEN): "an lr of the gradient's dtype",
-        (LR, KEPT): "an lr that stays in float32, and an update with it",
-        (HYPER, DOUBLE): "hyperparameters that stay in double until they are used",
-        (HYPER, ARRAYS): "hyperparameters rounded to the dtype, and 1 − β after them",
-        (ABSENT, SKIPPED): "a tensor left alone until its first gradient",
-        (ABSENT, ZEROS): "zeros for a missing gradient",
-    }
-)
-
-for name, words in list(WORDS.items()):
-    if name.startswith("optax.") and words.family in ("sgd", "adam"):
-        given: Mapping[tuple[str, str], Any] = {
-            (LR, KEPT): lambda numbers: {"learning_rate": np.float32(numbers["lr"])},
-            (LR, TAKEN): lambda numbers: {"learning_rate": float(numbers["lr"])},
-        }
-        WORDS[name] = replace(words, options={**words.options, **given})
+PHRASES = {
+    (LR, TAKEN): "an lr of the gradient's dtype",
+    (LR, KEPT): "an lr that stays in float32, and an update with it",
+    (HYPER, DOUBLE): "hyperparameters that stay in double until they are used",
+    (HYPER, ARRAYS): "hyperparameters rounded to the dtype, and 1 − β after them",
+    (ABSENT, SKIPPED): "a tensor left alone until its first gradient",
+    (ABSENT, ZEROS): "zeros for a missing gradient",
+}
 
 
 class Weak(np.ndarray):
@@ -113,7 +105,7 @@ def narrowed(family: Family, dtype: str) -> Family:
         raise SpecError(f"dtype {dtype!r}: there are {', '.join(DIAGNOSED)}")
     if family.name == "asgd" and dtype == "float32":
         return followed(family)
-    if family.name not in ("sgd", "adam"):
+    if family.name not in NARROW:
         raise SpecError(
             f"the family of {family.name} is not diagnosed in {dtype}; sgd and adam are in {', '.join(DIAGNOSED)}, asgd in "
             "float64 and float32, all others in float64 alone"

@@ -8,7 +8,6 @@ import numpy as np
 
 from .elementwise import DECAY, average, decayed, removed
 from .family import family
-from .vocabulary import KERAS_ADAM, OPTAX_ADAM, OUR_ADAM, UP, WORDS, Words, switch
 
 SHAPES = {"matrix": (5, 4), "vector": (8,)}
 
@@ -96,39 +95,4 @@ def lamb(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
     return p - lr * _ratio(p, update) * update
 
 
-SIGNS = ("lr", "weight_decay")
-
-
-def _both(name: str) -> dict[str, Any]:
-    """One momentum for both averages."""
-    return {beta: lambda given: given[name] or 0.0 for beta in ("beta1", "beta2")}
-
-
-NONE: dict[str, Any] = {beta: lambda given: 0.0 for beta in ("beta1", "beta2")}
-OPTAX_LION = {"lr": "learning_rate", "beta1": "b1", "beta2": "b2", "weight_decay": "weight_decay"}
-OUR_LION = {name: name for name in ("lr", "beta1", "beta2", "weight_decay")}
-KERAS_LION = {name: argument for name, argument in KERAS_ADAM.items() if name != "eps"}
-OUR_LARS = {name: name for name in ("lr", "momentum", "weight_decay", "trust_coefficient", "eps")}
-AHEAD = switch("look-ahead", "none", "Nesterov's", "nesterov")
-
-WORDS.update(
-    {
-        "optax.lion": Words("lion", OPTAX_LION),
-        "optax.sign_sgd": Words("lion", {"lr": "learning_rate"}, read=NONE),
-        "optax.lars": Words("lars", OUR_LARS | {"lr": "learning_rate"}, AHEAD),
-        "optax.lamb": Words("lamb", OPTAX_ADAM | {"weight_decay": "weight_decay"}),
-        "keras.optimizers.Lion": Words("lion", KERAS_LION),
-        "keras.optimizers.Lamb": Words("lamb", KERAS_ADAM),
-        "lion": Words("lion", OUR_LION, UP),
-        "signum": Words(
-            "lion",
-            {name: name for name in SIGNS},
-            UP,
-            read=_both("momentum"),
-            write={"momentum": (("beta1", "beta2"), lambda n, given: n["beta1"])},
-        ),
-        "signsgd": Words("lion", {name: name for name in SIGNS}, UP, read=NONE),
-        "lars": Words("lars", OUR_LARS, AHEAD | UP),
-        "lamb": Words("lamb", OUR_ADAM | {"eps_root": "eps_root"}, UP),
-    }
-)
+RATIOS = (lion, lars, lamb)

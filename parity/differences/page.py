@@ -40,6 +40,9 @@ def page(entries: Sequence[Found], fewer_digits: Sequence[Measured]) -> str:
         "largest value; a scheduler of torch has the lr of the schedule beside it. A run in float32 or bfloat16 starts at 0 and has "
         "a constant lr; its ulp are those of the farthest that a coordinate moves.",
         "",
+        "How many ulp apart two orders of rounding are in a narrow dtype is one machine's figure: another processor contracts "
+        "other products and sums in fused kernels and compiled programs. Which setting is named does not depend on it.",
+        "",
         f"CPU, torch {torch}, optax {optax}, keras {keras} on jax {jax}, schedulefree {free}, {date.today():%B %Y}.",
         "",
     ]

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrtheory import rules, sweep
-from lrtheory.laws import stability
 from lrtheory.rules import Rule
+from lrtheory.theory import stability
 
 from ..measured import PhaseDiagram, Verdict
 from ..words import figure, listed, percent, spoken
@@ -94,7 +94,7 @@ def outcomes(first: np.ndarray, early: np.ndarray, late: np.ndarray) -> np.ndarr
 
 
 def critical_product(rule: Rule, numbers: dict[str, float]) -> float:
-    """α·lr at which the rule loses stability on this quadratic, by :func:`lrtheory.laws.stability.threshold`."""
+    """α·lr at which the rule loses stability on this quadratic, by :func:`lrtheory.theory.stability.threshold`."""
     curvature = stability.threshold(rule, rule.hyper(lr=1.0, **numbers)).curvature
     assert curvature is not None
     return curvature * numbers.get("eps", 1.0)
@@ -131,6 +131,6 @@ def boundary(diagrams: list[PhaseDiagram]) -> Verdict:
         + ". The line is α·lr = "
         + "; ".join(f"{figure(d['boundary'])} for {spoken(d['rule'])}" for d in diagrams)
         + ".",
-        advice="lrtheory explain SPEC prints the largest curvature that an optimizer with its numbers survives.",
+        advice="lrtheory explain SPEC prints the largest curvature at which an optimizer is stable.",
         figure="phase-diagram",
     )

@@ -79,9 +79,9 @@ def test_which_of_torch_implementations_are_the_loop_bit_by_bit(name: str, way: 
         f"torch.optim.{name}(lr=0.1, {way}=True)", f"torch.optim.{name}(lr=0.1, foreach=False)", dtype="float32"
     )
     assert now.outcome == "same"
-    assert (now.size == 0) == bitwise
+    assert now.size == 0 or not bitwise  # the others may be on some processors: a fused kernel contracts where it can
     assert now.size <= 4 * 2.0**-23
-    assert now.sentence.startswith("no difference: " if bitwise else "no difference beyond ")
+    assert now.sentence.startswith("no difference beyond " if now.size else "no difference: ")
 
 
 def skipping(sound: Family, numbers: dict[str, float]) -> Any:
@@ -131,9 +131,9 @@ def test_an_injected_optimizer_is_read_from_its_text() -> None:
             {"missing": True},
             "no gradient that could be missing",
         ),
-        ("optax.adam(numpy.pi)", "adam(lr=0.1)", {}, "numpy.pi is not a literal"),
-        ("optax.adam(numpy.float32(numpy.pi))", "adam(lr=0.1)", {}, "is not a literal"),
-        ("optax.adam(os.getpid(1))", "adam(lr=0.1)", {}, "is not a literal"),
+        ("optax.adam(numpy.pi)", "adam(lr=0.1)", {}, "numpy.pi is not evaluated"),
+        ("optax.adam(numpy.float32(numpy.pi))", "adam(lr=0.1)", {}, "is not evaluated"),
+        ("optax.adam(os.getpid(1))", "adam(lr=0.1)", {}, "is not evaluated"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(a: str, b: str, asked: dict[str, Any], message: str) -> None:

@@ -11,9 +11,11 @@ import pytest
 
 from parity import diagnose
 from parity.diagnosis import Diagnosis
+from parity.diagnosis.narrow import ROUNDINGS
 from parity.differences import PAIRS, Pair, found
 from parity.differences.page import page
 from parity.differences.precision import measured
+from parity.dtypes import finfo
 
 from .known_averaged import KNOWN_AVERAGED
 from .known_narrow import KNOWN_NARROW
@@ -93,6 +95,9 @@ LEFT = {"optax-muon": 2e-2, "optax-warm-up-cosine": 4e-7} | {pair.id: 1e-6 for p
 EPS_VALUE = (1e-7, 1e-8, 1e-10, 1e-30, 1e-6, 2.0**-52)
 
 
+IN_ULP = re.compile(r" beyond \S+ ulp of \w+")
+
+
 @functools.cache
 def diagnosed(pair: Pair) -> Diagnosis:
     return diagnose(pair.a, pair.b, dtype=pair.dtype, missing=pair.missing)
@@ -112,11 +117,17 @@ def test_a_known_difference_is_found_and_is_as_written_down(pair: Pair) -> None:
         assert differing[setting] == (pytest.approx(values) if isinstance(values[0], float) else values)
     assert now.outcome == ("settings" if expected else "same")
     assert now.residual <= LEFT.get(pair.id, 1e-9)
-    assert (now.sentence, now.outcome, now.verified) == (written.sentence, written.outcome, written.verified)
+    # How many ulp two orders of rounding make depends on the processor, which may contract a product and a sum.
+    assert IN_ULP.sub("", now.sentence) == IN_ULP.sub("", written.sentence)
+    assert (now.outcome, now.verified) == (written.outcome, written.verified)
+    if pair.dtype == "float64":
+        assert now.sentence == written.sentence
     if expected:
         assert now.first is not None
         assert now.first.step == written.first_step
-        assert now.size == pytest.approx(written.size, rel=1e-3)
+        # Either run is within this of the model on any processor.
+        rounding = 0.0 if pair.dtype == "float64" else 2 * ROUNDINGS * float(finfo(pair.dtype).eps) / 2
+        assert now.size == pytest.approx(written.size, rel=1e-3, abs=rounding)
 
 
 def test_the_sentence_of_the_readme() -> None:

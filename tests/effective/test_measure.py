@@ -6,16 +6,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import each_rule, numbers_for
+from drawn import each_rule, measured, numbers_for
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lrtheory import effective, rules, wrappers
+from lrtheory.compiling import quickly_compiled
 from lrtheory.rules import Rule
 
-#: XLA on CPU contracts this step otherwise beside a measurement: one float32 ulp a step.
-#: 25 steps add up to 3e-6 and feed back through the gradient; 1e-5 is empirical.
-CONTRACTED = ("schedule_free_sgd",)
+#: XLA on CPU contracts these steps otherwise beside a measurement: one float32 ulp a step, which 25 steps add up to 3e-6
+#: and feed back through the gradient; 1e-5 is empirical. Compiled without contractions, no bit of theirs changes either.
+CONTRACTED = {"schedule_free_sgd"}
+if jax.__version_info__ >= (0, 11):
+    CONTRACTED |= {"adabelief", "nadam", "schedule_free_adamw"}
 
 
 def one_step(rule: Rule, hyper, params, grads):  # type: ignore[no-untyped-def]
@@ -31,7 +34,7 @@ def test_summary_of_adam_is_what_numpy_gives() -> None:
     rule = rules.adam(decoupled=True)
     hyper = rule.hyper(lr=0.1, eps=1e-3, weight_decay=0.5)
     state, after = one_step(rule, hyper, PARAMS, GRADS)
-    found = effective.measure(rule, hyper, state, GRADS, PARAMS, after)["w"]
+    found = measured(rule)(hyper, state, GRADS, PARAMS, after)["w"]
     g, p = np.asarray(GRADS["w"], np.float64), np.asarray(PARAMS["w"], np.float64)
     e = 0.1 / (np.abs(g) + 1e-3)
     decay = 0.1 * 0.5 * p
@@ -58,7 +61,7 @@ def test_summary_of_sgd_with_coupled_decay() -> None:
     rule = rules.sgd()
     hyper = rule.hyper(lr=0.25, weight_decay=0.5)
     state, after = one_step(rule, hyper, PARAMS, GRADS)
-    found = effective.measure(rule, hyper, state, GRADS, PARAMS, after)
+    found = measured(rule)(hyper, state, GRADS, PARAMS, after)
     w, b = found["w"], found["b"]
     assert {float(x) for x in (w.minimum, w.maximum, w.harmonic_mean, *w.quantiles)} == {0.25}
     assert float(w.eps_dominated) == 0
@@ -82,7 +85,7 @@ def test_measuring_every_step_does_not_change_a_bit(rule: Rule) -> None:
     def loss(params):  # type: ignore[no-untyped-def]
         return jnp.mean(jnp.tanh(x @ params["w"] + params["b"]) ** 2 + jnp.sin(3 * params["w"]).sum())
 
-    def run(measured: bool):  # type: ignore[no-untyped-def]
+    def run(measured: bool, jit):  # type: ignore[no-untyped-def]
         def step(carry, _):  # type: ignore[no-untyped-def]
             params, state = carry
             grads = jax.grad(loss)(params)
@@ -90,15 +93,17 @@ def test_measuring_every_step_does_not_change_a_bit(rule: Rule) -> None:
             summary = effective.measure(rule, hyper, state, grads, params, after) if measured else None
             return (after, state), (after, summary)
 
-        return jax.jit(lambda: jax.lax.scan(step, (params, rule.init(params)), None, length=25))()
+        return jit(lambda: jax.lax.scan(step, (params, rule.init(params)), None, length=25))()
 
-    (_, state), (plain, _) = run(False)
-    (_, watched_state), (watched, summary) = run(True)
-    for a, b in zip(jax.tree.leaves((plain, state)), jax.tree.leaves((watched, watched_state)), strict=True):
-        if rule.name in CONTRACTED:
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
-        else:
-            np.testing.assert_array_equal(a, b)
+    contracted = rule.name in CONTRACTED
+    for jit, exact in [(jax.jit, not contracted)] + [(quickly_compiled(), True)] * contracted:
+        (_, state), (plain, _) = run(False, jit)
+        (_, watched_state), (watched, summary) = run(True, jit)
+        for a, b in zip(jax.tree.leaves((plain, state)), jax.tree.leaves((watched, watched_state)), strict=True):
+            if exact:
+                np.testing.assert_array_equal(a, b)
+            else:
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
     assert summary["w"].quantiles.shape == (25, len(effective.QUANTILES))
     assert np.isfinite(summary["w"].step_norm).all()
 
@@ -106,14 +111,14 @@ def test_measuring_every_step_does_not_change_a_bit(rule: Rule) -> None:
 def test_measure_runs_under_vmap_and_keeps_its_structure() -> None:
     rule = rules.adam()
     state, after = one_step(rule, rule.hyper(), PARAMS, GRADS)
-    one = effective.measure(rule, rule.hyper(), state, GRADS, PARAMS, after)
+    one = measured(rule)(rule.hyper(), state, GRADS, PARAMS, after)
 
     def at(lr):  # type: ignore[no-untyped-def]
         hyper = rule.hyper(lr=lr)
         state, after = one_step(rule, hyper, PARAMS, GRADS)
         return effective.measure(rule, hyper, state, GRADS, PARAMS, after)
 
-    many = jax.vmap(at)(jnp.array([0.1, 0.2]))
+    many = quickly_compiled()(jax.vmap(at))(jnp.array([0.1, 0.2]))
     assert jax.tree.structure(many) == jax.tree.structure(one)
     assert many["w"].mean.shape == (2,)
     np.testing.assert_allclose(many["w"].mean[1], 2 * many["w"].mean[0], rtol=1e-6)
@@ -126,8 +131,8 @@ def test_large_parameter_has_its_quantiles_from_an_even_sample() -> None:
     grads = {"w": jnp.asarray(rng.lognormal(size=10_000), jnp.float32)}
     hyper = rule.hyper()
     state, after = one_step(rule, hyper, params, grads)
-    exact = effective.measure(rule, hyper, state, grads, params, after)["w"]
-    sampled = effective.measure(rule, hyper, state, grads, params, after, sample=1000)["w"]
+    exact = measured(rule)(hyper, state, grads, params, after)["w"]
+    sampled = measured(rule, sample=1000)(hyper, state, grads, params, after)["w"]
     # A quantile of a sample of n has standard error √(q(1−q)/n)/density, here below 0.1 of the value: five of them.
     np.testing.assert_allclose(sampled.quantiles, exact.quantiles, rtol=0.5)
     assert not np.array_equal(sampled.quantiles, exact.quantiles)
@@ -143,7 +148,7 @@ def test_norm_and_angle_hold_over_the_range_of_float32(size: float, angle: float
     rule = rules.sgd()
     hyper = rule.hyper(lr=1.0)
     params, after = {"w": jnp.asarray(a, jnp.float32)}, {"w": jnp.asarray(b, jnp.float32)}
-    summary = effective.measure(rule, hyper, rule.init(params), params, params, after)["w"]
+    summary = measured(rule)(hyper, rule.init(params), params, params, after)["w"]
     np.testing.assert_allclose(summary.param_norm, scale, rtol=1e-6)
     np.testing.assert_allclose(summary.rotation, angle, rtol=1e-5, atol=5e-7)
 

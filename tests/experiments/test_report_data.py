@@ -12,7 +12,7 @@ from lrtheory.outputs import plain
 from parity import matrix
 from parity.experiments import digits_training, measure, phase_diagram, what_to_change
 from parity.experiments.digits_training import Planned
-from parity.measured import FigureId, Report, curve
+from parity.measured import FigureId, Measured, curve
 from parity.training import NORMALISED, Mlp
 
 RUNS = digits_training.runs
@@ -63,7 +63,7 @@ def _conforms(value: Any, hint: Any, where: str) -> None:
 
 def test_report_is_what_its_types_say(measured):
     report, _ = measured
-    _conforms(report, Report, "report")
+    _conforms(report, Measured, "report")
     for name, part in report.items():
         assert part, name
 
@@ -128,7 +128,7 @@ def test_quick_still_trains_every_rule_and_the_normalised_model():
     for chosen in (quick, full):
         assert {run.setup.label for run in chosen} == {"SGD with momentum", "adam", "adamw", "rmsprop"}
         assert any(run.model == NORMALISED for run in chosen)
-        assert {run.setup.plan.name for run in chosen} == {"constant", "cosine_annealing", "one_cycle"}
+        assert {run.setup.schedule.name for run in chosen} == {"constant", "cosine_annealing", "one_cycle"}
     assert len(full) > len(quick)
     assert any(run.dtype == "float32" for run in full)
 

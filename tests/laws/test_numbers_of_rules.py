@@ -23,8 +23,8 @@ from lrtheory.laws.momentum import (
     steady_effective_lr,
     unnormalised_steps,
 )
-from lrtheory.laws.no_law import NoLaw
 from lrtheory.laws.trajectory import replay
+from lrtheory.theory import NoLaw
 
 FORMULAS = {
     "gain": gain,

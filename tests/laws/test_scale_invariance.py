@@ -21,7 +21,7 @@ from lrtheory.laws.invariance import (
     rotation_per_step,
     sgd_schedule,
 )
-from lrtheory.laws.no_law import NoLaw
+from lrtheory.theory import NoLaw
 
 
 @pytest.mark.parametrize(("name", "power"), [("sgd", 2), ("adam", 1), ("lion", 1), ("lars", 0), ("lamb", 0)])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parity import accuracy_table, table
-from parity.accuracy import Row, rows
+from parity.accuracy import LEVELS, Row, rows
 from parity.accuracy_table import REASONS, unexplained, worse
 
 PAGE = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def hold(rule: str) -> None:
             row.step[:2] + row.run[:2], written[row.implementation][0:2] + written[row.implementation][3:5], strict=True
         ):
             assert now == pytest.approx(then, rel=0.5, abs=0.05), (row, written[row.implementation])
-    assert not unexplained(measured)
+    assert not unexplained(measured, LEVELS[:2])  # the largest, of one coordinate, is that of one machine
 
 
 @pytest.mark.parametrize("rule", ["rmsprop", "adagrad"])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lrtheory import quadratic, rules
-from lrtheory.quadratic.linear_step import MEMORY, REASONS, SIZES
+from lrtheory.rules.facts import Facts
 from lrtheory.wrappers import accumulate, average_weights
 
 LR, MU, TAU, WD, BETA, H = 0.3, 0.7, 0.25, 0.1, 0.9, 1.7
@@ -110,7 +110,7 @@ def test_maps_follow_a_run_of_the_rule(rule: rules.Rule) -> None:
     rng = np.random.default_rng(0)
     numbers = {name: 0.6 for name in ("momentum",) if name in rule.Hyper._fields}
     numbers |= {name: 0.2 for name in ("weight_decay",) if name in rule.Hyper._fields}
-    numbers |= {"eps": eps} if rule.name in SIZES else {}
+    numbers |= {"eps": eps} if rule.facts.sizes else {}
     numbers |= {name: 0.0 for name in ("eps_root",) if name in rule.Hyper._fields}
     with jax.enable_x64(True):
         one = rule.hyper(lr=1.0, **numbers)
@@ -152,8 +152,9 @@ def test_maps_follow_torch(rule: rules.Rule, make: type, numbers: dict[str, floa
 
 
 def test_every_rule_has_a_map_or_a_reason() -> None:
-    for name in {rules.get(name)().name for name in rules.names()}:
-        assert (name in MEMORY) != (name in REASONS), name
+    for name in rules.names():
+        memory = rules.get(name)().facts.memory
+        assert isinstance(memory, tuple) or (len(memory) > 20 and memory != Facts().memory), name
     lion = rules.lion()
     with pytest.raises(ValueError, match="no linear step: it takes the sign"):
         quadratic.linear_step(lion, lion.hyper())
@@ -163,10 +164,11 @@ def test_every_rule_has_a_map_or_a_reason() -> None:
 
 def test_one_program_serves_all_numbers() -> None:
     sgd = rules.sgd()
-    before = quadratic.linear_step._cache_size()
+    programs = quadratic.linear_step._cache_size  # pyright: ignore[reportAttributeAccessIssue]: JAX gives it to what is jitted
+    before = programs()
     for lr, momentum in ((0.1, 0.9), (0.2, 0.0), (1.0, 0.5)):
         quadratic.linear_step(sgd, sgd.hyper(lr=lr, momentum=momentum))
-    assert quadratic.linear_step._cache_size() <= before + 1
+    assert programs() <= before + 1
 
 
 def test_delay_moves_the_gradient_back() -> None:

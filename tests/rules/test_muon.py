@@ -95,9 +95,9 @@ import jax, jax.numpy as jnp
 from lrtheory import rules
 rule = rules.muon()
 def first(hyper, size):
-    g = jnp.full((1, 3), size)
-    return rule.effective_lr(hyper, rule.step(hyper, g, rule.init(g), g)[1])[0, 0]
-sizes = jnp.array([0.5, 2.0])
+    p, g = jnp.ones((1, 3)), jnp.full((1, 3), size)
+    return rule.effective_lr(hyper, rule.step(hyper, p, rule.init(p), g)[1])[0, 0]
+sizes = jnp.array([0.5, 1.0, 2.0])
 one_by_one = [jax.jit(first)(rule.hyper(), size) for size in sizes]
 assert (jax.jit(jax.vmap(first, (None, 0)))(rule.hyper(), sizes) == jnp.stack(one_by_one)).all()
 """

@@ -18,9 +18,9 @@ import numpy as np
 from jax import Array, lax
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
+from ...theory.batch import sde_rule
 from ..law import Evidence, Law
-from ..square_root import RATES, powers
 
 RULES = (rules.adam(decoupled=True), rules.rmsprop(momentum_buffer=False))
 KAPPA = 4
@@ -29,40 +29,6 @@ REPLICAS = 2048
 CURVATURE, NOISE, QUIETER = 0.03, 3.0, 10.0
 QUANTILE = 1e-4  # both tails of all four differences, were they standard normal
 FALSE_ALARM = 5e-4  # with what is left of the limit, at most 0.7 standard errors (200 seeds, no alarm among them)
-
-
-def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
-    """Numbers for a batch ``kappa`` times as large: lr·√κ, β → 1−κ(1−β), eps/√κ; decoupled decay·√κ.
-
-    Coupled decay stays: it belongs to the mean gradient, which the batch does not change.
-
-    Raises
-    ------
-    TypeError
-        For numbers of another rule.
-    ValueError
-        For a rule the law is not about, or κ ≥ 1/(1−β): the average would be shorter than one step.
-    """
-    if not isinstance(rule, Rule) or rule.name not in RATES:
-        raise ValueError(f"the SDE rule is about adam (with adamw and amsgrad=False) and rmsprop, not {rule!r}")
-    if not isinstance(hyper, rule.Hyper):
-        raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
-    if rule.options.get("amsgrad") or rule.options.get("centered"):
-        raise ValueError(f"the SDE rule is not about {rule!r}: its size of the gradient is no average of squares")
-    if not 0 < kappa < math.inf:
-        raise ValueError(f"kappa={kappa}: a batch grows by a factor above 0")
-    if getattr(hyper, "momentum", None):
-        raise ValueError(f"the SDE rule is not about {rule!r} with momentum={hyper.momentum}: no paper derives it")
-    changed = {name: getattr(hyper, name) * kappa**power for name, power in powers(rule).items()}
-    for name in RATES[rule.name]:
-        gap = kappa * (1 - getattr(hyper, name))
-        if gap > 1 - 1e-12:  # 10·(1 − 0.9) rounds to less than 1
-            raise ValueError(
-                f"kappa={kappa} is too large for {name}={getattr(hyper, name)}: 1 − kappa(1−{name}) would be {1 - gap:.3g}. "
-                f"kappa must stay below 1/(1−{name}) = {1 / (1 - getattr(hyper, name)):.3g}"
-            )
-        changed[name] = 1 - gap
-    return hyper._replace(**changed)
 
 
 @functools.partial(jax.jit, static_argnames="rule")
@@ -84,7 +50,9 @@ def deviations(formula: Callable[[Rule, Any, float], Any], seed: int) -> dict[st
     found = {}
     with jax.enable_x64(False):
         for index, rule in enumerate(RULES):
-            numbers: dict[str, float] = dict.fromkeys(RATES[rule.name], 0.995)
+            numbers: dict[str, float] = {
+                name: 0.995 for name in ("beta1", "beta2", "alpha") if name in rule.Hyper._fields
+            }
             if rule.options.get("decoupled"):
                 numbers |= {"beta1": 0.95, "weight_decay": 0.03}
             hyper = rule.hyper(lr=0.015, eps=1.0, **numbers)
@@ -97,8 +65,8 @@ def deviations(formula: Callable[[Rule, Any, float], Any], seed: int) -> dict[st
                     (p.mean(), p.var() / REPLICAS, np.log(p.std()), (np.mean(centred**4) - 1) / 4 / REPLICAS)
                 )
             (mean, var, log, log_var), (mean2, var2, log2, log_var2) = moments
-            found[f"mean, {rule.name}"] = float((mean2 - mean) / math.sqrt(var + var2))
-            found[f"spread, {rule.name}"] = float((log2 - log) / math.sqrt(log_var + log_var2))
+            found[f"mean, {rule!r}"] = float((mean2 - mean) / math.sqrt(var + var2))
+            found[f"spread, {rule!r}"] = float((log2 - log) / math.sqrt(log_var + log_var2))
     return found
 
 

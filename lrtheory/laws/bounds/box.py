@@ -5,30 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
+from ...theory.bounds import adam_bound, box_contraction, largest_step
 from ..law import Evidence, Law
 from ..trajectory import replay
-from .largest import adam_bound, largest_step
 from .normalised import adam_numbers, adam_stream
 
 STEPS = 30
 
 
-def box_contraction(excess: npt.ArrayLike, lr: float, weight_decay: float) -> np.ndarray:
-    r"""Largest :math:`|\theta_{t+1}| - U/weight\_decay` after :math:`excess = |\theta_t| - U/weight\_decay`.
-
-    U bounds one update without lr: 1 for Lion and signum, :func:`adam_bound` for AdamW. While :math:`lr \cdot
-    weight\_decay \le 1` the excess shrinks by :math:`1 - lr \cdot weight\_decay` a step at least, so that parameters end in
-    the box :math:`|\theta| \le U/weight\_decay` and never leave it again.
-    """
-    return (1 - lr * weight_decay) * np.asarray(excess, float)
-
-
-def check_signs(formula: Any, seed: int) -> Evidence:
-    """Gradients over six decades: every step of Lion and signum is lr; Rprop's grow to their maximum and stay."""
+def _check_signs(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 62])
     grads = rng.standard_normal((STEPS, 2)) * 10 ** rng.uniform(-3, 3, (STEPS, 2))
     lr, worst = rng.uniform(0.05, 0.5), 0.0
@@ -53,8 +41,7 @@ def _pushed(rule: Rule, hyper: Any, grads: np.ndarray, first: np.ndarray) -> np.
     return np.abs(replay(rule, hyper, grads, first).params)
 
 
-def check_lion(formula: Any, seed: int) -> Evidence:
-    """Lion pushed outward at every step attains it; under drawn gradients it is never passed."""
+def _check_lion(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 63])
     lion = rules.lion()
     hyper = lion.hyper(lr=rng.uniform(0.05, 0.2), weight_decay=rng.uniform(0.2, 1))
@@ -72,8 +59,7 @@ def check_lion(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_adamw(formula: Any, seed: int) -> Evidence:
-    """AdamW with the extremal stream of one step attains it at that step; under drawn gradients it is never passed."""
+def _check_adamw(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 64])
     numbers, t = adam_numbers(rng)
     adamw = rules.adamw()
@@ -120,7 +106,7 @@ LAWS = (
         "its bound where the gradient keeps its sign",
         source="2302.06675, algorithm 2; 1802.04434, algorithm 1; torch/optim/rprop.py (2.13)",
         formula=largest_step,
-        check=check_signs,
+        check=_check_signs,
         mutants={
             "learning rate squared": lambda rule, hyper: largest_step(rule, hyper) ** 2,
             "averages make steps smaller": lambda rule, hyper: (
@@ -137,7 +123,7 @@ LAWS = (
         scope="lion and signum, lr·weight_decay ≤ 1; equality while every sign pushes outward",
         source="Chen et al. 2024 (2310.05898), for the limit; derived here step by step",
         formula=box_contraction,
-        check=check_lion,
+        check=_check_lion,
         mutants=_BOX_MUTANTS,
     ),
     Law(
@@ -152,7 +138,7 @@ LAWS = (
         "1/weight_decay",
         source="Xie & Li 2024 (2404.04454), for the limit; with the sharp U derived here",
         formula=box_contraction,
-        check=check_adamw,
+        check=_check_adamw,
         mutants=_BOX_MUTANTS,
     ),
 )

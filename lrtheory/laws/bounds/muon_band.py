@@ -7,49 +7,16 @@ from typing import Any
 import numpy as np
 
 from ... import rules
+from ...theory.bounds import NEWTON_SCHULZ, singular_value_band
 from ..law import Evidence, Law
 from ..trajectory import replay
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 SHAPE = (8, 12)
-
-
-def singular_value_band(
-    smallest: float, steps: int = 5, coefficients: tuple[float, float, float] = COEFFICIENTS, largest: float = 1.0
-) -> tuple[float, float]:
-    r"""Where singular values from ``smallest`` to ``largest`` end after some steps of :math:`p(x) = ax + bx^3 + cx^5`.
-
-    Exact: the image of an interval under a polynomial is the interval between its extremes, at the ends and where
-    :math:`p' = 0`; so it is taken step by step.
-
-    Parameters
-    ----------
-    smallest, largest : singular values over the Frobenius norm of the matrix, 0 < smallest ≤ largest ≤ 1
-    steps : ``ns_steps``
-    coefficients : ``(ns_a, ns_b, ns_c)``
-
-    Returns
-    -------
-    (low, high) : attained by some singular value between the two
-    """
-    if not 0 < smallest <= largest <= 1:
-        raise ValueError(
-            f"smallest={smallest}, largest={largest}: singular values over the norm lie in (0, 1], in order"
-        )
-    a, b, c = coefficients
-    roots = np.roots([5 * c, 0, 3 * b, 0, a])
-    turns = roots[np.abs(roots.imag) < 1e-12].real
-    low, high = smallest, largest
-    for _ in range(steps):
-        x = np.array([low, high, *turns[(turns > low) & (turns < high)]])
-        y = a * x + b * x**3 + c * x**5
-        low, high = float(y.min()), float(y.max())
-    return low, high
 
 
 def iterated(matrix: np.ndarray, steps: int = 5) -> np.ndarray:
     """Newton-Schulz on a matrix in float64: what Muon does without its bfloat16."""
-    a, b, c = COEFFICIENTS
+    a, b, c = NEWTON_SCHULZ
     x = matrix / np.linalg.norm(matrix)
     for _ in range(steps):
         gram = x @ x.T
@@ -66,7 +33,7 @@ def with_singular_values(values: np.ndarray, rng: np.random.Generator) -> np.nda
 
 def _extremes(smallest: float, largest: float) -> tuple[float, float]:
     """Smallest and largest image of the scalar iteration: a grid, and finer ones around its extremes."""
-    a, b, c = COEFFICIENTS
+    a, b, c = NEWTON_SCHULZ
 
     def image(x: np.ndarray) -> np.ndarray:
         for _ in range(5):
@@ -84,8 +51,7 @@ def _extremes(smallest: float, largest: float) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def check_band(formula: Any, seed: int) -> Evidence:
-    """Matrices with known singular values: in float64 the band is attained and not left; Muon's own update lies in it too."""
+def _check_band(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 65])
     worst, rounded = 0.0, 0.0
     muon = rules.muon()
@@ -122,7 +88,7 @@ LAWS = (
         "bfloat16 the ends are met to some hundredths",
         source="torch/optim/_muon.py (2.13), _zeropower_via_newtonschulz; band derived here from the extremes of the polynomial",
         formula=singular_value_band,
-        check=check_band,
+        check=_check_band,
         mutants={
             "all at one": lambda smallest, largest: (1.0, 1.0),
             "one step fewer": lambda smallest, largest: singular_value_band(smallest, 4, largest=largest),

@@ -8,15 +8,54 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
+from ...theory.bounds import (
+    adam_bound,
+    adamax_bound,
+    centered_rmsprop_bound,
+    extremal_gradients,
+    largest_step,
+    powers,
+    rmsprop_bound,
+    weighted_sum_bound,
+)
 from ..law import Evidence, Law
-from .adversary import ROUNDS, STREAMS, largest_found, step_under
-from .largest import adam_bound, adamax_bound, centered_rmsprop_bound, largest_step, rmsprop_bound
-from .weighted import extremal_gradients, powers, weighted_sum_bound
+from ..trajectory import replay
+
+STREAMS, ROUNDS = 256, 12
 
 Drawn = tuple[dict[str, float], int]
 Draw = Callable[[np.random.Generator], Drawn]
 Stream = Callable[[dict[str, float], int], np.ndarray]
+
+
+def largest_found(rule: Rule, hyper: Any, t: int, rng: np.random.Generator) -> float:
+    """Largest step t over random streams and a climb from the best of them, each round from a hundred to a few percent.
+
+    Streams span six decades, grow or fall geometrically, and every other one keeps its sign; one column of gradients is
+    one coordinate.
+    """
+    ages = np.arange(t)[:, None]
+    streams = rng.standard_normal((t, STREAMS)) * 10 ** rng.uniform(-3, 3, (t if rng.random() < 0.5 else 1, STREAMS))
+    streams[:, ::2] = np.abs(streams[:, ::2])
+    streams *= np.exp(rng.uniform(-1, 1, (1, STREAMS)) * ages)
+    best = 0.0
+    for spread in np.geomspace(1.0, 0.02, ROUNDS):
+        steps = np.abs(replay(rule, hyper, streams).steps[t - 1])
+        steps = np.where(np.isfinite(steps), steps, 0)
+        best = max(best, float(steps.max()))
+        winner = streams[:, [int(np.argmax(steps))]]
+        streams = winner * np.exp(spread * rng.standard_normal((t, STREAMS)))
+        streams[:, : STREAMS // 4] *= rng.choice([-1.0, 1.0], (t, STREAMS // 4), p=[0.1, 0.9])
+        streams[:, :1] = winner
+    return best
+
+
+def step_under(rule: Rule, hyper: Any, stream: np.ndarray) -> float:
+    """Size of the last step under one stream of shape (t,)."""
+    grads = np.repeat(np.asarray(stream, float)[:, None], STREAMS, axis=1)  # the shape of the search: one program
+    return float(abs(replay(rule, hyper, grads).steps[-1, 0]))
+
 
 _SHARP = (
     "relative, both ways: the extremal stream must attain the bound and no stream may pass it. A step is a few dozen "
@@ -24,9 +63,7 @@ _SHARP = (
 )
 
 
-def checked(rule: Rule, draw: Draw, extremal: Stream, *, attained: float = 1e-11, why: str = _SHARP) -> Any:
-    """A check of ``formula(numbers, t)``, the bound over lr, against the rule's steps under both kinds of streams."""
-
+def _checked(rule: Rule, draw: Draw, extremal: Stream, *, attained: float = 1e-11, why: str = _SHARP) -> Any:
     def check(formula: Any, seed: int) -> Evidence:
         rng = np.random.default_rng([seed, 60])
         numbers, t = draw(rng)
@@ -61,8 +98,7 @@ def _after_zeros(h: dict[str, float], t: int) -> np.ndarray:
     return np.where(np.arange(t) < t - 1, 1e-30, 1.0)  # zeros would be divided by zero at eps 0
 
 
-def check_weighted(formula: Any, seed: int) -> Evidence:
-    """Random positive weights of squares: the extremal vector attains it, drawn ones stay below."""
+def _check_weighted(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 61])
     worst, nearest = 0.0, 0.0
     for size in (1, 2, 7, 30):
@@ -100,7 +136,7 @@ def rmsprop(numbers: dict[str, float], t: int) -> float:
 
 def centered_rmsprop(numbers: dict[str, float], t: int) -> float:
     """:func:`centered_rmsprop_bound` of drawn numbers."""
-    return centered_rmsprop_bound(numbers["alpha"], 0.0, t)
+    return centered_rmsprop_bound(numbers["alpha"], t)
 
 
 def adagrad(numbers: dict[str, float], t: int) -> float:
@@ -118,7 +154,7 @@ LAWS = (
         scope="any real c and positive w; equality for g_s = c_s/w_s and its multiples alone",
         source="derived here by the inequality of Cauchy and Schwarz; every bound of this section but the maxima's follows from it",
         formula=weighted_sum_bound,
-        check=check_weighted,
+        check=_check_weighted,
         mutants={
             "weights not inverted": lambda c, w: float(np.sqrt(np.sum(c**2 * w))),
             "sum of absolute values": lambda c, w: float(np.sum(np.abs(c) / np.sqrt(w))) + 1e-9,
@@ -136,7 +172,7 @@ LAWS = (
         source="1412.6980, section 2.1, gives (1−beta1)/√(1−beta2) and lr as bounds in two cases, neither of which holds in general; "
         "derived here by Cauchy and Schwarz",
         formula=adam,
-        check=checked(rules.adam(), adam_numbers, adam_stream),
+        check=_checked(rules.adam(), adam_numbers, adam_stream),
         mutants={
             "lr is the largest step": lambda h, t: 1.0,
             "the paper's (1−beta1)/√(1−beta2)": lambda h, t: max(1.0, (1 - h["beta1"]) / np.sqrt(1 - h["beta2"])),
@@ -151,7 +187,7 @@ LAWS = (
         scope="rmsprop without momentum at eps 0, not centered; attained at every t by a gradient after zeros: ten times lr at 0.99",
         source="torch/optim/rmsprop.py (2.13); derived here",
         formula=rmsprop,
-        check=checked(
+        check=_checked(
             rules.rmsprop(),
             lambda rng: ({"alpha": rng.uniform(0.5, 0.999)}, int(rng.integers(2, 25))),
             _after_zeros,
@@ -170,7 +206,7 @@ LAWS = (
         "grow ever faster, so that each is alone in its average",
         source="sum of the bound of each normalised gradient; torch/optim/rmsprop.py (2.13); derived here",
         formula=rmsprop,
-        check=checked(
+        check=_checked(
             rules.rmsprop(),
             lambda rng: (
                 {"alpha": rng.uniform(0.5, 0.99), "momentum": rng.uniform(0.3, 0.9)},
@@ -194,7 +230,7 @@ LAWS = (
         "1/(1−alpha). No bound holds for all t; with eps, lr·|g|/eps does",
         source="v − g_avg² is a quadratic form in the gradients, diag(w) − wwᵀ, inverted by Sherman and Morrison; derived here",
         formula=centered_rmsprop,
-        check=checked(
+        check=_checked(
             rules.rmsprop(centered=True),
             lambda rng: ({"alpha": rng.uniform(0.6, 0.9)}, int(rng.integers(3, 13))),
             lambda h, t: h["alpha"] ** -t + np.eye(t)[-1] / (1 - h["alpha"]),
@@ -216,7 +252,7 @@ LAWS = (
         "lr·(1−beta1)/(1−beta1/beta2), 1.009·lr by default; unbounded for beta1 ≥ beta2",
         source="1412.6980, section 7.1, states |Δ| ≤ lr, which holds for beta2 → 1 only; derived here",
         formula=adamax,
-        check=checked(
+        check=_checked(
             rules.adamax(),
             lambda rng: ({"beta1": rng.uniform(0.5, 0.9), "beta2": rng.uniform(0.6, 0.98)}, int(rng.integers(3, 25))),
             lambda h, t: h["beta2"] ** np.arange(1 - t, 1.0),
@@ -234,7 +270,7 @@ LAWS = (
         scope="adagrad at eps 0 and initial_accumulator_value 0; attained at every t by the first gradient that is not 0",
         source="Duchi et al. 2011, JMLR 12, eq. 1; torch/optim/adagrad.py (2.13); derived here",
         formula=adagrad,
-        check=checked(
+        check=_checked(
             rules.adagrad(), lambda rng: ({"lr_decay": rng.uniform(0.01, 1)}, int(rng.integers(2, 25))), _after_zeros
         ),
         mutants={

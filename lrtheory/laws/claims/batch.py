@@ -11,10 +11,9 @@ import numpy as np
 
 from ... import rules
 from ...effective import per_example
-from ...rules.rule import Rule
-from ..law import Evidence
+from ...rules import Rule
+from ..law import Evidence, claim
 from ..trajectory import replay
-from .decided import claim
 
 
 def _squares(w: Any, x: Any, y: Any) -> Any:
@@ -38,13 +37,12 @@ def per_example_factor(rule: Rule, reduction: str, batch: int) -> float:
     return float(batch) ** (-1 - float(rule.units["lr"].loss))
 
 
-def check_per_example(formula: Any, seed: int) -> Evidence:
-    """Gradients of B copies of one example by automatic differentiation, reduced both ways."""
+def _check_per_example(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 78])
     x, y, w = rng.standard_normal((1, 2)), rng.standard_normal(1), rng.standard_normal(2)
     worst, figures = 0.0, {}
     for rule in (rules.sgd(), rules.adam()):
-        hyper = rule.hyper(lr=0.01, **({"eps": 0.0} if rule.name == "adam" else {}))
+        hyper = rule.hyper(lr=0.01, **({"eps": 0.0} if "eps" in rule.Hyper._fields else {}))
         for reduction, slope in _slopes.items():
             found = {}
             for batch in (1, 4, 32):
@@ -54,7 +52,7 @@ def check_per_example(formula: Any, seed: int) -> Evidence:
             for batch in (4, 32):
                 measured = found[batch] / found[1]
                 worst = max(worst, float(np.abs(measured / formula(rule, reduction, batch) - 1).max()))
-                figures[f"per-example E, {rule.name} on a {reduction} of {batch}"] = float(measured[0])
+                figures[f"per-example E, {rule!r} on a {reduction} of {batch}"] = float(measured[0])
     return Evidence(
         ran="sgd and adam at eps 0 on automatic gradients of the mean and of the sum over 1, 4 and 32 copies of one example",
         residual=worst,
@@ -69,8 +67,7 @@ def accumulated(gradients: Sequence[np.ndarray]) -> np.ndarray:
     return np.sum(gradients, axis=0)
 
 
-def check_accumulated(formula: Any, seed: int) -> Evidence:
-    """SGD's parameter change after 2B backward calls over that after B, the same loss each time."""
+def _check_accumulated(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 79])
     sgd, g, calls = rules.sgd(), rng.standard_normal(2), int(rng.integers(2, 9))
     hyper = sgd.hyper(lr=0.1)
@@ -95,7 +92,7 @@ PER_EXAMPLE = claim(
     "which undoes the reduction. Where noise dominates adam's v̂ the factor is nearer 1/√B",
     source="linearity of the gradient and the rules' effective lr; derived here",
     formula=per_example_factor,
-    check=check_per_example,
+    check=_check_per_example,
     mutants={
         "1/B always": lambda rule, reduction, batch: 1 / batch,
         "a sum leaves it alone for every rule": lambda rule, reduction, batch: (
@@ -114,7 +111,7 @@ BACKWARD_CALLS = claim(
     "shrinks for none; dividing each loss by B makes it stay",
     source="torch.autograd accumulates into .grad (2.13), in torch itself by test; counterexample here",
     formula=accumulated,
-    check=check_accumulated,
+    check=_check_accumulated,
     mutants={
         "a mean is taken": lambda gradients: np.mean(gradients, axis=0),
         "each loss is divided by B twice": lambda gradients: np.mean(gradients, axis=0) / len(gradients),

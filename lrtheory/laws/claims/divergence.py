@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import rules
-from ..law import Evidence
+from ..law import Evidence, claim
 from ..trajectory import descend
-from .decided import claim
 
 
 def quadratic(w: Any, curvature: Any) -> Any:
@@ -30,8 +29,7 @@ def destabilising_scale(hyper: Any, curvature: float) -> float:
     )
 
 
-def check_destabilised(formula: Any, seed: int) -> Evidence:
-    """Adam on a quadratic, from so near its minimum that eps alone divides: just under α, just over, and with eps scaled."""
+def _check_destabilised(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 74])
     adam = rules.adam()
     curvature = rng.uniform(0.5, 3)
@@ -72,8 +70,7 @@ def diverging_scale(hyper: Any, curvature: float) -> float:
     return 2 * (1 + hyper.momentum) / (lr * curvature)
 
 
-def check_divergence(formula: Any, seed: int) -> Evidence:
-    """SGD on a quadratic just under and just over that α; Adam under any."""
+def _check_divergence(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 75])
     sgd, adam = rules.sgd(), rules.adam()
     curvature, start = rng.uniform(0.5, 3), np.array([1.0, -2.0])
@@ -109,7 +106,7 @@ DESTABILISES_ADAM = claim(
     "apart",
     source="Cohen et al. 2022 (2207.14484) for the frozen preconditioner, applied to eps; derived here",
     formula=destabilising_scale,
-    check=check_destabilised,
+    check=_check_destabilised,
     mutants={
         "SGD's threshold": lambda hyper, h: math.inf if hyper.eps == 0 else 2 * hyper.eps / (hyper.lr * h),
         "never": lambda hyper, h: 1e6 * destabilising_scale(hyper, h),
@@ -129,7 +126,7 @@ LARGE_DIVERGES = claim(
     "rules whose lr is in [param], which α does not move",
     source="roots of the linear recursion; derived here",
     formula=diverging_scale,
-    check=check_divergence,
+    check=_check_divergence,
     mutants={
         "1/(lr·h)": lambda hyper, h: diverging_scale(hyper, h) / 2,
         "momentum left out": lambda hyper, h: 2 / (hyper.lr * h),

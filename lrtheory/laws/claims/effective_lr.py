@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
-from ..bounds.weighted import powers
-from ..law import Evidence
+from ...rules import Rule
+from ...theory.bounds import powers
+from ..law import Evidence, claim
 from ..trajectory import replay
-from .decided import claim
 
 STEPS = 30
 
@@ -29,8 +28,7 @@ def adam_effective_lr(lr: float, beta2: float, eps: float, grads: np.ndarray) ->
     )
 
 
-def check_adam_lr(formula: Any, seed: int) -> Evidence:
-    """Adam's steps over its corrected average gradient, while hyper.lr stays what it is."""
+def _check_adam_lr(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 80])
     adam = rules.adam()
     hyper = adam.hyper(lr=rng.uniform(1e-3, 0.1), beta1=0.8, beta2=rng.uniform(0.8, 0.99), eps=1e-6)
@@ -54,11 +52,10 @@ def check_adam_lr(formula: Any, seed: int) -> Evidence:
 
 def larger_where_gradients_are_small(rule: Rule) -> bool:
     """Whether E falls as the mean square of the gradient grows: not where its variance is what divides."""
-    return rule.name != "sgd" and rule.name != "adabelief" and not rule.options.get("centered")
+    return rule.facts.divides_by == "size"
 
 
-def check_small_gradients(formula: Any, seed: int) -> Evidence:
-    """Two coordinates: one with large and steady gradients, one with small ones that change sign."""
+def _check_small_gradients(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 81])
     steps = 200
     grads = np.stack([10 + 0.01 * rng.standard_normal(steps), rng.choice([-1.0, 1.0], steps)], axis=1)
@@ -97,8 +94,7 @@ def harmonic_mean(effective_lr: np.ndarray) -> float:
     return float(1 / np.mean(1 / effective_lr))
 
 
-def check_mean(formula: Any, seed: int) -> Evidence:
-    """A mean of Adam's effective lr over coordinates of unequal gradients, over lr/(mean of √v̂ + eps)."""
+def _check_mean(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 87])
     adam = rules.adam()
     hyper = adam.hyper(lr=1e-3)
@@ -125,7 +121,7 @@ ADAM_LR_HIDDEN = claim(
     scope="adam and adamw without a scheduler, which alone writes to param_groups; E of each coordinate follows its squared gradients",
     source="1412.6980, algorithm 1; torch/optim/adam.py (2.13), which never writes lr; in torch itself by test",
     formula=adam_effective_lr,
-    check=check_adam_lr,
+    check=_check_adam_lr,
     mutants={
         "the effective lr is lr": lambda lr, beta2, eps, grads: np.full(grads.shape, lr),
         "the last gradient alone": lambda lr, beta2, eps, grads: lr / (np.abs(grads) + eps),
@@ -145,8 +141,8 @@ SMALL_GRADIENTS = claim(
     "however large they are",
     source="definitions of the rules; 1308.0850, eq. 38-45; 2010.07468; measured here",
     formula=larger_where_gradients_are_small,
-    check=check_small_gradients,
-    mutants={"all adaptive rules": lambda rule: rule.name != "sgd", "none": lambda rule: False},
+    check=_check_small_gradients,
+    mutants={"all adaptive rules": lambda rule: rule.facts.divides_by != "nothing", "none": lambda rule: False},
 )
 
 
@@ -161,6 +157,6 @@ MEAN_EFFECTIVE_LR = claim(
     "gradients over two decades it is 25 times too small",
     source="Jensen's inequality; derived here",
     formula=arithmetic_mean,
-    check=check_mean,
+    check=_check_mean,
     mutants={"the harmonic mean is meant": harmonic_mean},
 )

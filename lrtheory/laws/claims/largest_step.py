@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
-from ..bounds.weighted import extremal_gradients, powers
-from ..law import Evidence
+from ...rules import Rule
+from ...theory.bounds import extremal_gradients, powers
+from ..law import Evidence, claim
 from ..trajectory import replay
-from .decided import claim
 
 
-def check_largest(formula: Any, seed: int) -> Evidence:
-    """The step that gradients growing by beta2/beta1 end with, over lr."""
+def _check_largest(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 84])
     rule: Rule = formula()
     t, beta1, beta2 = 5000, 0.9, 0.999
@@ -37,8 +35,7 @@ def centered_rmsprop() -> Rule:
     return rules.rmsprop(centered=True)
 
 
-def check_bounded(formula: Any, seed: int) -> Evidence:
-    """The largest step over lr under a constant gradient, whose variance about its own average vanishes."""
+def _check_bounded(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 86])
     rule: Rule = formula()
     hyper = rule.hyper(lr=0.1, alpha=0.6, eps=0.0)
@@ -63,7 +60,7 @@ LARGEST_STEP = claim(
     scope="adam with default betas; gradients that grow by 11% a step approach it. True for a constant gradient, and of signum and lion",
     source="bounds.adam; counterexample here. 1412.6980, section 2.1, says approximately",
     formula=rules.adam,
-    check=check_largest,
+    check=_check_largest,
     mutants={"steps follow signs": rules.signum},
 )
 
@@ -79,6 +76,6 @@ CENTERED_BOUNDED = claim(
     "gradient",
     source="momentum.constant-gradient-rmsprop-centered and bounds.rmsprop-centered; counterexample here",
     formula=centered_rmsprop,
-    check=check_bounded,
+    check=_check_bounded,
     mutants={"not centered": lambda: rules.rmsprop()},
 )

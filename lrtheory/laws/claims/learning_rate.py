@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 
 from ... import rules, schedules
-from ...rules.rule import Rule
-from ..law import Evidence
-from ..no_law import numbers_of
+from ...rules import Rule
+from ...theory.asking import numbers_of
+from ..law import Evidence, claim
 from ..trajectory import replay
-from .decided import claim
 
 
 def lr_in_force(first: float, later: float, t: np.ndarray) -> np.ndarray:
@@ -19,8 +18,7 @@ def lr_in_force(first: float, later: float, t: np.ndarray) -> np.ndarray:
     return np.full(t.shape, first)
 
 
-def check_initial_lr(formula: Any, seed: int) -> Evidence:
-    """The last of many steps of Adam under twice the initial lr, over that under once."""
+def _check_initial_lr(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 82])
     adam = rules.adam()
     grads, t = rng.standard_normal((200, 2)), np.arange(200)
@@ -40,14 +38,13 @@ def updates_halve_at_once(rule: Rule, hyper: Any) -> bool:
     Not where lr is inside a momentum buffer (lars), acts a step late (asgd, on the decay of lr), or is capped or ignored
     (adafactor above 1/√t, rprop).
     """
-    numbers = numbers_of(rule, hyper)
-    if rule.name == "lars":
-        return numbers["momentum"] == 0
-    return rule.name not in ("asgd", "rprop", "adafactor")
+    h = numbers_of(rule, hyper)
+    if "buffer" in rule.facts.lr_in_state:
+        return h.momentum == 0
+    return not rule.facts.lr_in_state and rule.name != "adafactor"
 
 
-def check_step_schedule(formula: Any, seed: int) -> Evidence:
-    """StepLR over epochs of eight steps and constant gradients: the step after each drop over the one before."""
+def _check_step_schedule(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 83])
     per_epoch, epochs = 8, 20
     lr = np.repeat(np.asarray(schedules.step(lr=0.01, step_size=5, gamma=0.5)(np.arange(epochs))), per_epoch)
@@ -70,7 +67,7 @@ def check_step_schedule(formula: Any, seed: int) -> Evidence:
         steps = replay(rule, hyper._replace(lr=100 * lr if rule.name == "adafactor" else lr), g, np.ones(2)).steps
         ratio = steps[drops] / steps[drops - 1]
         wrong += bool(np.all(np.abs(ratio - 0.5) < 1e-6)) != formula(rule, hyper)
-        figures[f"step after a drop over the one before, {rule.name}"] = float(ratio[0, 0])
+        figures[f"step after a drop over the one before, {rule!r}"] = float(ratio[0, 0])
     halvings = lr[drops] / lr[drops - 1]
     return Evidence(
         ran=f"schedules.step(step_size=5, gamma=0.5) over {epochs} epochs of {per_epoch} steps: sgd without and with momentum, adam, "
@@ -88,8 +85,7 @@ def torch_decay(lr: float, weight_decay: float) -> float:
     return weight_decay
 
 
-def check_decay(formula: Any, seed: int) -> Evidence:
-    """What one step of AdamW removes from a parameter without a gradient, at twice the lr over at once."""
+def _check_decay(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 85])
     adamw, first = rules.adamw(), rng.uniform(1, 3, 2)
     removed = []
@@ -117,7 +113,7 @@ INITIAL_LR = claim(
     "whose step sizes start at lr and then go their own way",
     source="1412.6980, algorithm 1; counterexample here",
     formula=lr_in_force,
-    check=check_initial_lr,
+    check=_check_initial_lr,
     mutants={"lr acts once": lambda first, later, t: np.where(t == 0, first, later)},
 )
 
@@ -134,7 +130,7 @@ STEP_LR = claim(
     "late by a step (asgd), capped at 1/√t (adafactor) or used once (rprop). In training, gradients change with the lr",
     source="torch/optim/lr_scheduler.py (2.13), StepLR; each rule's formula; measured here",
     formula=updates_halve_at_once,
-    check=check_step_schedule,
+    check=_check_step_schedule,
     mutants={"for every rule": lambda rule, hyper: True, "for none": lambda rule, hyper: False},
 )
 
@@ -150,6 +146,6 @@ DECAY_FREE_OF_LR = claim(
     "depend on lr, only on the schedule; momentum.fully-decoupled-decay says how to have that",
     source="torch/optim/adam.py (2.13), _single_tensor_adam; 1711.05101, algorithm 2; in torch itself by test",
     formula=torch_decay,
-    check=check_decay,
+    check=_check_decay,
     mutants={"weight_decay/lr is given": lambda lr, weight_decay: weight_decay * 0.01 / lr},
 )

@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
-from ..law import Evidence
-from ..no_law import numbers_of
+from ...rules import Rule
+from ...theory.asking import numbers_of
+from ..law import Evidence, claim
 from ..trajectory import replay
-from .decided import claim
 
 STEPS = 30
 
@@ -45,8 +44,7 @@ def scaled_gradient(gradient: np.ndarray, alpha: float) -> np.ndarray:
     return alpha * gradient
 
 
-def check_gradient(formula: Any, seed: int) -> Evidence:
-    """Automatic gradients of a classifier's loss and of a power of two times it."""
+def _check_gradient(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 70])
     worst = 0.0
     with jax.enable_x64(True):
@@ -68,8 +66,7 @@ def step_exponent(rule: Rule) -> float:
     return -float(rule.units["lr"].loss)
 
 
-def check_exponent(formula: Any, seed: int) -> Evidence:
-    """Steps on gradients and on eight times the gradients."""
+def _check_exponent(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 71])
     grads = rng.standard_normal((STEPS, 2))
     cases: list[tuple[Rule, dict[str, float]]] = [
@@ -88,9 +85,9 @@ def check_exponent(formula: Any, seed: int) -> Evidence:
         plain, scaled = (np.abs(replay(rule, hyper, a * grads).steps).sum() for a in (1.0, 8.0))
         measured = math.log(scaled / plain, 8)
         worst = max(worst, abs(measured - formula(rule)))
-        figures[f"power of α, {rule.name}"] = measured
+        figures[f"power of α, {rule!r}"] = measured
     return Evidence(
-        ran=f"{', '.join(rule.name for rule, _ in cases)} at eps 0 on {STEPS} gradients and on eight times the same",
+        ran=f"{', '.join(repr(rule) for rule, _ in cases)} at eps 0 on {STEPS} gradients and on eight times the same",
         residual=worst,
         bound=1e-12,
         derivation="a logarithm of sums of 60 steps, each off by some dozen roundings of 2^-53",
@@ -102,12 +99,11 @@ def lr_compensates(rule: Rule, hyper: Any) -> bool:
     """Whether lr/α alone undoes α: lr must be in 1/[loss], and no other number that is not 0 may carry [loss]."""
     numbers = numbers_of(rule, hyper)
     return rule.units["lr"].loss == -1 and all(
-        value == 0 or rule.units[name].loss == 0 for name, value in numbers.items() if name != "lr"
+        not value or rule.units[name].loss == 0 for name, value in numbers._asdict().items() if name != "lr"
     )
 
 
-def check_compensation(formula: Any, seed: int) -> Evidence:
-    """Runs on gradients, and on eight times the same with an eighth of lr: the same bits or not."""
+def _check_compensation(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 72])
     grads, first = rng.standard_normal((STEPS, 2)), rng.standard_normal(2)
     cases: list[tuple[Rule, dict[str, float]]] = [
@@ -139,8 +135,7 @@ def check_compensation(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_linear(formula: Any, seed: int) -> Evidence:
-    """How many digits of the gradient at α are α times the gradient at 1."""
+def _check_linear(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 73])
     w, x, y = _classifier(rng)
     slope = {cross_entropy: _slope, tempered_cross_entropy: _tempered_slope}[formula]
@@ -170,7 +165,7 @@ GRADIENT_SCALES = claim(
     "or a loss scaler hands on",
     source="linearity of the derivative; checked on the automatic differentiation of jax, and of torch by test",
     formula=scaled_gradient,
-    check=check_gradient,
+    check=_check_gradient,
     mutants={
         "square of α": lambda g, alpha: alpha**2 * g,
         "not at all": lambda g, alpha: g,
@@ -189,7 +184,7 @@ SMALL_SLOWS = claim(
     "whose steps do not see it. In between: adadelta and radam, which have no such power at fixed numbers",
     source="units of lr, proven by lrtheory.dims; checked on each rule",
     formula=step_exponent,
-    check=check_exponent,
+    check=_check_exponent,
     mutants={"all grow with α": lambda rule: 1.0, "none does": lambda rule: 0.0},
 )
 
@@ -205,7 +200,7 @@ LR_COMPENSATES = claim(
     "0. False of adam and all rules with lr in [param]: there it slows training by α. False of adadelta, whose eps counts",
     source="units of all numbers, proven by lrtheory.dims; checked bit for bit on each rule",
     formula=lr_compensates,
-    check=check_compensation,
+    check=_check_compensation,
     mutants={
         "for every rule": lambda rule, hyper: True,
         "whatever the other numbers are": lambda rule, hyper: rule.units["lr"].loss == -1,
@@ -225,6 +220,6 @@ CROSS_ENTROPY = claim(
     "steps of training make of α",
     source="linearity of the derivative; derived here",
     formula=cross_entropy,
-    check=check_linear,
+    check=_check_linear,
     mutants={"α multiplies the logits": tempered_cross_entropy},
 )

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
-from ..law import Evidence
+from ...rules import Rule
+from ..law import Evidence, claim
 from ..trajectory import replay
-from .decided import claim
 
 
 def first_step_change(alpha: float, gradient: float, eps: float) -> float:
@@ -20,8 +19,7 @@ def first_step_change(alpha: float, gradient: float, eps: float) -> float:
     return alpha * (gradient + eps) / (alpha * gradient + eps)
 
 
-def check_first_step(formula: Any, seed: int) -> Evidence:
-    """Adam's first step under several α, for gradients below and above eps, and at eps 0."""
+def _check_first_step(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 76])
     adam, worst, largest = rules.adam(), 0.0, 1.0
     gradients = 10 ** rng.uniform(-10, -4, 2)
@@ -53,8 +51,7 @@ def adafactor_without_eps(**numbers: float) -> tuple[Rule, Any]:
     return rule, rule.hyper(eps1=0.0, **numbers)
 
 
-def check_adafactor(formula: Any, seed: int) -> Evidence:
-    """One step of a bfloat16 matrix on gradients near 1e-3, and on a sixteenth of them."""
+def _check_adafactor(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 77])
     rule, hyper = formula(lr=0.01)
     g = 1e-3 * rng.uniform(0.5, 1, (4, 3)) * rng.choice([-1, 1], (4, 3))
@@ -85,7 +82,7 @@ NO_EFFECT_ON_ADAM = claim(
     "while |g| ≫ eps; as for SGD, all of α, while α|g| ≪ eps",
     source="1412.6980, algorithm 1; derived here",
     formula=first_step_change,
-    check=check_first_step,
+    check=_check_first_step,
     mutants={"no effect": lambda alpha, g, eps: 1.0, "all of α": lambda alpha, g, eps: alpha},
 )
 
@@ -101,6 +98,6 @@ ADAFACTOR_FREE = claim(
     "to gradients below it: 0.0078 in bfloat16, 1.2e-7 in float32. Free of it at eps1 = 0, and while clipping by d hides the bound",
     source="torch/optim/_adafactor.py (2.13), _single_tensor_adafactor; counterexample here",
     formula=adafactor_default,
-    check=check_adafactor,
+    check=_check_adafactor,
     mutants={"without eps1": adafactor_without_eps},
 )

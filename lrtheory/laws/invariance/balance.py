@@ -1,31 +1,10 @@
-r"""Equilibrium of a scale-invariant weight under weight decay: its length, and the angle it turns by in a step.
-
-Steps lengthen the weight and decay shortens it until the two balance; from then on neither lr nor the size of the gradient
-decides how fast it turns, but their product with weight decay does.
-
-With :math:`\eta = lr`, :math:`\lambda = weight\_decay` and gradients that are random, orthogonal to the weight and of size
-:math:`G/\|w\|`, the second moments of weight and buffer obey a linear recursion once their lengths no longer fluctuate. For
-SGD with momentum μ, :math:`b_+ = \mu b + \lambda w + g` and :math:`w_+ = w - \eta b_+` give
-
-.. math::
-    E\,w \cdot b_+ = \frac{\eta E\|b\|^2}{2}, \quad E\|b\|^2 = \frac{2\lambda\|w\|^2}{\eta(1 + \mu)}, \quad
-    \cos = 1 - \frac{\eta\lambda}{1 + \mu}, \quad \|w\|^4 = \frac{\eta G^2}{\lambda(1 - \mu)(2 - \eta\lambda/(1 + \mu))}
-
-and for AdamW, whose update :math:`u_+ = \beta_1 u + (1 - \beta_1) n` averages normalised gradients with
-:math:`E\|n\|^2 = C`, the number of coordinates, and :math:`\rho = 1 - \eta\lambda`,
-
-.. math::
-    \cos = \frac{\rho + \beta_1}{1 + \rho\beta_1}, \quad
-    \|w\|^2 = \frac{\eta^2 C}{1 - \rho^2} \frac{(1 - \beta_1)(1 + \rho\beta_1)}{(1 + \beta_1)(1 - \rho\beta_1)}
-
-To first order in ηλ these are the rotations √(2ηλ/(1+μ)) and √(2ηλ(1−β₁)/(1+β₁)) of Kosson et al.
-"""
+"""Equilibrium of a scale-invariant weight under weight decay: its length, and the angle it turns by in a step."""
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,76 +12,10 @@ import numpy as np
 from jax import lax
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
+from ...theory.invariance import Equilibrium, angle, equilibrium
 from ..law import Evidence, Law
-from ..no_law import NoLaw, numbers_of
 from ..trajectory import descend
-
-
-class Equilibrium(NamedTuple):
-    """Length of the weight, in [param], and the angle it turns by in a step, in radians."""
-
-    norm: float
-    rotation: float
-
-
-def rotation_per_step(rule: Rule, hyper: Any) -> float:
-    r"""Angle per step at equilibrium, in radians: :math:`\arccos` of the cosines above.
-
-    Exact for SGD without momentum and gradients of constant :math:`\|w\|\|g\|`; otherwise a mean over random gradients,
-    for weights of many coordinates.
-
-    Raises
-    ------
-    NoLaw
-        Without weight decay, where the weight only grows and turns ever slower, and for rules it was not derived for.
-    """
-    h = numbers_of(rule, hyper)
-    decay = h.get("weight_decay", 0.0)
-    rate = h.get("lr", 0.0) * decay
-    if decay == 0:
-        raise NoLaw(f"{rule!r} without weight decay has no equilibrium: the weight grows and turns ever slower")
-    if rule.name == "sgd" and not rule.options["nesterov"]:
-        rate *= 1 if h["momentum"] == 0 else 1 - h["dampening"]
-        return _angle(1 - rate / (1 + h["momentum"]))
-    if rule.name == "adam" and rule.options["decoupled"] and not rule.options["amsgrad"]:
-        rho = 1 - rate
-        return _angle((rho + h["beta1"]) / (1 + rho * h["beta1"]))
-    raise NoLaw(f"{rule!r}: the rotation at equilibrium is known for sgd (not nesterov) and for adamw")
-
-
-def equilibrium(rule: Rule, hyper: Any, *, gradient_norm: float = 1.0, coordinates: int = 1) -> Equilibrium:
-    """Length and rotation that a scale-invariant weight settles at.
-
-    Parameters
-    ----------
-    rule, hyper : sgd (not nesterov) or adamw, with weight decay
-    gradient_norm : ‖w‖·‖g‖, in [loss], for SGD
-        Size of the gradient where the weight has length 1.
-    coordinates : number of entries of the weight, for AdamW
-        Its normalised gradient has that square norm whatever the loss is.
-
-    Raises
-    ------
-    NoLaw
-        As :func:`rotation_per_step`.
-    """
-    rotation = rotation_per_step(rule, hyper)
-    h = numbers_of(rule, hyper)
-    lr, decay = h["lr"], h["weight_decay"]
-    if rule.name == "sgd":
-        momentum = h["momentum"]
-        lr *= 1 if momentum == 0 else 1 - h["dampening"]
-        fourth = lr * gradient_norm**2 / (decay * (1 - momentum) * (2 - lr * decay / (1 + momentum)))
-        return Equilibrium(fourth**0.25, rotation)
-    beta, rho = h["beta1"], 1 - lr * decay
-    gathered = (1 - beta) * (1 + rho * beta) / ((1 + beta) * (1 - rho * beta))
-    return Equilibrium(lr * math.sqrt(coordinates * gathered / (1 - rho * rho)), rotation)
-
-
-def _angle(cosine: float) -> float:
-    """arccos, accurate near 1."""
-    return 2 * math.asin(math.sqrt(max(0.0, (1 - cosine) / 2)))
 
 
 def angle_potential(w: Any, size: Any) -> Any:
@@ -110,8 +23,7 @@ def angle_potential(w: Any, size: Any) -> Any:
     return size * jnp.arctan2(w[1], w[0])
 
 
-def check_constant(formula: Any, seed: int) -> Evidence:
-    """SGD in the plane under a gradient of constant ‖w‖‖g‖, from twice and from half the predicted length."""
+def _check_constant(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 27])
     sgd, worst = rules.sgd(), 0.0
     lr, size = rng.uniform(0.1, 1), rng.uniform(0.5, 5)
@@ -192,7 +104,7 @@ def _statistical(draw: Any, key: int, bias: float) -> Any:
             confidence=1 - 3.2e-4,
             false_alarm_rate=3.2e-4,
             figures={
-                "measured rotation": _angle(1 - float(found[0].mean())),
+                "measured rotation": angle(1 - float(found[0].mean())),
                 "predicted rotation": rotation,
                 "measured length": float(found[1].mean()) ** 0.5,
                 "predicted length": norm,
@@ -225,8 +137,8 @@ def _rotating(power: float) -> Any:
     """Rotation √(2·lr·weight_decay) times a power of what momentum makes of it, the length as it is."""
 
     def mutant(rule: Rule, hyper: Any, **size: Any) -> Equilibrium:
-        momentum = hyper.momentum if rule.name == "sgd" else hyper.beta1
-        factor = 1 + momentum if rule.name == "sgd" else (1 + momentum) / (1 - momentum)
+        plain = hasattr(hyper, "momentum")
+        factor = 1 + hyper.momentum if plain else (1 + hyper.beta1) / (1 - hyper.beta1)
         rotation = math.sqrt(2 * hyper.lr * hyper.weight_decay) * factor**power
         return equilibrium(rule, hyper, **size)._replace(rotation=rotation)
 
@@ -235,7 +147,7 @@ def _rotating(power: float) -> Any:
 
 def _without_momentum(rule: Rule, hyper: Any, **size: Any) -> Equilibrium:
     """The length of the rule without momentum."""
-    plain = hyper._replace(**{"momentum" if rule.name == "sgd" else "beta1": 0.0})
+    plain = hyper._replace(**{"momentum" if hasattr(hyper, "momentum") else "beta1": 0.0})
     return equilibrium(rule, hyper, **size)._replace(norm=equilibrium(rule, plain, **size).norm)
 
 
@@ -250,7 +162,7 @@ LAWS = (
         "1/(4·lr·weight_decay) steps, from any length",
         source="Wan et al. 2021 (2006.08419); fixed point of invariance.norm-recursion, derived here",
         formula=equilibrium,
-        check=check_constant,
+        check=_check_constant,
         mutants={
             "first order in lr·weight_decay": lambda rule, hyper, gradient_norm: Equilibrium(
                 (hyper.lr * gradient_norm**2 / (2 * hyper.weight_decay)) ** 0.25,

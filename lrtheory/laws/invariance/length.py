@@ -6,46 +6,50 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+from jax import Array
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
+from ...theory.invariance import next_square_norm, numbers_for_length
 from ..law import Evidence, Law
-from ..no_law import numbers_of
-from ..scaling import rescaled_hyper
 from ..trajectory import descend
-from .functions import FUNCTIONS, SHAPE
 
+SHAPE = (6, 4)
+
+
+def toy(w: Array, data: Any) -> Array:
+    """A quadratic and a cubic form of the direction w/‖w‖."""
+    quadratic, cubic = data
+    u = (w / jnp.sqrt(jnp.sum(w * w))).ravel()
+    return u @ quadratic @ u + jnp.sum((cubic @ u) ** 3)
+
+
+def toy_data(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Random forms, of a size that makes the gradient at unit length about 1."""
+    size = SHAPE[0] * SHAPE[1]
+    symmetric = rng.standard_normal((size, size)) / size**0.5
+    return (symmetric + symmetric.T) / 2, rng.standard_normal((3, size)) / 3
+
+
+def normalised_layer(w: Array, data: Any) -> Array:
+    """Mean squared error of tanh of a linear layer whose outputs are standardised over the batch, without an eps."""
+    x, y = data
+    z = x @ w
+    centred = z - jnp.mean(z, axis=0)
+    standard = centred / jnp.sqrt(jnp.mean(centred * centred, axis=0))
+    return jnp.mean((jnp.tanh(standard) - y) ** 2)
+
+
+def layer_data(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Sixteen examples with random targets."""
+    return rng.standard_normal((16, SHAPE[0])), rng.standard_normal((16, SHAPE[1]))
+
+
+FUNCTIONS = ((toy, toy_data), (normalised_layer, layer_data))
 STEPS = 40
-
-
-def angular_lr(rule: Rule, hyper: Any, norm: float) -> float:
-    """Lr that the direction of a scale-invariant weight feels: lr over the power of its norm that the units of lr name.
-
-    ``lr/‖w‖²`` for SGD, ``lr/‖w‖`` for Adam and other rules whose steps do not grow with the gradient, ``lr`` for LARS and
-    LAMB, which divide by the norm themselves. Equal values mean equal directions, if the other numbers follow
-    :func:`numbers_for_length`.
-    """
-    if not norm > 0:
-        raise ValueError(f"norm={norm}: a weight without length has no direction")
-    return numbers_of(rule, hyper)["lr"] / norm ** float(rule.units["lr"].param)
-
-
-def numbers_for_length(rule: Rule, hyper: Any, factor: float) -> Any:
-    """Numbers with which a scale-invariant weight ``factor`` times as long takes the same directions.
-
-    SGD: lr·factor², weight_decay/factor². Adam: lr·factor, eps/factor, decoupled weight_decay/factor. It is the law of
-    parameter scale, since the loss does not see the length: every number follows its units.
-    """
-    return rescaled_hyper(rule, hyper, params=factor)
-
-
-def next_square_norm(
-    square_norm: npt.ArrayLike, square_gradient: npt.ArrayLike, lr: float, weight_decay: float
-) -> np.ndarray:
-    r""":math:`\|w\|^2` after a step of SGD: :math:`(1 - lr \cdot weight\_decay)^2\|w\|^2 + lr^2\|g\|^2`, since g ⟂ w."""
-    return (1 - lr * weight_decay) ** 2 * np.asarray(square_norm) + lr**2 * np.asarray(square_gradient)
 
 
 def gradient_at_length(gradient: npt.ArrayLike, factor: float) -> np.ndarray:
@@ -56,8 +60,7 @@ def gradient_at_length(gradient: npt.ArrayLike, factor: float) -> np.ndarray:
 slopes = {loss: jax.jit(jax.grad(loss)) for loss, _ in FUNCTIONS}
 
 
-def check_gradient(formula: Any, seed: int) -> Evidence:
-    """Gradients at w and at a power of two times w; and their product with w."""
+def _check_gradient(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 20])
     worst, radial = 0.0, 0.0
     with jax.enable_x64(True):
@@ -103,8 +106,7 @@ def _same_directions(cases: Sequence[tuple[Rule, dict[str, float], int]], key: i
     return check
 
 
-def check_recursion(formula: Any, seed: int) -> Evidence:
-    """Square norms of SGD's weights, step by step."""
+def _check_recursion(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 23])
     sgd, worst = rules.sgd(), 0.0
     for loss, draw in FUNCTIONS:
@@ -143,7 +145,7 @@ LAWS = (
         "inside it, up to eps over the variance",
         source="van Laarhoven 2017 (1706.05350); Euler's theorem for degree 0",
         formula=gradient_at_length,
-        check=check_gradient,
+        check=_check_gradient,
         mutants={
             "does not depend on length": lambda g, c: np.asarray(g),
             "square of the length": lambda g, c: np.asarray(g) / c**2,
@@ -200,7 +202,7 @@ LAWS = (
         scope="sgd without momentum on a scale-invariant weight; weight decay coupled or decoupled",
         source="van Laarhoven 2017 (1706.05350); Pythagoras, since g ⟂ w",
         formula=next_square_norm,
-        check=check_recursion,
+        check=_check_recursion,
         mutants={
             "decay squared away": lambda n, g, lr, wd: (1 - lr * wd) * n + lr**2 * g,
             "gradient term left out": lambda n, g, lr, wd: (1 - lr * wd) ** 2 * n,

@@ -2,88 +2,18 @@ r"""Weight decay on a scale-invariant weight as a schedule that grows exponentia
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-import numpy.typing as npt
 
 from ... import rules
+from ...theory.invariance import Schedule, adamw_schedule, buffer_seed, sgd_schedule
 from ..law import Evidence, Law
-from ..no_law import NoLaw
 from ..trajectory import descend
-from .functions import FUNCTIONS, SHAPE
-from .length import slopes
+from .length import FUNCTIONS, SHAPE, slopes
 
 STEPS = 40
-
-
-class Schedule(NamedTuple):
-    r"""A run without decay that takes the directions of one with it.
-
-    Attributes
-    ----------
-    lr : array of shape (steps,)
-        Lr of each step.
-    rho : float
-        The weight with decay is :math:`\rho^t` times the one without.
-    """
-
-    lr: np.ndarray
-    rho: float
-
-
-def sgd_schedule(lr: float, weight_decay: float, steps: int, momentum: float = 0.0) -> Schedule:
-    r"""Schedule of SGD without decay that equals SGD with it: :math:`lr_t = lr \cdot \rho^{-2t-1}`, t = 0, 1, ….
-
-    ρ is the larger root of :math:`x^2 - (1 + momentum - lr \cdot weight\_decay)x + momentum`, without momentum
-    :math:`1 - lr \cdot weight\_decay`. Momentum stays; its buffer starts at :func:`buffer_seed`.
-
-    Raises
-    ------
-    NoLaw
-        Where :math:`lr \cdot weight\_decay > (1 - \sqrt{momentum})^2`: the roots are complex, and decay makes the weight
-        oscillate, which no positive schedule does.
-    """
-    rate, limit = lr * weight_decay, (1 - math.sqrt(momentum)) ** 2
-    if rate > limit:
-        raise NoLaw(
-            f"lr·weight_decay={rate:g} is above (1 − √momentum)² = {limit:g}: decay alone makes the weight oscillate, and no "
-            "schedule does the same; lower one of the three"
-        )
-    total = 1 + momentum - rate
-    rho = (total + math.sqrt(max(total * total - 4 * momentum, 0.0))) / 2
-    return Schedule(lr * rho ** (-2.0 * np.arange(steps) - 1), rho)
-
-
-def buffer_seed(w: npt.ArrayLike, lr: float, weight_decay: float, momentum: float) -> np.ndarray:
-    r"""Momentum buffer before the first step of the run without decay: :math:`-(1-\rho)w_0/(lr \cdot \rho)`.
-
-    It is a buffer that torch has (``state["momentum_buffer"]``), so that the first gradient is added to it and not copied.
-    """
-    rho = sgd_schedule(lr, weight_decay, 0, momentum).rho
-    return -(1 - rho) / (lr * rho) * np.asarray(w, float)
-
-
-class AdamSchedule(NamedTuple):
-    """Adam without decay that takes the directions of AdamW: lr of each step, and the rates its moments decay with."""
-
-    lr: np.ndarray
-    rho: float
-    beta1: float
-    beta2: float
-
-
-def adamw_schedule(lr: float, weight_decay: float, beta1: float, beta2: float, steps: int) -> AdamSchedule:
-    r"""AdamW at eps 0 without its decay.
-
-    :math:`lr_t = lr \cdot \rho^{-t-1}`, t = 0, 1, …, :math:`\rho = 1 - lr \cdot weight\_decay`; the old moments are
-    multiplied by :math:`\rho\,beta1` and :math:`\rho^2 beta2`, while the weights 1 − beta1 and 1 − beta2 of the new gradient
-    and the bias corrections stay those of beta1 and beta2.
-    """
-    rho = 1 - lr * weight_decay
-    return AdamSchedule(lr * rho ** (-np.arange(steps) - 1.0), rho, rho * beta1, rho**2 * beta2)
 
 
 _CHAOS = (
@@ -99,8 +29,7 @@ def _apart(with_decay: np.ndarray, without: np.ndarray, rho: float) -> float:
     return float(distance.max())
 
 
-def check_sgd(formula: Any, seed: int) -> Evidence:
-    """SGD with decay, and without it under the schedule."""
+def _check_sgd(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 24])
     sgd, worst = rules.sgd(), 0.0
     for loss, draw in FUNCTIONS:
@@ -125,8 +54,7 @@ def seeded_schedule(
     return sgd_schedule(lr, weight_decay, steps, momentum), buffer_seed(w, lr, weight_decay, momentum)
 
 
-def check_momentum(formula: Any, seed: int) -> Evidence:
-    """The same with momentum, the buffer of the run without decay seeded."""
+def _check_momentum(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 25])
     sgd, worst = rules.sgd(), 0.0
     for loss, draw in FUNCTIONS:
@@ -148,8 +76,7 @@ def check_momentum(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_adamw(formula: Any, seed: int) -> Evidence:
-    """AdamW, and a loop written out here that has no decay."""
+def _check_adamw(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 26])
     adamw, worst = rules.adamw(), 0.0
     for loss, draw in FUNCTIONS:
@@ -191,7 +118,7 @@ LAWS = (
         scope="sgd without momentum on a scale-invariant weight, lr·weight_decay < 1, t from 0; v is the weight without decay",
         source="Li & Arora 2020 (1910.07454), without momentum; derived here",
         formula=sgd_schedule,
-        check=check_sgd,
+        check=_check_sgd,
         mutants={
             "one power of rho a step": _sgd_power(1),
             "shifted by a step": lambda lr, wd, steps: Schedule(
@@ -209,7 +136,7 @@ LAWS = (
         "for lr·weight_decay ≤ (1−√momentum)². The seed counts as an earlier gradient",
         source="Li & Arora 2020 (1910.07454); the seed for torch's first step derived here",
         formula=seeded_schedule,
-        check=check_momentum,
+        check=_check_momentum,
         mutants={
             "buffer not seeded": lambda lr, wd, steps, mu, w: (sgd_schedule(lr, wd, steps, mu), 0 * w),
             "rho without momentum": lambda lr, wd, steps, mu, w: (
@@ -232,7 +159,7 @@ LAWS = (
         "Adam with other betas but one whose averages have weights that sum to less than 1",
         source="derived here",
         formula=adamw_schedule,
-        check=check_adamw,
+        check=_check_adamw,
         mutants={
             "moments left alone": lambda lr, wd, b1, b2, steps: adamw_schedule(lr, wd, b1, b2, steps)._replace(
                 beta1=b1, beta2=b2

@@ -6,38 +6,14 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
+from ...theory.momentum import average_weights, coupled_to_lr, decay_time_scale
 from ..law import Evidence, Law
 from ..trajectory import replay
-from .decay import decay_time_scale
 
 STEPS = 60
-
-
-def average_weights(lr: float, weight_decay: float, steps: int) -> tuple[float, np.ndarray]:
-    r"""Parameters under decoupled decay as an average: :math:`\theta_T = w_{start}\theta_0 + \sum_i w_i (-u_i/weight\_decay)`.
-
-    u_i is the update of step i without lr (Adam's :math:`\hat m/(\sqrt{\hat v} + eps)`), and with :math:`\rho = 1 - lr
-    \cdot weight\_decay` the weights are :math:`w_{start} = \rho^T`, :math:`w_i = (1-\rho)\rho^{T-1-i}`, i from 0; they sum
-    to 1.
-
-    Returns
-    -------
-    (w_start, w) : float and array of shape (steps,)
-    """
-    rho = 1 - lr * weight_decay
-    return rho**steps, (1 - rho) * rho ** np.arange(steps - 1, -1, -1.0)
-
-
-def coupled_to_lr(decay: float, lr: npt.ArrayLike) -> np.ndarray:
-    r"""weight_decay of torch's AdamW that makes its decay the fully decoupled :math:`\theta \leftarrow (1-decay)\theta`.
-
-    decay/lr, to be set anew whenever lr changes.
-    """
-    return decay / np.asarray(lr, float)
 
 
 def _drawn(seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
@@ -51,8 +27,7 @@ def _drawn(seed: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     return rng.standard_normal((STEPS, 2)), 3 * rng.standard_normal(2), numbers
 
 
-def check_average(formula: Any, seed: int) -> Evidence:
-    """AdamW's parameters, and the average made of the updates of a run without decay."""
+def _check_average(formula: Any, seed: int) -> Evidence:
     grads, first, numbers = _drawn(seed)
     adamw, decay = rules.adamw(), 0.5
     plain = replay(adamw, adamw.hyper(**numbers, weight_decay=0.0), grads)
@@ -69,8 +44,7 @@ def check_average(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_decoupled(formula: Any, seed: int) -> Evidence:
-    """AdamW with decay/lr at each step, and a loop that decays first and then takes Adam's own step."""
+def _check_decoupled(formula: Any, seed: int) -> Evidence:
     grads, first, numbers = _drawn(seed)
     lr = numbers.pop("lr") * np.linspace(1, 0.1, STEPS)
     adamw, decay = rules.adamw(), 0.02
@@ -89,8 +63,7 @@ def check_decoupled(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_time_scale(formula: Any, seed: int) -> Evidence:
-    """Parameters left to weight decay alone: how fast they shrink between step 150 and step 250."""
+def _check_time_scale(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 59])
     momentum, decay = rng.uniform(0.3, 0.6), rng.uniform(0.1, 0.5)
     cases: list[tuple[Rule, dict[str, float]]] = [
@@ -128,7 +101,7 @@ LAWS = (
         "then. In training the gradients do, and the form still holds for the updates that were made",
         source="Wang & Aitchison 2024 (2405.13698); derived here",
         formula=average_weights,
-        check=check_average,
+        check=_check_average,
         mutants={
             "one step older": lambda lr, wd, steps: (
                 average_weights(lr, wd, steps)[0],
@@ -148,7 +121,7 @@ LAWS = (
         "divided by the gradient's size and has no time scale",
         source="Wang & Aitchison 2024 (2405.13698); the roots for SGD derived here",
         formula=decay_time_scale,
-        check=check_time_scale,
+        check=_check_time_scale,
         mutants={
             "first order only": lambda rule, hyper: 1 / (hyper.lr * hyper.weight_decay),
             "momentum left out": lambda rule, hyper: -1 / math.log(1 - hyper.lr * hyper.weight_decay),
@@ -164,7 +137,7 @@ LAWS = (
         "changes",
         source="1711.05101, algorithm 2, where decay is not multiplied by lr; torch/optim/adam.py (2.13), where it is",
         formula=coupled_to_lr,
-        check=check_decoupled,
+        check=_check_decoupled,
         mutants={
             "set once for the first lr": lambda decay, lr: np.full(np.shape(lr), decay / np.asarray(lr)[0]),
             "not divided": lambda decay, lr: np.full(np.shape(lr), decay),

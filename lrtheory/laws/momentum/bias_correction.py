@@ -3,69 +3,16 @@ r"""Adam's bias corrections as a schedule of lr and eps."""
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ... import rules
+from ...theory.momentum import Uncorrected, smallest_correction, sparse_adam_eps, uncorrected_schedule
 from ..law import Evidence, Law
 from ..trajectory import replay
 
 STEPS = 60
-
-
-class Uncorrected(NamedTuple):
-    """The numbers of an Adam without bias corrections at each step."""
-
-    lr: np.ndarray
-    eps: np.ndarray
-
-
-def uncorrected_schedule(lr: float, beta1: float, beta2: float, eps: float, t: npt.ArrayLike) -> Uncorrected:
-    r"""The schedule under which Adam without corrections takes Adam's steps.
-
-    .. math::
-        lr_t = lr \frac{\sqrt{1 - beta2^t}}{1 - beta1^t} \qquad eps_t = eps \sqrt{1 - beta2^t}
-    """
-    t = np.asarray(t, float)
-    root = np.sqrt(1 - beta2**t)
-    return Uncorrected(lr * root / (1 - beta1**t), eps * root)
-
-
-def smallest_correction(beta1: float, beta2: float) -> tuple[float, float]:
-    r"""Where the factor :math:`\sqrt{1 - beta2^t}/(1 - beta1^t)` is smallest over real t, and its value there.
-
-    Its derivative is 0 where :math:`2(e^{bt} - 1)/b = (e^{at} - 1)/a` with :math:`a = -\log beta1`, :math:`b = -\log
-    beta2`. At t → 0 the left side is the larger, so that the factor falls first; it rises again, to 1, exactly
-    if beta1 < beta2: then a > b, and the right side overtakes.
-
-    Returns
-    -------
-    (t, factor) : floats
-        ``(inf, 1)`` for beta1 ≥ beta2, where it only falls.
-    """
-    if beta1 >= beta2:
-        return math.inf, 1.0
-    if beta1 == 0:  # no first correction: the factor rises from √(1 − beta2) at t = 1
-        return 1.0, math.sqrt(1 - beta2)
-    a, b = -math.log(beta1), -math.log(beta2)
-
-    def falls(t: float) -> bool:
-        return 2 * math.expm1(b * t) / b > math.expm1(a * t) / a
-
-    low, high = 0.0, 1.0
-    while falls(high):
-        low, high = high, 2 * high
-    while high - low > 1e-12 * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if falls(middle) else (low, middle)
-    return high, math.sqrt(-math.expm1(-b * high)) / -math.expm1(-a * high)
-
-
-def sparse_adam_eps(eps: float, beta2: float, t: npt.ArrayLike) -> np.ndarray:
-    """Adam's eps at each step that makes it SparseAdam on a gradient without zeros: eps/√(1 − beta2ᵗ)."""
-    return eps / np.sqrt(1 - beta2 ** np.asarray(t, float))
 
 
 def _draw(seed: int) -> tuple[dict[str, float], np.ndarray]:
@@ -79,8 +26,7 @@ def _draw(seed: int) -> tuple[dict[str, float], np.ndarray]:
     return numbers, rng.standard_normal((STEPS, 2)) * 10.0 ** rng.uniform(-2, 1, (STEPS, 1))
 
 
-def check_schedule(formula: Any, seed: int) -> Evidence:
-    """Adam, and a loop without corrections written out here."""
+def _check_schedule(formula: Any, seed: int) -> Evidence:
     numbers, grads = _draw(seed)
     beta1, beta2 = numbers["beta1"], numbers["beta2"]
     found = replay(rules.adam(), rules.adam().hyper(**numbers), grads).params[1:]
@@ -100,8 +46,7 @@ def check_schedule(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_smallest(formula: Any, seed: int) -> Evidence:
-    """Adam's measured step over that of its own uncorrected moments, step by step, and where it is smallest."""
+def _check_smallest(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 55])
     adam, worst, last = rules.adam(), 0.0, 0.0
     for beta1, beta2 in (
@@ -136,8 +81,7 @@ def check_smallest(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_sparse(formula: Any, seed: int) -> Evidence:
-    """SparseAdam against Adam with the schedule of eps."""
+def _check_sparse(formula: Any, seed: int) -> Evidence:
     numbers, grads = _draw(seed)
     sparse = replay(rules.sparse_adam(), rules.sparse_adam().hyper(**numbers), grads).params
     eps = formula(numbers["eps"], numbers["beta2"], np.arange(1, STEPS + 1))
@@ -165,7 +109,7 @@ LAWS = (
         "of the gradient; decoupled decay keeps the nominal lr",
         source="1412.6980, end of section 2, which leaves the other eps open; derived here",
         formula=uncorrected_schedule,
-        check=check_schedule,
+        check=_check_schedule,
         mutants={
             "eps left alone": _eps_left_alone,
             "no root": lambda lr, beta1, beta2, eps, t: Uncorrected(
@@ -183,7 +127,7 @@ LAWS = (
         "or so the minimum lies before t = 2 and whole steps only see it rise. beta1 ≥ beta2: it falls to 1 and never rises",
         source="derived here",
         formula=smallest_correction,
-        check=check_smallest,
+        check=_check_smallest,
         mutants={
             "smallest at the start": lambda beta1, beta2: (1.0, math.sqrt(1 - beta2) / (1 - beta1)),
             "the factor of two left out": lambda beta1, beta2: smallest_correction(beta1, math.sqrt(beta2)),
@@ -197,7 +141,7 @@ LAWS = (
         scope="gradients without zeros, so that every slice is named at every step; others take part in the count alone",
         source="torch/optim/_functional.py (2.13), sparse_adam, where eps is added to the uncorrected root; derived here",
         formula=sparse_adam_eps,
-        check=check_sparse,
+        check=_check_sparse,
         mutants={
             "the same eps": lambda eps, beta2, t: np.full(np.shape(t), eps),
             "multiplied by the root": lambda eps, beta2, t: eps * np.sqrt(1 - beta2**t),

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
+from ...theory.momentum import steady_effective_lr
 from ..law import Evidence, Law
 from ..trajectory import replay
-from .gains import steady_effective_lr
 
 STEPS = 60
 GRADIENTS = np.array([2.5, -1e-3])
@@ -45,9 +45,7 @@ def adagrad_steps(hyper: Any, g: float, t: np.ndarray) -> np.ndarray:
     return hyper.lr * g / (abs(g) * np.sqrt(t) + hyper.eps)
 
 
-def checked(rule: Rule, numbers: Callable[[np.random.Generator], dict[str, float]], bound: float, why: str) -> Any:
-    """A check of ``formula(hyper, g, t)`` against the rule's own steps."""
-
+def _checked(rule: Rule, numbers: Callable[[np.random.Generator], dict[str, float]], bound: float, why: str) -> Any:
     def check(formula: Steps, seed: int) -> Evidence:
         hyper = rule.hyper(lr=0.1, **numbers(np.random.default_rng([seed, 52])))
         t = np.arange(1, STEPS + 1)
@@ -70,8 +68,7 @@ _ROUNDING = (
 )
 
 
-def check_steady(formula: Any, seed: int) -> Evidence:
-    """The effective lr after 250 steps of a constant gradient, for every rule whose E settles."""
+def _check_steady(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 53])
     lr, beta = rng.uniform(0.05, 0.5), rng.uniform(0.5, 0.8)
     moments = {"beta1": rng.uniform(0.3, 0.8), "beta2": beta, "eps": 0.1}
@@ -111,7 +108,7 @@ LAWS = (
         "which torch keeps undamped",
         source="torch/optim/sgd.py (2.13), summed; derived here",
         formula=sgd_steps,
-        check=checked(
+        check=_checked(
             rules.sgd(),
             lambda rng: {"momentum": rng.uniform(0.5, 0.9), "dampening": rng.uniform(0.2, 0.8)},
             1e-12,
@@ -133,7 +130,7 @@ LAWS = (
         "seen. The size of the gradient enters through eps alone",
         source="1412.6980, algorithm 1, for a constant gradient; derived here",
         formula=adam_steps,
-        check=checked(
+        check=_checked(
             rules.adam(),
             lambda rng: {
                 "beta1": rng.uniform(0, 0.95),
@@ -157,7 +154,7 @@ LAWS = (
         "at 0.99, and lr is reached after some 1/(1−alpha) steps",
         source="torch/optim/rmsprop.py (2.13) for a constant gradient; derived here",
         formula=rmsprop_steps,
-        check=checked(
+        check=_checked(
             rules.rmsprop(),
             lambda rng: {"alpha": rng.uniform(0.9, 0.999), "eps": 10.0 ** rng.uniform(-8, -4)},
             1e-12,
@@ -176,7 +173,7 @@ LAWS = (
         scope="adagrad with lr_decay 0 and initial_accumulator_value 0",
         source="Duchi et al. 2011, JMLR 12, eq. 1; torch/optim/adagrad.py (2.13)",
         formula=adagrad_steps,
-        check=checked(rules.adagrad(), lambda rng: {"eps": 10.0 ** rng.uniform(-10, -4)}, 1e-12, _ROUNDING),
+        check=_checked(rules.adagrad(), lambda rng: {"eps": 10.0 ** rng.uniform(-10, -4)}, 1e-12, _ROUNDING),
         mutants={
             "falls as one over t": lambda h, g, t: h.lr * g / (abs(g) * t + h.eps),
             "counts from zero": lambda h, g, t: adagrad_steps(h, g, np.maximum(t - 1, 1)),
@@ -192,7 +189,7 @@ LAWS = (
         "2⁻⁵³ and gives inf or nan, as in torch",
         source="v − g_avg² = alphaᵗ(1−alphaᵗ)·g²; torch/optim/rmsprop.py (2.13); derived here",
         formula=centered_rmsprop_steps,
-        check=checked(
+        check=_checked(
             rules.rmsprop(centered=True),
             lambda rng: {"alpha": rng.uniform(0.85, 0.97), "eps": 10.0 ** rng.uniform(-8, -5)},
             1e-9,
@@ -215,7 +212,7 @@ LAWS = (
         "norms; muon has no effective lr of a coordinate",
         source="fixed points of each rule's recursion; derived here, each formula held to its rule",
         formula=steady_effective_lr,
-        check=check_steady,
+        check=_check_steady,
         mutants={
             "eps left out": lambda rule, hyper, g: steady_effective_lr(
                 rule, hyper._replace(eps=0.0) if "eps" in hyper._fields else hyper, g

@@ -5,45 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
+from ...theory.momentum import gain, impulse_response
 from ..law import Evidence, Law
-from ..no_law import NoLaw, numbers_of
 from ..trajectory import replay
-from .gains import gain
 
 LATE = 5
-
-
-def impulse_response(rule: Rule, hyper: Any, k: npt.ArrayLike, *, first: bool = False) -> np.ndarray:
-    r"""What a gradient of 1 removes from the parameter k steps later, k = 0 its own step.
-
-    :math:`lr(1-dampening) \cdot momentum^k`; with nesterov :math:`lr(1+momentum)`, then :math:`lr \cdot
-    momentum^{k+1}`.
-
-    Parameters
-    ----------
-    rule, hyper : ``rules.sgd(...)`` and its numbers
-    k : array of whole numbers from 0
-    first : whether it is the first gradient of all, which enters undamped
-
-    Raises
-    ------
-    NoLaw
-        For a rule that is not linear in the gradients.
-    """
-    h = numbers_of(rule, hyper)
-    if rule.name != "sgd":
-        raise NoLaw(f"{rule!r} has no impulse response of its own: only SGD's steps are sums over single gradients")
-    k = np.asarray(k)
-    lr, momentum = h["lr"], h["momentum"]
-    if momentum == 0:
-        return np.where(k == 0, lr, 0.0)
-    if rule.options["nesterov"]:
-        return lr * np.where(k == 0, 1 + momentum, momentum ** (k + 1.0))
-    return lr * (1.0 if first else 1 - h["dampening"]) * momentum ** (k + 0.0)
 
 
 def _variants(seed: int) -> list[tuple[Rule, Any]]:
@@ -57,8 +26,7 @@ def _variants(seed: int) -> list[tuple[Rule, Any]]:
     ]
 
 
-def check_impulse(formula: Any, seed: int) -> Evidence:
-    """Gradients that are 1 at one step, the first or a later one, and 0 at all others."""
+def _check_impulse(formula: Any, seed: int) -> Evidence:
     steps = 30
     grads = np.zeros((steps, 2))
     grads[0, 0] = grads[LATE, 1] = 1
@@ -78,8 +46,7 @@ def check_impulse(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_gain(formula: Any, seed: int) -> Evidence:
-    """Effective lr after 250 steps of a constant gradient, with momentum over without."""
+def _check_gain(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 51])
     momentum = rng.uniform(0.3, 0.8)
     cases: list[tuple[Rule, dict[str, float], dict[str, float]]] = [
@@ -94,7 +61,7 @@ def check_gain(formula: Any, seed: int) -> Evidence:
         hyper = rule.hyper(lr=0.1, **numbers, **extra)
         g = np.array([0.7, -3.0])
         per_lr = replay(rule, hyper, np.tile(g, (250, 1))).steps[-1] / g / 0.1
-        plain = np.ones(2) if "sgd" in rule.name else 1 / (np.abs(g) + hyper.eps)
+        plain = np.ones(2) if rule.facts.divides_by == "nothing" else 1 / (np.abs(g) + hyper.eps)
         worst = max(worst, float(np.abs(per_lr / plain / formula(rule, hyper) - 1).max()))
     return Evidence(
         ran="sgd (heavy ball with dampening, nesterov), rmsprop with momentum, adam and schedule_free_sgd under a constant "
@@ -125,7 +92,7 @@ LAWS = (
         "removes from the parameter k steps after it came. At momentum 0 dampening plays no part",
         source="torch/optim/sgd.py (2.13), unrolled; derived here",
         formula=impulse_response,
-        check=check_impulse,
+        check=_check_impulse,
         mutants={"the first gradient is damped too": _from_first, "one power of momentum too many": _one_later},
     ),
     Law(
@@ -139,14 +106,14 @@ LAWS = (
         source="sum of the impulse response; torch/optim/sgd.py and rmsprop.py (2.13); schedule-free: derived here from "
         "2405.15682, algorithm 1",
         formula=gain,
-        check=check_gain,
+        check=_check_gain,
         mutants={
             "no gain": lambda rule, hyper: 1.0,
             "dampening left out": lambda rule, hyper: gain(
-                rule, hyper._replace(dampening=0.0) if rule.name == "sgd" else hyper
+                rule, hyper._replace(dampening=0.0) if "dampening" in hyper._fields else hyper
             ),
             "schedule-free takes its parameters for z": lambda rule, hyper: (
-                1.0 if rule.name == "schedule_free_sgd" else gain(rule, hyper)
+                1.0 if "z" in rule.State._fields else gain(rule, hyper)
             ),
         },
     ),

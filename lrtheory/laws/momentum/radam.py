@@ -10,61 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import rules
+from ...theory.momentum import unnormalised_steps, warmup_period
 from ..law import Evidence, Law
 from ..trajectory import replay
-
-
-def average_length(beta2: float, t: int) -> float:
-    r"""ρ_t as printed: :math:`\rho_\infty - 2t \cdot beta2^t/(1 - beta2^t)`, :math:`\rho_\infty = 2/(1 - beta2) - 1`.
-
-    Fit for beta2 up to 0.9999 or so, where the difference keeps 8 digits.
-    """
-    power = beta2**t
-    return 2 / (1 - beta2) - 1 - 2 * t * power / (1 - power)
-
-
-def unnormalised_steps(beta2: float, threshold: float = 5.0) -> float:
-    """How many of RAdam's first steps are those of SGD with a bias-corrected momentum: while ρ_t ≤ threshold.
-
-    ρ_t < t for every beta2 > 0, and it rises to 2/(1 − beta2) − 1. So at torch's threshold of 5 they are five if beta2 is
-    above 0.8398, where ρ_6 = 5, more below, and all of them, inf, for beta2 ≤ 2/3; at the paper's threshold of 4 they are
-    four if beta2 is above 0.7733, and all of them for beta2 ≤ 3/5.
-
-    Parameters
-    ----------
-    beta2 : in [0, 1)
-    threshold : 5 in torch, 4 in the paper
-    """
-    if 2 / (1 - beta2) - 1 <= threshold:
-        return math.inf
-    t = 1
-    while average_length(beta2, t) <= threshold:
-        t += 1
-    return t - 1
-
-
-# Gauss-Legendre nodes for the smooth part of the integral below.
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
-
-
-def rectifier_limit(x: np.ndarray) -> np.ndarray:
-    r"""RAdam's rectifier at step t as beta2 → 1 with x = (1 − beta2)·t held: :math:`\sqrt{1 - x/(e^x - 1)}`.
-
-    Near 0 it is √(x/2), not linear in x.
-    """
-    x = np.asarray(x, float)
-    return np.sqrt(1 - x / np.expm1(x))
-
-
-def warmup_period(beta2: float) -> float:
-    r"""Effective length of RAdam's warm-up, :math:`\sum_t (1 - r_t)` in steps, to first order in 1 − beta2.
-
-    :math:`I/(1 - beta2)` with :math:`I = \int_0^\infty 1 - \sqrt{1 - x/(e^x-1)}\,dx = 1.0292`: 3% longer than that of a
-    linear warm-up over :math:`2/(1-beta2)` steps. Their shapes differ by up to 0.23 of lr.
-    """
-    u = (_NODES + 1) / 2 * math.sqrt(40.0)  # x = u², which takes the root at 0 away
-    integral = np.sum(_WEIGHTS * (1 - rectifier_limit(u * u)) * 2 * u) * math.sqrt(40.0) / 2
-    return float(integral) / (1 - beta2)
 
 
 @jax.jit
@@ -87,8 +35,7 @@ def measured_rectifier(beta2: float, steps: int) -> np.ndarray:
         return np.asarray(_rectifiers(beta2, np.arange(1, steps + 1, dtype=np.int32)))
 
 
-def check_count(formula: Any, seed: int) -> Evidence:
-    """Steps that double with the gradients are not normalised; those of the same size are."""
+def _check_count(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 56])
     rule = rules.radam()
     betas = [0.999, 0.99, 0.6, *rng.uniform(0.68, 0.79, 2), *rng.uniform(0.8, 0.98, 2)]
@@ -110,8 +57,7 @@ def check_count(formula: Any, seed: int) -> Evidence:
     )
 
 
-def check_warmup(formula: Any, seed: int) -> Evidence:
-    """The sum of 1 − r over the rule's own rectifier, at two values of beta2, approaches the law at first order."""
+def _check_warmup(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 57])
     gap, unnormalised = rng.uniform(4e-3, 8e-3), 5
     errors = []
@@ -142,7 +88,7 @@ LAWS = (
         "for beta2 > 0.7733. In these steps lr acts as that of SGD, in [param]²/[loss]",
         source="torch/optim/radam.py (2.13); 1908.03265, algorithm 2; the limits on beta2 derived here",
         formula=unnormalised_steps,
-        check=check_count,
+        check=_check_count,
         mutants={
             "the paper's threshold": lambda beta2: unnormalised_steps(beta2, 4.0),
             "five whatever beta2 is": lambda beta2: 5,
@@ -158,7 +104,7 @@ LAWS = (
         "linear ramp by up to 0.23, and is 0.17 below it where the ramp ends, at x = 2",
         source="Ma & Yarats 2021 (1910.04209), as a rule of thumb by effective warm-up period; limit and integral derived here",
         formula=warmup_period,
-        check=check_warmup,
+        check=_check_warmup,
         mutants={
             "exactly that of the linear ramp": lambda beta2: 1 / (1 - beta2),
             "of a ramp over 1/(1−beta2) steps": lambda beta2: warmup_period(beta2) / 2,

@@ -1,17 +1,7 @@
 """Laws of loss scale and parameter scale."""
 
-from ..law import Law
-from . import exceptions, floating_point, lbfgs, radam, sensitivity
-from .rows import ROWS, law
-from .transform import rescaled_hyper, rescaled_state
+from ...theory.scaling import rescaled_hyper, rescaled_state
 
-LAWS: tuple[Law, ...] = (
-    *(law(row) for row in ROWS),
-    *radam.LAWS,
-    *exceptions.LAWS,
-    *lbfgs.LAWS,
-    *sensitivity.LAWS,
-    *floating_point.LAWS,
-)
+PARTS = ("rows", "radam", "exceptions", "lbfgs", "sensitivity", "floating_point")
 
-__all__ = ["LAWS", "rescaled_hyper", "rescaled_state"]
+__all__ = ["PARTS", "rescaled_hyper", "rescaled_state"]

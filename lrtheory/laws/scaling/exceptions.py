@@ -38,8 +38,7 @@ FACTOR = adafactor(machine_eps=False)
 MATRIX = of_rule(FACTOR, (3, 2))
 
 
-def check_adafactor(formula: Callable[[], float], seed: int) -> Evidence:
-    """The law of vectors, tried on a matrix with the eps1 that is given."""
+def _check_adafactor(formula: Callable[[], float], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     loss, params = powers_of_two(rng)
     plain = drawn(MATRIX, rng)
@@ -52,7 +51,7 @@ def check_adafactor(formula: Callable[[], float], seed: int) -> Evidence:
     return counterexample(MATRIX, transform, loss, params, plain, f"eps1 = {formula():g}")
 
 
-def zero_law(rule: Rule, protection: str) -> Law:
+def zero_law(name: str, rule: Rule, protection: str) -> Law:
     """A rule that takes the trust ratio of a parameter of norm 0 for the bare number 1."""
     subject = of_rule(rule)
     lawful = from_units(subject.dimensions)
@@ -65,11 +64,11 @@ def zero_law(rule: Rule, protection: str) -> Law:
         return counterexample(subject, transform, loss, params, plain, f"from parameters of size {formula():g}")
 
     return Law(
-        id=f"scaling.{rule.name}-zero",
-        title=f"{rule.name.upper()} from parameters that are zero",
-        statement=rf"\theta_0 = 0 \;\Rightarrow\; \theta'_t = c\,\theta_t \quad\text{{under the law of scaling.{rule.name}}}",
+        id=f"scaling.{name}-zero",
+        title=f"{name.upper()} from parameters that are zero",
+        statement=rf"\theta_0 = 0 \;\Rightarrow\; \theta'_t = c\,\theta_t \quad\text{{under the law of scaling.{name}}}",
         kind="false",
-        scope=f"{rule.name.upper()} with a tensor that is exactly zero, such as a new bias. {protection} Nearest: start it "
+        scope=f"{name.upper()} with a tensor that is exactly zero, such as a new bias. {protection} Nearest: start it "
         "at a small value other than 0, or train it with an unnormalised rule until it has moved.",
         source="derived here: lrtheory.dims reports the guard and its line; checked by running it",
         formula=lambda: 0.0,
@@ -86,8 +85,7 @@ def torch_factor(norm: float, max_norm: float) -> float:
     return min(1.0, max_norm / (norm + TORCH_CLIP_EPS))
 
 
-def check_torch_clip(formula: Callable[[float, float], float], seed: int) -> Evidence:
-    """First steps of SGD behind torch's clipping at two scales, and how far the factor makes them differ."""
+def _check_torch_clip(formula: Callable[[float, float], float], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     subject = of_rule(CLIPPED, weight_decay=0.0)
     plain = drawn(subject, rng)._replace(first=np.zeros(subject.shape))
@@ -115,8 +113,7 @@ def check_torch_clip(formula: Callable[[float, float], float], seed: int) -> Evi
 YOGI = of_optax("scale_by_yogi", {"lr": 0.01, "b1": 0.9, "b2": 0.99, "eps": 0.3, "initial_accumulator_value": 0.1})
 
 
-def check_yogi(formula: Callable[[float], tuple[float, float]], seed: int) -> Evidence:
-    """Every power of γ for the one number that starts both averages; the best of them is reported."""
+def _check_yogi(formula: Callable[[float], tuple[float, float]], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     loss, params = powers_of_two(rng)
     gamma = loss / params
@@ -154,11 +151,11 @@ LAWS = (
         "only while the first clamp does not act: mean(row_var) > eps1, as with eps1 = 1e-30.",
         source="derived here from torch/optim/_adafactor.py (2.13); lrtheory.dims names the line",
         formula=lambda: 1e-4,
-        check=check_adafactor,
+        check=_check_adafactor,
         mutants={"an eps1 whose clamp does not act": lambda: 1e-30},
     ),
-    zero_law(lars(), "Its step is then lr times the gradient, which has units."),
-    zero_law(lamb(), "Its trust ratio is then 1 instead of a norm in [param]."),
+    zero_law("lars", lars(), "Its step is then lr times the gradient, which has units."),
+    zero_law("lamb", lamb(), "Its trust ratio is then 1 instead of a norm in [param]."),
     Law(
         id="scaling.torch-clip-grad-norm",
         title="torch.nn.utils.clip_grad_norm_",
@@ -169,7 +166,7 @@ LAWS = (
         "norm 1, a factor for those of 1e-6. Nearest: max_norm·γ, or a clip without the constant, as optax has it.",
         source="torch/nn/utils/clip_grad.py (2.13), clip_grads_with_norm_; size of the violation derived here",
         formula=torch_factor,
-        check=check_torch_clip,
+        check=_check_torch_clip,
         mutants={
             "without the constant": lambda norm, max_norm: min(1.0, max_norm / norm),
             "a constant of 1e-8": lambda norm, max_norm: min(1.0, max_norm / (norm + 1e-8)),
@@ -186,7 +183,7 @@ LAWS = (
         "else obeys lr·c, eps·γ, so the law is bitwise if the initial state is rescaled by hand: mu·γ, nu·γ².",
         source="derived here: lrtheory.dims names optax/_src/transform.py (0.2.8), scale_by_yogi; checked by running it",
         formula=lambda gamma: (0.0, 0.0),
-        check=check_yogi,
+        check=_check_yogi,
         mutants={"initial state rescaled by hand": lambda gamma: (gamma, gamma**2)},
     ),
 )

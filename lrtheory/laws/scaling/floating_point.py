@@ -22,8 +22,7 @@ def smallest_gradient(beta2: float) -> float:
     return math.sqrt(SMALLEST_NORMAL / (1 - beta2))
 
 
-def check_domain(formula: Callable[[float], float], seed: int) -> Evidence:
-    """The gradient at which v becomes more than 0 in the first step, by bisection."""
+def _check_domain(formula: Callable[[float], float], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     rule = adam()
     first_v = jax.jit(lambda beta2, g: rule.step(rule.hyper(beta2=beta2), g * 0, rule.init(jnp.zeros_like(g)), g)[1].v)
@@ -47,8 +46,7 @@ def check_domain(formula: Callable[[float], float], seed: int) -> Evidence:
     )
 
 
-def check_constant(formula: Callable[[], bool], seed: int) -> Evidence:
-    """SGD with momentum on a regression in float32, gradients times α, lr over α, at α = 1 and 2¹⁰."""
+def _check_constant(formula: Callable[[], bool], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     x, y = rng.normal(size=(32, 64)).astype(np.float32), rng.normal(size=32).astype(np.float32)
     start = rng.normal(size=64).astype(np.float32)
@@ -97,7 +95,7 @@ LAWS = (
         "is lr·m̂/eps, and the loss scale is felt. 3.4e-18 at beta2 = 0.999.",
         source="derived here from the format; checked by bisection",
         formula=smallest_gradient,
-        check=check_domain,
+        check=_check_domain,
         mutants={
             "without 1 − beta2": lambda beta2: math.sqrt(SMALLEST_NORMAL),
             "with subnormal numbers": lambda beta2: math.sqrt(SMALLEST / (1 - beta2)),
@@ -112,7 +110,7 @@ LAWS = (
         "left otherwise, so that sums round differently, some 1e-7. With α traced the law is bitwise.",
         source="measured here with XLA on CPU (jaxlib 0.10); which programs it shows in depends on the compiler",
         formula=lambda: False,
-        check=check_constant,
+        check=_check_constant,
         mutants={"α traced": lambda: True},
     ),
 )

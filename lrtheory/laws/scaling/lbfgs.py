@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,29 @@ def first_step(loss: float, l1_norm: float) -> float:
     return loss * min(1.0, 1.0 / (loss * l1_norm))
 
 
-def check(formula: Callable[[float, float], float], seed: int) -> Evidence:
-    """First steps at gradients small and large, and whole paths wherever the formula says that nothing changes."""
-    from . import torch_lbfgs
+def torch_path(curvature: np.ndarray, start: np.ndarray, loss: float, steps: int) -> np.ndarray:
+    """Points after each inner iteration, (steps, n), of loss·Σ curvature·θ²/2 with tolerances 0 and lr 1, in float64."""
+    import torch
 
+    h, points = torch.tensor(curvature), []
+    for iterations in range(1, steps + 1):
+        p = torch.nn.Parameter(torch.tensor(start))
+        optimizer = torch.optim.LBFGS(
+            [p], lr=1.0, max_iter=iterations, max_eval=10**6, tolerance_grad=0.0, tolerance_change=0.0
+        )
+
+        def closure(p: Any = p, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            value = loss * 0.5 * (h * p * p).sum()
+            value.backward()
+            return value
+
+        optimizer.step(closure)
+        points.append(p.detach().numpy().copy())
+    return np.stack(points)
+
+
+def _check(formula: Callable[[float, float], float], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     curvature, direction = 10.0 ** rng.uniform(-0.5, 0.5, 5), rng.normal(size=5)
     figures = {}
@@ -27,8 +47,8 @@ def check(formula: Callable[[float, float], float], seed: int) -> Evidence:
         start = direction * size
         gradient = curvature * start
         l1_norm = float(np.abs(gradient).sum())
-        plain = torch_lbfgs.path(curvature, start, 1.0, STEPS)
-        other = torch_lbfgs.path(curvature, start, loss, STEPS)
+        plain = torch_path(curvature, start, 1.0, STEPS)
+        other = torch_path(curvature, start, loss, STEPS)
         moved = (start - other[0]) / gradient
         name = f"α = {loss:g}, ‖g₀‖₁ = {l1_norm:.3g}"
         figures[f"first step, {name}"] = float(np.max(np.abs(moved / formula(loss, l1_norm) - 1)))
@@ -56,7 +76,7 @@ LAWS = (
         "1e-10 (constants in the source); otherwise the first step, or a skipped pair, depends on α. Its check needs torch.",
         source="torch/optim/lbfgs.py (2.13), LBFGS.step; condition derived here",
         formula=first_step,
-        check=check,
+        check=_check,
         mutants={
             "always normalised": lambda loss, l1_norm: 1.0 / l1_norm,
             "never normalised": lambda loss, l1_norm: loss,

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...dims import PURE
 from ...rules import Rule, adam, radam
+from ...theory.momentum import average_length
 from ..law import Evidence, Law
-from ..momentum.radam import average_length
 from .bitwise import STEPS, Transform, drawn, largest, powers_of_two, rescaled, run
 from .bitwise import apart as relative_difference
 from .subject import of_rule
@@ -27,8 +27,7 @@ def piecewise(loss: float, params: float, beta2: float, *, threshold: float = 5.
     return Transform({**factors, "lr": lr}, {name: factors[name] for name in ("m", "v")})
 
 
-def check_piecewise(formula: Callable[..., Transform], seed: int) -> Evidence:
-    """Runs with a beta2 that rectifies at step 6 and with one that never does."""
+def _check_piecewise(formula: Callable[..., Transform], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     loss, params = powers_of_two(rng)
     figures = {}
@@ -49,8 +48,7 @@ def check_piecewise(formula: Callable[..., Transform], seed: int) -> Evidence:
     )
 
 
-def check_no_constant(formula: Callable[[], Rule], seed: int) -> Evidence:
-    """The factor of lr that each step would need: steps are proportional to lr, so it can be read from two runs."""
+def _check_no_constant(formula: Callable[[], Rule], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     rule = formula()
     subject = of_rule(rule, weight_decay=0.0)
@@ -88,7 +86,7 @@ LAWS = (
         "State in mid-run: m·γ, v·γ², γ = α/c. All numbers traced; no over- or underflow.",
         source="derived here from Liu et al. 2020 (1908.03265), algorithm 2, and torch/optim/radam.py (2.13)",
         formula=piecewise,
-        check=check_piecewise,
+        check=_check_piecewise,
         mutants={
             "Adam's lr throughout": lambda *a: piecewise(*a, threshold=-np.inf),
             "SGD's lr throughout": lambda *a: piecewise(*a, threshold=np.inf),
@@ -104,7 +102,7 @@ LAWS = (
         source="derived here: an unrectified step is lr·m̂, in [loss]/[param] times lr, a rectified one lr times a pure "
         "number; lrtheory.dims finds the line where the two meet",
         formula=lambda: radam(),
-        check=check_no_constant,
+        check=_check_no_constant,
         mutants={"Adam, which has a law": lambda: adam()},
     ),
 )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...dims import Units
-from ...rules import registry
-from ...rules.rule import Rule
+from ...rules import Rule, get
 from ...wrappers import Wrapper, clip_by_global_norm, clip_by_value
 from ..law import Law
 from .bitwise import another_power, check, from_units, left_alone
-from .subject import Subject, of_optax, of_rule
+from .subject import Subject, innermost, of_optax, of_rule
 
 SETTING = (
     "Loss L'(θ') = α·L(θ'/c), started at c·θ₀; all numbers traced; no over- or underflow; schedules of lr are multiplied "
@@ -78,7 +77,7 @@ def latex(units: Units) -> str:
 def _of_units(rule: Rule | Wrapper, state: tuple[str, ...]) -> dict[str, str]:
     """Declared units of the numbers that are not pure and of the named state: tests hold them to the inferred ones."""
     declared = {**_declared(rule)}
-    defaults = _innermost(rule).array_rule.defaults
+    defaults = innermost(rule).array_rule.defaults
     return {
         name: text
         for name, text in declared.items()
@@ -93,16 +92,12 @@ def _declared(rule: Rule | Wrapper) -> dict[str, str]:
     return dict(rule.array_rule.units)
 
 
-def _innermost(rule: Rule | Wrapper) -> Rule:
-    return _innermost(rule.rule) if isinstance(rule, Wrapper) else rule
-
-
 def of(
     name: str, title: str, *state: str, options: dict[str, object] | None = None, rule: str = "", scope: str = "",
     shape: tuple[int, ...] = (4,), **numbers: float,
 ) -> Row:  # fmt: skip
     """The row of one of our rules; ``state`` names what must be rescaled in mid-run."""
-    made = registry.get(rule or name.replace("-", "_"))(**(options or {}))
+    made = get(rule or name.replace("-", "_"))(**(options or {}))
     return Row(name, title, of_rule(made, shape, **numbers), _of_units(made, state), scope)
 
 
@@ -148,7 +143,7 @@ ROWS = (
     of("schedule-free-adamw", "Schedule-free AdamW", "v", "z", "max_lr", "pull", "decay_pull"),
     *(
         Row(name, title, of_rule(clip(inside)), _of_units(clip(inside), state))
-        for inside, state in ((registry.get("adam")(), ("rule.m", "rule.v")),)
+        for inside, state in ((get("adam")(), ("rule.m", "rule.v")),)
         for name, title, clip in (
             ("clip-by-value", "Clipping by value, then Adam", clip_by_value),
             (
@@ -207,3 +202,5 @@ ROWS = (
         "chain(scale_by_sm3(b1, b2, eps·γ²), scale_by_learning_rate(lr·c)), γ = α/c.",
     ),
 )
+
+LAWS = tuple(law(row) for row in ROWS)

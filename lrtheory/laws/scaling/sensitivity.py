@@ -20,8 +20,7 @@ def elasticity(alpha: Any, root_v: Any, eps: Any) -> Any:
     return eps / (alpha * root_v + eps)
 
 
-def check_elasticity(formula: Callable[[Any, Any, Any], Any], seed: int) -> Evidence:
-    """The derivative of the rule's own step, by automatic differentiation."""
+def _check_elasticity(formula: Callable[[Any, Any, Any], Any], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     alpha, eps = 10.0 ** rng.uniform(-2, 2), 10.0 ** rng.uniform(-3, 0)
     with jax.enable_x64(True):
@@ -58,8 +57,7 @@ def inside_the_buffer(alphas: Any) -> Placement:
     return Placement(alphas, np.ones_like(alphas))
 
 
-def check_moving(formula: Callable[[Any], Placement], seed: int) -> Evidence:
-    """SGD on α_t·g_t against a plain recursion on g_t with the factors where the formula puts them."""
+def _check_moving(formula: Callable[[Any], Placement], seed: int) -> Evidence:
     rng = np.random.default_rng(seed)
     alphas = 10.0 ** rng.uniform(-1, 1, STEPS)
     grads = rng.normal(size=(STEPS, 4))
@@ -98,7 +96,7 @@ LAWS = (
         "eps does not dominate: with eps rescaled it is 0.",
         source="derived here; checked by differentiating the rule",
         formula=elasticity,
-        check=check_elasticity,
+        check=_check_elasticity,
         mutants={
             "without α": lambda alpha, root_v, eps: eps / (root_v + eps),
             "v in place of its root": lambda alpha, root_v, eps: eps / (alpha * root_v**2 + eps),
@@ -114,7 +112,7 @@ LAWS = (
         "outside the buffer, and past gradients are then rescaled too. Adam: none, α_t changes the weights in both averages.",
         source="derived here; the same distinction as Goyal et al. 2017 (1706.02677), section 2.1, remark 2",
         formula=inside_the_buffer,
-        check=check_moving,
+        check=_check_moving,
         mutants={
             "outside the buffer, as a scheduler": lambda alphas: Placement(np.ones_like(alphas), alphas),
             "the last step's α": lambda alphas: Placement(np.roll(alphas, 1), np.ones_like(alphas)),

@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...dims import Dimensions, infer
-from ...rules.rule import Rule
-from ...rules.sparse import SparseGradient
+from ...rules import Rule, SparseGradient
 from ...wrappers import Wrapper
 
 LEAF = "w"
@@ -106,7 +105,7 @@ def of_rule(rule: Rule | Wrapper, shape: tuple[int, ...] = (4,), **numbers: floa
     """A rule, wrapped or not, with the numbers that are off by default switched on."""
     hyper = rule.hyper(**{**{n: v for n, v in SWITCHED_ON.items() if n in _numbers_on(rule)}, **numbers})
     given = {name: value for name, value in zip(hyper._fields, hyper, strict=True) if value is not None}
-    sparse = rule.name == "sparse_adam"
+    sparse = innermost(rule).array_rule.sparse
 
     def step(numbers: Any, params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
         if sparse:
@@ -120,10 +119,13 @@ def of_rule(rule: Rule | Wrapper, shape: tuple[int, ...] = (4,), **numbers: floa
 
 def _numbers_on(rule: Any) -> set[str]:
     """Names of the numbers that no option switches off."""
-    inside = rule
-    while isinstance(inside, Wrapper):
-        inside = inside.rule
-    return {name for name in rule.Hyper._fields if inside.array_rule.defaults.get(name, 0) is not None}
+    defaults = innermost(rule).array_rule.defaults
+    return {name for name in rule.Hyper._fields if defaults.get(name, 0) is not None}
+
+
+def innermost(rule: Rule | Wrapper) -> Rule:
+    """The rule inside all wrappers."""
+    return innermost(rule.rule) if isinstance(rule, Wrapper) else rule
 
 
 def of_optax(name: str, numbers: Mapping[str, float], shape: tuple[int, ...] = (4,), **fixed: float) -> Subject:

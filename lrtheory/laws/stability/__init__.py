@@ -1,9 +1,7 @@
 """Thresholds of stability."""
 
-from ..law import Law
-from . import cycle, minibatch, thresholds
-from .closed_forms import Threshold, threshold
+from ...theory.stability import Threshold, threshold
 
-LAWS: tuple[Law, ...] = (*thresholds.LAWS, *minibatch.LAWS, *cycle.LAWS)
+PARTS = ("thresholds", "minibatch", "cycle")
 
-__all__ = ["LAWS", "Threshold", "threshold"]
+__all__ = ["PARTS", "Threshold", "threshold"]

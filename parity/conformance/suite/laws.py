@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from lrtheory.dims import Dimensions
-from lrtheory.laws.bounds import largest_step
-from lrtheory.laws.no_law import NoLaw
 from lrtheory.rules import Rule
+from lrtheory.theory import NoLaw
+from lrtheory.theory.bounds import largest_step
 
 from ..comparing import demand, same
 from ..outcome import Note, Skip, a_check
@@ -75,7 +75,7 @@ def _first_break(found: Dimensions) -> str:
 
 
 def sharp_bound(rule: Rule, hyper: Any) -> np.ndarray:
-    """Of each step, decoupled decay aside: :func:`lrtheory.laws.bounds.largest_step`, shape (STEPS,)."""
+    """Of each step, decoupled decay aside: :func:`lrtheory.theory.bounds.largest_step`, shape (STEPS,)."""
     if "step_size_max" in rule.Hyper._fields:
         raise Skip(f"{STEPS} steps are too few to come near step_size_max, which bounds it")
     try:

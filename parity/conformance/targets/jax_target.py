@@ -21,7 +21,7 @@ from ..comparing import Walk
 from ..outcome import Skip, told
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
 from ..worker import OutOfTime
-from .target import DECAYS, Session, Target
+from .target import Session, Target, is_decay
 
 
 class Functions(NamedTuple):
@@ -89,7 +89,7 @@ class JaxTarget(Target):
 
     def undecayed(self, params: Any) -> Session:
         """Decays among the numbers are 0; compiled as another optimizer."""
-        decays = {name: 0.0 for name, value in self.numbers().items() if name in DECAYS and value}
+        decays = {name: 0.0 for name, value in self.numbers().items() if is_decay(name) and value}
         if not decays:
             return self.start(params)
         functions, tree = self.with_numbers(decays), as_tree(params)
@@ -193,7 +193,7 @@ class OptaxTarget(JaxTarget):
         self.make, self.given, self.rate = make, dict(given), rate
         of_optax = str(getattr(make, "__module__", "")).startswith("optax.")
         self.is_part = not self.is_instance and of_optax and rate is None
-        self.decays_inside = self.is_instance or not any(name in DECAYS for name in _parameters(make))
+        self.decays_inside = self.is_instance or not any(map(is_decay, _parameters(make)))
         if rate is not None and isinstance(given.get(rate), (int, float)):
             self.lr = float(given[rate])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -15,10 +16,15 @@ Arrays = Mapping[str, np.ndarray]
 
 #: What the lr and the weight decay are called.
 RATES = ("learning_rate", "lr")
-DECAYS = ("weight_decay", "weight_decay_rate", "wd", "lambd")
+_DECAY = re.compile(r"weight_decay(_|$)|wd$|lambd$")
 
 #: Calls in which a target that adds gradients up must have moved.
 CALLS = 64
+
+
+def is_decay(name: str) -> bool:
+    """Whether a number of this name is a weight decay; one inside a composition has the part's name behind it."""
+    return _DECAY.match(name) is not None
 
 
 class TargetError(ValueError):

@@ -18,7 +18,7 @@ from lrtheory.dims.torch_reader.problem import needs_closure
 from ..outcome import Skip, told
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
 from ..worker import OutOfTime
-from .target import DECAYS, Session, Target, TargetError, going_on
+from .target import Session, Target, TargetError, going_on, is_decay
 
 
 class TorchTarget(Target):
@@ -94,7 +94,7 @@ class TorchTarget(Target):
                 made, group = True, session.optimizer.param_groups[0]
                 self.lr = float(group["lr"]) if isinstance(group.get("lr"), (int, float)) else None
                 self.maximizes = bool(group.get("maximize", False))
-                decays = {name for name in DECAYS if group.get(name)}
+                decays = {name for name, value in group.items() if is_decay(name) and value}
                 self._decays = decays & self.arguments_taken
                 self.decays_inside = decays != self._decays
                 session.step(self._ones)

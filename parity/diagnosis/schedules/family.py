@@ -11,7 +11,7 @@ import numpy as np
 
 from lrtheory.spec.text import SpecError
 
-from ..family import FAMILIES, SIZES, Family
+from ..family import SIZES, Family
 from ..probe import Path, Probe
 
 #: ``formula(n, k, t) -> lr`` or ``(lr, momentum)``: numbers, switches and the scheduler steps taken, from 0.
@@ -88,22 +88,17 @@ def schedule(
     switches: Mapping[str, tuple[str, ...]],
     horizon: Callable[[Any], float],
     tolerance: Callable[[Mapping[str, str]], float] = lambda switches: 1e-9,
-) -> Callable[[Formula], Formula]:
-    """Enter a formula into the table of families."""
-
-    def enter(formula: Formula) -> Formula:
-        every = {**switches, **EVERY}
-        FAMILIES[name] = ScheduleFamily(
-            name,
-            formula,
-            {"lr": 1.0, **numbers},
-            every,
-            # A run of a formula costs microseconds, so that every member is tried; steps are whole numbers.
-            depth=len(every),
-            sizes=(*SIZES, *range(1, 129)),
-            horizon=horizon,
-            tolerance=lambda switches: DRIFT if switches[HELD] == SINGLE else tolerance(switches),
-        )
-        return formula
-
-    return enter
+) -> Callable[[Formula], ScheduleFamily]:
+    """The family of a formula."""
+    every = {**switches, **EVERY}
+    return lambda formula: ScheduleFamily(
+        name,
+        formula,
+        {"lr": 1.0, **numbers},
+        every,
+        # A run of a formula costs microseconds, so that every member is tried; steps are whole numbers.
+        depth=len(every),
+        sizes=(*SIZES, *range(1, 129)),
+        horizon=horizon,
+        tolerance=lambda switches: DRIFT if switches[HELD] == SINGLE else tolerance(switches),
+    )

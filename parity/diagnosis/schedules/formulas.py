@@ -164,3 +164,6 @@ def polynomial(n: Any, k: Mapping[str, str], t: np.ndarray) -> np.ndarray:
     u = np.maximum(t - n.begin, 0)
     total = n.total * (np.maximum(np.ceil(u / n.total), 1) if k[AFTER] == "is stretched" else 1.0)
     return n.end + (n.lr - n.end) * (1 - np.minimum(u / total, 1)) ** n.power
+
+
+FORMULAS = (cosine, one_cycle, exponential, inverse_time, milestones, polynomial)

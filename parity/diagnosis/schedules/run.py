@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lrtheory import schedules
-from lrtheory.spec import text as spec
+from lrtheory import schedules, spec
 from lrtheory.spec.text import SpecError
 
 from ...drivers.in_keras import floatx, load_keras

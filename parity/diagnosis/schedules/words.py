@@ -10,7 +10,7 @@ import numpy as np
 
 from lrtheory.spec.text import SpecError
 
-from ..vocabulary import PHRASES, WORDS, Words
+from ..words import Words
 from .family import HELD
 from .family import SINGLE as HELD_SINGLE
 from .formulas import (
@@ -269,32 +269,28 @@ for name, words in list(SCHEDULES.items()):
             (HELD, "in double"): lambda n: {"lr": n["lr"]},
         }
         SCHEDULES[name] = replace(words, options={**words.options, **held})
-WORDS.update(SCHEDULES)
-
-PHRASES.update(
-    {
-        (AFTER, RISES): "an lr that rises again after the horizon",
-        (AFTER, STAYS): "an lr that stays after the horizon",
-        (AFTER, RESTARTS): "an lr that starts again after the horizon",
-        (AFTER, "is stretched"): "a horizon that is stretched to the next multiple",
-        (AFTER, "goes one step past, then an error"): "an error after the horizon",
-        (COSINE, SINGLE): "a cosine in float32",
-        (COSINE, "in double"): "a cosine in double",
-        (ENDS, EARLY): "phases that end one step early",
-        (ENDS, WHOLE): "phases that end at whole steps",
-        (MOMENTUM, "cycled"): "a cycled momentum",
-        (MOMENTUM, "left alone"): "no cycled momentum",
-        (SHAPE, "cosine"): "half cosines for phases",
-        (SHAPE, "linear"): "lines for phases",
-        (PHASES, "two"): "two phases",
-        (PHASES, "three, the second as long as the first"): "three phases, the second as long as the first",
-        (PHASES, "three, to pct_final"): "three phases, the second up to pct_final",
-        (FALL, "continuous"): "a continuous fall",
-        (FALL, "in steps"): "a fall in steps",
-        (HELD, "in double"): "an lr held in double",
-        (HELD, HELD_SINGLE): "an lr held in float32 from step to step",
-        ("lr of", "the step after"): "the lr of the step after",
-        ("lr of", "the step before"): "the lr of the step before",
-        ("lr of", "this step"): "the lr of the step itself",
-    }
-)
+PHRASES = {
+    (AFTER, RISES): "an lr that rises again after the horizon",
+    (AFTER, STAYS): "an lr that stays after the horizon",
+    (AFTER, RESTARTS): "an lr that starts again after the horizon",
+    (AFTER, "is stretched"): "a horizon that is stretched to the next multiple",
+    (AFTER, "goes one step past, then an error"): "an error after the horizon",
+    (COSINE, SINGLE): "a cosine in float32",
+    (COSINE, "in double"): "a cosine in double",
+    (ENDS, EARLY): "phases that end one step early",
+    (ENDS, WHOLE): "phases that end at whole steps",
+    (MOMENTUM, "cycled"): "a cycled momentum",
+    (MOMENTUM, "left alone"): "no cycled momentum",
+    (SHAPE, "cosine"): "half cosines for phases",
+    (SHAPE, "linear"): "lines for phases",
+    (PHASES, "two"): "two phases",
+    (PHASES, "three, the second as long as the first"): "three phases, the second as long as the first",
+    (PHASES, "three, to pct_final"): "three phases, the second up to pct_final",
+    (FALL, "continuous"): "a continuous fall",
+    (FALL, "in steps"): "a fall in steps",
+    (HELD, "in double"): "an lr held in double",
+    (HELD, HELD_SINGLE): "an lr held in float32 from step to step",
+    ("lr of", "the step after"): "the lr of the step after",
+    ("lr of", "the step before"): "the lr of the step before",
+    ("lr of", "this step"): "the lr of the step itself",
+}

@@ -1,0 +1,41 @@
+"""What commands print with: a console, JSON, and a progress bar on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
+
+from ..outputs import plain
+
+Step = Callable[[str, float], None]
+
+
+def console(width: int = 140) -> Console:
+    """Stdout; a file or a pipe has no width of its own, and gets this one."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=width)
+
+
+def print_json(value: Any) -> None:
+    """The value in plain types, and nothing else on stdout."""
+    print(json.dumps(plain(value), indent=1, ensure_ascii=False))
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Step]:
+    """A function of what runs now and the share that is done, drawn until the block ends."""
+    columns = (
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, expand=True) as progress:
+        task = progress.add_task("starting", total=1.0)
+        yield lambda text, done: progress.update(task, description=text, completed=done)
