@@ -117,11 +117,13 @@ def test_the_same_exception_is_one_failure():
 
 def test_endless_compiled_loop_does_not_stop_the_others():
     def update(grads, state, params=None):
-        slow = jax.pure_callback(lambda x: (time.sleep(3), x)[1], jax.ShapeDtypeStruct((), jnp.int32), state.count)
+        slow = jax.pure_callback(
+            lambda x: (time.sleep(6 if x > 1 else 0), x)[1], jax.ShapeDtypeStruct((), jnp.int32), state.count
+        )
         return heavy_ball().update(grads, state._replace(count=slow), params)
 
-    report = parity.check(heavy_ball()._replace(update=update), only=["isolated", "tree"], time_limit=0.5)
-    assert report["isolated"].cause == "did not finish within 0.5 s"
+    report = parity.check(heavy_ball()._replace(update=update), only=["isolated", "tree"], time_limit=5)
+    assert report["isolated"].cause == "did not finish within 5 s"
     assert report["tree"].status == "passed"
 
 
