@@ -105,7 +105,14 @@ def non_finite(target: Target, run: Run) -> None:
         for n in plain:
             beyond = np.argwhere(_differs(plain[n], walk[n]) & ~coupled[n])
             where = f"{n}{[int(i) for i in beyond[0]]}" if len(beyond) else ""
+            if len(beyond) and _counts_not_finite(target, run):
+                raise Note("where a gradient is not finite it skips the step of all tensors, and counts that")
             demand(not len(beyond), f"{bad} in the gradient of {name}{list(place[1:])} reaches {where}")
+
+
+def _counts_not_finite(target: Target, run: Run) -> bool:
+    """Whether its state says so, as that of optax.apply_if_finite does."""
+    return any("notfinite" in path for path in target.start(run.params).state())
 
 
 def _with_entry(run: Run, name: str, place: tuple[int, ...], value: float) -> Run:

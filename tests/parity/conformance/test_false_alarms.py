@@ -116,6 +116,13 @@ def test_one_cause_is_one_failure() -> None:
     assert report["resume"].cause == "because deterministic failed"
 
 
+def test_a_guard_that_counts_what_it_skips_is_noted() -> None:
+    guarded = lambda learning_rate=1e-3: optax.apply_if_finite(optax.adam(learning_rate), 5)  # noqa: E731
+    report = parity.check(guarded, only=["non-finite"])
+    report.require()
+    assert report["non-finite"].status == "noted"
+
+
 @pytest.mark.parametrize("foreach", [False, True])
 def test_stock_torch_passes_where_gradients_cancel(foreach: bool) -> None:
     for name in ("Adam", "SGD", "RMSprop", "NAdam", "Adagrad"):
