@@ -59,6 +59,8 @@ class Summary(NamedTuple):
     """lr over the power of ‖θ‖ that its units name (2 for SGD, 1 for Adam): what a scale-invariant weight feels."""
     rotation: Any
     """Angle between θ before and after, in radians."""
+    absorbed: Any
+    """Share of coordinates that did not move although E⊙d + D is not 0 there: θ's own dtype rounds the step away."""
 
 
 def measure(
@@ -82,7 +84,7 @@ def measure(
     state
         The state *after* the step.
     grads, params_before, params_after
-        Of that step. A parameter whose gradient is ``None`` has not moved: its step, direction and decay are 0, and its
+        Of that step; ``None`` may stand in place of a parameter throughout. A parameter whose gradient is ``None`` has not moved: its step, direction and decay are 0, and its
         effective lr is that of its last step.
     quantiles
         Levels of the effective lr's quantiles (static).
@@ -102,13 +104,12 @@ def measure(
     def parts(hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, ...]:
         effective = rule.effective_lr(hyper, state)
         penalty = _where_stepped(grads, rule.penalty(hyper, params, state))
-        scale = rule.scale(hyper, state)
         return (
             effective,
             rule.direction(hyper, params, state, grads),
             rule.decay(hyper, params, state, grads),
             penalty,
-            jax.tree.map(lambda e: None, effective) if scale is None else scale,
+            rule.scale(hyper, state),
         )
 
     made = hyper, state, grads, params_before
@@ -151,20 +152,13 @@ def measure(
             decay_share=jnp.where(decay_norm == 0, 0, decay_norm / (decay_norm + rest_norm)),
             angular_lr=lr / param_norm**lr_power,
             rotation=_angle(p, after),
+            absorbed=jnp.mean((moved == 0) & (jnp.abs(e * d + decayed) > 0), dtype=dtype),
         )
 
-    return jax.tree.map(
-        of_leaf,
-        params_before,
-        params_after,
-        effective,
-        direction,
-        decay,
-        penalty,
-        scale,
-        sizes,
-        is_leaf=lambda x: x is None,
-    )
+    structure = jax.tree.structure(params_before)
+    trees = params_before, params_after, effective, direction, decay, penalty, scale, sizes
+    columns = ([None] * structure.num_leaves if tree is None else structure.flatten_up_to(tree) for tree in trees)
+    return structure.unflatten([of_leaf(*leaf) for leaf in zip(*columns, strict=True)])
 
 
 def _where_stepped(grads: PyTree, tree: PyTree) -> PyTree:

@@ -66,6 +66,11 @@ class Accumulated(Wrapper):
         chosen = self._chosen(applies, self.rule.step(inner, params, state.rule, mean), (params, state.rule))
         return chosen[0], AccumulatedState(chosen[1], mean, count, examples)
 
+    def moved(self, state: AccumulatedState) -> Any:
+        """Whether the micro-batch was the last of a step, and the rule inside moved with it."""
+        own = self.own(state).count == self.every
+        return own & super().moved(state)
+
     def effective_lr(self, hyper: Any, state: AccumulatedState) -> PyTree:
         """E of the step for the mean gradient; 0 after a micro-batch that took no step."""
         effective = self.rule.effective_lr(self.inner(hyper), self.own(state).rule)

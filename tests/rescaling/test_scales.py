@@ -89,3 +89,38 @@ def test_rescale_is_a_function_of_the_package() -> None:
     assert lrtheory.rescale is rescale
     assert callable(lrtheory.rescale_schedule)
     assert "rescale" in dir(lrtheory)
+
+
+@pytest.mark.parametrize("wrap", [wrappers.clip_by_value, homogeneous], ids=["value", "norm"])
+@pytest.mark.parametrize(
+    "inside",
+    [
+        rules.schedule_free_sgd(),
+        rules.schedule_free_adamw(),
+        rules.asgd(),
+        rules.sgd(),
+        wrappers.average_weights(rules.asgd()),
+    ],
+    ids=repr,
+)
+def test_effective_lr_of_a_clipped_rule_is_rescaled_in_mid_run(inside, wrap) -> None:
+    """Bit for bit, as the trajectory is: the state of the factors of clipping holds a lr too (C3)."""
+    rule = wrap(inside)
+    given = {"lr": 0.125, "eps": 0.0, "momentum": 0.9, "max_norm": 1.0, "clip_value": 0.5}
+    hyper = rule.hyper(**{name: value for name, value in given.items() if name in rule.Hyper._fields})
+    rng = np.random.default_rng(0)
+    grads = [{"w": jnp.asarray(g, jnp.float32)} for g in 3 * rng.standard_normal((30, 5))]
+    params = {"w": jnp.asarray(rng.standard_normal(5), jnp.float32)}
+    state = rule.init(params)
+    for g in grads[:20]:
+        params, state = rule.step(hyper, params, state, g)
+    loss, size = 128.0, 0.5
+    found = rescale(rule, hyper, loss=loss, params=size)
+    other, other_state = jax.tree.map(lambda p: p * size, params), found.state(state)
+    for g in grads[20:]:
+        params, state = rule.step(hyper, params, state, g)
+        scaled = jax.tree.map(lambda x: x * loss / size, g)
+        other, other_state = rule.step(found.hyper, other, other_state, scaled)
+        np.testing.assert_array_equal(other["w"], size * params["w"])
+        expected = rule.effective_lr(hyper, state)["w"] * size**2 / loss
+        np.testing.assert_array_equal(rule.effective_lr(found.hyper, other_state)["w"], expected)
