@@ -10,8 +10,8 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import average_of_squares, lerp, one_minus_power
-from .closed_forms import adam_form, over
-from .facts import ADAM_AVERAGES, Facts
+from .closed_forms import HELD, adam_form, over
+from .facts import ADAM_AVERAGES, Facts, Form
 from .registry import register
 from .rule import ArrayRule
 
@@ -115,6 +115,12 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     def direction(h: AdaBeliefHyper, p: Array, s: AdaBeliefState, g: Array) -> Array:
         return m_hat(h, s, -g if maximize else g) / weight_sum(h, s)
 
+    def threshold(h: AdaBeliefHyper, step: int | None) -> Form:
+        if not nesterov:
+            return adam_form(h)
+        value = 2 * (1 + h.beta1) / (h.lr * (1 - h.beta1) * (1 + 2 * h.beta1))
+        return Form(value, "2(1 + beta1)/(lr (1 − beta1)(1 + 2 beta1))", HELD)
+
     return ArrayRule(
         name="adabelief",
         Hyper=AdaBeliefHyper,
@@ -144,6 +150,6 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
             # A constant gradient is no surprise: eps_root alone is gathered in v.
             steady=lambda h, g: over(h.lr, math.sqrt(h.eps_root / (1 - h.beta2)) + h.eps),
             largest="a gradient that does not change leaves eps and eps_root alone to bound the step",
-            threshold=lambda h, step: adam_form(h),
+            threshold=threshold,
         ),
     )

@@ -197,6 +197,7 @@ def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
             "number (machine_eps=False), which has a law for vectors, and for matrices while its first clamp does not act"
             if machine_eps
             else "",
+            counts=("t",),
             caveats=caveats,
         ),
     )

@@ -53,6 +53,11 @@ def adan_threshold(lr: Any, beta1: Any, beta2: Any, weight_decay: Any = 0.0, pro
     return (2 + lr * weight_decay * (1 if proximal else -1)) / (lr * gain)
 
 
+def schedule_free_threshold(lr: Any, beta1: Any) -> Any:
+    """2/((1−β₁)lr): z moves by lr, of which (1−β₁) is seen where gradients are taken; the average stands still."""
+    return 2 / ((1 - beta1) * lr)
+
+
 def delayed_threshold(lr: Any, delay: Any) -> Any:
     """2 sin(π/(2(2d+1)))/lr for SGD whose gradient is d steps old."""
     return 2 * np.sin(np.pi / (2 * (2 * delay + 1))) / lr
@@ -99,6 +104,31 @@ def adam_bound(beta1: float, beta2: float, t: int | None = None) -> float:
         return (1 - beta1) / math.sqrt((1 - beta2) * (1 - q)) if q < 1 else math.inf
     corrections = math.sqrt(one_minus_power(beta2, t)) / one_minus_power(beta1, t)
     return (1 - beta1) / math.sqrt(1 - beta2) * math.sqrt(geometric(q, t)) * corrections
+
+
+def nadam_bound(beta1: float, beta2: float, momentum_decay: float, t: int | None = None) -> float:
+    r"""NAdam's, over lr: :math:`\sqrt{\sum_s c_s^2/w_s}` with the weights of gradients :math:`c_s` and of their squares :math:`w_s`.
+
+    In the limit, with :math:`q = \beta_1^2/\beta_2 < 1` and the momentum risen to β₁,
+
+    .. math:: \frac{1-\beta_1}{\sqrt{1-\beta_2}} \sqrt{(1+\beta_1)^2 + \beta_1^2 \frac{q}{1-q}} .
+
+    Attained by :math:`g_s = c_s/w_s`.
+    """
+    if beta2 == 0:
+        return math.inf if beta1 and (t is None or t > 1) else 1.0
+    q = beta1 * beta1 / beta2
+    if t is None:
+        if q >= 1:
+            return math.inf
+        last = beta1 if momentum_decay else beta1 / 2
+        of_g, of_m, v_hat, older = 1 - last, last, 1.0, q / (1 - q)
+    else:
+        mu = nadam_momentum(beta1, momentum_decay, np.arange(1, t + 2))
+        of_g, of_m = (1 - mu[t - 1]) / (1 - np.prod(mu[:t])), mu[t] / (1 - np.prod(mu))
+        v_hat, older = one_minus_power(beta2, t), q * geometric(q, t - 1)
+    latest = of_g + of_m * (1 - beta1)
+    return math.sqrt(v_hat / (1 - beta2) * (latest**2 + (of_m * (1 - beta1)) ** 2 * older))
 
 
 def rmsprop_bound(alpha: float, momentum: float = 0.0, t: int | None = None) -> float:

@@ -26,22 +26,25 @@ class BatchChange(NamedTuple):
     ----------
     powers, state : mapping
         Powers of κ that hyperparameters and state are multiplied by.
-    memories : tuple of str
-        Decay rates that shorten, 1 − β → κ(1 − β).
+    memories : mapping
+        Decay rates that shorten, with the power in 1 − β → κ^power (1 − β).
     counts : tuple of str
-        State that counts steps, of which there are κ times fewer.
+        Hyperparameters and state that count steps, of which there are κ times fewer.
     source : str
-        Who derived it.
+        Who derived it, and where it ends.
     noise_dominates : bool
-        Whether that is assumed.
+        Whether that is assumed of single gradients.
+    exactness : str
+        One of :data:`lrtheory.rescaling.EXACTNESS`.
     """
 
     powers: Mapping[str, float]
-    memories: tuple[str, ...] = ()
+    memories: Mapping[str, float] = {}
     state: Mapping[str, float] = {}
     counts: tuple[str, ...] = ()
     source: str = ""
     noise_dominates: bool = False
+    exactness: str = "statistical"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +127,13 @@ AS_LONG_AS_THE_PARAMETER = "its step is as long as the parameter, whatever the g
 FOLLOWS_SIGNS = "it takes the sign of its direction, and a step of lr however small the gradient"
 SCALED_DECAY = "its decay is scaled with the norm of the tensor, so that it has no one time scale"
 AVERAGE_FALLS = "the weight of its average falls over the run"
+AVERAGE_STANDS = "late in the run, when the average of the iterates hardly moves"
 DECAY_OF_TWO = "decay acts on one sequence and parameters are another's average: no one time scale"
 SQUARE_ROOT_RULE = "Malladi et al. 2022 (2205.10287)"
+NORMALISED_AVERAGE = (
+    "derived here: the average that is normalised keeps its ratio of signal to noise and its memory in examples, whether or not "
+    "noise dominates; in the limit of small steps and κ(1 − β) far below 1"
+)
 
 
 def zero_tensor(name: str) -> Callable[[float, float], list[str]]:

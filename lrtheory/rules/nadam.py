@@ -10,7 +10,7 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import average_of_squares, lerp, one_minus_power
-from .closed_forms import HELD, adam_steady, nadam_momentum, nadam_threshold
+from .closed_forms import HELD, adam_steady, nadam_bound, nadam_momentum, nadam_threshold
 from .facts import ADAM_AVERAGES, Facts, Form
 from .registry import register
 from .rule import ArrayRule
@@ -197,7 +197,7 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
             averages=ADAM_AVERAGES,
             gain=1.0,
             steady=adam_steady,
-            largest="no closed form is known with its momentum schedule",
+            largest=lambda h, t: h.lr * nadam_bound(h.beta1, h.beta2, h.momentum_decay, t),
             threshold=threshold,
         ),
     )

@@ -9,8 +9,8 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE, REAL, Range
 from .averages import average_of_squares, one_minus_power
-from .closed_forms import adam_steady
-from .facts import AVERAGE_FALLS, DECAY_OF_TWO, Facts
+from .closed_forms import HELD, adam_steady, schedule_free_threshold
+from .facts import AVERAGE_FALLS, AVERAGE_STANDS, DECAY_OF_TWO, Facts, Form
 from .registry import register
 from .rule import ArrayRule
 from .schedule_free import Averaging
@@ -146,6 +146,10 @@ def schedule_free_adamw(*, maximize: bool = False) -> ArrayRule:
     def decay(h: ScheduleFreeAdamWHyper, p: Array, s: ScheduleFreeAdamWState, g: Array) -> Array:
         return both(h, s, decayed(h.lr * h.weight_decay, p), s.decay_pull)
 
+    def threshold(h: ScheduleFreeAdamWHyper, step: int | None) -> Form:
+        value = schedule_free_threshold(h.lr, h.beta1) - h.weight_decay
+        return Form(value, "2/(lr (1 − beta1)) − weight_decay", f"{HELD}, and {AVERAGE_STANDS}")
+
     return ArrayRule(
         name="schedule_free_adamw",
         Hyper=ScheduleFreeAdamWHyper,
@@ -188,6 +192,8 @@ def schedule_free_adamw(*, maximize: bool = False) -> ArrayRule:
             steady=lambda h, g: adam_steady(h, g, 1 - h.beta1 / 2),
             largest="no closed form is known for its two sequences",
             decay=DECAY_OF_TWO,
-            lr_in_state=("max_lr",),
+            lr_in_state=("max_lr", "gain"),
+            counts=("weight_sum", "gain"),
+            threshold=threshold,
         ),
     )

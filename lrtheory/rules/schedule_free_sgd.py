@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import NONNEGATIVE, REAL, Range
-from .facts import AVERAGE_FALLS, DECAY_OF_TWO, LINEAR_STEPS, Facts
+from .closed_forms import schedule_free_threshold
+from .facts import AVERAGE_FALLS, AVERAGE_STANDS, DECAY_OF_TWO, LINEAR_STEPS, Facts, Form
 from .registry import register
 from .rule import ArrayRule
 from .schedule_free import Averaging
@@ -129,6 +130,9 @@ def schedule_free_sgd(*, maximize: bool = False) -> ArrayRule:
         total = gain(h, s)
         return jnp.where(total == 0, g, update(h, s, g) / jnp.where(total == 0, 1, total))
 
+    def threshold(h: ScheduleFreeSGDHyper, step: int | None) -> Form:
+        return Form(schedule_free_threshold(h.lr, h.beta1), "2/(lr (1 − beta1))", AVERAGE_STANDS)
+
     return ArrayRule(
         name="schedule_free_sgd",
         Hyper=ScheduleFreeSGDHyper,
@@ -163,7 +167,8 @@ def schedule_free_sgd(*, maximize: bool = False) -> ArrayRule:
             steady=lambda h, g: h.lr * (1 - h.beta1 / 2),
             largest=LINEAR_STEPS,
             decay=DECAY_OF_TWO,
-            lr_in_state=("max_lr",),
-            counts=("weight_sum", "t"),
+            lr_in_state=("max_lr", "gain"),
+            counts=("weight_sum", "gain", "t"),
+            threshold=threshold,
         ),
     )
