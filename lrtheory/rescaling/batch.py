@@ -95,7 +95,8 @@ def _is_linear(rule: Rule) -> bool:
 
 def _linear(rule: Rule, batch: float) -> Answer:
     powers, counts = {"lr": 1.0}, rule.facts.counts
-    state = dict.fromkeys(rule.facts.lr_in_state, 1.0)
+    # What is under way has the noise of the old batch, of which κ times the lr would make too much.
+    state = dict.fromkeys(rule.facts.lr_in_state, 1.0) | dict.fromkeys(rule.facts.under_way, -0.5)
     if _is_linear(rule):
         notes = (
             "linear: the gradient must hardly change over κ steps: on curvature h a step is off by "
@@ -115,13 +116,13 @@ def _linear(rule: Rule, batch: float) -> Answer:
 
 
 def _sqrt(rule: Rule) -> Answer:
-    of_lr = dict.fromkeys(rule.facts.lr_in_state, 0.5)
     if _is_linear(rule):
         notes = (
             "sqrt: keeps the covariance of one step (1404.5997; 1705.08741), not the path per example, which slows down by √κ; "
             'for that use method="linear"',
         )
-        return Answer("sqrt", BatchChange({"lr": 0.5}, {}, of_lr, rule.facts.counts), "heuristic", notes)
+        state = dict.fromkeys(rule.facts.lr_in_state, 0.5) | dict.fromkeys(rule.facts.under_way, -0.5)
+        return Answer("sqrt", BatchChange({"lr": 0.5}, {}, state, rule.facts.counts), "heuristic", notes)
     change = _square_root(rule)
     notes = (
         "sqrt: holds as far as the noise of the gradient dominates its mean at both batch sizes; where it does not, the best lr "

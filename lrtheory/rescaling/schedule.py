@@ -21,7 +21,7 @@ COUNTS = (
 GAMMA_PER_STEP = ("Exponential", "Cyclic")
 OTHERS = (
     "T_mult", "base_momentum", "div_factor", "end_factor", "factor", "final_div_factor", "gamma", "max_momentum",
-    "min_ratio", "num_cycles", "pct_start", "power", "products", "schedules", "start_factor",
+    "min_ratio", "num_cycles", "power", "products", "schedules", "start_factor",
 )  # fmt: skip
 REFUSED = {
     "Lambda": "its factor is a function of the step that cannot be read. Nearest: write it in terms of t·κ",
@@ -33,7 +33,8 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
     r"""The schedule of a run with ``length`` times as many steps, its levels multiplied by ``lr``.
 
     Step counts are multiplied by ``length`` and rounded to whole ones where they were; a decay factor per step becomes
-    :math:`gamma^{1/length}`. So the new schedule at step t is ``lr`` times the old one at t/length, up to that rounding. For
+    :math:`gamma^{1/length}`. So the new schedule at step t is ``lr`` times the old one at t/length, up to that rounding, and
+    up to the last step of ``one_cycle``, which is at total_steps − 1 in a run of any length: its peak is moved to where it was. For
     a batch κ times as large over the same examples ``length`` is 1/κ.
 
     Decay rates of an optimizer (betas) are memories in steps. ``rescale(..., batch=κ, method="sde")`` shortens them with the
@@ -81,6 +82,9 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
         value = getattr(schedule, field.name)
         if field.name in LEVELS and not (parts is not None and field.name == "lr"):
             changes[field.name] = value * lr
+        elif field.name == "pct_start":  # phases end at pct_start·total_steps − 1
+            total = schedule.total_steps  # type: ignore[attr-defined]
+            changes[field.name] = ((value * total - 1) * length + 1) / _count(name, "total_steps", total, length)
         elif field.name in COUNTS:
             changes[field.name] = _count(name, field.name, value, length)
         elif field.name == "gamma" and name in GAMMA_PER_STEP:

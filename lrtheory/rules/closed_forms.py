@@ -109,26 +109,36 @@ def adam_bound(beta1: float, beta2: float, t: int | None = None) -> float:
 def nadam_bound(beta1: float, beta2: float, momentum_decay: float, t: int | None = None) -> float:
     r"""NAdam's, over lr: :math:`\sqrt{\sum_s c_s^2/w_s}` with the weights of gradients :math:`c_s` and of their squares :math:`w_s`.
 
-    In the limit, with :math:`q = \beta_1^2/\beta_2 < 1` and the momentum risen to β₁,
+    As t grows, with :math:`q = \beta_1^2/\beta_2 < 1` and the momentum risen to β₁, it tends to
 
-    .. math:: \frac{1-\beta_1}{\sqrt{1-\beta_2}} \sqrt{(1+\beta_1)^2 + \beta_1^2 \frac{q}{1-q}} .
+    .. math:: \frac{1-\beta_1}{\sqrt{1-\beta_2}} \sqrt{(1+\beta_1)^2 + \beta_1^2 \frac{q}{1-q}} ,
 
-    Attained by :math:`g_s = c_s/w_s`.
+    but it is larger before, while the momentum is lower and the latest gradient counts for more: for all steps (t = ``None``) it
+    is looked for at every t up to 1000 and at 4000 later ones, and good to 1e-6. Attained by :math:`g_s = c_s/w_s`.
     """
     if beta2 == 0:
         return math.inf if beta1 and (t is None or t > 1) else 1.0
     q = beta1 * beta1 / beta2
-    if t is None:
-        if q >= 1:
-            return math.inf
-        last = beta1 if momentum_decay else beta1 / 2
-        of_g, of_m, v_hat, older = 1 - last, last, 1.0, q / (1 - q)
-    else:
-        mu = nadam_momentum(beta1, momentum_decay, np.arange(1, t + 2))
-        of_g, of_m = (1 - mu[t - 1]) / (1 - np.prod(mu[:t])), mu[t] / (1 - np.prod(mu))
-        v_hat, older = one_minus_power(beta2, t), q * geometric(q, t - 1)
+    if t is None and q >= 1:
+        return math.inf
+    if t is not None:
+        return float(_nadam_bounds(beta1, beta2, momentum_decay, np.array([t]))[0])
+    rise = 1 / (momentum_decay * -math.log(0.96)) if momentum_decay else 1.0
+    later = np.geomspace(1000, 1000 + 50 * max(1 / (1 - beta2), rise), 4000)
+    return float(_nadam_bounds(beta1, beta2, momentum_decay, np.concatenate([np.arange(1, 1001), later])).max())
+
+
+def _nadam_bounds(beta1: float, beta2: float, momentum_decay: float, t: np.ndarray) -> np.ndarray:
+    q, short = beta1 * beta1 / beta2, np.arange(1, 1002)
+    products = np.cumprod(nadam_momentum(beta1, momentum_decay, short))
+    gone = np.append(products, 0.0)  # of more than a thousand momenta nothing is left
+    at = np.minimum(t, 1002).astype(int)
+    mu, mu_next = (nadam_momentum(beta1, momentum_decay, s) for s in (t, t + 1))
+    of_g, of_m = (1 - mu) / (1 - gone[at - 1]), mu_next / (1 - gone[np.minimum(at, 1001)])
     latest = of_g + of_m * (1 - beta1)
-    return math.sqrt(v_hat / (1 - beta2) * (latest**2 + (of_m * (1 - beta1)) ** 2 * older))
+    older = q * np.array([geometric(q, s - 1) for s in t])
+    v_hat = np.array([one_minus_power(beta2, s) for s in t])
+    return np.sqrt(v_hat / (1 - beta2) * (latest**2 + (of_m * (1 - beta1)) ** 2 * older))
 
 
 def rmsprop_bound(alpha: float, momentum: float = 0.0, t: int | None = None) -> float:
@@ -186,7 +196,7 @@ def slowest_root(rate: float, momentum: float, dampening: float, nesterov: bool)
     return math.sqrt(product) if discriminant <= 0 else (abs(total) + math.sqrt(discriminant)) / 2
 
 
-def geometric(ratio: float, steps: int) -> float:
+def geometric(ratio: float, steps: float) -> float:
     """1 + ratio + … + ratio^(steps−1), also at ratio 1 and near it."""
     if ratio == 1:
         return float(steps)

@@ -88,6 +88,8 @@ class Facts:
         State that grows with lr.
     counts : tuple of str
         Hyperparameters and state that count the steps of the whole run.
+    under_way : tuple of str
+        Sums of gradients that lr multiplies when they are applied: after a change of batch they hold the old noise.
     lawless : str
         Why loss scale and parameter scale have no law.
     caveats : loss, params -> list of str
@@ -113,6 +115,7 @@ class Facts:
     sde: Callable[[Any], BatchChange] | None = None
     lr_in_state: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
+    under_way: tuple[str, ...] = ()
     lawless: str = ""
     caveats: Callable[[float, float], list[str]] = lambda loss, params: []
     notes: Callable[[Any], list[tuple[str, float, str, str]]] = lambda h: []
@@ -123,7 +126,7 @@ class Facts:
 ADAM_AVERAGES = {"beta1": "gradients", "beta2": "squares"}
 LINEAR_STEPS = "a step grows in proportion to the gradient, so that nothing bounds it; clipping does"
 WHOLE_TENSOR = "a coordinate's step depends on the norms of the whole tensor"
-AS_LONG_AS_THE_PARAMETER = "its step is as long as the parameter, whatever the gradient"
+AS_LONG_AS_THE_PARAMETER = "its step is a fixed share of the parameter's length, whatever the gradient"
 FOLLOWS_SIGNS = "it takes the sign of its direction, and a step of lr however small the gradient"
 SCALED_DECAY = "its decay is scaled with the norm of the tensor, so that it has no one time scale"
 AVERAGE_FALLS = "the weight of its average falls over the run"

@@ -190,6 +190,7 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
             threshold=threshold,
             decay=lambda h: slowest_root(h.lr * h.weight_decay, h.momentum, h.dampening, nesterov),
             sde=sde,
+            under_way=("buffer", "weight"),
             equilibrium=NO_EQUILIBRIUM if nesterov else equilibrium,
         ),
     )
