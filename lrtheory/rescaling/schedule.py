@@ -21,7 +21,7 @@ COUNTS = (
 GAMMA_PER_STEP = ("Exponential", "Cyclic")
 OTHERS = (
     "T_mult", "base_momentum", "div_factor", "end_factor", "factor", "final_div_factor", "gamma", "max_momentum",
-    "min_ratio", "num_cycles", "power", "products", "schedules", "start_factor",
+    "min_ratio", "num_cycles", "pct_start", "power", "products", "schedules", "start_factor",
 )  # fmt: skip
 REFUSED = {
     "Lambda": "its factor is a function of the step that cannot be read. Nearest: write it in terms of t·κ",

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 #: The reason that is given where a rule says nothing.
 NOT_KNOWN = "not known of this rule"
 NO_EQUILIBRIUM = "the rotation at equilibrium is known for sgd (not nesterov) and for adamw"
@@ -133,13 +135,23 @@ AVERAGE_FALLS = "the weight of its average falls over the run"
 AVERAGE_STANDS = "late in the run, when the average of the iterates hardly moves"
 DECAY_OF_TWO = "decay acts on one sequence and parameters are another's average: no one time scale"
 SQUARE_ROOT_RULE = "Malladi et al. 2022 (2205.10287)"
-NORMALISED_AVERAGE = (
-    "derived here: the average that is normalised keeps its ratio of signal to noise and its memory in examples, whether or not "
-    "noise dominates; in the limit of small steps and κ(1 − β) far below 1"
-)
 
 
 def zero_tensor(name: str) -> Callable[[float, float], list[str]]:
     """The caveat of rules with a trust ratio."""
     text = f"{name}: not for a tensor that is exactly zero, whose trust ratio is the bare number 1"
     return lambda loss, params: [text]
+
+
+def normalised_average(
+    h: Any, memories: Mapping[str, float], exactness: str = "statistical", ends: str = ""
+) -> BatchChange:
+    """The change of a rule that normalises an average of gradients; the first of its memories is that of the average."""
+    if np.all(np.asarray(getattr(h, next(iter(memories)))) == 0):
+        source = "single gradients are normalised, not an average: noise must dominate in each"
+        return BatchChange({"lr": 0.5, "weight_decay": 0.5}, {}, {}, (), source, True, "heuristic")
+    source = (
+        "derived here: the average that is normalised keeps its ratio of signal to noise and its memory in examples, whether or "
+        "not noise dominates; in the limit of small steps and κ(1 − β) far below 1"
+    )
+    return BatchChange({"lr": 1.0}, memories, source=source + ends, exactness=exactness)

@@ -9,7 +9,7 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import lerp, one_minus_power
-from .facts import FOLLOWS_SIGNS, NORMALISED_AVERAGE, BatchChange, Facts
+from .facts import FOLLOWS_SIGNS, Facts, normalised_average
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -99,11 +99,6 @@ def lion(*, maximize: bool = False) -> ArrayRule:
     def decay(h: LionHyper, p: Array, s: LionState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p)
 
-    def sde(h: LionHyper) -> BatchChange:
-        # The latest gradient enters with 1 − beta1 and variance 1/κ: √κ keeps its share in the noise of the average.
-        source = NORMALISED_AVERAGE + "; the part of the latest gradient moves parameters √κ times as far"
-        return BatchChange({"lr": 1.0}, {"beta2": 1.0, "beta1": 0.5}, source=source, exactness="heuristic")
-
     return ArrayRule(
         name="lion",
         Hyper=LionHyper,
@@ -130,7 +125,13 @@ def lion(*, maximize: bool = False) -> ArrayRule:
             gain=1.0,
             steady=lambda h, g: h.lr / g,
             largest=lambda h, t: h.lr,
-            sde=sde,
+            # The latest gradient enters with 1 − beta1 and variance 1/κ: √κ keeps its share in the noise of the average.
+            sde=lambda h: normalised_average(
+                h,
+                {"beta2": 1.0, "beta1": 0.5},
+                "heuristic",
+                "; the share of the latest gradient moves parameters √κ times as far",
+            ),
         ),
     )
 

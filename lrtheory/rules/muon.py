@@ -10,7 +10,7 @@ from jax import Array, lax
 
 from ..numbers import NONNEGATIVE
 from .averages import lerp, one_minus_power
-from .facts import NORMALISED_AVERAGE, BatchChange, Facts
+from .facts import Facts, normalised_average
 from .registry import register
 from .rule import ArrayRule
 from .weight_decay import decayed
@@ -158,9 +158,6 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
             return []
         return ["muon: Newton–Schulz runs in bfloat16, so scales that are no powers of two are met to 1e-3 … 1e-2 only"]
 
-    def sde(h: MuonHyper) -> BatchChange:
-        return BatchChange({"lr": 1.0}, {"momentum": 1.0}, source=NORMALISED_AVERAGE, exactness="heuristic")
-
     return ArrayRule(
         name="muon",
         Hyper=MuonHyper,
@@ -192,7 +189,7 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
             steady="no coordinate has an effective lr of its own: each entry of the step depends on the whole matrix",
             largest="it depends on the matrix: at most lr·r times the largest singular value of the orthogonalised update",
             caveats=caveats,
-            sde=sde,
+            sde=lambda h: normalised_average(h, {"momentum": 1.0}, "heuristic"),
             shape=(1, 1),
         ),
     )

@@ -9,7 +9,7 @@ from jax import Array
 
 from ..numbers import DECAY, NONNEGATIVE
 from .averages import lerp, one_minus_power
-from .facts import FOLLOWS_SIGNS, NORMALISED_AVERAGE, BatchChange, Facts
+from .facts import FOLLOWS_SIGNS, Facts, normalised_average
 from .lion import per_unit
 from .registry import add, register
 from .rule import ArrayRule, Rule
@@ -94,9 +94,6 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
     def decay(h: SignumHyper, p: Array, s: SignumState, g: Array) -> Array:
         return decayed(h.lr * h.weight_decay, p)
 
-    def sde(h: SignumHyper) -> BatchChange:
-        return BatchChange({"lr": 1.0}, {"momentum": 1.0}, source=NORMALISED_AVERAGE)
-
     return ArrayRule(
         name="signum",
         Hyper=SignumHyper,
@@ -122,7 +119,7 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
             gain=1.0,
             steady=lambda h, g: h.lr / g,
             largest=lambda h, t: h.lr,
-            sde=sde if averaged else None,
+            sde=(lambda h: normalised_average(h, {"momentum": 1.0})) if averaged else None,
         ),
     )
 

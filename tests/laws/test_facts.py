@@ -62,7 +62,7 @@ def test_closed_forms_are_those_of_the_linear_step_under_every_option(rule: Rule
     expected = measured + (hyper.weight_decay if coupled and rule.facts.divides_by != "nothing" else 0.0)
     assert found.curvature == pytest.approx(expected, rel=1e-9)
     assert gain(rule, hyper) == pytest.approx(measured_gain(rule, hyper), rel=1e-9)
-    if not coupled or rule.facts.divides_by == "nothing":
+    if "weight_decay" in hyper._fields and (not coupled or rule.facts.divides_by == "nothing"):
         assert decay_time_scale(rule, hyper) == pytest.approx(-1 / np.log(kept), rel=1e-9)
 
 
@@ -75,7 +75,7 @@ def test_nesterov_of_adabelief_is_as_stable_as_truth_1_says() -> None:
 def test_an_impulse_sums_to_the_gain(rule: Rule) -> None:
     numbers = {"momentum": 0.6} if "momentum" in rule.Hyper._fields else {}
     hyper = rule.hyper(lr=0.5, **numbers)
-    assert impulse_response(rule, hyper, np.arange(600)).sum() == pytest.approx(0.5 * gain(rule, hyper), rel=1e-6)
+    assert impulse_response(rule, hyper, np.arange(2000)).sum() == pytest.approx(0.5 * gain(rule, hyper), rel=1e-6)
 
 
 def test_the_first_gradient_of_adam_counts_three_times() -> None:

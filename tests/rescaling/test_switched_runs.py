@@ -111,7 +111,7 @@ def test_a_switched_run_goes_on_as_if_nothing_had_happened(name: str) -> None:
 )
 def test_state_is_multiplied_by_these_powers(name: str, state: dict[str, float]) -> None:
     rule = rules.get(name)()
-    hyper = rule.hyper(momentum=0.5) if name in ("sgd", "lars", "signum") else rule.hyper()
+    hyper = rule.hyper(momentum=0.9) if name in ("sgd", "lars", "signum") else rule.hyper()
     old = jax.tree.map(lambda x: x * 0 + 64, rule.init(jnp.ones(3)))
     new = rescale(rule, hyper, batch=KAPPA).state(old)
     for field, power in state.items():
@@ -181,6 +181,14 @@ def test_what_the_paper_is_not_about_is_not_called_statistical(rule: Rule, words
     found = rescale(rule, rule.hyper(), batch=4)
     assert found.exactness == "heuristic"
     assert any(words in note for note in found.notes)
+
+
+@pytest.mark.parametrize("rule", [rules.signum(), rules.muon(), rules.lion()], ids=repr)
+def test_without_an_average_signs_follow_the_square_root(rule: Rule) -> None:
+    numbers = {"beta2": 0.0} if "beta2" in rule.Hyper._fields else {"momentum": 0.0}
+    found = rescale(rule, rule.hyper(lr=0.1, **numbers), batch=4)
+    assert found.hyper.lr == pytest.approx(0.2)
+    assert found.exactness == "heuristic"
 
 
 @pytest.mark.parametrize("three_phase", [False, True])
