@@ -6,8 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
-import matplotlib.style
+from matplotlib import rc_context, style
 from matplotlib.figure import Figure
 
 STYLE = Path(__file__).parents[1] / "notebooks" / "okabe_ito.mplstyle"
@@ -16,7 +15,7 @@ MARKERS = "osD^vPX"
 
 def growth(lines: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y: str, title: str) -> Figure:
     """Lines of points on two logarithmic axes."""
-    with mpl.style.context(str(STYLE)):
+    with style.context(str(STYLE)):
         figure = Figure(figsize=(6.4, 4.0))
         axes = figure.add_subplot()
         for marker, (label, points) in zip(MARKERS, lines.items(), strict=False):
@@ -29,6 +28,6 @@ def growth(lines: Mapping[str, Sequence[tuple[float, float]]], *, x: str, y: str
 def svg(figure: Figure) -> str:
     """The picture as text; the same records give the same text."""
     text = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "lrtheory", "svg.fonttype": "none", "font.family": "sans-serif"}):
+    with rc_context({"svg.hashsalt": "lrtheory", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()

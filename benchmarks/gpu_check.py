@@ -104,7 +104,7 @@ def bandwidth(size: int = SIZE) -> Table:
         copy = jax.jit(lambda old, source: source + 1)
         timings = interleaved(
             {
-                "step": repeated(lambda held, step=step, grads=grads, hyper=hyper: step(hyper, *held, grads), (params, state)),
+                "step": repeated(lambda held, step=step, grads=grads, hyper=hyper: step(hyper, held[0], held[1], grads), (params, state)),
                 "copy": repeated(copy, source, source),
             },
             rounds=15,

@@ -103,20 +103,20 @@ def loss(params: PyTree, batch: PyTree) -> Any:
 
 def tiles(devices: tuple[int, ...], *, rows: int = 1797, steps: int = 100) -> Iterator[Record]:
     """Tiles of 16 runs of a small network, one a device."""
-    from lrtheory.sweep.problem import Problem, Training
+    from lrtheory.sweep.structure import Inputs, Structure
     from lrtheory.sweep.tiles import groups
     from lrtheory.sweep.work import Work
 
     shapes = {"w1": (64, 32), "b1": (32,), "w2": (32, 10), "b2": (10,)}
     params = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     data = (np.zeros((rows, 64), np.float32), np.zeros(rows, np.int32))
-    training = Training(rules.adam(), loss, steps, (steps,), None, False, None, 1e6)
+    structure = Structure(rules.adam(), loss, steps, (steps,), None, False, None, 1e6)
     for count in devices:
-        axes = sweep.grid(rule=training.rule, lr=np.geomspace(1e-4, 1, 16 * count), batch_size=64)
+        axes = sweep.grid(rule=structure.rule, lr=np.geomspace(1e-4, 1, 16 * count), batch_size=64)
         (group,) = groups(axes, seed_matters=True)
-        problem = Problem(params, data, steps, sweep.shuffled)
+        inputs = Inputs(params, data, steps, sweep.shuffled)
         mesh = jax.make_mesh((count,), ("runs",), devices=jax.devices()[:count])
-        plan = Work(problem, axes, training, group, mesh).fit(10**12, 16)
+        plan = Work(inputs, axes, structure, group, mesh).fit(10**12, 16)
         yield {"part": "sweep", "devices": count, "runs": axes.size, "calls": plan.chunks, **figures(plan.compiled)}
 
 

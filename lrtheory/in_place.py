@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from .rules.rule import Rule
+from .rules import Rule
 
 PyTree = Any
 

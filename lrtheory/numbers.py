@@ -1,9 +1,14 @@
-"""The numbers of a rule: which values are allowed, and what is said when one is not."""
+"""A hyperparameter declared once: default, allowed values, units and meaning, and what is said when a value is refused."""
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
+import textwrap
+from collections import namedtuple
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -32,9 +37,76 @@ class Range(NamedTuple):
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
 
-NONNEGATIVE = Range(0.0)
-DECAY = Range(0.0, 1.0, open_high=True)
 REAL = Range()
+NONNEGATIVE = Range(0.0)
+POSITIVE = Range(0.0, open_low=True)
+FRACTION = Range(0.0, 1.0)
+DECAY = Range(0.0, 1.0, open_high=True)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A hyperparameter of a rule, a wrapper or a schedule.
+
+    Attributes
+    ----------
+    default : float or None
+        ``None`` where the caller must give it.
+    allowed : Range
+    units : str
+        ``"[loss]/[param]"`` and the like; ``"A coupled, B decoupled"`` where they follow the option ``decoupled``. Of a
+        schedule's: ``"lr"``, ``"steps"``, ``"per step"`` for a factor of every step, and ``"1"``.
+    meaning : str
+        What it does, where its name and the formula do not say: lines for the docstring.
+    """
+
+    default: float | None
+    allowed: Range = NONNEGATIVE
+    units: str = "1"
+    meaning: str = ""
+
+    def units_when(self, decoupled: bool) -> str:
+        """The units under one value of the option ``decoupled``."""
+        for alternative in self.units.split(", "):
+            units, _, condition = alternative.partition(" ")
+            if condition == ("decoupled" if decoupled else "coupled"):
+                return units
+        return self.units
+
+    def checked(self, owner: str, name: str, value: Any) -> Any:
+        """The value as a real number inside the range, or an error that quotes it."""
+        value = as_number(owner, name, value)
+        check_range(owner, name, value, self.allowed)
+        return value
+
+    def documented(self, name: str) -> str:
+        """Its lines in a table of parameters."""
+        inside = "" if self.allowed == REAL else f" in {self.allowed}"
+        meaning = textwrap.indent(inspect.cleandoc(self.meaning), "    ")
+        return f"{name} : scalar{inside}, {self.units}" + (f"\n{meaning}" if meaning else "")
+
+
+def hyperparameters(cls: type) -> Any:
+    """Class decorator: a NamedTuple type of the numbers that the class declares, in their order.
+
+    The declarations stay in its ``_numbers``.
+    """
+    declared = {name: value for name, value in vars(cls).items() if isinstance(value, Number)}
+    defaults = [number.default for number in declared.values() if number.default is not None]
+    made: Any = namedtuple(cls.__name__, declared, defaults=defaults, module=cls.__module__)
+    made.__doc__, made._numbers = cls.__doc__, declared
+    return made
+
+
+def with_parameters(doc: str | None, lines: Iterable[str]) -> str:
+    """A docstring with more entries at the top of its table of parameters, which is made where there is none."""
+    doc = inspect.cleandoc(doc or "")
+    entries = "\n".join(lines)
+    head, rule, rest = doc.partition("Parameters\n----------\n")
+    if rule:
+        return f"{head}{rule}{entries}\n{rest}"
+    head, found, rest = doc.partition("\n\nReturns\n-------")
+    return f"{head}\n\nParameters\n----------\n{entries}{found}{rest}"
 
 
 def is_concrete(value: Any) -> bool:

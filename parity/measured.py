@@ -81,7 +81,7 @@ class Layer(TypedDict):
     decay_share: Curve
 
 
-class Training(TypedDict):
+class TrainingRun(TypedDict):
     """A closed-loop run on the digits, each framework computing its own gradients."""
 
     model: str
@@ -100,7 +100,7 @@ class Training(TypedDict):
     layers: list[Layer]
 
 
-def run_label(run: Training) -> str:
+def run_label(run: TrainingRun) -> str:
     """A training run in words."""
     return f"{run['model']}, {spoken(run['rule'])}, {run['schedule']} lr"
 
@@ -165,7 +165,7 @@ class PhaseDiagram(TypedDict):
     seconds: float  # that all runs took, compilation included
 
 
-class Threshold(TypedDict):
+class ThresholdBracket(TypedDict):
     """The alpha at which SGD starts to diverge."""
 
     framework: str
@@ -246,14 +246,14 @@ class Meta(TypedDict):
     device: str
 
 
-class Report(TypedDict):
+class Measured(TypedDict):
     """Everything on the page."""
 
     meta: Meta
     verdicts: list[Verdict]
-    training: list[Training]
+    training: list[TrainingRun]
     loss_scale: list[LossScaleRun]
-    thresholds: list[Threshold]
+    thresholds: list[ThresholdBracket]
     batch: list[BatchRun]
     adam_nominal: list[EffectiveCurves]
     step_schedule: list[EffectiveCurves]

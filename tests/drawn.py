@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 
-from lrtheory import rules
+from lrtheory import effective, rules
+from lrtheory.compiling import quickly_compiled
 from lrtheory.rules import Rule, SparseGradient
 from parity import table
 
@@ -81,3 +82,9 @@ def runs(
 def at(grads: dict[str, Any], step: int) -> dict[str, Any]:
     """The gradients of one step."""
     return {name: value[step] for name, value in grads.items()}
+
+
+@functools.cache
+def measured(rule: Any, **options: Any) -> Any:
+    """``effective.measure`` of a rule as one program: op by op it is some sixty."""
+    return quickly_compiled()(functools.partial(effective.measure, rule, **options))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,9 +64,26 @@ def test_contracts_hold(tree: Path) -> None:
     assert run.returncode == 0, run.stdout
 
 
+def contracts() -> dict[str, dict[str, Any]]:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    return {contract["id"]: contract for contract in listed}
+
+
 def test_every_contract_is_broken_by_a_plant() -> None:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    assert {contract["id"] for contract in contracts} == {contract for contract, _ in PLANTS.values()}
+    assert set(contracts()) == {contract for contract, _ in PLANTS.values()}
+
+
+def test_picture_of_the_rooms_is_that_of_the_contracts() -> None:
+    ours, theirs = (contracts()[name]["layers"] for name in ("rooms", "rooms-of-parity"))
+    front = ours.index("cli") + 1
+    packages = {"lrtheory": ours[:front], "parity": theirs, "lrtheory ": ours[front:]}
+    levels = {package: [level.replace(" : ", "   ") for level in levels] for package, levels in packages.items()}
+    picture = "\n   │\n".join("\n   ".join([package.strip(), *of]) for package, of in levels.items())
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    assert f"tests/test_layers.py -->\n```text\n{picture}\n```\n" in page, f"put this into the page:\n{picture}"
+    table = {name for line in page.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line)}
+    rooms = {name for of in packages.values() for level in of for name in re.findall(r"\w+", level)}
+    assert rooms <= table, f"the page's table lacks {rooms - table}"
 
 
 @pytest.mark.parametrize("plant", PLANTS)
@@ -80,3 +99,10 @@ def test_plant_breaks_its_contract(plant: str, tree: Path) -> None:
     assert run.returncode == 1, run.stdout + run.stderr
     assert "Contracts: 0 kept, 1 broken." in run.stdout
     assert "planted" in run.stdout
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_page_names_are_there(page: str) -> None:
+    named = re.findall(r"`([a-z_/]+\.py)`", (ROOT / page).read_text())
+    assert len(named) > 3
+    assert not [name for name in named if not any((root / name).is_file() for root in (ROOT, ROOT / "lrtheory"))]

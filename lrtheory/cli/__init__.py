@@ -1,4 +1,4 @@
-"""The front door: ``lrtheory report`` and ``lrtheory replay``.
+"""The front door: the commands of ``lrtheory``.
 
 Whatever is slow to import is imported inside the commands, so that ``--help`` and ``--version`` answer at once.
 """
@@ -12,8 +12,13 @@ from .errors import missing_package
 
 def main() -> None:
     """Run the command line and exit: 0 if all went well, 1 if a gate fails or nothing could be written, 2 for input."""
+    if sys.argv[1:] == ["--version"]:  # needs no package of any extra
+        from lrtheory import __version__
+
+        print(f"lrtheory {__version__}")
+        return
     try:
         from .app import run
     except ModuleNotFoundError as error:
-        sys.exit(missing_package(error))
+        sys.exit(missing_package(error, sys.argv[1] if len(sys.argv) > 1 else None))
     sys.exit(run(sys.argv[1:]))

@@ -14,7 +14,6 @@ from .errors import BAD_INPUT, FAILED, INTERRUPTED, BadInput, NotWritten, compla
 app = typer.Typer(
     name="lrtheory",
     help="What learning rate does a parameter really train with, and does the code obey the theory?",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -193,7 +192,7 @@ def explain(
 @app.command()
 def laws(
     name: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A law or a section; all of them, in short.")
+        str | None, typer.Argument(metavar="[ID]", help="A law, a section, or words of a title; all of them, in short.")
     ] = None,
     seed: Annotated[int, typer.Option(parser=_seed, metavar="INTEGER", help="Seed of what each check draws.")] = 0,
     json: Json = False,
@@ -218,7 +217,7 @@ def run(arguments: list[str]) -> int:
         complain(error)
         return FAILED
     except ModuleNotFoundError as error:
-        return missing_package(error)
+        return missing_package(error, arguments[0] if arguments else None)
     except typer.Abort:
         status = INTERRUPTED
     except Exception as error:

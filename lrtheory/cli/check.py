@@ -14,8 +14,8 @@ from rich.text import Text
 
 from lrtheory.outputs import plain
 
+from ._terminal import progress_bar
 from .errors import FAILED, BadInput
-from .progress import progress_bar
 
 MARKS = {
     "passed": ("✓", "green"),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lrtheory.outputs import plain
 from lrtheory.spec.text import SpecError
 
+from ._terminal import console, print_json, progress_bar
 from .errors import BadInput
-from .progress import progress_bar
 
-STYLES = {"same": "green", "settings": "yellow", "unknown": "bold red"}
+STYLES = {"same": "green", "settings": "yellow", "unseen": "yellow", "unknown": "bold red"}
 
 
 def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int:
@@ -30,26 +26,25 @@ def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int
         except SpecError as error:
             raise BadInput(str(error)) from error
     if as_json:
-        print(json.dumps(plain(found.as_json()), indent=1))
+        print_json(found.as_json())
         return 0
-    console = Console(highlight=False)
-    console.print(Text(found.sentence, STYLES[found.outcome]), soft_wrap=True)
+    out = console()
+    out.print(Text(found.sentence, STYLES[found.outcome]), soft_wrap=True)
     if found.changes:
         table = Table("setting", found.a, found.b, "to give it")
         for change in found.changes:
             argument = Text("no option", "dim") if change.arguments is None else Text(change.text)
             table.add_row(Text(change.setting), Text(_shown(change.a)), Text(_shown(change.b)), argument)
-        console.print(table)
+        out.print(table)
     if found.first is not None:
-        console.print(Text(f"first difference: {found.first}"), soft_wrap=True)
+        out.print(Text(f"first difference: {found.first}"), soft_wrap=True)
     if found.outcome == "settings":
         how = "run again with them" if found.verified == "run" else "by the model of the family with them"
-        console.print(
-            Text(
-                f"largest difference {size_in_words(found.size)} of the farthest that it moves; with these settings {found.residual:.1e} ({how})"
-            ),
-            soft_wrap=True,
+        size = size_in_words(found.size)
+        told = (
+            f"largest difference {size} of the farthest that it moves; with these settings {found.residual:.1e} ({how})"
         )
+        out.print(Text(told), soft_wrap=True)
     return 0
 
 

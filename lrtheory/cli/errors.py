@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from pathlib import Path
 
 BAD_INPUT = 2
 FAILED = 1
 INTERRUPTED = 130
 
-EXTRAS: dict[str, str] = dict.fromkeys(
-    ("typer", "rich", "altair", "vl_convert", "jinja2", "torch", "optax", "sklearn"), "report"
-)
+EXTRAS = {
+    "typer": "cli",
+    "rich": "cli",
+    "torch": "torch",
+    "optax": "optax",
+    "keras": "keras",
+    "hypothesis": "test",
+    **dict.fromkeys(("altair", "vl_convert", "jinja2", "markupsafe", "sklearn"), "report"),
+}
 """The extra that brings each top-level package."""
-EXTRAS["keras"] = "keras"
 
 
 class BadInput(Exception):
@@ -28,10 +35,26 @@ def complain(message: object) -> None:
     print(f"lrtheory: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def missing_package(error: ModuleNotFoundError) -> int:
-    """Name the extra that brings the package, or let the error through if no extra does."""
+def missing_package(error: ModuleNotFoundError, command: str | None = None) -> int:
+    """Name the extra that brings the package, or let the error through if no extra does.
+
+    ``lrtheory report`` needs all of its own extra, and is told so at the first package that is missing.
+    """
     package = (error.name or "").partition(".")[0]
     if package not in EXTRAS:
         raise error
-    complain(f"this needs {package}, which is not installed: pip install 'lrtheory[{EXTRAS[package]}]'")
+    extra = "report" if command == "report" else EXTRAS[package]
+    complain(f"this needs {package}, which is not installed: pip install 'lrtheory[{extra}]'")
     return BAD_INPUT
+
+
+def check_directory(out: Path, option: str) -> None:
+    """Make a directory before anything is measured, and refuse one that cannot be made or written to."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise BadInput(f"{option} {out} is or lies under a file; give a directory") from error
+    except OSError as error:
+        raise BadInput(f"{option} {out} cannot be written to ({error.strerror}); give another directory") from error

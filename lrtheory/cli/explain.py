@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from rich import box
@@ -15,16 +15,17 @@ from rich.table import Table
 from rich.text import Text
 
 from lrtheory.explaining import Explanation, explain
-from lrtheory.explaining.explanation import Change, Number
+from lrtheory.explaining.explanation import Change, Level, Number
 from lrtheory.outputs import plain
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
-from lrtheory.spec.text import SpecError
-from lrtheory.spec.written import number
+from lrtheory.spec import SpecError
 
 from ..explaining.latex import readable
 from .errors import BadInput
 
 WIDTH = 120
+#: Below so many columns, tables of facts and numbers become lines; below fewer, that of effective lr too.
+WIDE, NARROW = 96, 72
 STYLES = {"bitwise": "green", "exact": "green", "asymptotic": "cyan", "statistical": "cyan", "heuristic": "yellow"}
 
 
@@ -65,53 +66,120 @@ def tell(console: Console, found: Explanation, told: Iterable[str] = ()) -> None
         )
     for note in found.notes:
         console.print(Text.assemble(("· ", "dim"), Text(note, "dim")))
-    if found.exactness is not None:
+    if not found.change.is_none:
         console.print()
         for line in found.code.splitlines():
             console.print(Text(line, "bold green"), soft_wrap=True)
 
 
 def _tell_trained(console: Console, found: Explanation) -> None:
+    if found.schedule:
+        console.print(Text(f"lr by its schedule: {_course(found.schedule)}", "italic"))
+        if found.schedule_after and found.schedule_after != found.schedule:
+            console.print(Text(f"→ {_course(found.schedule_after)}", "bold"))
     if found.effective:
-        console.print(Text("effective lr of a parameter of one entry, whose gradient stays the same", "italic"))
-        table = Table(box=box.SIMPLE_HEAD)
-        for name in ("|g|", "first step", "settled", "moves by, settled"):
-            table.add_column(name, justify="right")
-        for row in found.effective:
-            moves = None if row.steady is None else row.steady * row.gradient
-            table.add_row(f"{row.gradient:g}", _figure(row.first), _figure(row.steady), _figure(moves))
-        console.print(table)
+        told = ", as it is clipped" if "clip_" in found.title else ""
+        console.print(Text(f"effective lr of a parameter of one entry, whose gradient stays the same{told}", "italic"))
+        _tell_effective(console, found)
         if found.unsettled:
             console.print(Text(f"  {found.unsettled}", "dim"))
     if found.facts:
-        if found.title != found.facts_of:
-            console.print(Text(f"of {found.facts_of}, the rule inside", "italic"))
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold", ratio=1)
-        grid.add_column(style="bold", no_wrap=True)
-        grid.add_column(style="dim", no_wrap=True)
-        after = found.facts_after or found.facts
-        for fact, then in zip(found.facts, after, strict=True):
-            new = "" if then.value == fact.value or then.value is None else f"→ {_figure(then.value)}"
+        at = f"at the lr of t = {found.schedule[1].t}, the peak of its schedule" if found.schedule else ""
+        of = f"of {found.facts_of}, the rule inside" if found.title != found.facts_of else ""
+        if at or of:
+            console.print(Text(", ".join(filter(None, (of, at))), "italic"))
+        _tell_facts(console, found)
+
+
+def _tell_effective(console: Console, found: Explanation) -> None:
+    peak = ", at peak" if found.schedule else ""
+    names = [
+        "|g|",
+        "first step",
+        f"settled{peak}",
+        f"moves by, settled{peak}",
+        *(["settled, at end"] if found.schedule else []),
+    ]
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in names:
+        table.add_column(name, justify="right", overflow="fold")
+    for row in found.effective:
+        moves = None if row.steady is None else row.steady * row.gradient
+        last = [_figure(row.last)] if found.schedule else []
+        cells = [f"{row.gradient:g}", _figure(row.first), _figure(row.steady), _figure(moves), *last]
+        table.add_row(*cells)
+        if console.width < NARROW:
+            told = ", ".join(f"{name} {cell}" for name, cell in zip(names[1:], cells[1:], strict=True))
+            console.print(Padding(Text.assemble((f"|g| = {cells[0]}: ", "dim"), told), (0, 0, 0, 2)))
+    console.print(table if console.width >= NARROW else "")
+
+
+def _course(levels: Sequence[Level]) -> str:
+    """A schedule in words."""
+    start, peak, end = levels
+    if start.lr == peak.lr == end.lr and end.stays:
+        return f"{start.lr:.6g} throughout"
+    top = "" if peak.t in (start.t, end.t) else f", {peak.lr:.6g} at t = {peak.t} (its peak)"
+    last = f"{end.lr:.6g} from t = {end.t} on" if end.stays else f"{end.lr:.6g} at t = {end.t}, and it goes on changing"
+    return f"{start.lr:.6g} at t = {start.t}{top}, {last}"
+
+
+def _tell_facts(console: Console, found: Explanation) -> None:
+    after = {fact.name: fact for fact in found.facts_after or found.facts}
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold", ratio=1)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(style="dim", no_wrap=True)
+    for fact in found.facts:
+        then = after.get(fact.name, fact)
+        new = "" if then.value == fact.value or then.value is None else f"→ {_figure(then.value)}"
+        if console.width < WIDE:  # a row for each fact
+            line = Text.assemble(
+                (f"{fact.name}: ", "dim"), fact.said, (f" {new}" if new else "", "bold"), (f"  {fact.law}", "dim")
+            )
+            console.print(Padding(line, (0, 0, 0, 2)))
+        else:
             grid.add_row(Text(fact.name), Text(fact.said), Text(new), Text(fact.law))
-        console.print(Padding(grid, (0, 0, 1, 2)))
+    console.print(Padding(grid, (0, 0, 1, 2)) if grid.row_count else "")
 
 
 def _tell_numbers(console: Console, found: Explanation) -> None:
     changed = not found.change.is_none
     if changed:
         console.print(Text(_asked(found.change), "italic"))
+    if not found.numbers:
+        return
+    if console.width < WIDE:
+        for row in found.numbers:
+            value = f"{row.value:.6g}" + (
+                "" if not changed else " unchanged" if row.becomes == row.value else f" → {row.becomes:.6g}"
+            )
+            powers = [str(_power(s, e)) for s, e in (("α", row.units.loss), ("c", row.units.param)) if e]
+            console.print(
+                Padding(
+                    Text.assemble((row.name, "dim"), f"  {value}  ", (f"{row.units}  {' '.join(powers)}", "dim")),
+                    (0, 0, 0, 2),
+                )
+            )
+        console.print()
+        return
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("number", no_wrap=True)
-    table.add_column("is", justify="right")
+    table.add_column("is", justify="right", no_wrap=True)
     table.add_column("units", no_wrap=True)
     for name in ("loss ×α", "params ×c"):
         table.add_column(name, no_wrap=True)
     if changed:
-        table.add_column("becomes", justify="right")
+        table.add_column("becomes", justify="right", no_wrap=True)
     for row in found.numbers:
-        cells = [row.name, number(row.value), str(row.units), _power("α", row.units.loss), _power("c", row.units.param)]
+        cells = [
+            row.name,
+            f"{row.value:.6g}",
+            str(row.units),
+            _power("α", row.units.loss),
+            _power("c", row.units.param),
+        ]
         table.add_row(*(Text(c) if isinstance(c, str) else c for c in cells), *([_becomes(row)] if changed else []))
     console.print(table)
 
@@ -130,7 +198,7 @@ def _asked(change: Change) -> str:
 def _becomes(row: Number) -> Text:
     if row.becomes == row.value:
         return Text("unchanged", "dim")
-    return Text(number(row.becomes), "bold")
+    return Text(f"{row.becomes:.6g}", "bold")
 
 
 def _power(symbol: str, exponent: Fraction) -> Text:
@@ -143,4 +211,4 @@ def _power(symbol: str, exponent: Fraction) -> Text:
 def _figure(value: float | None) -> str:
     if value is None:
         return "–"
-    return "∞" if math.isinf(value) else f"{value:.4g}"
+    return "∞" if math.isinf(value) else f"{value:.6g}"

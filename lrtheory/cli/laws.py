@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,57 +13,63 @@ from rich.table import Table
 from rich.text import Text
 
 from lrtheory.laws import KINDS, SECTIONS, Evidence, Law, catalogue
-from lrtheory.outputs import plain
 
 from ..explaining.latex import readable
+from ._terminal import console, print_json, progress_bar
 from .errors import FAILED, BadInput
-from .progress import progress_bar
 
-WIDTH = 120
-DECISIONS = {"true": ("true", "green"), "false": ("false", "red"), "depends": ("depends", "cyan")}
+STYLES = {"true": "green", "false": "red", "depends": "cyan"}
 
 
 def laws(name: str | None, *, seed: int, as_json: bool) -> int:
     """Run the command; 1 if a law does not hold, or a wrong version of one that was asked for passes its check."""
-    chosen = select(name)
+    chosen, whole = select(name)
     found: list[tuple[Law, Evidence]] = []
     caught: dict[str, dict[str, Evidence]] = {}
     with progress_bar() as step:
         for position, law in enumerate(chosen):
             step(law.id, position / len(chosen))
             found.append((law, law.verify(seed)))
-            if name is not None:
+            if whole:
                 caught[law.id] = {what: law.check(mutant, seed) for what, mutant in law.mutants.items()}
     if as_json:
-        records = plain([as_record(law, evidence, caught.get(law.id)) for law, evidence in found])
-        print(json.dumps(records, indent=1, ensure_ascii=False))
+        print_json([as_record(law, evidence, caught.get(law.id)) for law, evidence in found])
+    elif whole:
+        for law, evidence in found:
+            _tell(console(120), law, evidence, caught[law.id])
     else:
-        console = Console(highlight=False)
-        if not console.is_terminal:  # a file or a pipe has no width
-            console = Console(highlight=False, width=WIDTH)
-        if name is None:
-            _tell_all(console, found)
-        for law, evidence in found if name is not None else ():
-            _tell(console, law, evidence, caught[law.id])
+        _tell_all(console(120), found)
     missed = any(evidence.holds for wrong in caught.values() for evidence in wrong.values())
     return FAILED if missed or not all(evidence.holds for _, evidence in found) else 0
 
 
-def select(name: str | None) -> list[Law]:
-    """All laws, those of a section, or one."""
+def select(name: str | None) -> tuple[list[Law], bool]:
+    """The laws that are meant, and whether they are shown whole: a section or one law is, all or those found are listed."""
     known = catalogue()
     if name is None:
-        return list(known.values())
+        return list(known.values()), False
     if name in SECTIONS:
-        return [law for law in known.values() if law.section == name]
-    if name in known:
-        return [known[name]]
-    named = [law for law in known.values() if law.id.partition(".")[2] == name]
+        return [law for law in known.values() if law.section == name], True
+    named = [law for law in known.values() if name in (law.id, law.id.partition(".")[2])]
     if len(named) == 1:
-        return named
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or [law for law in known if name in law]
-    hint = f"did you mean {', '.join(near[:3])}? " if near else ""
-    raise BadInput(f"no law or section {name!r}: {hint}'lrtheory laws' lists all; sections are {', '.join(SECTIONS)}")
+        return named, True
+    wanted = _words(name)
+    found = [
+        law for law in known.values() if all(word in _words(law.id, law.title, law.claim or "") for word in wanted)
+    ]
+    if found:
+        return found, len(found) == 1
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(near)}? " if near else ""
+    raise BadInput(
+        f"no law or section {name!r}, and no law with these words in its title: {hint}'lrtheory laws' lists all; sections "
+        f"are {', '.join(SECTIONS)}"
+    )
+
+
+def _words(*texts: str) -> list[str]:
+    """What a search compares: words of letters and digits."""
+    return "".join(c if c.isalnum() else " " for c in " ".join(texts).lower()).split()
 
 
 def as_record(law: Law, evidence: Evidence, wrong: dict[str, Evidence] | None) -> dict[str, Any]:
@@ -100,8 +104,6 @@ def code_name(formula: Any) -> str:
 
 def figure(value: float) -> str:
     """A measured number in few characters."""
-    if math.isnan(value) or math.isinf(value):
-        return str(value)
     return f"{value:.3g}"
 
 
@@ -155,8 +157,8 @@ def _tell_all(console: Console, found: Sequence[tuple[Law, Evidence]]) -> None:
 def _tell(console: Console, law: Law, evidence: Evidence, wrong: dict[str, Evidence]) -> None:
     console.print(Text.assemble((law.id, "bold"), "  ", law.title))
     if law.claim is not None and law.decision is not None:
-        words, style = DECISIONS[law.decision]
-        console.print(Padding(Text.assemble(f"“{law.claim}”  ", (words, style)), (0, 0, 0, 2), expand=False))
+        told = Text.assemble(f"“{law.claim}”  ", (law.decision, STYLES[law.decision]))
+        console.print(Padding(told, (0, 0, 0, 2), expand=False))
     console.print(Padding(Text(readable(law.statement), "bold"), (1, 0, 1, 4), expand=False))
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -13,13 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lrtheory.outputs import plain
 from parity.measured import ParityRow
-from parity.report.parity_matrix import View, views
+from parity.report.matrix import Cell, View, views, write_page
 
-from .directory import check_directory
-from .errors import FAILED, BadInput, NotWritten
-from .progress import progress_bar
+from ._terminal import console, print_json, progress_bar
+from .errors import FAILED, BadInput, NotWritten, check_directory
 
 MARKS = {
     "pass": ("✓", "green"),
@@ -28,6 +25,8 @@ MARKS = {
     "none": ("·", "dim"),
     "refused": ("∅", "dim"),
 }
+OPTIONS_WIDTH = 22
+"""Characters that options need to be read beside a column for each implementation."""
 
 
 def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html: Path | None, as_json: bool) -> int:
@@ -48,13 +47,10 @@ def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html:
     if html is not None:
         _write_page(rows, html, others)
     if as_json:
-        print(json.dumps(plain(rows), indent=1))
+        print_json(rows)
     else:
-        console = Console(highlight=False)
-        if not console.is_terminal:  # a file or a pipe has no width; give the options room
-            console = Console(highlight=False, width=140)
         for view in views(rows):
-            _tell(console, view)
+            tell(console(), view)
         if html is not None:
             print(html)
     return FAILED if any(row["passed"] is False for row in rows) else 0
@@ -72,8 +68,6 @@ def implementations(text: str) -> list[str]:
 
 
 def _write_page(rows: list[ParityRow], html: Path, others: list[str]) -> None:
-    from parity.report.matrix import write_page
-
     packages = ["lrtheory", "jax", *({"eager": "lrtheory", "capturable": "torch"}.get(name, name) for name in others)]
     versions = {package: metadata.version(package) for package in packages}
     try:
@@ -93,33 +87,35 @@ def canonical(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(rules.get(name)().name for name in names))
 
 
-def _tell(console: Console, view: View) -> None:
-    table = Table(
-        title=f"Largest error over the distance travelled, {view.label}", title_justify="left", box=box.SIMPLE_HEAD
-    )
-    table.add_column("rule and options", overflow="fold", min_width=22)
-    for implementation, mode in view.columns:
-        table.add_column(f"{implementation.replace('-', chr(10))}\n{mode}", justify="right", no_wrap=True)
-    failures, refusals = [], {}
+def tell(console: Console, view: View) -> None:
+    """Print a view: a column for each implementation where there is room, a row for each where there is not."""
+    title = f"Largest error over the distance travelled, {view.label}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("rule and options", overflow="fold", min_width=OPTIONS_WIDTH)
+    width = OPTIONS_WIDTH + 4
+    for place, (implementation, mode) in enumerate(view.columns):
+        head = [*implementation.split("-"), mode]
+        table.add_column("\n".join(head), justify="right", no_wrap=True)
+        cells = [_shown(line.cells[place]).plain for lines in view.rules.values() for line in lines]
+        width += 2 + max(map(len, [*head, *cells]))
     for rule, lines in view.rules.items():
         table.add_row(Text(rule, "bold"))
         for line in lines:
-            cells = []
-            for (implementation, _), cell in zip(view.columns, line.cells, strict=True):
-                if cell is None:
-                    cells.append(Text("–", "dim"))
-                    continue
-                mark, style = MARKS[cell.outcome]
-                cells.append(Text(f"{mark} {cell.text}", style))
-                if cell.outcome == "fail":
-                    failures.append(cell.detail)
-                if cell.refused:
-                    refusals.setdefault(cell.refused, f"{implementation} of {rule}")
-            table.add_row(Text(f"{line.options}, {line.schedule} lr"), *cells)
+            table.add_row(Text(f"{line.options}, {line.schedule} lr"), *map(_shown, line.cells))
+    if width > console.width:
+        table = _stacked(view, title)
     console.print(table)
-    for detail in failures:
-        console.print(Text(detail, "red"), soft_wrap=True)
-    for words, first in refusals.items():
+    told = [
+        (f"{implementation} of {rule}", cell)
+        for rule, lines in view.rules.items()
+        for line in lines
+        for (implementation, _), cell in zip(view.columns, line.cells, strict=True)
+        if cell is not None
+    ]
+    for _, cell in told:
+        if cell.outcome == "fail":
+            console.print(Text(cell.detail, "red"), soft_wrap=True)
+    for words, first in {cell.refused: who for who, cell in reversed(told) if cell.refused}.items():
         console.print(Text(f"{first} refused (∅): {words}", "dim"), soft_wrap=True)
     console.print(
         Text(
@@ -127,3 +123,22 @@ def _tell(console: Console, view: View) -> None:
             "(≠ by design, · reported only)."
         )
     )
+
+
+def _stacked(view: View, title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("rule, options and implementation", overflow="fold")
+    table.add_column("error", justify="right", no_wrap=True)
+    for rule, lines in view.rules.items():
+        for line in lines:
+            table.add_row(Text(f"{rule} {line.options}, {line.schedule} lr", "bold"))
+            for (implementation, mode), cell in zip(view.columns, line.cells, strict=True):
+                table.add_row(Text(f"  {implementation}, {mode}"), _shown(cell))
+    return table
+
+
+def _shown(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text("–", "dim")
+    mark, style = MARKS[cell.outcome]
+    return Text(f"{mark} {cell.text}", style)

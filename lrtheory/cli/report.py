@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
-from parity.measured import Report
+from parity.measured import Measured
 
-from .directory import check_directory
-from .errors import NotWritten
-from .progress import progress_bar
+from ._terminal import console, print_json, progress_bar
+from .errors import NotWritten, check_directory
 
 STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ does not hold", "bold red"), "depends": ("◐ it depends", "cyan")}
 
@@ -28,7 +26,7 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
         from parity import experiments
         from parity.report import write
 
-        measured: Report = experiments.measure(
+        measured: Measured = experiments.measure(
             quick=quick, seed=seed, processes=min(2, os.cpu_count() or 1), progress=step
         )
         step("drawing", 1.0)
@@ -37,32 +35,23 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
         except OSError as error:
             raise NotWritten(f"the report could not be written to {out}: {error.strerror or error}") from error
     if as_json:
-        print(json.dumps(summary(measured, page), indent=1))
-    else:
-        _tell(measured, page)
+        print_json(summary(measured, page))
+        return 0
+    for verdict in measured["verdicts"]:
+        words, style = STYLES[verdict["outcome"]]
+        console().print(Text.assemble((f"{words:<18}", style), (verdict["question"], "bold")), soft_wrap=True)
+        console().print(Text(f"{'':18}{verdict['sentence']}"), soft_wrap=True)
+    print(page)
     return 0
 
 
-def summary(report: Report, page: Path) -> dict:
+def summary(report: Measured, page: Path) -> dict[str, Any]:
     """What the command found, without the curves."""
-    from lrtheory.outputs import plain
-
     training = [{k: v for k, v in run.items() if not isinstance(v, list)} for run in report["training"]]
-    return plain(
-        {
-            "page": str(page),
-            "data": str(page.with_name("report.json")),
-            "meta": report["meta"],
-            "verdicts": report["verdicts"],
-            "training": training,
-        }
-    )
-
-
-def _tell(report: Report, page: Path) -> None:
-    console = Console(highlight=False)
-    for verdict in report["verdicts"]:
-        words, style = STYLES[verdict["outcome"]]
-        console.print(Text.assemble((f"{words:<18}", style), (verdict["question"], "bold")), soft_wrap=True)
-        console.print(Text(f"{'':18}{verdict['sentence']}"), soft_wrap=True)
-    print(page)
+    return {
+        "page": str(page),
+        "data": str(page.with_name("report.json")),
+        "meta": report["meta"],
+        "verdicts": report["verdicts"],
+        "training": training,
+    }

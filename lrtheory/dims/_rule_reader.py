@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from ..rules.sparse import SparseGradient
+from ..rules import SparseGradient
 from ..units import Units
 from ._jaxpr.program import Program, accepted_shapes, example_params, infer_program
 from .dimensions import Dimensions

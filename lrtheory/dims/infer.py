@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..units import Units
 from ..wrappers.wrapper import Wrapper
 from ._rule_reader import infer_rule

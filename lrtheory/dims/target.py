@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import random
+import re
 import sys
 import warnings
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..spec.text import Spec, SpecError, parse, resolve
+from ..spec import NoRuleError, Part, Spec, SpecError, Unread, is_schedule, is_torch, parse, part, read, resolve, short
+from ..spec.curves import Curve, of_part
+from ..spec.parts import plain
+from ..spec.text import inside
 from ..units import PARAM
+from ._jaxpr.program import SHAPES
 from .dimensions import Dimensions
 from .infer import infer
 
 
-class TargetError(ValueError):
+class TargetError(SpecError):
     """A target that cannot be looked at; the message says why, and what would do."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An optimizer in text that can be run with other numbers.
+
+    Attributes
+    ----------
+    text : str
+    numbers : mapping of str to float
+        By argument; an entry of a tuple is ``betas[0]``, and the second part of a chain has ``2.eps`` where another has an
+        eps too. A schedule counts as its peak.
+    make : numbers -> transformation of optax, or arguments of a class of torch
+    write : numbers -> code
+    infer : () -> Dimensions
+    notes : tuple of str
+    kind : a class of torch optimizers, or None
+    curves : mapping
+        Schedules by the number that follows one.
+    shapes : mapping or None
+        Of the parameters, where masks or labels in it name them.
+    """
+
+    text: str
+    numbers: Mapping[str, float]
+    make: Callable[[Mapping[str, Any]], Any]
+    write: Callable[[Mapping[str, float]], str]
+    infer: Callable[[], Dimensions]
+    notes: tuple[str, ...] = ()
+    kind: Any = None
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int, ...]] | None = None
+
+    @property
+    def framework(self) -> str:
+        """Its package, or the module of ``module:callable``."""
+        return re.split(r"[.:(]", self.text)[0]
 
 
 def infer_target(text: str) -> Dimensions:
@@ -34,90 +75,180 @@ def infer_target(text: str) -> Dimensions:
     """
     try:
         spec = parse(text)
-        with _silent(spec):
-            target = resolve(spec)
-            before = _global_state(spec)
-            result = _infer(spec, target)
-            after = _global_state(spec)
+        with quiet(spec):
+            result = target(spec).infer()
     except TargetError:
         raise
     except SpecError as error:
         raise TargetError(str(error)) from error
     except (Exception, SystemExit) as error:
         message = str(error).strip().splitlines() or [type(error).__name__]
-        raise TargetError(f"{text}: {message[0]}") from error
-    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    if changed:
-        raise TargetError(f"{text} changes global state ({', '.join(changed)}): a target must leave it alone")
+        raise TargetError(f"{short(text)}: {message[0]}") from error
     return replace(result, target=spec.text)
 
 
-def _infer(spec: Spec, target: Any) -> Dimensions:
-    if spec.is_rule:
-        return _infer_rule(spec, target)
-    if not callable(target):
-        raise TargetError(f"{spec.text} is {type(target).__name__}, not an optimizer or a callable that returns one")
-    if isinstance(target, type) and any(base.__module__ == "torch.optim.optimizer" for base in target.__mro__):
-        return infer(target, **_named(spec, target, skip=1))
+def target(spec: Spec) -> Target:
+    """What a SPEC names, with its numbers.
 
+    Raises
+    ------
+    SpecError
+        For arguments that do not fit, or what is no optimizer.
+    """
+    if spec.is_rule:
+        return _of_rule(spec)
+    if is_schedule(spec):
+        first = spec.args[0] if spec.args else spec.kwargs.get("optimizer")
+        if isinstance(first, Spec) and first.name.startswith("torch.optim."):
+            return target(first)
+        raise TargetError(
+            f"{short(spec.text)} is a schedule, not an optimizer: units are those of what it is the lr of"
+        )
+    if spec.name.startswith("keras.") and spec.module is None:
+        raise TargetError(
+            f"{short(spec.text)} is of Keras, which lrtheory diagnose and replay take: explain, dims and check read torch, optax "
+            "and the rules of this package"
+        )
+    root = part(spec)
+    return _of_torch(root) if is_torch(root.factory) else _of_optax(root)
+
+
+def _of_rule(spec: Spec) -> Target:
+    try:
+        reading = read(spec.text)
+    except NoRuleError as error:
+        raise TargetError(str(error)) from error
+    numbers = {name: float(value) for name, value in reading.hyper._asdict().items() if value is not None}
+    return Target(
+        spec.text,
+        numbers,
+        lambda new: reading.hyper._replace(**new),
+        lambda new: reading.write(reading.hyper._replace(**new), 1.0, 1.0),
+        lambda: infer(reading.rule),
+    )
+
+
+def _of_torch(root: Part) -> Target:
+    from .torch_reader.infer import constructor_arguments, default_numbers
+
+    given: dict[str, Any] = {name: inside(value, plain) for name, value in root.given.items()}
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    numbers, others = default_numbers(root.factory, given)
+
+    def write(new: Mapping[str, float]) -> str:
+        before, after = (constructor_arguments(n, others) for n in (numbers, {**numbers, **new}))
+        return root.write({name: value for name, value in after.items() if name not in before or value != before[name]})
+
+    return Target(
+        root.spec.text,
+        numbers,
+        lambda new: constructor_arguments({**numbers, **new}, others),
+        write,
+        lambda: infer(root.factory, **given),
+        root.notes,
+        root.factory,
+    )
+
+
+def _of_optax(root: Part) -> Target:
     from .optax_reader.infer import default_numbers, infer_optax, is_optimizer
 
-    given = _named(spec, target)
-    numbers, others, notes = default_numbers(target, given)
-    missing = [
-        name
-        for name, parameter in inspect.signature(target).parameters.items()
-        if parameter.default is parameter.empty
-        and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        and name not in numbers
-        and name not in others
+    numbers: dict[str, float] = {}
+    curves: dict[str, Curve] = {}
+    called = [p for p in root.all() if not is_schedule(p.spec)]
+    found = [
+        (p, default_numbers(p.factory, {n: v for n, v in p.given.items() if not _holds_parts(v)})[0]) for p in called
     ]
-    if missing:
-        raise TargetError(
-            f"{spec.text} needs arguments: give {', '.join(missing)}, as in {spec.name}({missing[0]}=...)"
+    names = [name for _, own in found for name in own]
+    full = len(set(names)) < len(names)  # two parts have a number of one name
+    paths: dict[str, str] = {}
+    for p, own in found:
+        for name, value in own.items():
+            shown = p.path + name if full else name
+            numbers[shown], paths[shown] = value, p.path + name
+        for name, value in p.given.items():
+            if isinstance(value, Part) and is_schedule(value.spec) and name != "every_k_schedule":
+                shown = p.path + name if full or name in numbers else name
+                curves[shown] = of_part(value)
+                numbers[shown], paths[shown] = curves[shown].peak.lr or 1.0, p.path + name
+    shapes = _labelled(called)
+
+    def make(new: Mapping[str, Any]) -> Any:
+        values: dict[str, Any] = {}
+        for shown, number in new.items():
+            values[paths[shown]] = _times(curves[shown], number) if shown in curves else number
+        made = root.make(values)
+        return _in_pairs(made) if root.name == "lookahead" else made
+
+    def write(new: Mapping[str, float]) -> str:
+        changed = {
+            paths[n]: Unread(curves[n].rescaled(v / numbers[n]).text) if n in curves else v
+            for n, v in new.items()
+            if v != numbers[n]
+        }
+        return root.write(changed)
+
+    def inferred() -> Dimensions:
+        moves = len(called) > 1 and any(is_optimizer(p.factory) or p.name in _RATES for p in called)
+        update = PARAM if moves or is_optimizer(root.factory) else None
+        result = infer_optax(
+            lambda **new: make(new), hyper=numbers, update=update, target=root.spec.name, shapes=shapes
         )
-    update = PARAM if is_optimizer(target) else None
-    result = infer_optax(target, hyper=numbers, update=update, target=spec.name, **others)
-    return replace(result, notes=(*notes, *result.notes))
+        return replace(result, notes=(*notes, *result.notes))
+
+    notes = tuple(note for p in called for note in p.notes)
+    return Target(root.spec.text, numbers, make, write, inferred, notes, None, curves, shapes)
 
 
-def _infer_rule(spec: Spec, factory: Any) -> Dimensions:
-    if spec.args:
-        raise TargetError(f"{spec.text}: a rule takes arguments by name, as in {spec.name}(lr=1e-3)")
-    options = {name: value for name, value in spec.kwargs.items() if isinstance(value, bool)}
-    try:
-        rule = factory(**options)
-        rule.hyper(**{name: value for name, value in spec.kwargs.items() if name not in options})
-    except (TypeError, ValueError) as error:
-        raise TargetError(str(error)) from error
-    return infer(rule)
+_RATES = ("scale", "scale_by_learning_rate", "scale_by_schedule")
 
 
-def _named(spec: Spec, target: Any, skip: int = 0) -> dict[str, Any]:
-    """Arguments by name; ``skip`` leaves out parameters that the reader gives, such as ``params``."""
-    try:
-        names = list(inspect.signature(target).parameters)[skip:]
-    except (TypeError, ValueError) as error:
-        raise TargetError(f"{spec.text} has no signature that could be read") from error
-    if len(spec.args) > len(names):
-        raise TargetError(f"{spec.text}: {len(spec.args)} arguments, but {spec.name} takes {len(names)}")
-    named = dict(zip(names, spec.args, strict=False))
-    twice = set(named) & set(spec.kwargs)
-    if twice:
-        raise TargetError(f"{spec.text}: {', '.join(sorted(twice))} given twice")
-    return {**named, **spec.kwargs}
+def _holds_parts(value: Any) -> bool:
+    found = []
+    inside([value], lambda entry: found.append(entry) if isinstance(entry, (Part, Spec, Unread)) else None)
+    return bool(found)
+
+
+def _times(curve: Curve, number: Any) -> Callable[[Any], Any]:
+    """The schedule, as a number of the optimizer times a function of the step that has no units."""
+    schedule, peak = curve.part.make(), curve.peak.lr or 1.0
+    return lambda count: number * (schedule(count) / peak)
+
+
+def _labelled(parts: list[Part]) -> dict[str, tuple[int, ...]] | None:
+    """Parameters by the names that a mask or labels in the SPEC give them."""
+    for p in parts:
+        for name, value in p.given.items():
+            if ("mask" in name or "label" in name) and isinstance(value, dict) and value:
+                return dict(zip(value, [*SHAPES.values()] * len(value), strict=False))
+    return None
+
+
+def _in_pairs(made: Any) -> Any:
+    from .optax_reader.combined import Pairs
+
+    return Pairs(made)
 
 
 @contextlib.contextmanager
-def _silent(spec: Spec) -> Iterator[None]:
-    """Refuse a target that prints: its words would get between the lines of the table, or break the JSON."""
+def quiet(spec: Spec) -> Iterator[None]:
+    """Refuse a target that prints, whose words would get between the lines of a table, or changes global state."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        if spec.module is not None:
+            resolve(spec)
+        before = _global_state(spec)
         yield
     if printed.getvalue():
         first = (printed.getvalue().strip().splitlines() or [""])[0][:60]
-        raise TargetError(f"{spec.text} prints {first!r}: a target must not print")
+        raise TargetError(f"{short(spec.text)} prints {first!r}: a target must not print")
+    after = _global_state(spec)
+    changed = [name for name in before if before[name] != after.get(name)]
+    if changed:
+        raise TargetError(
+            f"{short(spec.text)} changes global state ({', '.join(changed)}): a target must leave it alone"
+        )
 
 
 def _global_state(spec: Spec) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array, lax
 
 from ..numbers import is_concrete
-from ..rules.rule import Rule
+from ..rules import Rule
 from .summary import QUANTILES, SAMPLE, measure
 
 PyTree = Any

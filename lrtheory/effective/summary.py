@@ -10,9 +10,7 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from ..rules.lift import compute_dtype
-from ..rules.norm import euclidean_norm
-from ..rules.rule import Rule
+from ..rules import Rule, compute_dtype, euclidean_norm
 from .elementwise import is_elementwise, on_coordinates
 from .quantiles import quantiles as quantiles_of
 

@@ -1,6 +1,6 @@
 """An optimizer in text, explained: what it trains with, and what its numbers become under a change."""
 
-from ..spec.reading import Reading, read
+from ..spec import Reading, read
 from .explanation import Explanation, explain
 
 __all__ = ["Explanation", "Reading", "explain", "read"]

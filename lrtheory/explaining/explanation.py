@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
+import sys
+import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import rules
-from ..rescaling import EXACTNESS, rescale
-from ..rules.rule import Rule
-from ..spec.reading import NoRuleError, Reading, read
+from ..rescaling import EXACTNESS, BatchRuleWarning, rescale
+from ..rules import Rule
+from ..spec import Curve, NoRuleError, Reading, Spec, SpecError, curve, is_schedule, parse, read, short
+from ..theory import NoLaw
+from ..theory.momentum import steady_effective_lr
 from ..units import Units
 from ..wrappers import Wrapper
-from .facts import EffectiveLr, Fact, effective_lrs, facts
+from .beside import SAME, beside, run
+from .facts import Fact, facts
+from .trained import EffectiveLr, clipped_to, effective_lrs, innermost
 from .unruled import Unruled, read_unruled
 
 
@@ -43,6 +50,15 @@ class Number:
     becomes: float
 
 
+class Level(NamedTuple):
+    """An lr of a schedule: where (``"start"``, ``"peak"``, ``"end"``), the first step at which it holds, and whether it stays."""
+
+    where: str
+    t: int
+    lr: float
+    stays: bool
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What is known of an optimizer.
@@ -55,7 +71,10 @@ class Explanation:
     formula : str
         LaTeX of the rule's docstring, ``""`` without a rule.
     numbers : tuple of Number
+    schedule, schedule_after : tuple of Level
+        The lr at the start, the peak and the end of its schedule; empty without one.
     effective : tuple of EffectiveLr
+        Of the rule as it is wrapped and scheduled.
     unsettled : str or None
         Why the effective lr has no steady state.
     facts, facts_after : tuple of Fact
@@ -84,6 +103,8 @@ class Explanation:
     exactness: str | None
     notes: tuple[str, ...]
     code: str
+    schedule: tuple[Level, ...] = ()
+    schedule_after: tuple[Level, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """All of it in plain types."""
@@ -95,6 +116,8 @@ class Explanation:
             "numbers": [
                 {"name": n.name, "value": n.value, "units": str(n.units), "becomes": n.becomes} for n in self.numbers
             ],
+            "schedule": [level._asdict() for level in self.schedule],
+            "schedule_after": [level._asdict() for level in self.schedule_after],
             "effective_lr": [row._asdict() for row in self.effective],
             "unsettled": self.unsettled,
             "facts": [fact._asdict() for fact in self.facts],
@@ -125,72 +148,180 @@ def explain(text: str, change: Change | None = None) -> Explanation:
     """
     change = change or Change()
     try:
-        reading = read(text)
-    except NoRuleError as reason:
-        return _of_unruled(read_unruled(text, str(reason)), change)
-    return _of_reading(reading, change)
+        try:
+            reading = read(text)
+        except NoRuleError as reason:
+            spec = parse(text)
+            if is_schedule(spec):
+                return _of_schedule(spec, change)
+            return _of_unruled(read_unruled(text, str(reason)), change)
+        return _of_reading(reading, change)
+    except ArithmeticError as error:
+        raise ValueError(f"{short(text)}: a number is too large or too small to compute with ({error})") from error
 
 
 def _of_reading(reading: Reading, change: Change) -> Explanation:
     rule, hyper = reading.rule, reading.hyper
-    found = rescale(
-        rule, hyper, loss=change.loss, params=change.params, batch=change.batch,
-        method=change.method, reduction=change.reduction,
-    )  # fmt: skip
+
+    def rescaled(hyper: Any) -> Any:
+        return rescale(
+            rule, hyper, loss=change.loss, params=change.params, batch=change.batch,
+            method=change.method, reduction=change.reduction,
+        )  # fmt: skip
+
+    found = rescaled(hyper)
+    levels = 1.0
+    if reading.curve is not None and not change.is_none:  # of an lr of 1, since that of the schedule may be 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BatchRuleWarning)
+            levels = rescaled(hyper._replace(lr=1.0)).hyper.lr
     inside, inner = innermost(rule, hyper)
-    rows, unsettled = effective_lrs(inside, inner)
+    rows, unsettled = effective_lrs(rule, hyper, reading.curve)
+    code = reading.write(found.hyper, levels, change.batch)
+    exactness, seen = _seen(reading.text, code, change, found.exactness, inside.name == "muon")
+    numbers = tuple(
+        Number(name, float(value), rule.units[name], float(getattr(found.hyper, name)))
+        for name, value in zip(hyper._fields, hyper, strict=True)
+        if value is not None
+    )
+    _check_range(reading.text, numbers)
+    after = None if reading.curve is None or change.is_none else reading.curve.rescaled(levels, change.batch)
     return Explanation(
         spec=reading.text,
         framework=reading.framework,
         title=repr(rule),
         formula=formula_of(inside),
-        numbers=tuple(
-            Number(name, float(value), rule.units[name], float(getattr(found.hyper, name)))
-            for name, value in zip(hyper._fields, hyper, strict=True)
-            if value is not None
-        ),
+        numbers=numbers,
         effective=rows,
         unsettled=unsettled,
-        facts=tuple(facts(inside, inner)),
-        facts_after=() if change.is_none else tuple(facts(inside, innermost(rule, found.hyper)[1])),
+        facts=_facts(rule, hyper),
+        facts_after=() if change.is_none else _facts(rule, found.hyper),
         facts_of=repr(inside),
         change=Change(change.loss, change.params, change.batch, change.reduction, found.method),
-        exactness=None if change.is_none else found.exactness,
-        notes=(*reading.notes, *found.notes),
-        code=reading.write(found.hyper, change.batch),
+        exactness=exactness,
+        notes=(*reading.notes, *found.notes, *seen),
+        code=code,
+        schedule=_levels(reading.curve),
+        schedule_after=_levels(after),
     )
+
+
+def _facts(rule: Rule | Wrapper, hyper: Any) -> tuple[Fact, ...]:
+    """Of the rule inside, with what a clip around it bounds."""
+    inside, inner = innermost(rule, hyper)
+    found = list(facts(inside, inner))
+    largest = clipped_to(rule, hyper)
+    for i, fact in enumerate(found):
+        if fact.value is not None and math.isnan(fact.value):
+            found[i] = fact._replace(value=None, said="not known for these numbers")
+        if fact.name == "largest step of a coordinate" and fact.value in (None, math.inf) and largest is not None:
+            bound = _clipped_step(inside, inner, largest)
+            if bound is not None:
+                said = f"{bound:.4g}, whatever the gradients were: they are clipped to {largest:.4g} before the rule"
+                found[i] = fact._replace(value=bound, said=said)
+    return tuple(found)
+
+
+def _clipped_step(rule: Rule, hyper: Any, largest: float) -> float | None:
+    """The largest step of a rule that is linear in its gradients, without coupled decay."""
+    if getattr(hyper, "weight_decay", 0) or getattr(hyper, "lambd", 0) or getattr(hyper, "momentum", 0) < 0:
+        return None
+    try:
+        steady = [steady_effective_lr(rule, hyper, gradient) for gradient in (1.0, 1e-3)]
+    except NoLaw:
+        return None
+    return steady[0] * largest if math.isclose(*steady) else None
+
+
+def _levels(found: Curve | None) -> tuple[Level, ...]:
+    if found is None:
+        return ()
+    return (
+        Level("start", *found.start, False), Level("peak", *found.peak, False), Level("end", *found.end, found.rests)
+    )  # fmt: skip
+
+
+def _check_range(text: str, numbers: tuple[Number, ...]) -> None:
+    for n in numbers:
+        if n.value and math.isfinite(n.value) and not sys.float_info.min <= abs(n.becomes) <= sys.float_info.max:
+            raise ValueError(
+                f"{short(text)}: {n.name} would be {n.becomes:g}, beyond what a number in floating point holds"
+            )
+
+
+def _seen(
+    text: str, code: str, change: Change, exactness: str, rounded: bool = False
+) -> tuple[str | None, tuple[str, ...]]:
+    """How exact the answer is, after its code was run: "bitwise" is said of what was seen to be."""
+    if change.is_none:
+        return None, ()
+    if change.batch != 1:
+        try:
+            run(code, {"matrix": (4, 3)})
+        except SpecError as error:
+            raise ValueError(f"{short(text)}: no answer: {error}") from error
+        except Exception as error:
+            return exactness, (f"the code was not run: {error}",)
+        return exactness, ()
+    seen = beside(text, code, loss=change.loss, params=change.params)
+    if seen.off is not None and seen.off > SAME and not rounded:
+        raise ValueError(
+            f"{short(text)}: no answer: {short(code)} was {seen.said}. Nearest: 'lrtheory dims' shows its units"
+        )
+    if exactness == "bitwise" and seen.off != 0:
+        exactness = "exact"
+    return exactness, (seen.said,)
+
+
+def _of_schedule(spec: Spec, change: Change) -> Explanation:
+    """The lr alone; what else there is to say is the optimizer's."""
+    if change.loss != 1 or change.params != 1:
+        raise ValueError(
+            f"{short(spec.text)} is a schedule: what becomes of its lr under another loss or other parameters is for its optimizer "
+            "to say. Nearest: write the optimizer with this schedule as its lr"
+        )
+    found = curve(spec)
+    after = found if change.is_none else found.rescaled(1.0, change.batch)
+    notes = (
+        "a schedule alone: its steps are divided by the batch, its lr is left as it is; give its optimizer to have both",
+    )
+    return Explanation(
+        spec=spec.text, framework=spec.name.partition(".")[0], title="a schedule", formula="", numbers=(), effective=(),
+        unsettled=None, facts=(), facts_after=(), facts_of="", change=change, exactness=None, notes=notes, code=after.text,
+        schedule=_levels(found), schedule_after=() if change.is_none else _levels(after),
+    )  # fmt: skip
 
 
 def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
     """Units and the change of loss and parameters; what else is not known is said."""
     new, exactness, notes = unruled.rescaled(change.loss, change.params, change.batch)
+    target = unruled.target
+    code = target.write(new)
+    seen_as, seen = _seen(target.text, code, change, exactness)
+    numbers = tuple(
+        Number(name, value, unruled.found.hyper[name], new[name])
+        for name, value in target.numbers.items()
+        if name in unruled.found.hyper
+    )
+    _check_range(target.text, numbers)
+    only = next(iter(target.curves.values())) if len(target.curves) == 1 else None
     return Explanation(
-        spec=unruled.text,
-        framework=unruled.framework,
+        spec=target.text,
+        framework=target.framework,
         title="none of the rules of this package",
         formula="",
-        numbers=tuple(
-            Number(name, value, unruled.found.hyper[name], new[name])
-            for name, value in unruled.numbers.items()
-            if name in unruled.found.hyper
-        ),
+        numbers=numbers,
         effective=(),
         unsettled=None,
         facts=(),
         facts_after=(),
         facts_of="",
         change=change,
-        exactness=None if change.is_none else exactness,
-        notes=tuple(notes),
-        code=unruled.write(new),
+        exactness=seen_as,
+        notes=(*notes, *seen),
+        code=code,
+        schedule=_levels(only),
     )
-
-
-def innermost(rule: Rule | Wrapper, hyper: Any) -> tuple[Rule, Any]:
-    """The rule inside all wrappers, with its numbers."""
-    while isinstance(rule, Wrapper):
-        rule, hyper = rule.rule, rule.inner(hyper)
-    return rule, hyper
 
 
 def formula_of(rule: Rule) -> str:

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from ..rules.rule import Rule
-from ..rules.sparse import SparseGradient
+from ..rules import Rule
 from ..theory import NoLaw
 from ..theory.bounds import largest_step
-from ..theory.momentum import decay_time_scale, gain, steady_effective_lr
+from ..theory.momentum import decay_time_scale, gain
 from ..theory.stability import threshold
-
-#: Sizes of gradients that effective learning rates are shown for.
-GRADIENTS = (1.0, 1e-3, 1e-6)
 
 
 class Fact(NamedTuple):
@@ -29,43 +20,6 @@ class Fact(NamedTuple):
     value: float | None
     said: str
     law: str
-
-
-class EffectiveLr(NamedTuple):
-    """Effective lr of a parameter of one entry with a constant gradient of this size: at the first step, and when all has settled."""
-
-    gradient: float
-    first: float
-    steady: float | None
-
-
-def effective_lrs(rule: Rule, hyper: Any) -> tuple[tuple[EffectiveLr, ...], str | None]:
-    """The table of effective lr, and why its last column is empty where it is."""
-    first = _first_step(rule, hyper)
-    rows, reason = [], None
-    for gradient, value in zip(GRADIENTS, first, strict=True):
-        steady = None
-        try:
-            steady = steady_effective_lr(rule, hyper, gradient)
-        except NoLaw as error:
-            reason = _why(error)
-        rows.append(EffectiveLr(gradient, value, steady))
-    return tuple(rows), reason
-
-
-def _first_step(rule: Rule, hyper: Any) -> list[float]:
-    """E of the first step on a parameter of one entry, 1, for each size of gradient: by the rule's own code."""
-
-    @jax.jit
-    @functools.partial(jax.vmap, in_axes=(None, 0))
-    def first(hyper: Any, size: Any) -> Any:
-        g = jnp.full(rule.facts.shape, size)
-        params = {"w": jnp.ones_like(g)}
-        grads = {"w": SparseGradient.from_dense(g) if rule.array_rule.sparse else g}
-        return rule.effective_lr(hyper, rule.step(hyper, params, rule.init(params), grads)[1])["w"].reshape(())
-
-    with jax.enable_x64(True):
-        return [float(value) for value in first(hyper, np.asarray(GRADIENTS))]
 
 
 def facts(rule: Rule, hyper: Any) -> Iterator[Fact]:

@@ -14,8 +14,7 @@ import numpy as np
 from jax import lax
 
 from ..compiling import quickly_compiled
-from ..rules.rule import Rule
-from ..rules.sparse import SparseGradient
+from ..rules import Rule, SparseGradient
 
 
 class Run(NamedTuple):

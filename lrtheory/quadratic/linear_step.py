@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers.averaging import Averaged
 
 _LONG_AFTER = 2**30  # steps taken when nothing that forgets its start remembers it

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from .linear_step import LinearStep, linear_step
 from .moments import NoisyQuadratic
 

@@ -38,8 +38,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..numbers import is_concrete
+from ..rules import Rule
 from ..rules.facts import BatchChange
-from ..rules.rule import Rule
 from .result import Exactness
 
 METHODS = ("linear", "sqrt", "sde", "half-life")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..numbers import is_concrete
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
 from ..theory.stability import threshold
 from ..wrappers import Wrapper

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..wrappers import Wrapper
 
 Exactness = Literal["bitwise", "exact", "asymptotic", "statistical", "heuristic"]

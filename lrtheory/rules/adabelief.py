@@ -3,39 +3,46 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, NONNEGATIVE
-from .averages import average_of_squares, lerp, one_minus_power
+from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import average_of_squares, lerp, one_minus_power
 from .closed_forms import HELD, adam_form, over
 from .facts import ADAM_AVERAGES, Facts, Form
-from .registry import register
-from .rule import ArrayRule
 
 
-class AdaBeliefHyper(NamedTuple):
-    """Numbers of AdaBelief."""
+@hyperparameters
+class AdaBeliefHyper:
+    """Hyperparameters of AdaBelief."""
 
-    lr: Any = 1e-3
-    beta1: Any = 0.9
-    beta2: Any = 0.999
-    eps: Any = 1e-16
-    eps_root: Any = 1e-16
+    lr = Number(1e-3, NONNEGATIVE, "[param]")
+    beta1 = Number(0.9, DECAY)
+    beta2 = Number(0.999, DECAY)
+    eps = Number(1e-16, NONNEGATIVE, "[loss]/[param]")
+    eps_root = Number(
+        1e-16,
+        NONNEGATIVE,
+        "[loss]^2/[param]^2",
+        "Gathered in ``v``, where it grows to ``eps_root/(1 − beta2)``.",
+    )
 
 
-class AdaBeliefState(NamedTuple):
+@state
+class AdaBeliefState:
     """State of AdaBelief: step count, average gradient, average square of the distance from it."""
 
-    t: Any
-    m: Any
-    v: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
+    v = Slot("[loss]^2/[param]^2")
 
 
 @register
-def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
+def adabelief(*, nesterov: bool = False) -> ArrayRule:
     r"""AdaBelief, eps_root entering the average at every step.
 
     .. math::
@@ -47,15 +54,7 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]
-    beta1 : scalar in [0, 1), 1
-    beta2 : scalar in [0, 1), 1
-    eps : scalar in [0, inf), [loss]/[param]
-    eps_root : scalar in [0, inf), [loss]^2/[param]^2
-        Gathered in ``v``, where it grows to ``eps_root/(1 − beta2)``.
     nesterov : option
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -81,9 +80,6 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     [0.5, 2.5]
     """
 
-    def init(p: Array) -> AdaBeliefState:
-        return AdaBeliefState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p))
-
     def m_hat(h: AdaBeliefHyper, s: AdaBeliefState, g: Array) -> Array:
         correction = one_minus_power(h.beta1, s.t)
         if not nesterov:
@@ -100,7 +96,6 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))
 
     def step(h: AdaBeliefHyper, p: Array, s: AdaBeliefState, g: Array) -> tuple[Array, AdaBeliefState]:
-        g = -g if maximize else g
         m = lerp(s.m, g, 1 - h.beta1)
         s = AdaBeliefState(s.t + 1, m, average_of_squares(s.v, g - m, h.beta2) + h.eps_root)
         denominator = root_v_hat(h, s) + h.eps
@@ -113,7 +108,7 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         return h.lr * weight_sum(h, s) / (root_v_hat(h, s) + h.eps)
 
     def direction(h: AdaBeliefHyper, p: Array, s: AdaBeliefState, g: Array) -> Array:
-        return m_hat(h, s, -g if maximize else g) / weight_sum(h, s)
+        return m_hat(h, s, g) / weight_sum(h, s)
 
     def threshold(h: AdaBeliefHyper, step: int | None) -> Form:
         if not nesterov:
@@ -122,21 +117,8 @@ def adabelief(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         return Form(value, "2(1 + beta1)/(lr (1 − beta1)(1 + 2 beta1))", HELD)
 
     return ArrayRule(
-        name="adabelief",
         Hyper=AdaBeliefHyper,
         State=AdaBeliefState,
-        units={
-            "lr": "[param]",
-            "beta1": "1",
-            "beta2": "1",
-            "eps": "[loss]/[param]",
-            "eps_root": "[loss]^2/[param]^2",
-            "t": "1",
-            "m": "[loss]/[param]",
-            "v": "[loss]^2/[param]^2",
-        },
-        ranges={"lr": NONNEGATIVE, "beta1": DECAY, "beta2": DECAY, "eps": NONNEGATIVE, "eps_root": NONNEGATIVE},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,

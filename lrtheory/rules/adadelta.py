@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import NONNEGATIVE, Range
-from .averages import average_of_squares
+from ..numbers import FRACTION, NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import average_of_squares
 from .facts import Facts
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class AdadeltaHyper(NamedTuple):
-    """Numbers of Adadelta."""
+@hyperparameters
+class AdadeltaHyper:
+    """Hyperparameters of Adadelta."""
 
-    lr: Any = 1.0
-    rho: Any = 0.9
-    eps: Any = 1e-6
-    weight_decay: Any = 0.0
+    lr = Number(
+        1.0,
+        NONNEGATIVE,
+        "[param]^2/[loss]",
+        "The paper has none; at 1 the rule is invariant to no scale, since one eps serves both roots.",
+    )
+    rho = Number(0.9, FRACTION)
+    eps = Number(
+        1e-6,
+        NONNEGATIVE,
+        "[loss]^2/[param]^2",
+        "Inside both roots: as √eps it sets the size of the first steps.",
+    )
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2", "Coupled: added to the gradient.")
 
 
-class AdadeltaState(NamedTuple):
+@state
+class AdadeltaState:
     """State of Adadelta: averages of squared gradients and squared steps, and the last ``ratio`` of their roots, kept
     beside torch's state because the step's own square has entered ``acc_delta`` by the time E is asked for.
     """
 
-    t: Any
-    square_avg: Any
-    acc_delta: Any
-    ratio: Any
+    t = COUNT
+    square_avg = Slot("[loss]^2/[param]^2")
+    acc_delta = Slot("[loss]^2/[param]^2")
+    ratio = Slot("1")
 
 
 @register
-def adadelta(*, maximize: bool = False) -> ArrayRule:
+def adadelta() -> ArrayRule:
     r"""Adadelta: the step is the gradient times a ratio of running root mean squares.
 
     .. math::
@@ -46,18 +56,6 @@ def adadelta(*, maximize: bool = False) -> ArrayRule:
         \delta &= ratio_t \cdot g \\
         acc\_delta_t &= rho \cdot acc\_delta_{t-1} + (1 - rho) \cdot \delta^2 \\
         p &\leftarrow p - lr \cdot \delta
-
-    Parameters
-    ----------
-    lr : scalar in [0, inf), [param]^2/[loss]
-        The paper has none; at 1 the rule is invariant to no scale, since one eps serves both roots.
-    rho : scalar in [0, 1], 1
-    eps : scalar in [0, inf), [loss]^2/[param]^2
-        Inside both roots: as √eps it sets the size of the first steps.
-    weight_decay : scalar in [0, inf), [loss]/[param]^2
-        Coupled: added to the gradient.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -83,15 +81,7 @@ def adadelta(*, maximize: bool = False) -> ArrayRule:
     [0.6855, 2.3145]
     """
 
-    def regularised(h: AdadeltaHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + decayed(h.weight_decay, p)
-
-    def init(p: Array) -> AdadeltaState:
-        zero = jnp.zeros_like(p)
-        return AdadeltaState(jnp.int32(0), zero, zero, zero)
-
     def step(h: AdadeltaHyper, p: Array, s: AdadeltaState, g: Array) -> tuple[Array, AdadeltaState]:
-        g = regularised(h, g, p)
         square_avg = average_of_squares(s.square_avg, g, h.rho)
         ratio = jnp.sqrt(s.acc_delta + h.eps) / jnp.sqrt(square_avg + h.eps)
         delta = ratio * g
@@ -102,28 +92,15 @@ def adadelta(*, maximize: bool = False) -> ArrayRule:
         return h.lr * s.ratio
 
     def direction(h: AdadeltaHyper, p: Array, s: AdadeltaState, g: Array) -> Array:
-        return regularised(h, g, p)
+        return g
 
     return ArrayRule(
-        name="adadelta",
         Hyper=AdadeltaHyper,
         State=AdadeltaState,
-        units={
-            "lr": "[param]^2/[loss]",
-            "rho": "1",
-            "eps": "[loss]^2/[param]^2",
-            "weight_decay": "[loss]/[param]^2",
-            "t": "1",
-            "square_avg": "[loss]^2/[param]^2",
-            "acc_delta": "[loss]^2/[param]^2",
-            "ratio": "1",
-        },
-        ranges={"lr": NONNEGATIVE, "rho": Range(0.0, 1.0), "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        penalty=lambda h, p: decayed(h.weight_decay, p),
+        coupled=True,
         scale=lambda h, s: s.square_avg,  # eps is added to the square
         facts=Facts(
             divides_by="size",

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import NONNEGATIVE, Range
-from .averages import lerp
+from ..numbers import NONNEGATIVE, Number, Range, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state, zeros
+from ._terms import lerp
 from .facts import WHOLE_TENSOR, Facts
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class AdafactorHyper(NamedTuple):
-    """Numbers of Adafactor: torch's ``eps`` is the pair ``(eps1, eps2)``; ``eps1`` is ``None`` for machine epsilon."""
+@hyperparameters
+class AdafactorHyper:
+    """Hyperparameters of Adafactor: torch's ``eps`` is the pair ``(eps1, eps2)``; ``eps1`` is ``None`` for machine epsilon."""
 
-    lr: Any = 1e-2
-    beta2_decay: Any = -0.8
-    eps1: Any = 1e-30
-    eps2: Any = 1e-3
-    d: Any = 1.0
-    weight_decay: Any = 0.0
+    lr = Number(1e-2, NONNEGATIVE, "1", "The largest relative step; above ``1/√t`` it acts on the decay only.")
+    beta2_decay = Number(-0.8, Range(high=0.0))
+    eps1 = Number(
+        1e-30,
+        NONNEGATIVE,
+        "[loss]/[param]",
+        "Machine epsilon of each parameter's dtype, unless ``machine_eps=False``. Also bounds the mean of ``row_var``, which is a square: no single scaling of eps1 is exact while both bounds are active.",
+    )
+    eps2 = Number(1e-3, NONNEGATIVE, "[param]", "Stands in for the size of a parameter near 0.")
+    d = Number(1.0, Range(1.0), "1", "Largest root mean square of u.")
+    weight_decay = Number(0.0, NONNEGATIVE, "1", "Decoupled.")
 
 
-class AdafactorState(NamedTuple):
+@state
+class AdafactorState:
     """State of Adafactor.
 
     A parameter of two or more dimensions has averages of squares over its last (``row_var``) and second last
@@ -35,16 +40,16 @@ class AdafactorState(NamedTuple):
     that stands in for eps1.
     """
 
-    t: Any
-    row_var: Any
-    col_var: Any
-    variance: Any
-    gain: Any
-    floor: Any
+    t = COUNT
+    row_var = Slot("[loss]^2/[param]^2")
+    col_var = Slot("[loss]^2/[param]^2")
+    variance = Slot("[loss]^2/[param]^2")
+    gain = Slot("[param]", "scalar")
+    floor = Slot("[loss]/[param]", "scalar")
 
 
 @register
-def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
+def adafactor(*, machine_eps: bool = True) -> ArrayRule:
     r"""Adafactor as torch has it: lr caps the relative step and multiplies the decay, eps1 bounds the estimate below.
 
     .. math::
@@ -57,22 +62,8 @@ def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), 1
-        The largest relative step; above ``1/√t`` it acts on the decay only.
-    beta2_decay : scalar in (-inf, 0], 1
-    eps1 : scalar in [0, inf), [loss]/[param]
-        Machine epsilon of each parameter's dtype, unless ``machine_eps=False``. Also bounds the mean of ``row_var``,
-        which is a square: no single scaling of eps1 is exact while both bounds are active.
-    eps2 : scalar in [0, inf), [param]
-        Stands in for the size of a parameter near 0.
-    d : scalar in [1, inf), 1
-        Largest root mean square of u.
-    weight_decay : scalar in [0, inf), 1
-        Decoupled.
     machine_eps : option
         ``False`` to give the number eps1.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -101,16 +92,13 @@ def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
     """
 
     def init(p: Array) -> AdafactorState:
-        wide = jnp.promote_types(p.dtype, jnp.float32)
-        factored = p.ndim > 1
-        return AdafactorState(
-            t=jnp.int32(0),
-            row_var=jnp.zeros((*p.shape[:-1], 1), p.dtype) if factored else None,
-            col_var=jnp.zeros((*p.shape[:-2], 1, p.shape[-1]), p.dtype) if factored else None,
-            variance=None if factored else jnp.zeros_like(p),
-            gain=jnp.zeros((), wide),
-            floor=jnp.asarray(jnp.finfo(p.dtype).eps, wide) if machine_eps else None,
-        )
+        s = zeros(AdafactorState, p)
+        s = s._replace(floor=s.floor + jnp.finfo(p.dtype).eps if machine_eps else None)
+        if p.ndim < 2:
+            return s._replace(row_var=None, col_var=None)
+        rows = jnp.zeros((*p.shape[:-1], 1), p.dtype)
+        columns = jnp.zeros((*p.shape[:-2], 1, p.shape[-1]), p.dtype)
+        return s._replace(row_var=rows, col_var=columns, variance=None)
 
     def eps1(h: AdafactorHyper, s: AdafactorState) -> Array:
         return s.floor if machine_eps else h.eps1
@@ -136,7 +124,6 @@ def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
         return jnp.minimum(h.lr, 1 / jnp.sqrt(s.t.astype(h.lr.dtype)))
 
     def step(h: AdafactorHyper, p: Array, s: AdafactorState, g: Array) -> tuple[Array, AdafactorState]:
-        g = -g if maximize else g
         s = average(h, s._replace(t=s.t + 1), g)
         update = inverse_root(h, s) * g
         s = s._replace(gain=larger(h.eps2, rms(p)) / larger(jnp.ones_like(h.d), rms(update) / h.d))
@@ -146,47 +133,21 @@ def adafactor(*, machine_eps: bool = True, maximize: bool = False) -> ArrayRule:
         return relative_step(h, s) * s.gain * inverse_root(h, s)
 
     def direction(h: AdafactorHyper, p: Array, s: AdafactorState, g: Array) -> Array:
-        return -g if maximize else g
-
-    def decay(h: AdafactorHyper, p: Array, s: AdafactorState, g: Array) -> Array:
-        return decayed(h.lr * h.weight_decay, p)
+        return g
 
     def caveats(loss: float, params: float) -> list[str]:
         text = "adafactor: for matrices only while the mean of row_var stays above eps1; torch clamps it there"
         return [text] if loss != params else []
 
     return ArrayRule(
-        name="adafactor",
         Hyper=AdafactorHyper,
         State=AdafactorState,
-        units={
-            "lr": "1",
-            "beta2_decay": "1",
-            "eps1": "[loss]/[param]",
-            "eps2": "[param]",
-            "d": "1",
-            "weight_decay": "1",
-            "t": "1",
-            "row_var": "[loss]^2/[param]^2",
-            "col_var": "[loss]^2/[param]^2",
-            "variance": "[loss]^2/[param]^2",
-            "gain": "[param]",
-            "floor": "[loss]/[param]",
-        },
-        ranges={
-            "lr": NONNEGATIVE,
-            "beta2_decay": Range(high=0.0),
-            "eps1": NONNEGATIVE,
-            "eps2": NONNEGATIVE,
-            "d": Range(1.0),
-            "weight_decay": NONNEGATIVE,
-        },
         defaults={"eps1": None} if machine_eps else {},
         init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        decay=decay,
+        decoupled=True,
         facts=Facts(
             divides_by="size",
             memory="its lr follows the size of the parameter",

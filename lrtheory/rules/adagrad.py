@@ -2,56 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import NONNEGATIVE
+from ..numbers import NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
 from .closed_forms import HELD, gradient_descent_threshold
 from .facts import BatchChange, Facts, Form
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class AdagradHyper(NamedTuple):
-    """Numbers of Adagrad."""
+@hyperparameters
+class AdagradHyper:
+    """Hyperparameters of Adagrad."""
 
-    lr: Any = 1e-2
-    lr_decay: Any = 0.0
-    eps: Any = 1e-10
-    weight_decay: Any = 0.0
-    initial_accumulator_value: Any = 0.0
+    lr = Number(1e-2, NONNEGATIVE, "[param]")
+    lr_decay = Number(0.0, NONNEGATIVE)
+    eps = Number(1e-10, NONNEGATIVE, "[loss]/[param]")
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2", "Coupled: added to the gradient.")
+    initial_accumulator_value = Number(
+        0.0,
+        NONNEGATIVE,
+        "[loss]^2/[param]^2",
+        "Enters at the first step; what it is later plays no part.",
+    )
 
 
-class AdagradState(NamedTuple):
+@state
+class AdagradState:
     """State of Adagrad: step count and sum of squares, to which the first step adds the initial value."""
 
-    t: Any
-    sum: Any
+    t = COUNT
+    sum = Slot("[loss]^2/[param]^2")
 
 
 @register
-def adagrad(*, maximize: bool = False) -> ArrayRule:
+def adagrad() -> ArrayRule:
     r"""Adagrad with eps outside the root.
 
     .. math::
         g &\leftarrow g + weight\_decay \cdot p \\
         sum_t &= sum_{t-1} + g^2 \qquad sum_0 = initial\_accumulator\_value \\
         p &\leftarrow p - \frac{lr}{1 + (t-1) \cdot lr\_decay} \cdot g / (\sqrt{sum_t} + eps)
-
-    Parameters
-    ----------
-    lr : scalar in [0, inf), [param]
-    lr_decay : scalar in [0, inf), 1
-    eps : scalar in [0, inf), [loss]/[param]
-    weight_decay : scalar in [0, inf), [loss]/[param]^2
-        Coupled: added to the gradient.
-    initial_accumulator_value : scalar in [0, inf), [loss]^2/[param]^2
-        Enters at the first step; what it is later plays no part.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -80,14 +73,7 @@ def adagrad(*, maximize: bool = False) -> ArrayRule:
     [0.5, 2.5]
     """
 
-    def regularised(h: AdagradHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + decayed(h.weight_decay, p)
-
-    def init(p: Array) -> AdagradState:
-        return AdagradState(jnp.int32(0), jnp.zeros_like(p))
-
     def step(h: AdagradHyper, p: Array, s: AdagradState, g: Array) -> tuple[Array, AdagradState]:
-        g = regularised(h, g, p)
         before = jnp.where(s.t == 0, h.initial_accumulator_value, s.sum)
         s = AdagradState(s.t + 1, before + g * g)
         return p - decayed_lr(h, s) * (g / (jnp.sqrt(s.sum) + h.eps)), s
@@ -99,7 +85,7 @@ def adagrad(*, maximize: bool = False) -> ArrayRule:
         return decayed_lr(h, s) / (jnp.sqrt(s.sum) + h.eps)
 
     def direction(h: AdagradHyper, p: Array, s: AdagradState, g: Array) -> Array:
-        return regularised(h, g, p)
+        return g
 
     def threshold(h: AdagradHyper, step: int | None) -> Form | str:
         return "its lr falls over the run" if h.lr_decay else Form(gradient_descent_threshold(h.lr), "2/lr", HELD)
@@ -109,24 +95,12 @@ def adagrad(*, maximize: bool = False) -> ArrayRule:
         return BatchChange(powers, {}, {"sum": -2.0}, ("t",), "", True)
 
     return ArrayRule(
-        name="adagrad",
         Hyper=AdagradHyper,
         State=AdagradState,
-        units={
-            "lr": "[param]",
-            "lr_decay": "1",
-            "eps": "[loss]/[param]",
-            "weight_decay": "[loss]/[param]^2",
-            "initial_accumulator_value": "[loss]^2/[param]^2",
-            "t": "1",
-            "sum": "[loss]^2/[param]^2",
-        },
-        ranges=dict.fromkeys(AdagradHyper._fields, NONNEGATIVE),
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        penalty=lambda h, p: decayed(h.weight_decay, p),
+        coupled=True,
         scale=lambda h, s: jnp.sqrt(s.sum),
         facts=Facts(
             divides_by="size",

@@ -2,41 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, NONNEGATIVE
-from .averages import average_of_squares, lerp, one_minus_power
+from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
+from ._registry import add, register
+from ._rule import ArrayRule, Rule
+from ._state import COUNT, Slot, state
+from ._terms import average_of_squares, decoupled_decay, lerp, one_minus_power
 from .closed_forms import adam_bound, adam_form, adam_steady, adamw_equilibrium
 from .facts import ADAM_AVERAGES, NO_EQUILIBRIUM, SQUARE_ROOT_RULE, BatchChange, Facts
-from .registry import add, register
-from .rule import ArrayRule, Rule
-from .weight_decay import decayed
 
 
-class AdamHyper(NamedTuple):
-    """Numbers of Adam."""
+@hyperparameters
+class AdamHyper:
+    """Hyperparameters of Adam."""
 
-    lr: Any = 1e-3
-    beta1: Any = 0.9
-    beta2: Any = 0.999
-    eps: Any = 1e-8
-    weight_decay: Any = 0.0
+    lr = Number(1e-3, NONNEGATIVE, "[param]")
+    beta1 = Number(0.9, DECAY)
+    beta2 = Number(0.999, DECAY)
+    eps = Number(1e-8, NONNEGATIVE, "[loss]/[param]")
+    weight_decay = Number(
+        0.0,
+        NONNEGATIVE,
+        "[loss]/[param]^2 coupled, 1/[param] decoupled",
+        "Default 0; 1e-2 when decoupled, as in torch.optim.AdamW.",
+    )
 
 
-class AdamState(NamedTuple):
+@state
+class AdamState:
     """State of Adam: step count, averages of the gradient and of its square, and the largest ``v`` with amsgrad."""
 
-    t: Any
-    m: Any
-    v: Any
-    v_max: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
+    v = Slot("[loss]^2/[param]^2")
+    v_max = Slot("[loss]^2/[param]^2")
 
 
 @register
-def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
+def adam(*, amsgrad: bool = False, decoupled: bool = False) -> ArrayRule:
     r"""Adam with bias correction; AdamW with ``decoupled=True``.
 
     .. math::
@@ -50,14 +55,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]
-    beta1 : scalar in [0, 1), 1
-    beta2 : scalar in [0, 1), 1
-    eps : scalar in [0, inf), [loss]/[param]
-    weight_decay : scalar in [0, inf), [loss]/[param]^2 coupled, 1/[param] decoupled
-        Default 0; 1e-2 when decoupled, as in torch.optim.AdamW.
-    amsgrad, decoupled, maximize : options
-        maximize negates the gradient first.
+    amsgrad, decoupled : options
 
     Returns
     -------
@@ -85,19 +83,11 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
     [0.5, 2.5]
     """
 
-    def signed(g: Array) -> Array:
-        return -g if maximize else g
-
-    def init(p: Array) -> AdamState:
-        zero = jnp.zeros_like(p)
-        return AdamState(jnp.int32(0), zero, zero, zero if amsgrad else None)
-
     def root_v_hat(h: AdamHyper, s: AdamState) -> Array:
         largest_v = s.v_max if amsgrad else s.v
         return jnp.sqrt(largest_v / one_minus_power(h.beta2, s.t))
 
     def step(h: AdamHyper, p: Array, s: AdamState, g: Array) -> tuple[Array, AdamState]:
-        g = signed(g) if decoupled else signed(g) + decayed(h.weight_decay, p)
         m = lerp(s.m, g, 1 - h.beta1)
         v = average_of_squares(s.v, g, h.beta2)
         v_max = jnp.maximum(s.v_max, v) if amsgrad else None
@@ -105,7 +95,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
         lr_t = h.lr / one_minus_power(h.beta1, s.t)
         update = lr_t * (m / (root_v_hat(h, s) + h.eps))
         if decoupled:
-            update = decayed(h.lr * h.weight_decay, p) + update
+            update = decoupled_decay(h, p) + update
         return p - update, s
 
     def effective_lr(h: AdamHyper, s: AdamState) -> Array:
@@ -113,9 +103,6 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
 
     def direction(h: AdamHyper, p: Array, s: AdamState, g: Array) -> Array:
         return s.m / one_minus_power(h.beta1, s.t)
-
-    def decay(h: AdamHyper, p: Array, s: AdamState, g: Array) -> Array:
-        return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
 
     def largest(h: AdamHyper, t: int | None) -> float | str:
         if amsgrad and h.beta1 > h.beta2:
@@ -134,28 +121,15 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False, maximize: bool = Fal
         return BatchChange(powers, memories, state, ("t",), source, True, "heuristic" if amsgrad else "statistical")
 
     return ArrayRule(
-        name="adam",
         Hyper=AdamHyper,
         State=AdamState,
-        units={
-            "lr": "[param]",
-            "beta1": "1",
-            "beta2": "1",
-            "eps": "[loss]/[param]",
-            "weight_decay": "1/[param]" if decoupled else "[loss]/[param]^2",
-            "t": "1",
-            "m": "[loss]/[param]",
-            "v": "[loss]^2/[param]^2",
-            "v_max": "[loss]^2/[param]^2",
-        },
-        ranges={"lr": NONNEGATIVE, "beta1": DECAY, "beta2": DECAY, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE},
         defaults={"weight_decay": 1e-2} if decoupled else {},
-        init=init,
+        absent=() if amsgrad else ("v_max",),
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        decay=decay,
-        penalty=None if decoupled else lambda h, p: decayed(h.weight_decay, p),
+        coupled=not decoupled,
+        decoupled=decoupled,
         scale=root_v_hat,
         facts=Facts(
             divides_by="size",

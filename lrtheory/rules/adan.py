@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, NONNEGATIVE
-from .averages import average_of_squares, lerp, one_minus_power
+from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import average_of_squares, decayed, lerp, one_minus_power
 from .closed_forms import HELD, adam_steady, adan_threshold
 from .facts import Facts, Form
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class AdanHyper(NamedTuple):
-    """Numbers of Adan; the betas are decay rates, one minus the paper's."""
+@hyperparameters
+class AdanHyper:
+    """Hyperparameters of Adan; the betas are decay rates, one minus the paper's."""
 
-    lr: Any = 1e-3
-    beta1: Any = 0.98
-    beta2: Any = 0.92
-    beta3: Any = 0.99
-    eps: Any = 1e-8
-    eps_root: Any = 0.0
-    weight_decay: Any = 0.0
+    lr = Number(1e-3, NONNEGATIVE, "[param]")
+    beta1 = Number(0.98, DECAY)
+    beta2 = Number(0.92, DECAY)
+    beta3 = Number(0.99, DECAY)
+    eps = Number(1e-8, NONNEGATIVE, "[loss]/[param]")
+    eps_root = Number(0.0, NONNEGATIVE, "[loss]^2/[param]^2")
+    weight_decay = Number(0.0, NONNEGATIVE, "1/[param]", "Decoupled.")
 
 
-class AdanState(NamedTuple):
+@state
+class AdanState:
     """State of Adan: averages ``m`` of the gradient, ``v`` of its change and ``n`` of the squared look-ahead, and the
     last gradient.
     """
 
-    t: Any
-    m: Any
-    v: Any
-    n: Any
-    g_last: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
+    v = Slot("[loss]/[param]")
+    n = Slot("[loss]^2/[param]^2")
+    g_last = Slot("[loss]/[param]")
 
 
 @register
-def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
+def adan(*, proximal: bool = True) -> ArrayRule:
     r"""Adan with bias correction.
 
     .. math::
@@ -55,18 +55,8 @@ def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]
-    beta1 : scalar in [0, 1), 1
-    beta2 : scalar in [0, 1), 1
-    beta3 : scalar in [0, 1), 1
-    eps : scalar in [0, inf), [loss]/[param]
-    eps_root : scalar in [0, inf), [loss]^2/[param]^2
-    weight_decay : scalar in [0, inf), 1/[param]
-        Decoupled.
     proximal : option
         The paper's decay, which divides; ``False`` for that of AdamW.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -94,10 +84,6 @@ def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
     [0.5, 2.5]
     """
 
-    def init(p: Array) -> AdanState:
-        zero = jnp.zeros_like(p)
-        return AdanState(jnp.int32(0), zero, zero, zero, zero)
-
     def look_ahead(h: AdanHyper, s: AdanState) -> Array:
         return s.m / one_minus_power(h.beta1, s.t) + h.beta2 * (s.v / one_minus_power(h.beta2, s.t))
 
@@ -108,7 +94,6 @@ def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
         return 1 + h.lr * h.weight_decay if proximal else jnp.ones_like(h.lr)
 
     def step(h: AdanHyper, p: Array, s: AdanState, g: Array) -> tuple[Array, AdanState]:
-        g = -g if maximize else g
         change = jnp.where(s.t == 0, 0, g - s.g_last)
         s = AdanState(
             t=s.t + 1,
@@ -137,33 +122,8 @@ def adan(*, proximal: bool = True, maximize: bool = False) -> ArrayRule:
         return Form(value, f"(2 {'+' if proximal else '−'} lr weight_decay)/(lr {gain})", HELD)
 
     return ArrayRule(
-        name="adan",
         Hyper=AdanHyper,
         State=AdanState,
-        units={
-            "lr": "[param]",
-            "beta1": "1",
-            "beta2": "1",
-            "beta3": "1",
-            "eps": "[loss]/[param]",
-            "eps_root": "[loss]^2/[param]^2",
-            "weight_decay": "1/[param]",
-            "t": "1",
-            "m": "[loss]/[param]",
-            "v": "[loss]/[param]",
-            "n": "[loss]^2/[param]^2",
-            "g_last": "[loss]/[param]",
-        },
-        ranges={
-            "lr": NONNEGATIVE,
-            "beta1": DECAY,
-            "beta2": DECAY,
-            "beta3": DECAY,
-            "eps": NONNEGATIVE,
-            "eps_root": NONNEGATIVE,
-            "weight_decay": NONNEGATIVE,
-        },
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,

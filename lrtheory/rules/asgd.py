@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import NONNEGATIVE
+from ..numbers import NONNEGATIVE, REAL, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state, zeros
+from ._terms import decayed
 from .facts import LINEAR_STEPS, Facts
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class ASGDHyper(NamedTuple):
-    """Numbers of averaged SGD."""
+@hyperparameters
+class ASGDHyper:
+    """Hyperparameters of averaged SGD."""
 
-    lr: Any = 1e-2
-    lambd: Any = 1e-4
-    alpha: Any = 0.75
-    t0: Any = 1e6
-    weight_decay: Any = 0.0
+    lr = Number(1e-2, NONNEGATIVE, "[param]^2/[loss]", "A new lr acts one step late, as in torch.")
+    lambd = Number(1e-4, REAL, "[loss]/[param]^2")
+    alpha = Number(0.75, REAL)
+    t0 = Number(1e6, REAL, "1", "Until one step after t0 the average is the parameters themselves.")
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2", "Coupled: added to the gradient.")
 
 
-class ASGDState(NamedTuple):
+@state
+class ASGDState:
     """State of averaged SGD.
 
     ``eta`` and ``mu`` are the lr and the averaging weight of the *next* step, ``ax`` the average of the parameters;
     ``eta_used`` is the lr of the last step, kept beside torch's state to state the effective lr.
     """
 
-    t: Any
-    eta: Any
-    mu: Any
-    ax: Any
-    eta_used: Any
+    t = COUNT
+    eta = Slot("[param]^2/[loss]", "scalar")
+    mu = Slot("1", "scalar")
+    ax = Slot("[param]")
+    eta_used = Slot("[param]^2/[loss]", "scalar")
 
 
 @register
-def asgd(*, maximize: bool = False) -> ArrayRule:
+def asgd() -> ArrayRule:
     r"""SGD with a decaying lr, a decoupled decay and an average of the parameters.
 
     .. math::
@@ -48,19 +49,6 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
         ax_t &= ax_{t-1} + \mu_t \cdot (p - ax_{t-1}) \qquad \mu_1 = 1 \\
         \eta_{t+1} &= lr / (1 + lambd \cdot lr \cdot t)^{alpha} \\
         \mu_{t+1} &= 1/\max(1, t - t0)
-
-    Parameters
-    ----------
-    lr : scalar in [0, inf), [param]^2/[loss]
-        A new lr acts one step late, as in torch.
-    lambd : scalar, [loss]/[param]^2
-    alpha : scalar, 1
-    t0 : scalar, 1
-        Until one step after t0 the average is the parameters themselves.
-    weight_decay : scalar in [0, inf), [loss]/[param]^2
-        Coupled: added to the gradient.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -87,16 +75,13 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
     [0.0, 3.0]
     """
 
-    def regularised(h: ASGDHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + decayed(h.weight_decay, p)
-
     def init(p: Array) -> ASGDState:
-        scalar = jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32))
-        return ASGDState(jnp.int32(0), eta=scalar, mu=scalar + 1, ax=jnp.zeros_like(p), eta_used=scalar)
+        s = zeros(ASGDState, p)
+        return s._replace(mu=s.mu + 1)
 
     def step(h: ASGDHyper, p: Array, s: ASGDState, g: Array) -> tuple[Array, ASGDState]:
         eta = jnp.where(s.t == 0, h.lr, s.eta)
-        p = p * (1 - h.lambd * eta) - eta * regularised(h, g, p)
+        p = p * (1 - h.lambd * eta) - eta * g
         t = (s.t + 1).astype(eta.dtype)
         kept = ASGDState(
             t=s.t + 1,
@@ -111,7 +96,7 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
         return jnp.broadcast_to(s.eta_used, s.ax.shape)
 
     def direction(h: ASGDHyper, p: Array, s: ASGDState, g: Array) -> Array:
-        return regularised(h, g, p)
+        return g
 
     def decay(h: ASGDHyper, p: Array, s: ASGDState, g: Array) -> Array:
         return decayed(h.lambd * s.eta_used, p)
@@ -126,28 +111,14 @@ def asgd(*, maximize: bool = False) -> ArrayRule:
         return abs(1 - h.lr * h.lambd - h.lr * h.weight_decay)
 
     return ArrayRule(
-        name="asgd",
         Hyper=ASGDHyper,
         State=ASGDState,
-        units={
-            "lr": "[param]^2/[loss]",
-            "lambd": "[loss]/[param]^2",
-            "alpha": "1",
-            "t0": "1",
-            "weight_decay": "[loss]/[param]^2",
-            "t": "1",
-            "eta": "[param]^2/[loss]",
-            "mu": "1",
-            "ax": "[param]",
-            "eta_used": "[param]^2/[loss]",
-        },
-        ranges={"lr": NONNEGATIVE, "weight_decay": NONNEGATIVE},
         init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
         decay=decay,
-        penalty=lambda h, p: decayed(h.weight_decay, p),
+        coupled=True,
         facts=Facts(
             divides_by="nothing",
             memory="its lr falls over the run",

@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, NONNEGATIVE
-from .averages import average_of_squares, lerp, one_minus_power
+from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import average_of_squares, decayed, lerp, one_minus_power, trust_ratio
 from .facts import ADAM_AVERAGES, AS_LONG_AS_THE_PARAMETER, SCALED_DECAY, WHOLE_TENSOR, Facts, zero_tensor
-from .registry import register
-from .rule import ArrayRule
-from .trust_ratio import trust_ratio
-from .weight_decay import decayed
 
 
-class LAMBHyper(NamedTuple):
-    """Numbers of LAMB."""
+@hyperparameters
+class LAMBHyper:
+    """Hyperparameters of LAMB."""
 
-    lr: Any = 1e-3
-    beta1: Any = 0.9
-    beta2: Any = 0.999
-    eps: Any = 1e-6
-    eps_root: Any = 0.0
-    weight_decay: Any = 0.0
+    lr = Number(
+        1e-3,
+        NONNEGATIVE,
+        "1",
+        "Where a norm is 0 it acts as [param], so that a tensor that starts at zero has no law.",
+    )
+    beta1 = Number(0.9, DECAY)
+    beta2 = Number(0.999, DECAY)
+    eps = Number(1e-6, NONNEGATIVE, "[loss]/[param]")
+    eps_root = Number(0.0, NONNEGATIVE, "[loss]^2/[param]^2")
+    weight_decay = Number(0.0, NONNEGATIVE, "1/[param]", "Decoupled from the moments, inside the ratio of norms.")
 
 
-class LAMBState(NamedTuple):
+@state
+class LAMBState:
     """State of LAMB: step count, averages of the gradient and of its square, and the last ratio of norms, which the
     effective lr needs.
     """
 
-    t: Any
-    m: Any
-    v: Any
-    trust: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
+    v = Slot("[loss]^2/[param]^2")
+    trust = Slot("[param]", "scalar")
 
 
 @register
-def lamb(*, maximize: bool = False) -> ArrayRule:
+def lamb() -> ArrayRule:
     r"""LAMB with bias correction.
 
     .. math::
@@ -48,19 +52,6 @@ def lamb(*, maximize: bool = False) -> ArrayRule:
         u &= \hat m/(\sqrt{\hat v + eps\_root} + eps) + weight\_decay \cdot p \\
         trust_t &= \|p\|/\|u\| \qquad (1 \;where\; either \;is\; 0) \\
         p &\leftarrow p - lr \cdot trust_t \cdot u
-
-    Parameters
-    ----------
-    lr : scalar in [0, inf), 1
-        Where a norm is 0 it acts as [param], so that a tensor that starts at zero has no law.
-    beta1 : scalar in [0, 1), 1
-    beta2 : scalar in [0, 1), 1
-    eps : scalar in [0, inf), [loss]/[param]
-    eps_root : scalar in [0, inf), [loss]^2/[param]^2
-    weight_decay : scalar in [0, inf), 1/[param]
-        Decoupled from the moments, inside the ratio of norms.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -86,10 +77,6 @@ def lamb(*, maximize: bool = False) -> ArrayRule:
     [1.2322, 2.2322]
     """
 
-    def init(p: Array) -> LAMBState:
-        scalar = jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32))
-        return LAMBState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p), scalar)
-
     def m_hat(h: LAMBHyper, s: LAMBState) -> Array:
         return s.m / one_minus_power(h.beta1, s.t)
 
@@ -97,7 +84,6 @@ def lamb(*, maximize: bool = False) -> ArrayRule:
         return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t) + h.eps_root)
 
     def step(h: LAMBHyper, p: Array, s: LAMBState, g: Array) -> tuple[Array, LAMBState]:
-        g = -g if maximize else g
         s = LAMBState(s.t + 1, lerp(s.m, g, 1 - h.beta1), average_of_squares(s.v, g, h.beta2), s.trust)
         update = m_hat(h, s) / (root_v_hat(h, s) + h.eps) + decayed(h.weight_decay, p)
         s = s._replace(trust=trust_ratio(jnp.ones_like(h.lr), p, update, jnp.zeros_like(h.lr)))
@@ -113,30 +99,8 @@ def lamb(*, maximize: bool = False) -> ArrayRule:
         return decayed(h.lr * s.trust * h.weight_decay, p)
 
     return ArrayRule(
-        name="lamb",
         Hyper=LAMBHyper,
         State=LAMBState,
-        units={
-            "lr": "1",
-            "beta1": "1",
-            "beta2": "1",
-            "eps": "[loss]/[param]",
-            "eps_root": "[loss]^2/[param]^2",
-            "weight_decay": "1/[param]",
-            "t": "1",
-            "m": "[loss]/[param]",
-            "v": "[loss]^2/[param]^2",
-            "trust": "[param]",
-        },
-        ranges={
-            "lr": NONNEGATIVE,
-            "beta1": DECAY,
-            "beta2": DECAY,
-            "eps": NONNEGATIVE,
-            "eps_root": NONNEGATIVE,
-            "weight_decay": NONNEGATIVE,
-        },
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,

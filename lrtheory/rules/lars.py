@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import NONNEGATIVE
+from ..numbers import NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import trust_ratio
 from .closed_forms import sum_gain
 from .facts import AS_LONG_AS_THE_PARAMETER, SCALED_DECAY, WHOLE_TENSOR, Facts, zero_tensor
-from .registry import register
-from .rule import ArrayRule
-from .trust_ratio import trust_ratio
-from .weight_decay import decayed
 
 
-class LARSHyper(NamedTuple):
-    """Numbers of LARS."""
+@hyperparameters
+class LARSHyper:
+    """Hyperparameters of LARS."""
 
-    lr: Any = 1.0
-    momentum: Any = 0.9
-    weight_decay: Any = 0.0
-    trust_coefficient: Any = 1e-3
-    eps: Any = 0.0
+    lr = Number(
+        1.0,
+        NONNEGATIVE,
+        "1",
+        "Where a norm is 0 it acts as [param]^2/[loss], so that a tensor that starts at zero has no law.",
+    )
+    momentum = Number(0.9, NONNEGATIVE)
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2", "Coupled: added to the gradient, inside the norm.")
+    trust_coefficient = Number(1e-3, NONNEGATIVE)
+    eps = Number(0.0, NONNEGATIVE, "[loss]/[param]", "Added to the norm of the gradient.")
 
 
-class LARSState(NamedTuple):
+@state
+class LARSState:
     """State of LARS.
 
     ``buffer`` gathers scaled gradients, lr included; ``gain`` gathers the factors they were scaled with and ``factor``
     is the last of them, so that the effective lr can be stated.
     """
 
-    t: Any
-    buffer: Any
-    gain: Any
-    factor: Any
+    t = COUNT
+    buffer = Slot("[param]")
+    gain = Slot("[param]^2/[loss]", "scalar")
+    factor = Slot("[param]^2/[loss]", "scalar")
 
 
 @register
-def lars(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
+def lars(*, nesterov: bool = False) -> ArrayRule:
     r"""LARS, with the lr inside the momentum buffer.
 
     .. math::
@@ -53,17 +58,7 @@ def lars(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), 1
-        Where a norm is 0 it acts as [param]^2/[loss], so that a tensor that starts at zero has no law.
-    momentum : scalar in [0, inf), 1
-    weight_decay : scalar in [0, inf), [loss]/[param]^2
-        Coupled: added to the gradient, inside the norm.
-    trust_coefficient : scalar in [0, inf), 1
-    eps : scalar in [0, inf), [loss]/[param]
-        Added to the norm of the gradient.
     nesterov : option
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -92,15 +87,7 @@ def lars(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     [3.0, 1.5]
     """
 
-    def regularised(h: LARSHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + decayed(h.weight_decay, p)
-
-    def init(p: Array) -> LARSState:
-        scalar = jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32))
-        return LARSState(jnp.int32(0), jnp.zeros_like(p), scalar, scalar)
-
     def step(h: LARSHyper, p: Array, s: LARSState, g: Array) -> tuple[Array, LARSState]:
-        g = regularised(h, g, p)
         factor = h.lr * trust_ratio(h.trust_coefficient, p, g, h.eps)
         s = LARSState(s.t + 1, h.momentum * s.buffer + factor * g, h.momentum * s.gain + factor, factor)
         return p - (factor * g + h.momentum * s.buffer if nesterov else s.buffer), s
@@ -112,32 +99,17 @@ def lars(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         return jnp.broadcast_to(gain(h, s), s.buffer.shape)
 
     def direction(h: LARSHyper, p: Array, s: LARSState, g: Array) -> Array:
-        g = regularised(h, g, p)
         update = s.factor * g + h.momentum * s.buffer if nesterov else s.buffer
         total = gain(h, s)
         return jnp.where(total == 0, g, update / jnp.where(total == 0, 1, total))
 
     return ArrayRule(
-        name="lars",
         Hyper=LARSHyper,
         State=LARSState,
-        units={
-            "lr": "1",
-            "momentum": "1",
-            "weight_decay": "[loss]/[param]^2",
-            "trust_coefficient": "1",
-            "eps": "[loss]/[param]",
-            "t": "1",
-            "buffer": "[param]",
-            "gain": "[param]^2/[loss]",
-            "factor": "[param]^2/[loss]",
-        },
-        ranges=dict.fromkeys(LARSHyper._fields, NONNEGATIVE),
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        penalty=lambda h, p: decayed(h.weight_decay, p),
+        coupled=True,
         facts=Facts(
             divides_by="size",
             memory=AS_LONG_AS_THE_PARAMETER,

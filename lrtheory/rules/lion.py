@@ -2,56 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, NONNEGATIVE
-from .averages import lerp, one_minus_power
+from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import decayed, lerp, one_minus_power, per_unit
 from .facts import FOLLOWS_SIGNS, Facts, normalised_average
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class LionHyper(NamedTuple):
-    """Numbers of Lion."""
+@hyperparameters
+class LionHyper:
+    """Hyperparameters of Lion."""
 
-    lr: Any = 1e-4
-    beta1: Any = 0.9
-    beta2: Any = 0.99
-    weight_decay: Any = 0.0
+    lr = Number(1e-4, NONNEGATIVE, "[param]")
+    beta1 = Number(0.9, DECAY)
+    beta2 = Number(0.99, DECAY)
+    weight_decay = Number(0.0, NONNEGATIVE, "1/[param]", "Decoupled.")
 
 
-class LionState(NamedTuple):
+@state
+class LionState:
     """State of Lion: the average ``m``, and ``c``, whose sign was followed; ``c`` is kept to state the effective lr,
     since ``m`` has moved on by then.
     """
 
-    t: Any
-    m: Any
-    c: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
+    c = Slot("[loss]/[param]")
 
 
 @register
-def lion(*, maximize: bool = False) -> ArrayRule:
+def lion() -> ArrayRule:
     r"""Lion with decoupled weight decay: every coordinate moves by lr.
 
     .. math::
         c_t &= beta1 \cdot m_{t-1} + (1 - beta1) \cdot g \\
         p &\leftarrow p - lr \cdot (sign(c_t) + weight\_decay \cdot p) \\
         m_t &= beta2 \cdot m_{t-1} + (1 - beta2) \cdot g
-
-    Parameters
-    ----------
-    lr : scalar in [0, inf), [param]
-    beta1 : scalar in [0, 1), 1
-    beta2 : scalar in [0, 1), 1
-    weight_decay : scalar in [0, inf), 1/[param]
-        Decoupled.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -78,11 +68,7 @@ def lion(*, maximize: bool = False) -> ArrayRule:
     [0.5, 2.5]
     """
 
-    def init(p: Array) -> LionState:
-        return LionState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p))
-
     def step(h: LionHyper, p: Array, s: LionState, g: Array) -> tuple[Array, LionState]:
-        g = -g if maximize else g
         s = LionState(s.t + 1, m=lerp(s.m, g, 1 - h.beta2), c=lerp(s.m, g, 1 - h.beta1))
         return p - h.lr * (jnp.sign(s.c) + decayed(h.weight_decay, p)), s
 
@@ -96,28 +82,13 @@ def lion(*, maximize: bool = False) -> ArrayRule:
     def direction(h: LionHyper, p: Array, s: LionState, g: Array) -> Array:
         return s.c / weight_sum(h, s)
 
-    def decay(h: LionHyper, p: Array, s: LionState, g: Array) -> Array:
-        return decayed(h.lr * h.weight_decay, p)
-
     return ArrayRule(
-        name="lion",
         Hyper=LionHyper,
         State=LionState,
-        units={
-            "lr": "[param]",
-            "beta1": "1",
-            "beta2": "1",
-            "weight_decay": "1/[param]",
-            "t": "1",
-            "m": "[loss]/[param]",
-            "c": "[loss]/[param]",
-        },
-        ranges={"lr": NONNEGATIVE, "beta1": DECAY, "beta2": DECAY, "weight_decay": NONNEGATIVE},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        decay=decay,
+        decoupled=True,
         facts=Facts(
             divides_by="size",
             memory=FOLLOWS_SIGNS,
@@ -134,9 +105,3 @@ def lion(*, maximize: bool = False) -> ArrayRule:
             ),
         ),
     )
-
-
-def per_unit(step: Array, gradient: Array) -> Array:
-    """``step/|gradient|``, the effective lr of a rule that follows signs; 0 where the gradient is 0 and nothing moves."""
-    size = jnp.abs(gradient)
-    return jnp.where(size == 0, 0, step / jnp.where(size == 0, 1, size))

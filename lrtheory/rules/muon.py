@@ -3,44 +3,45 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..numbers import NONNEGATIVE
-from .averages import lerp, one_minus_power
+from ..numbers import NONNEGATIVE, REAL, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state, zeros
+from ._terms import lerp, one_minus_power
 from .facts import Facts, normalised_average
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 ADJUSTMENTS = (None, "original", "match_rms_adamw")
 
 
-class MuonHyper(NamedTuple):
-    """Numbers of Muon: torch's ``ns_coefficients`` are ``ns_a``, ``ns_b`` and ``ns_c``."""
+@hyperparameters
+class MuonHyper:
+    """Hyperparameters of Muon: torch's ``ns_coefficients`` are ``ns_a``, ``ns_b`` and ``ns_c``."""
 
-    lr: Any = 1e-3
-    momentum: Any = 0.95
-    weight_decay: Any = 0.1
-    eps: Any = 1e-7
-    ns_a: Any = 3.4445
-    ns_b: Any = -4.7750
-    ns_c: Any = 2.0315
+    lr = Number(1e-3, NONNEGATIVE, "[param]")
+    momentum = Number(0.95, NONNEGATIVE)
+    weight_decay = Number(0.1, NONNEGATIVE, "1/[param]", "Decoupled; default 0.1.")
+    eps = Number(1e-7, REAL, "[loss]/[param]", "Bounds the norm of B below.")
+    ns_a = Number(3.4445, REAL)
+    ns_b = Number(-4.7750, REAL)
+    ns_c = Number(2.0315, REAL, "1", "torch's ``ns_coefficients``.")
 
 
-class MuonState(NamedTuple):
+@state
+class MuonState:
     """State of Muon.
 
     ``buffer`` averages gradients. Kept beside torch's state to state the effective lr: the step count, ``update``, the
     orthogonalised matrix that was last followed, and ``gain``, its norm over that of the mean gradient.
     """
 
-    t: Any
-    buffer: Any
-    update: Any
-    gain: Any
+    t = COUNT
+    buffer = Slot("[loss]/[param]")
+    update = Slot("1")
+    gain = Slot("[param]/[loss]", "scalar")
 
 
 @register
@@ -59,16 +60,6 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]
-    momentum : scalar in [0, inf), 1
-    weight_decay : scalar in [0, inf), 1/[param]
-        Decoupled; default 0.1.
-    eps : scalar, [loss]/[param]
-        Bounds the norm of B below.
-    ns_a : scalar, 1
-    ns_b : scalar, 1
-    ns_c : scalar, 1
-        torch's ``ns_coefficients``.
     nesterov : option
     ns_steps : option
         Number of iterations, below 100.
@@ -120,8 +111,7 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
                 f"muon only takes matrices, but one parameter has shape {p.shape}: "
                 "give vectors, scalars and kernels to another rule"
             )
-        wide = jnp.promote_types(p.dtype, jnp.float32)
-        return MuonState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p), jnp.zeros((), wide))
+        return zeros(MuonState, p)
 
     def ratio(shape: tuple[int, ...]) -> float:
         rows, columns = shape
@@ -150,37 +140,20 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
     def direction(h: MuonHyper, p: Array, s: MuonState, g: Array) -> Array:
         return jnp.where(s.gain == 0, 0, s.update / jnp.where(s.gain == 0, 1, s.gain))
 
-    def decay(h: MuonHyper, p: Array, s: MuonState, g: Array) -> Array:
-        return decayed(h.lr * h.weight_decay, p)
-
     def caveats(loss: float, params: float) -> list[str]:
         if all(math.frexp(scale)[0] == 0.5 for scale in (loss, params)):
             return []
         return ["muon: Newton–Schulz runs in bfloat16, so scales that are no powers of two are met to 1e-3 … 1e-2 only"]
 
     return ArrayRule(
-        name="muon",
         Hyper=MuonHyper,
         State=MuonState,
-        units={
-            "lr": "[param]",
-            "momentum": "1",
-            "weight_decay": "1/[param]",
-            "eps": "[loss]/[param]",
-            "ns_a": "1",
-            "ns_b": "1",
-            "ns_c": "1",
-            "t": "1",
-            "buffer": "[loss]/[param]",
-            "update": "1",
-            "gain": "[param]/[loss]",
-        },
-        ranges={"lr": NONNEGATIVE, "momentum": NONNEGATIVE, "weight_decay": NONNEGATIVE},
+        maximizes=False,
         init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        decay=decay,
+        decoupled=True,
         facts=Facts(
             divides_by="size",
             memory="it orthogonalises its direction, and a step of lr however small the gradient",

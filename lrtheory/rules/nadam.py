@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, NONNEGATIVE
-from .averages import average_of_squares, lerp, one_minus_power
+from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import average_of_squares, lerp, one_minus_power
 from .closed_forms import HELD, adam_steady, nadam_bound, nadam_momentum, nadam_threshold
 from .facts import ADAM_AVERAGES, Facts, Form
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 LOG_PSI = math.log(0.96)
 
 
-class NAdamHyper(NamedTuple):
-    """Numbers of NAdam."""
+@hyperparameters
+class NAdamHyper:
+    """Hyperparameters of NAdam."""
 
-    lr: Any = 2e-3
-    beta1: Any = 0.9
-    beta2: Any = 0.999
-    eps: Any = 1e-8
-    weight_decay: Any = 0.0
-    momentum_decay: Any = 4e-3
+    lr = Number(2e-3, NONNEGATIVE, "[param]")
+    beta1 = Number(0.9, DECAY)
+    beta2 = Number(0.999, DECAY)
+    eps = Number(1e-8, NONNEGATIVE, "[loss]/[param]")
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2 coupled, 1/[param] decoupled")
+    momentum_decay = Number(4e-3, NONNEGATIVE, "1", "At 0 the momentum stays at ``beta1/2``.")
 
 
-class NAdamState(NamedTuple):
+@state
+class NAdamState:
     """State of NAdam: step count, averages of the gradient and of its square, and ``mu_gap``, one minus the product of
     the momenta so far (torch's ``mu_product`` is ``1 − mu_gap``), kept as the gap so that it loses no digits near 1.
     """
 
-    t: Any
-    m: Any
-    v: Any
-    mu_gap: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
+    v = Slot("[loss]^2/[param]^2")
+    mu_gap = Slot("1", "scalar")
 
 
 @register
-def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
+def nadam(*, decoupled: bool = False) -> ArrayRule:
     r"""NAdam with Dozat's momentum schedule.
 
     .. math::
@@ -56,17 +57,8 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]
-    beta1 : scalar in [0, 1), 1
-    beta2 : scalar in [0, 1), 1
-    eps : scalar in [0, inf), [loss]/[param]
-    weight_decay : scalar in [0, inf), [loss]/[param]^2 coupled, 1/[param] decoupled
-    momentum_decay : scalar in [0, inf), 1
-        At 0 the momentum stays at ``beta1/2``.
     decoupled : option
         ``decoupled_weight_decay`` of torch.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -96,14 +88,6 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
     [0.4718, 2.5282]
     """
 
-    def regularised(h: NAdamHyper, g: Array, p: Array) -> Array:
-        g = -g if maximize else g
-        return g if decoupled else g + decayed(h.weight_decay, p)
-
-    def init(p: Array) -> NAdamState:
-        zero = jnp.zeros_like(p)
-        return NAdamState(jnp.int32(0), zero, zero, jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32)))
-
     def momentum(h: NAdamHyper, t: Array) -> tuple[Array, Array]:
         """μ_t and 1 − μ_t, neither by subtracting the other from 1."""
         half = 0.5 * jnp.exp(LOG_PSI * (t.astype(h.beta1.dtype) * h.momentum_decay))
@@ -127,7 +111,6 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         return of_g * g + of_m * s.m
 
     def step(h: NAdamHyper, p: Array, s: NAdamState, g: Array) -> tuple[Array, NAdamState]:
-        g = regularised(h, g, p)
         mu, gap = momentum(h, s.t + 1)
         s = NAdamState(
             t=s.t + 1,
@@ -144,10 +127,7 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         return h.lr * weight_sum(h, s) / (root_v_hat(h, s) + h.eps)
 
     def direction(h: NAdamHyper, p: Array, s: NAdamState, g: Array) -> Array:
-        return look_ahead(h, s, regularised(h, g, p)) / weight_sum(h, s)
-
-    def decay(h: NAdamHyper, p: Array, s: NAdamState, g: Array) -> Array:
-        return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
+        return look_ahead(h, s, g) / weight_sum(h, s)
 
     def threshold(h: NAdamHyper, step: int | None) -> Form:
         end = h.beta1 * (1 if h.momentum_decay else 0.5)
@@ -159,35 +139,13 @@ def nadam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         return Form(value, form, f"{HELD}, {when}")
 
     return ArrayRule(
-        name="nadam",
         Hyper=NAdamHyper,
         State=NAdamState,
-        units={
-            "lr": "[param]",
-            "beta1": "1",
-            "beta2": "1",
-            "eps": "[loss]/[param]",
-            "weight_decay": "1/[param]" if decoupled else "[loss]/[param]^2",
-            "momentum_decay": "1",
-            "t": "1",
-            "m": "[loss]/[param]",
-            "v": "[loss]^2/[param]^2",
-            "mu_gap": "1",
-        },
-        ranges={
-            "lr": NONNEGATIVE,
-            "beta1": DECAY,
-            "beta2": DECAY,
-            "eps": NONNEGATIVE,
-            "weight_decay": NONNEGATIVE,
-            "momentum_decay": NONNEGATIVE,
-        },
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        decay=decay,
-        penalty=None if decoupled else lambda h, p: decayed(h.weight_decay, p),
+        coupled=not decoupled,
+        decoupled=decoupled,
         scale=root_v_hat,
         facts=Facts(
             divides_by="size",

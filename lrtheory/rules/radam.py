@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, NONNEGATIVE
-from .averages import average_of_squares, lerp, one_minus_power
+from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import average_of_squares, lerp, one_minus_power
 from .closed_forms import adam_form, adam_steady, unnormalised_steps
 from .facts import ADAM_AVERAGES, LINEAR_STEPS, Facts
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class RAdamHyper(NamedTuple):
-    """Numbers of RAdam."""
+@hyperparameters
+class RAdamHyper:
+    """Hyperparameters of RAdam."""
 
-    lr: Any = 1e-3
-    beta1: Any = 0.9
-    beta2: Any = 0.999
-    eps: Any = 1e-8
-    weight_decay: Any = 0.0
+    lr = Number(
+        1e-3,
+        NONNEGATIVE,
+        "[param]",
+        "In the unnormalised steps it acts as [param]^2/[loss], so that no constant lr is invariant to the loss scale.",
+    )
+    beta1 = Number(0.9, DECAY)
+    beta2 = Number(0.999, DECAY, "1", "Up to 2/3 no step is ever rectified.")
+    eps = Number(1e-8, NONNEGATIVE, "[loss]/[param]", "Added to the uncorrected root.")
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2 coupled, 1/[param] decoupled")
 
 
-class RAdamState(NamedTuple):
+@state
+class RAdamState:
     """State of RAdam: step count, averages of the gradient and of its square."""
 
-    t: Any
-    m: Any
-    v: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
+    v = Slot("[loss]^2/[param]^2")
 
 
 @register
-def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
+def radam(*, decoupled: bool = False) -> ArrayRule:
     r"""RAdam: unnormalised while the average of squares is too short, rectified from then on.
 
     .. math::
@@ -51,18 +57,8 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]
-        In the unnormalised steps it acts as [param]^2/[loss], so that no constant lr is invariant to the loss scale.
-    beta1 : scalar in [0, 1), 1
-    beta2 : scalar in [0, 1), 1
-        Up to 2/3 no step is ever rectified.
-    eps : scalar in [0, inf), [loss]/[param]
-        Added to the uncorrected root.
-    weight_decay : scalar in [0, inf), [loss]/[param]^2 coupled, 1/[param] decoupled
     decoupled : option
         ``decoupled_weight_decay`` of torch.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -90,13 +86,6 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
     [0.5, 2.5]
     """
 
-    def regularised(h: RAdamHyper, g: Array, p: Array) -> Array:
-        g = -g if maximize else g
-        return g if decoupled else g + decayed(h.weight_decay, p)
-
-    def init(p: Array) -> RAdamState:
-        return RAdamState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p))
-
     def m_hat(h: RAdamHyper, s: RAdamState) -> Array:
         return s.m / one_minus_power(h.beta1, s.t)
 
@@ -111,7 +100,6 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         return jnp.where(rectified, number, 1), jnp.where(rectified, jnp.sqrt(s.v) + h.eps, 1)
 
     def step(h: RAdamHyper, p: Array, s: RAdamState, g: Array) -> tuple[Array, RAdamState]:
-        g = regularised(h, g, p)
         s = RAdamState(s.t + 1, lerp(s.m, g, 1 - h.beta1), average_of_squares(s.v, g, h.beta2))
         number, denominator = factors(h, s)
         lr_t = h.lr * number / one_minus_power(h.beta1, s.t)  # numbers first: fewer roundings of the array
@@ -124,9 +112,6 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
     def direction(h: RAdamHyper, p: Array, s: RAdamState, g: Array) -> Array:
         return m_hat(h, s)
 
-    def decay(h: RAdamHyper, p: Array, s: RAdamState, g: Array) -> Array:
-        return decayed(h.lr * h.weight_decay, p) if decoupled else jnp.zeros_like(p)
-
     def notes(h: RAdamHyper) -> list[tuple[str, float, str, str]]:
         steps = unnormalised_steps(float(h.beta2))
         which = "all steps are" if math.isinf(steps) else f"the first {steps:g} steps are"
@@ -134,26 +119,13 @@ def radam(*, decoupled: bool = False, maximize: bool = False) -> ArrayRule:
         return [("unnormalised steps", steps, said, "momentum.radam-unnormalised-steps")]
 
     return ArrayRule(
-        name="radam",
         Hyper=RAdamHyper,
         State=RAdamState,
-        units={
-            "lr": "[param]",
-            "beta1": "1",
-            "beta2": "1",
-            "eps": "[loss]/[param]",
-            "weight_decay": "1/[param]" if decoupled else "[loss]/[param]^2",
-            "t": "1",
-            "m": "[loss]/[param]",
-            "v": "[loss]^2/[param]^2",
-        },
-        ranges={"lr": NONNEGATIVE, "beta1": DECAY, "beta2": DECAY, "eps": NONNEGATIVE, "weight_decay": NONNEGATIVE},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        decay=decay,
-        penalty=None if decoupled else lambda h, p: decayed(h.weight_decay, p),
+        coupled=not decoupled,
+        decoupled=decoupled,
         scale=lambda h, s: jnp.sqrt(s.v),
         facts=Facts(
             divides_by="size",

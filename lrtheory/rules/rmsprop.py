@@ -2,48 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..numbers import NONNEGATIVE
-from .averages import average_of_squares, lerp
+from ..numbers import NONNEGATIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import again, average_of_squares, coupled_decay, lerp
 from .closed_forms import HELD, centered_rmsprop_bound, heavy_ball_threshold, over, rmsprop_bound, sum_gain
 from .facts import SQUARE_ROOT_RULE, BatchChange, Facts, Form
-from .recompute import again
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class RMSpropHyper(NamedTuple):
-    """Numbers of RMSprop; ``momentum`` is ``None`` where the option switched the buffer off."""
+@hyperparameters
+class RMSpropHyper:
+    """Hyperparameters of RMSprop; ``momentum`` is ``None`` where the option switched the buffer off."""
 
-    lr: Any = 1e-2
-    alpha: Any = 0.99
-    eps: Any = 1e-8
-    weight_decay: Any = 0.0
-    momentum: Any = 0.0
+    lr = Number(1e-2, NONNEGATIVE, "[param]")
+    alpha = Number(0.99, NONNEGATIVE, "1", "torch accepts values of 1 and more, which are no average.")
+    eps = Number(1e-8, NONNEGATIVE, "[loss]/[param]")
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2", "Coupled: added to the gradient.")
+    momentum = Number(0.0, NONNEGATIVE, "1", "At 0 the buffer is left alone.")
 
 
-class RMSpropState(NamedTuple):
+@state
+class RMSpropState:
     """State of RMSprop.
 
     ``v`` averages squares, ``g_avg`` gradients (centered), ``buffer`` gathers normalised gradients, and ``gain`` the
     factors they were normalised with, so that ``buffer/gain`` is a weighted mean of gradients.
     """
 
-    t: Any
-    v: Any
-    g_avg: Any
-    buffer: Any
-    gain: Any
+    t = COUNT
+    v = Slot("[loss]^2/[param]^2")
+    g_avg = Slot("[loss]/[param]")
+    buffer = Slot("1")
+    gain = Slot("[param]/[loss]")
 
 
 @register
-def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: bool = True) -> ArrayRule:
+def rmsprop(*, centered: bool = False, momentum_buffer: bool = True) -> ArrayRule:
     r"""RMSprop without bias correction, eps outside the root.
 
     .. math::
@@ -57,15 +56,7 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]
-    alpha : scalar in [0, inf), 1
-        torch accepts values of 1 and more, which are no average.
-    eps : scalar in [0, inf), [loss]/[param]
-    weight_decay : scalar in [0, inf), [loss]/[param]^2
-        Coupled: added to the gradient.
-    momentum : scalar in [0, inf), 1
-        At 0 the buffer is left alone.
-    centered, maximize : options
+    centered : option
     momentum_buffer : option
         ``False`` drops the two momentum arrays and the number ``momentum``, for runs without it.
 
@@ -96,19 +87,11 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
     [0.5, 2.5]
     """
 
-    def regularised(h: RMSpropHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + decayed(h.weight_decay, p)
-
-    def init(p: Array) -> RMSpropState:
-        zero = jnp.zeros_like(p)
-        buffer = zero if momentum_buffer else None
-        return RMSpropState(jnp.int32(0), zero, zero if centered else None, buffer, buffer)
-
     def scale(h: RMSpropHyper, s: RMSpropState) -> Array:
         return jnp.sqrt(s.v - s.g_avg * s.g_avg) if centered else jnp.sqrt(s.v)
 
     def step(h: RMSpropHyper, p: Array, s: RMSpropState, g: Array) -> tuple[Array, RMSpropState]:
-        g, g_of_averages = regularised(h, g, p), regularised(again(h, s.t), g, p)
+        g, g_of_averages = g + coupled_decay(h, p), g + coupled_decay(again(h, s.t), p)
         s = s._replace(
             t=s.t + 1,
             v=average_of_squares(s.v, g_of_averages, h.alpha),
@@ -131,7 +114,7 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
         return jnp.where(h.momentum == 0, plain, h.lr * s.gain) if momentum_buffer else plain
 
     def direction(h: RMSpropHyper, p: Array, s: RMSpropState, g: Array) -> Array:
-        g = regularised(h, g, p)
+        g = g + coupled_decay(h, p)
         return jnp.where(h.momentum == 0, g, s.buffer / s.gain) if momentum_buffer else g
 
     def gain(h: RMSpropHyper) -> float | str:
@@ -168,28 +151,14 @@ def rmsprop(*, centered: bool = False, maximize: bool = False, momentum_buffer: 
         return BatchChange({"lr": 1.5, "eps": -0.5}, {"alpha": 1.0, "momentum": 1.0}, state, ("t",), "", True)
 
     return ArrayRule(
-        name="rmsprop",
         Hyper=RMSpropHyper,
         State=RMSpropState,
-        units={
-            "lr": "[param]",
-            "alpha": "1",
-            "eps": "[loss]/[param]",
-            "weight_decay": "[loss]/[param]^2",
-            "momentum": "1",
-            "t": "1",
-            "v": "[loss]^2/[param]^2",
-            "g_avg": "[loss]/[param]",
-            "buffer": "1",
-            "gain": "[param]/[loss]",
-        },
-        ranges=dict.fromkeys(RMSpropHyper._fields, NONNEGATIVE),
+        absent=(() if centered else ("g_avg",)) + (() if momentum_buffer else ("buffer", "gain")),
         defaults={} if momentum_buffer else {"momentum": None},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        penalty=lambda h, p: decayed(h.weight_decay, p),
+        penalty=coupled_decay,
         scale=scale,
         facts=Facts(
             divides_by="deviation" if centered else "size",

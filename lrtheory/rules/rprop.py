@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import NONNEGATIVE, Range
+from ..numbers import NONNEGATIVE, REAL, Number, Range, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
 from .facts import Facts
-from .registry import register
-from .rule import ArrayRule
 
 
-class RpropHyper(NamedTuple):
-    """Numbers of Rprop: torch's ``etas`` and ``step_sizes`` are two numbers each."""
+@hyperparameters
+class RpropHyper:
+    """Hyperparameters of Rprop: torch's ``etas`` and ``step_sizes`` are two numbers each."""
 
-    lr: Any = 1e-2
-    eta_minus: Any = 0.5
-    eta_plus: Any = 1.2
-    step_size_min: Any = 1e-6
-    step_size_max: Any = 50.0
+    lr = Number(1e-2, NONNEGATIVE, "[param]", "The first step size; what it is later plays no part.")
+    eta_minus = Number(0.5, Range(0.0, 1.0, open_low=True, open_high=True))
+    eta_plus = Number(1.2, Range(1.0, open_low=True))
+    step_size_min = Number(1e-6, REAL, "[param]")
+    step_size_max = Number(50.0, REAL, "[param]", "torch's ``step_sizes`` are the two, ``etas`` the two factors.")
 
 
-class RpropState(NamedTuple):
+@state
+class RpropState:
     """State of Rprop: the gradient last followed (0 where its sign had turned) and the step per coordinate."""
 
-    t: Any
-    prev: Any
-    step_size: Any
+    t = COUNT
+    prev = Slot("[loss]/[param]")
+    step_size = Slot("[param]")
 
 
 @register
-def rprop(*, maximize: bool = False) -> ArrayRule:
+def rprop() -> ArrayRule:
     r"""Rprop without weight backtracking: where the sign turns the step shrinks and the coordinate rests.
 
     .. math::
@@ -41,18 +42,6 @@ def rprop(*, maximize: bool = False) -> ArrayRule:
             step\_size\_min, step\_size\_max) \qquad step\_size_0 = lr \\
         prev_t &= 0 \;where\; g \cdot prev_{t-1} < 0, \; else \; g \\
         p &\leftarrow p - step\_size_t \cdot sign(prev_t)
-
-    Parameters
-    ----------
-    lr : scalar in [0, inf), [param]
-        The first step size; what it is later plays no part.
-    eta_minus : scalar in (0, 1), 1
-    eta_plus : scalar in (1, inf), 1
-    step_size_min : scalar, [param]
-    step_size_max : scalar, [param]
-        torch's ``step_sizes`` are the two, ``etas`` the two factors.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -81,11 +70,7 @@ def rprop(*, maximize: bool = False) -> ArrayRule:
     [0.5, 2.5]
     """
 
-    def init(p: Array) -> RpropState:
-        return RpropState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros_like(p))
-
     def step(h: RpropHyper, p: Array, s: RpropState, g: Array) -> tuple[Array, RpropState]:
-        g = -g if maximize else g
         agreement = g * s.prev
         factor = jnp.where(agreement > 0, h.eta_plus, jnp.where(agreement < 0, h.eta_minus, 1))
         step_size = jnp.where(s.t == 0, h.lr, s.step_size) * factor
@@ -101,25 +86,8 @@ def rprop(*, maximize: bool = False) -> ArrayRule:
         return s.prev
 
     return ArrayRule(
-        name="rprop",
         Hyper=RpropHyper,
         State=RpropState,
-        units={
-            "lr": "[param]",
-            "eta_minus": "1",
-            "eta_plus": "1",
-            "step_size_min": "[param]",
-            "step_size_max": "[param]",
-            "t": "1",
-            "prev": "[loss]/[param]",
-            "step_size": "[param]",
-        },
-        ranges={
-            "lr": NONNEGATIVE,
-            "eta_minus": Range(0.0, 1.0, open_low=True, open_high=True),
-            "eta_plus": Range(1.0, open_low=True),
-        },
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..numbers import NONNEGATIVE, is_concrete
+from ..numbers import NONNEGATIVE, REAL, Number, hyperparameters, is_concrete
+from ._registry import register
+from ._rule import ArrayRule
+from ._state import COUNT, Slot, state
+from ._terms import again, coupled_decay
 from .closed_forms import (
     EXACT,
     gradient_descent_threshold,
@@ -20,31 +22,34 @@ from .closed_forms import (
     times,
 )
 from .facts import LINEAR_STEPS, NO_EQUILIBRIUM, BatchChange, Facts, Form
-from .recompute import again
-from .registry import register
-from .rule import ArrayRule
-from .weight_decay import decayed
 
 
-class SGDHyper(NamedTuple):
-    """Numbers of SGD."""
+@hyperparameters
+class SGDHyper:
+    """Hyperparameters of SGD."""
 
-    lr: Any = 1e-3
-    momentum: Any = 0.0
-    dampening: Any = 0.0
-    weight_decay: Any = 0.0
+    lr = Number(1e-3, NONNEGATIVE, "[param]^2/[loss]")
+    momentum = Number(
+        0.0,
+        NONNEGATIVE,
+        "1",
+        "At 0 the gradient itself is used and the buffer is left alone, whatever the dampening.",
+    )
+    dampening = Number(0.0, REAL, "1", "The first gradient enters undamped.")
+    weight_decay = Number(0.0, NONNEGATIVE, "[loss]/[param]^2", "Coupled: added to the gradient.")
 
 
-class SGDState(NamedTuple):
+@state
+class SGDState:
     """State of SGD: ``t`` gradients have entered ``buffer``, with weights that sum to ``weight``."""
 
-    t: Any
-    buffer: Any
-    weight: Any
+    t = COUNT
+    buffer = Slot("[loss]/[param]")
+    weight = Slot("1", "scalar")
 
 
 @register
-def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
+def sgd(*, nesterov: bool = False) -> ArrayRule:
     r"""SGD with momentum, dampening, Nesterov's look-ahead and coupled weight decay.
 
     .. math::
@@ -56,17 +61,8 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]^2/[loss]
-    momentum : scalar in [0, inf), 1
-        At 0 the gradient itself is used and the buffer is left alone, whatever the dampening.
-    dampening : scalar, 1
-        The first gradient enters undamped.
-    weight_decay : scalar in [0, inf), [loss]/[param]^2
-        Coupled: added to the gradient.
     nesterov : option
         Needs momentum > 0 and dampening 0.
-    maximize : option
-        Negates the gradient first; the direction is then that of the negated gradient.
 
     Returns
     -------
@@ -94,14 +90,8 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
     [0.0, 3.0]
     """
 
-    def regularised(h: SGDHyper, g: Array, p: Array) -> Array:
-        return (-g if maximize else g) + decayed(h.weight_decay, p)
-
-    def init(p: Array) -> SGDState:
-        return SGDState(jnp.int32(0), jnp.zeros_like(p), jnp.zeros((), jnp.promote_types(p.dtype, jnp.float32)))
-
     def step(h: SGDHyper, p: Array, s: SGDState, g: Array) -> tuple[Array, SGDState]:
-        g, g_of_buffer = regularised(h, g, p), regularised(again(h, s.t), g, p)
+        g, g_of_buffer = g + coupled_decay(h, p), g + coupled_decay(again(h, s.t), p)
         first = s.t == 0
         buffer = jnp.where(first, g_of_buffer, h.momentum * s.buffer + (1 - h.dampening) * g_of_buffer)
         weight = jnp.where(first, 1, h.momentum * s.weight + (1 - h.dampening))
@@ -124,7 +114,7 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         return jnp.broadcast_to(h.lr * gain(h, s), s.buffer.shape)
 
     def direction(h: SGDHyper, p: Array, s: SGDState, g: Array) -> Array:
-        g = regularised(h, g, p)
+        g = g + coupled_decay(h, p)
         update = jnp.where(h.momentum == 0, g, g + h.momentum * s.buffer if nesterov else s.buffer)
         return update / gain(h, s)
 
@@ -161,24 +151,12 @@ def sgd(*, nesterov: bool = False, maximize: bool = False) -> ArrayRule:
         return sgd_equilibrium(lr, h.weight_decay, h.momentum, gradient_norm)
 
     return ArrayRule(
-        name="sgd",
         Hyper=SGDHyper,
         State=SGDState,
-        units={
-            "lr": "[param]^2/[loss]",
-            "momentum": "1",
-            "dampening": "1",
-            "weight_decay": "[loss]/[param]^2",
-            "t": "1",
-            "buffer": "[loss]/[param]",
-            "weight": "1",
-        },
-        ranges={"lr": NONNEGATIVE, "momentum": NONNEGATIVE, "weight_decay": NONNEGATIVE},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        penalty=lambda h, p: decayed(h.weight_decay, p),
+        penalty=coupled_decay,
         check=check,
         facts=Facts(
             divides_by="nothing",

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, NONNEGATIVE
-from .averages import lerp, one_minus_power
+from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
+from ._registry import add, register
+from ._rule import ArrayRule, Rule
+from ._state import COUNT, Slot, state
+from ._terms import decayed, lerp, one_minus_power, per_unit
 from .facts import FOLLOWS_SIGNS, Facts, normalised_average
-from .lion import per_unit
-from .registry import add, register
-from .rule import ArrayRule, Rule
-from .weight_decay import decayed
 
 
-class SignumHyper(NamedTuple):
-    """Numbers of signum; ``momentum`` is ``None`` where the option switched the average off."""
+@hyperparameters
+class SignumHyper:
+    """Hyperparameters of signum; ``momentum`` is ``None`` where the option switched the average off."""
 
-    lr: Any = 1e-3
-    momentum: Any = 0.9
-    weight_decay: Any = 0.0
+    lr = Number(1e-3, NONNEGATIVE, "[param]")
+    momentum = Number(0.9, DECAY)
+    weight_decay = Number(0.0, NONNEGATIVE, "1/[param]", "Decoupled.")
 
 
-class SignumState(NamedTuple):
+@state
+class SignumState:
     """State of signum: step count and the average gradient; for signSGD the last gradient, to state the effective lr."""
 
-    t: Any
-    m: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
 
 
 @register
-def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
+def signum(*, averaged: bool = True) -> ArrayRule:
     r"""The sign of the average gradient; signSGD with ``averaged=False``.
 
     .. math::
@@ -41,14 +40,8 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
 
     Parameters
     ----------
-    lr : scalar in [0, inf), [param]
-    momentum : scalar in [0, 1), 1
-    weight_decay : scalar in [0, inf), 1/[param]
-        Decoupled.
     averaged : option
         ``False`` drops the number ``momentum``.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -74,11 +67,7 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
     [0.5, 2.5]
     """
 
-    def init(p: Array) -> SignumState:
-        return SignumState(jnp.int32(0), jnp.zeros_like(p))
-
     def step(h: SignumHyper, p: Array, s: SignumState, g: Array) -> tuple[Array, SignumState]:
-        g = -g if maximize else g
         s = SignumState(s.t + 1, lerp(s.m, g, 1 - h.momentum) if averaged else g)
         return p - h.lr * (jnp.sign(s.m) + decayed(h.weight_decay, p)), s
 
@@ -91,27 +80,14 @@ def signum(*, averaged: bool = True, maximize: bool = False) -> ArrayRule:
     def direction(h: SignumHyper, p: Array, s: SignumState, g: Array) -> Array:
         return s.m / weight_sum(h, s)
 
-    def decay(h: SignumHyper, p: Array, s: SignumState, g: Array) -> Array:
-        return decayed(h.lr * h.weight_decay, p)
-
     return ArrayRule(
-        name="signum",
         Hyper=SignumHyper,
         State=SignumState,
-        units={
-            "lr": "[param]",
-            "momentum": "1",
-            "weight_decay": "1/[param]",
-            "t": "1",
-            "m": "[loss]/[param]",
-        },
-        ranges={"lr": NONNEGATIVE, "momentum": DECAY, "weight_decay": NONNEGATIVE},
         defaults={} if averaged else {"momentum": None},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,
-        decay=decay,
+        decoupled=True,
         facts=Facts(
             divides_by="size",
             memory=FOLLOWS_SIGNS,

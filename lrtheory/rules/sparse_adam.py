@@ -2,60 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, Range
-from .averages import one_minus_power
+from ..numbers import DECAY, POSITIVE, Number, hyperparameters
+from ._registry import register
+from ._rule import ArrayRule
+from ._sparse import put, take
+from ._state import COUNT, Slot, state
+from ._terms import one_minus_power
 from .closed_forms import adam_steady
 from .facts import ADAM_AVERAGES, Facts
-from .registry import register
-from .rule import ArrayRule
-from .sparse import put, take
-
-POSITIVE = Range(0.0, open_low=True)
 
 
-class SparseAdamHyper(NamedTuple):
-    """Numbers of SparseAdam."""
+@hyperparameters
+class SparseAdamHyper:
+    """Hyperparameters of SparseAdam."""
 
-    lr: Any = 1e-3
-    beta1: Any = 0.9
-    beta2: Any = 0.999
-    eps: Any = 1e-8
+    lr = Number(1e-3, POSITIVE, "[param]")
+    beta1 = Number(0.9, DECAY)
+    beta2 = Number(0.999, DECAY)
+    eps = Number(1e-8, POSITIVE, "[loss]/[param]", "Added to the uncorrected root: Adam's eps over ``√(1 − beta2^t)``.")
 
 
-class SparseAdamState(NamedTuple):
+@state
+class SparseAdamState:
     """State of SparseAdam: step count, averages of the gradient and of its square, each as of the last time its slice
     was named; ``weight``, the sum of the weights in ``m``, is kept beside torch's state to state the direction.
     """
 
-    t: Any
-    m: Any
-    v: Any
-    weight: Any
+    t = COUNT
+    m = Slot("[loss]/[param]")
+    v = Slot("[loss]^2/[param]^2")
+    weight = Slot("1")
 
 
 @register
-def sparse_adam(*, maximize: bool = False) -> ArrayRule:
+def sparse_adam() -> ArrayRule:
     r"""SparseAdam: one step count for the parameter, moments and parameters of the named slices alone.
 
     .. math::
         m &\leftarrow m + (1 - beta1)(g - m) \qquad v \leftarrow v + (1 - beta2)(g^2 - v) \\
         p &\leftarrow p - lr \cdot \frac{\sqrt{1 - beta2^t}}{1 - beta1^t} \cdot m/(\sqrt v + eps)
             \qquad (named\; slices\; only)
-
-    Parameters
-    ----------
-    lr : scalar in (0, inf), [param]
-    beta1 : scalar in [0, 1), 1
-    beta2 : scalar in [0, 1), 1
-    eps : scalar in (0, inf), [loss]/[param]
-        Added to the uncorrected root: Adam's eps over ``√(1 − beta2^t)``.
-    maximize : option
-        Negates the gradient first.
 
     Returns
     -------
@@ -87,16 +78,11 @@ def sparse_adam(*, maximize: bool = False) -> ArrayRule:
     [1.0, 2.5]
     """
 
-    def init(p: Array) -> SparseAdamState:
-        zero = jnp.zeros_like(p)
-        return SparseAdamState(jnp.int32(0), zero, zero, zero)
-
     def lr_t(h: SparseAdamHyper, t: Array) -> Array:
         return h.lr * jnp.sqrt(one_minus_power(h.beta2, t)) / one_minus_power(h.beta1, t)
 
     def step(h: SparseAdamHyper, p: Array, s: SparseAdamState, g: Any) -> tuple[Array, SparseAdamState]:
         slots, values = g.coalesced()
-        values = -values if maximize else values
         m, v, weight = (take(field, slots, values) for field in (s.m, s.v, s.weight))
         m = m + (1 - h.beta1) * (values - m)
         v = v + (1 - h.beta2) * (values * values - v)
@@ -115,21 +101,8 @@ def sparse_adam(*, maximize: bool = False) -> ArrayRule:
         return put(jnp.zeros_like(p), slots, mean)
 
     return ArrayRule(
-        name="sparse_adam",
         Hyper=SparseAdamHyper,
         State=SparseAdamState,
-        units={
-            "lr": "[param]",
-            "beta1": "1",
-            "beta2": "1",
-            "eps": "[loss]/[param]",
-            "t": "1",
-            "m": "[loss]/[param]",
-            "v": "[loss]^2/[param]^2",
-            "weight": "1",
-        },
-        ranges={"lr": POSITIVE, "beta1": DECAY, "beta2": DECAY, "eps": POSITIVE},
-        init=init,
         step=step,
         effective_lr=effective_lr,
         direction=direction,

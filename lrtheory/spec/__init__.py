@@ -1,1 +1,30 @@
-"""Reading a SPEC: text in, one of our rules with its numbers out, and code back in the framework of the SPEC."""
+"""The one reader of SPECs: text in, a tree of calls with every argument accounted for, and a rule where it is one of ours."""
+
+from ._optax import as_alias
+from ._reading import NoRuleError, Reading
+from .curves import Curve, Figure, curve
+from .parts import Part, is_schedule, is_torch, part, resolve
+from .reading import read
+from .text import Spec, SpecError, Unread, call, parse, short, written
+
+__all__ = [
+    "Curve",
+    "Figure",
+    "NoRuleError",
+    "Part",
+    "Reading",
+    "Spec",
+    "SpecError",
+    "Unread",
+    "as_alias",
+    "call",
+    "curve",
+    "is_schedule",
+    "is_torch",
+    "parse",
+    "part",
+    "read",
+    "resolve",
+    "short",
+    "written",
+]

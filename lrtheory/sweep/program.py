@@ -12,7 +12,7 @@ from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 
 from .. import effective
-from .problem import Training
+from .structure import Structure
 
 PyTree = Any
 
@@ -46,14 +46,14 @@ class Outcome(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def tile_program(training: Training, shared: bool, mesh: Mesh | None) -> Any:
+def tile_program(structure: Structure, shared: bool, mesh: Mesh | None) -> Any:
     """The jitted function of a tile and the data, for any values of the numbers.
 
     With a mesh it takes one tile for every device, stacked, and each device computes its own: there is nothing to
     communicate.
     """
     over_tile = Tile(0, 0, None if shared else 0, None if shared else 0)  # type: ignore[arg-type]
-    one_tile = jax.vmap(lambda tile, data: train(training, tile, data), in_axes=(over_tile, None))
+    one_tile = jax.vmap(lambda tile, data: train(structure, tile, data), in_axes=(over_tile, None))
     if mesh is None:
         return jax.jit(one_tile)
 
@@ -65,21 +65,21 @@ def tile_program(training: Training, shared: bool, mesh: Mesh | None) -> Any:
     return jax.jit(jax.shard_map(local, mesh=mesh, in_specs=(runs, PartitionSpec()), out_specs=runs, check_vma=False))
 
 
-def train(training: Training, run: Tile, data: PyTree) -> Outcome:
+def train(structure: Structure, run: Tile, data: PyTree) -> Outcome:
     """One run."""
-    rule: Any = training.rule
-    recorded = np.zeros(training.steps, bool)
-    recorded[np.array(training.record, int) - 1] = True
+    rule: Any = structure.rule
+    recorded = np.zeros(structure.steps, bool)
+    recorded[np.array(structure.record, int) - 1] = True
     # A step that is not recorded writes into the place of the next one that is, or behind the last.
     place = np.concatenate([[0], np.cumsum(recorded)[:-1]]).astype(np.int32)
     hyper = rule.hyper(**run.numbers)
-    schedule = None if training.schedule is None else training.schedule(hyper.lr)
+    schedule = None if structure.schedule is None else structure.schedule(hyper.lr)
 
     def batch_of(rows: Array | None) -> PyTree:
         return data if rows is None else jax.tree.map(lambda x: x[rows], data)
 
     def objective(params: PyTree, batch: PyTree) -> tuple[Array, Array]:
-        loss = training.loss(params, batch)
+        loss = structure.loss(params, batch)
         return run.loss_scale.astype(loss.dtype) * loss, loss
 
     def stepped(params: PyTree, state: Any, t: Array, rows: Array | None) -> Any:
@@ -89,7 +89,7 @@ def train(training: Training, run: Tile, data: PyTree) -> Outcome:
         return now, loss, grads, after, state
 
     def summary(before: PyTree, now: Any, grads: PyTree, after: PyTree, state: Any) -> Any:
-        return effective.measure(rule, now, state, grads, before, after) if training.summarise else None
+        return effective.measure(rule, now, state, grads, before, after) if structure.summarise else None
 
     def summary_shape(params: PyTree, state: Any) -> Any:
         now, _, grads, after, state = stepped(params, state, jnp.int32(0), None if run.rows is None else run.rows[0])
@@ -100,13 +100,13 @@ def train(training: Training, run: Tile, data: PyTree) -> Outcome:
         t, rows, where, record = at
         now, loss, grads, after, state = stepped(params, state, t, rows)
         first_loss = jnp.where(t == 0, jnp.abs(loss), first_loss)
-        sound = jnp.isfinite(loss) & (loss <= training.explode * first_loss)
+        sound = jnp.isfinite(loss) & (loss <= structure.explode * first_loss)
         for leaf in jax.tree.leaves(after):
             sound &= _all_finite(leaf)
         diverged_at = jnp.where((diverged_at == 0) & ~sound, t + 1, diverged_at)
         losses, summaries = kept
         losses = lax.dynamic_update_index_in_dim(losses, loss, where, 0)
-        if training.summarise:
+        if structure.summarise:
             summaries = lax.cond(
                 record,
                 lambda: jax.tree.map(
@@ -120,21 +120,21 @@ def train(training: Training, run: Tile, data: PyTree) -> Outcome:
 
     state = rule.init(run.first)
     batch = batch_of(None if run.rows is None else run.rows[0])
-    loss_shape = jax.eval_shape(training.loss, run.first, batch)
+    loss_shape = jax.eval_shape(structure.loss, run.first, batch)
     if loss_shape.shape != () or not jnp.issubdtype(loss_shape.dtype, jnp.floating):
         raise TypeError(f"loss gives {loss_shape.dtype} of shape {loss_shape.shape}; one real number is needed")
-    places = len(training.record) + 1
+    places = len(structure.record) + 1
     kept = jax.tree.map(
         lambda leaf: jnp.zeros((places, *leaf.shape), leaf.dtype),
         (loss_shape, jax.eval_shape(summary_shape, run.first, state)),
     )
     carry = (run.first, state, jnp.zeros((), loss_shape.dtype), jnp.int32(0), kept)
-    steps = (np.arange(training.steps, dtype=np.int32), run.rows, place, recorded)
+    steps = (np.arange(structure.steps, dtype=np.int32), run.rows, place, recorded)
     (params, _, _, diverged_at, kept), _ = lax.scan(step, carry, steps)
     losses, summaries = jax.tree.map(lambda buffer: buffer[:-1], kept)
     last = batch_of(None if run.rows is None else run.rows[-1])
-    evaluated = None if training.evaluate is None else training.evaluate(params)
-    return Outcome(losses, training.loss(params, last), diverged_at, summaries, evaluated)
+    evaluated = None if structure.evaluate is None else structure.evaluate(params)
+    return Outcome(losses, structure.loss(params, last), diverged_at, summaries, evaluated)
 
 
 def _all_finite(x: Array) -> Array:

@@ -18,11 +18,10 @@ from . import at_once, definition, memory
 from . import axes as _axes
 from . import tiles as _tiles
 from .axes import Axes
-from .batches import shuffled
-from .problem import Problem, Training
 from .program import Outcome
 from .result import Sweep, assemble
 from .store import Store
+from .structure import Inputs, Structure, shuffled
 from .work import Plan, Work
 
 PyTree = Any
@@ -98,43 +97,49 @@ def run(
     DirectoryInUse
         If another sweep is writing to the directory.
     """
-    problem = Problem(params, data, steps, batches)
-    _axes.check(over, problem.rows, seeded_init=problem.seeded)
+    inputs = Inputs(params, data, steps, batches)
+    _axes.check(over, inputs.rows, seeded_init=inputs.seeded)
     store = None if directory is None else Store(directory)
     stored = None if store is None else store.stored_definition()
-    found = _tiles.groups(over, seed_matters=problem.seeded or "batch_size" in over.columns)
-    trainings = {
-        label: Training(rule, loss, steps, tuple(int(t) for t in record), schedule, summarise, evaluate, float(explode))
+    found = _tiles.groups(over, seed_matters=inputs.seeded or "batch_size" in over.columns)
+    structures = {
+        label: Structure(
+            rule, loss, steps, tuple(int(t) for t in record), schedule, summarise, evaluate, float(explode)
+        )
         for label, rule in over.rules.items()
     }
-    works = [Work(problem, over, trainings[group.rule], group, mesh) for group in found]
+    works = [Work(inputs, over, structures[group.rule], group, mesh) for group in found]
     budget = memory.default_budget(works[0].device) if memory_budget is None else int(memory_budget)
     _refuse_large_results(works, over, budget)
-    widths = {} if stored is None else stored.get("width", {})
+    widths = (stored or {}).get("width")
+    widths = widths if isinstance(widths, dict) else {}
     plans = [work.fit(budget, widths.get(work.name) if width is None else width) for work in works]
     with contextlib.nullcontext() if store is None else store.held():
         if store is not None:
-            store.begin(_definition(problem, over, works, plans))
+            store.begin(_definition(inputs, over, works, plans))
         runs, outcomes = _worked_through(store, works, plans, progress)
     order = np.argsort(np.concatenate(runs))
     outcome = jax.tree.map(lambda *parts: np.concatenate(parts)[order], *outcomes)
     said = {work.name: plan.words for work, plan in zip(works, plans, strict=True)}
-    return assemble(over, works[0].training.record, outcome, said)
+    return assemble(over, works[0].structure.record, outcome, said)
 
 
 def _worked_through(
     store: Store | None, works: list[Work], plans: list[Plan], progress: Progress
 ) -> tuple[list[np.ndarray], list[Outcome]]:
     """Runs and outcome of every tile, in the order in which they were worked through."""
-    finished = Finished(store, works, plans)
     runs, outcomes, total, done = [], [], sum(plan.chunks for plan in plans), 0
     for work, plan in zip(works, plans, strict=True):
+        names = [_file_name(store, work, tile) for tile in range(len(plan.tiles))]
+        kept = _kept(store, names)
         chunks = [plan.chunk(place) for place in range(plan.chunks)]
+        calls = (_call(work, plan, chunk, store if all(kept[chunk]) else None, names[chunk]) for chunk in chunks)
         progress(f"{work.name}: {plan.words}", done / total)
-        calls = (_call(finished, work, plan, chunk) for chunk in chunks)
         for chunk, tiles in zip(chunks, at_once.in_order(calls, plan.at_once), strict=True):
-            finished.save(work, chunk, tiles)
-            runs += [work.group.runs[plan.tiles[tile]] for tile in chunk]
+            for name, there, tile in zip(names[chunk], kept[chunk], tiles, strict=True):
+                if store is not None and not there and jax.process_index() == 0:
+                    store.save(name, jax.tree.leaves(tile))
+            runs += [work.group.runs[members] for members in plan.tiles[chunk]]
             outcomes += tiles
             done += 1
             progress(f"{work.name}: {plan.words}", done / total)
@@ -142,45 +147,27 @@ def _worked_through(
     return runs, outcomes
 
 
-class Finished:
-    """Outcomes of single tiles, by name, in the store."""
+def _file_name(store: Store | None, work: Work, tile: int) -> str:
+    """What a tile's file is called: a digest tells apart other definitions, and what is alike without its Greek letters."""
+    digest = hashlib.sha256(f"{work.name} {'' if store is None else store.key}".encode()).hexdigest()[:12]
+    return f"{re.sub(r'[^0-9A-Za-z=.-]+', '_', work.name)}-{digest}-{tile:06d}"
 
-    def __init__(self, store: Store | None, works: list[Work], plans: list[Plan]) -> None:
-        self.store = store
-        names = [self.name(w, t) for w, plan in zip(works, plans, strict=True) for t in range(len(plan.tiles))]
-        done = np.array([store is not None and store.has(name) for name in names])
-        if jax.process_count() > 1:  # every process must take the same path
-            done = np.asarray(multihost_utils.broadcast_one_to_all(done))
-        self.names = {name for name, there in zip(names, done, strict=True) if there}
 
-    @staticmethod
-    def name(work: Work, tile: int) -> str:
-        """What a tile's file is called: a digest tells apart what is alike without its other characters."""
-        digest = hashlib.sha256(work.name.encode()).hexdigest()[:8]
-        return f"{re.sub(r'[^0-9A-Za-z=.-]+', '_', work.name)}-{digest}-{tile:06d}"
+def _kept(store: Store | None, names: list[str]) -> list[bool]:
+    """Which tiles are done; every process must take the same path."""
+    done = np.array([store is not None and store.has(name) for name in names])
+    if jax.process_count() > 1:
+        done = np.asarray(multihost_utils.broadcast_one_to_all(done))
+    return done.tolist()
 
-    def load(self, work: Work, chunk: range) -> list[Outcome] | None:
-        """The tiles of a call, if all are done."""
-        names = [self.name(work, tile) for tile in chunk]
-        if self.store is None or not self.names.issuperset(names):
-            return None
+
+def _call(work: Work, plan: Plan, chunk: slice, kept: Store | None, names: list[str]) -> Callable[[], list[Outcome]]:
+    """What gives the outcome of each tile of a call, on the host, its runs along the first axis; from a store, if kept."""
+    if kept is not None:
         structure = jax.tree.structure(work.result_shape)
-        return [jax.tree.unflatten(structure, self.store.load(name)) for name in names]
-
-    def save(self, work: Work, chunk: range, outcomes: list[Outcome]) -> None:
-        """Keep them, where they are not kept yet."""
-        if self.store is not None and jax.process_index() == 0:
-            for tile, outcome in zip(chunk, outcomes, strict=True):
-                if (name := self.name(work, tile)) not in self.names:
-                    self.store.save(name, jax.tree.leaves(outcome))
-
-
-def _call(finished: Finished, work: Work, plan: Plan, chunk: range) -> Callable[[], list[Outcome]]:
-    """What gives the outcome of each tile of a call, on the host, its runs along the first axis."""
-    found = finished.load(work, chunk)
-    if found is not None:
+        found = [jax.tree.unflatten(structure, kept.load(name)) for name in names]
         return lambda: found
-    members = [plan.tiles[tile] for tile in chunk]
+    members = plan.tiles[chunk]
     fed = work.fed(members, plan.width)
 
     def outcomes() -> list[Outcome]:
@@ -211,22 +198,22 @@ def _refuse_large_results(works: list[Work], over: Axes, budget: int) -> None:
         )
 
 
-def _definition(problem: Problem, over: Axes, works: list[Work], plans: list[Plan]) -> dict[str, Any]:
+def _definition(inputs: Inputs, over: Axes, works: list[Work], plans: list[Plan]) -> dict[str, Any]:
     """What must be the same for a sweep to be resumed, by names that a reader knows."""
-    training = works[0].training
+    structure = works[0].structure
     seeds = sorted({int(seed) for work in works for seed in work.group.seeds})
     return {
         "axes": {name: len(values) for name, values in over.coordinates.items()},
         **{f"values of {name}": definition.column(values) for name, values in over.columns.items()},
-        "steps": problem.steps,
-        "record": list(training.record),
-        "loss": definition.name_of(training.loss),
-        "schedule": definition.name_of(training.schedule),
-        "evaluate": definition.name_of(training.evaluate),
-        "summarise": training.summarise,
-        "explode": training.explode,
+        "steps": inputs.steps,
+        "record": list(structure.record),
+        "loss": definition.name_of(structure.loss),
+        "schedule": definition.name_of(structure.schedule),
+        "evaluate": definition.name_of(structure.evaluate),
+        "summarise": structure.summarise,
+        "explode": structure.explode,
         "first parameters": definition.digest([works[0].first(seed) for seed in seeds]),
-        "data": definition.digest(problem.data),
+        "data": definition.digest(inputs.data),
         "batches": definition.digest([work.rows(int(s)) for work in works for s in np.unique(work.group.seeds)]),
         "width": {work.name: plan.width for work, plan in zip(works, plans, strict=True)},
         "program": {work.name: plan.digest for work, plan in zip(works, plans, strict=True)},

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from .definition import refuse_if_changed
+from ..outputs import replace_all
+from .definition import digest, refuse_if_changed
 
 try:
     import fcntl
@@ -35,21 +36,22 @@ class Store:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory)
-
-    @property
-    def _definition(self) -> Path:
-        return self.directory / "definition.json"
+        self._definition = self.directory / "definition.json"
+        self.key = ""
 
     def stored_definition(self) -> dict[str, Any] | None:
         """The definition of the sweep that was begun here, if one was."""
         if not self._definition.exists():
             return None
         try:
-            return json.loads(self._definition.read_text(encoding="utf-8"))
+            found = json.loads(self._definition.read_text(encoding="utf-8"))
+            if not isinstance(found, dict):
+                raise ValueError(f"it holds {type(found).__name__}, not a mapping")
         except ValueError as error:
             raise ValueError(
                 f"{self._definition} is no definition of a sweep ({error}); give another directory"
             ) from None
+        return found
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -102,46 +104,46 @@ class Store:
         return ""
 
     def begin(self, definition: Mapping[str, Any]) -> None:
-        """Write the definition, or refuse one that is not the stored one."""
+        """Write the definition, or refuse one that is not the stored one.
+
+        Tiles are found again by its digest alone: they are no other sweep's, even where its file was deleted.
+        """
+        self.key = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()
         stored = self.stored_definition()
         if stored is not None:
             refuse_if_changed(str(self.directory), stored, definition)
-            return
-        if jax.process_index() != 0:
-            return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(definition, indent=1, ensure_ascii=False)
-        self._replace(self._definition, lambda file: file.write(text.encode()))
+        elif jax.process_index() == 0:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            replace_all({self._definition: json.dumps(definition, indent=1, ensure_ascii=False)})
+
+    def _tile(self, name: str) -> Path:
+        return self.directory / f"{name}.npz"
 
     def has(self, name: str) -> bool:
         """Whether a tile is done."""
-        return (self.directory / f"{name}.npz").exists()
+        return self._tile(name).exists()
 
     def load(self, name: str) -> list[np.ndarray]:
-        """The arrays of a tile that is done."""
-        path = self.directory / f"{name}.npz"
+        """The arrays of a tile that is done.
+
+        Raises
+        ------
+        ValueError
+            If the file is not, to the last bit, what was saved.
+        """
+        path = self._tile(name)
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return [arrays[key] for key in sorted(arrays.files)]
-        except (zipfile.BadZipFile, ValueError, OSError) as error:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
+                written = str(kept["digest"])
+                arrays = [kept[key] for key in sorted(kept.files) if key != "digest"]
+        except Exception as error:  # a file that was cut off or overwritten fails anywhere in zipfile and numpy
             raise ValueError(f"{path} cannot be read ({error}); delete it, and its runs are run again") from error
+        if digest(arrays) != written:
+            raise ValueError(f"{path} is not what was written there; delete it, and its runs are run again")
+        return arrays
 
     def save(self, name: str, arrays: list[np.ndarray]) -> None:
-        """Keep the arrays of a tile."""
-        named = {f"{place:04d}": array for place, array in enumerate(arrays)}
-        self._replace(self.directory / f"{name}.npz", lambda file: np.savez(file, allow_pickle=False, **named))
-
-    def _replace(self, target: Path, write: Any) -> None:
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            with open(temporary, "wb") as file:
-                _write_through(file, write)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _write_through(file: BinaryIO, write: Any) -> None:
-    write(file)
-    file.flush()
-    os.fsync(file.fileno())
+        """Keep the arrays of a tile, and their digest."""
+        named: dict[str, Any] = {f"{place:04d}": array for place, array in enumerate(arrays)}
+        named["digest"] = np.array(digest(arrays))
+        replace_all({self._tile(name): lambda file: np.savez(file, allow_pickle=False, **named)})

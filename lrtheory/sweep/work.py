@@ -14,8 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from . import at_once, definition, memory, tiles
 from . import axes as _axes
 from .axes import Axes
-from .problem import Problem, Training
 from .program import Outcome, Tile, tile_program
+from .structure import Inputs, Structure
 
 PyTree = Any
 
@@ -37,18 +37,18 @@ class Plan:
         """Calls of the program."""
         return -(-len(self.tiles) // self.devices)
 
-    def chunk(self, place: int) -> range:
+    def chunk(self, place: int) -> slice:
         """The tiles of a call, without those that fill it up."""
-        return range(place * self.devices, min((place + 1) * self.devices, len(self.tiles)))
+        return slice(place * self.devices, (place + 1) * self.devices)
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
     """The runs of one group, and how they are fed to the program."""
 
-    problem: Problem
+    inputs: Inputs
     axes: Axes
-    training: Training
+    structure: Structure
     group: tiles.Group
     mesh: Mesh | None
 
@@ -71,8 +71,8 @@ class Work:
     def data(self) -> PyTree:
         """The data, on every device."""
         if self.mesh is None:
-            return jax.device_put(self.problem.data)
-        return self._on_mesh(self.problem.data, PartitionSpec())
+            return jax.device_put(self.inputs.data)
+        return self._on_mesh(self.inputs.data, PartitionSpec())
 
     def _on_mesh(self, tree: PyTree, spec: PartitionSpec) -> PyTree:
         """Host arrays that every process holds, as arrays on the mesh."""
@@ -119,20 +119,20 @@ class Work:
 
         @functools.lru_cache(maxsize=4096)
         def of_seed(seed: int) -> tuple[PyTree, np.ndarray | None]:
-            return self.problem.first_params(seed), None if size is None else self.problem.drawn(size, seed)
+            return self.inputs.first_params(seed), None if size is None else self.inputs.drawn(size, seed)
 
         return of_seed
 
     @functools.cached_property
     def result_shape(self) -> Outcome:
         """Shapes of what a tile of one run leaves."""
-        program = tile_program(self.training, self.group.shared, None)
-        return jax.eval_shape(program, self.tile(np.array([0])), self.problem.data)
+        program = tile_program(self.structure, self.group.shared, None)
+        return jax.eval_shape(program, self.tile(np.array([0])), self.inputs.data)
 
     def bytes_per_run(self) -> int:
         """Of parameters, gradients and state: what a run keeps between its steps."""
         first = self.first(int(self.group.seeds[0]))
-        return 2 * memory.tree_bytes(first) + memory.tree_bytes(jax.eval_shape(self.training.rule.init, first))
+        return 2 * memory.tree_bytes(first) + memory.tree_bytes(jax.eval_shape(self.structure.rule.init, first))
 
     def fit(self, budget: int, width: int | None) -> Plan:
         """Compile for the given width, or for the widest that fits.
@@ -151,7 +151,7 @@ class Work:
             self._refuse_idle_devices(tried)
             fed = self.fed(self.group.tiles(tried)[:1], tried)
             compiled, digest = _compiled(
-                self.training, self.group.shared, self.mesh, _Shapes.of((fed, self.data), self.mesh)
+                self.structure, self.group.shared, self.mesh, _Shapes.of((fed, self.data), self.mesh)
             )
             needed = memory.program_bytes(compiled)
             if needed <= budget:
@@ -222,8 +222,8 @@ class _Shapes:
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled(training: Training, shared: bool, mesh: Mesh | None, shapes: _Shapes) -> tuple[Any, str]:
+def _compiled(structure: Structure, shared: bool, mesh: Mesh | None, shapes: _Shapes) -> tuple[Any, str]:
     """The compiled program, and the digest of what one device computes: a definition does not depend on the mesh."""
-    lowered = tile_program(training, shared, mesh).lower(*shapes.arguments())
-    alone = lowered if mesh is None else tile_program(training, shared, None).lower(*shapes.on_one_device())
+    lowered = tile_program(structure, shared, mesh).lower(*shapes.arguments())
+    alone = lowered if mesh is None else tile_program(structure, shared, None).lower(*shapes.on_one_device())
     return lowered.compile(), definition.program_digest(alone)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..rules.rule import Rule
+from ..rules import Rule
 
 
 class NoLaw(ValueError):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..rules import Rule
 from ..rules.facts import SQUARE_ROOT_RULE, BatchChange
-from ..rules.rule import Rule
 
 
 def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..rules import Rule
 from ..rules.closed_forms import adam_bound, adamax_bound, centered_rmsprop_bound, rmsprop_bound
-from ..rules.rule import Rule
 from .asking import answered, numbers_of
 
 __all__ = [

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from .asking import NoLaw, answered, number, numbers_of
 from .scaling import rescaled_hyper
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..rules import Rule
 from ..rules.closed_forms import average_length, unnormalised_steps
 from ..rules.facts import NOT_KNOWN
-from ..rules.rule import Rule
 from .asking import NoLaw, answered, number, numbers_of
 
 __all__ = [

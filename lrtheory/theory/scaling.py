@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..rules.rule import Rule
+from ..rules import Rule
 from ..units import GRADIENT, PARAM, PURE
 from ..wrappers import Wrapper
 

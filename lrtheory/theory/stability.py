@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..rules import Rule
 from ..rules.closed_forms import (
     adam_threshold,
     adan_threshold,
@@ -17,7 +18,6 @@ from ..rules.closed_forms import (
     schedule_free_threshold,
 )
 from ..rules.facts import Form
-from ..rules.rule import Rule
 from .asking import number
 
 __all__ = [

@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import NONNEGATIVE
-from ..rules.lift import compute_dtype
-from ..rules.rule import Rule
-from .wrapper import Number, PyTree, Wrapper
+from ..numbers import NONNEGATIVE, Number
+from ..rules import Rule, compute_dtype
+from .wrapper import PyTree, Wrapper
 
 
 class AccumulatedState(NamedTuple):

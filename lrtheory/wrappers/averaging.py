@@ -10,11 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import Range
-from ..rules.averages import lerp
-from ..rules.lift import compute_dtype
-from ..rules.rule import Rule
-from .wrapper import Number, PyTree, Wrapper
+from ..numbers import FRACTION, Number
+from ..rules import Rule, compute_dtype, lerp
+from .wrapper import PyTree, Wrapper
 
 
 class AveragedState(NamedTuple):
@@ -72,4 +70,4 @@ def average_weights(rule: Rule | Wrapper) -> Averaged:
     >>> params["w"].tolist(), state.average["w"].tolist()
     ([-1.0], [-0.5])
     """
-    return Averaged(rule, "average_weights", {"ema_decay": Number(0.999, Range(0.0, 1.0), "1")}, AveragedState, {})
+    return Averaged(rule, "average_weights", {"ema_decay": Number(0.999, FRACTION, "1")}, AveragedState, {})

@@ -23,11 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import NONNEGATIVE
-from ..rules.lift import compute_dtype
-from ..rules.norm import euclidean_norm
-from ..rules.rule import Rule
-from .wrapper import Number, PyTree, Wrapper
+from ..numbers import NONNEGATIVE, Number
+from ..rules import Rule, compute_dtype, euclidean_norm
+from .wrapper import PyTree, Wrapper
 
 TORCH_EPS = 1e-6  # torch/nn/utils/clip_grad.py (2.13), clip_grads_with_norm_
 

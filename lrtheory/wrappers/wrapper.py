@@ -11,22 +11,11 @@ from typing import Any
 
 import jax
 
-from ..numbers import Range, as_number, check_range
-from ..rules.lift import check_state, flatten_like
-from ..rules.rule import Rule
-from ..rules.sparse import SparseGradient
+from ..numbers import Number
+from ..rules import Rule, SparseGradient, check_state, flatten_like
 from ..units import Units
 
 PyTree = Any
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number that a wrapper adds to those of its rule: default (``None`` if it must be given), range and units."""
-
-    default: float | None
-    allowed: Range
-    units: str
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,8 +72,7 @@ class Wrapper(ABC):
         for name, value in own.items():
             if value is None:
                 raise TypeError(f"{self!r} needs a value for {name}")
-            own[name] = as_number(repr(self), name, value)
-            check_range(repr(self), name, own[name], self.numbers[name].allowed)
+            own[name] = self.numbers[name].checked(repr(self), name, value)
         return self.Hyper(*inner, **own)
 
     def inner(self, hyper: Any) -> Any:

@@ -32,7 +32,7 @@ Gradients = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Step:
+class FirstStep:
     """The first step of a rule and the gradient it was made from."""
 
     gradients: Gradients
@@ -79,7 +79,9 @@ def measure(seed: int) -> BatchSize:
     return BatchSize(runs, law, accumulation)
 
 
-def _run(framework: str, rule: str, reduction: str, size: int, found: dict[tuple[str, str, int], Step]) -> BatchRun:
+def _run(
+    framework: str, rule: str, reduction: str, size: int, found: dict[tuple[str, str, int], FirstStep]
+) -> BatchRun:
     here = found[rule, reduction, size]
     smallest = found[rule, reduction, SIZES[0]]
     median = float(np.median(np.concatenate([e.ravel() for e in here.effective_lr.values()])))
@@ -95,8 +97,8 @@ def _run(framework: str, rule: str, reduction: str, size: int, found: dict[tuple
     )
 
 
-def _predicted(rule: str, reduction: str, size: int, found: dict[tuple[str, str, int], Step]) -> float | None:
-    """Step over that of the smallest batch, from the mean gradients alone; nothing is exact about SGD's mean step."""
+def _predicted(rule: str, reduction: str, size: int, found: dict[tuple[str, str, int], FirstStep]) -> float | None:
+    """The step over that of the smallest batch, from the mean gradients alone; nothing is exact about SGD's mean step."""
     first, here = (found[rule, "mean", b].gradients for b in (SIZES[0], size))
     factor = (lambda b: b) if reduction == "sum" else (lambda b: 1)
     if rule == "sgd":
@@ -109,7 +111,7 @@ def _predicted(rule: str, reduction: str, size: int, found: dict[tuple[str, str,
     return _norm(bounded(here, size)) / _norm(bounded(first, SIZES[0]))
 
 
-def torch_step(problem: Problem, setup: Setup, size: int, reduction: str) -> Step:
+def torch_step(problem: Problem, setup: Setup, size: int, reduction: str) -> FirstStep:
     """One step in PyTorch; the sum by one ``backward()`` per example and no ``zero_grad()`` in between."""
     model = begin(problem)
     x, y = data(problem)
@@ -121,16 +123,16 @@ def torch_step(problem: Problem, setup: Setup, size: int, reduction: str) -> Ste
     optimizer.step()
     gradients = {name: p.grad.numpy().copy() for name, p in model.named_parameters() if p.grad is not None}
     change = {name: after - before[name] for name, after in values(model).items()}
-    return Step(gradients, change, effective_lr(optimizer, model))
+    return FirstStep(gradients, change, effective_lr(optimizer, model))
 
 
-def jax_step(problem: Problem, setup: Setup, size: int, reduction: str) -> Step:
+def jax_step(problem: Problem, setup: Setup, size: int, reduction: str) -> FirstStep:
     """One step in JAX; the sum by adding the gradients of single examples one after the other."""
     loss = sum_of_squares if reduction == AT_ONCE else problem.jax_loss
     with jax.enable_x64(True):
         params = {name: jnp.asarray(value) for name, value in problem.initial.items()}
         gradients = _jax_gradient(loss, accumulate=reduction == "sum")(params, problem.x[:size], problem.y[:size])
-        return Step(*jax.device_get(_jax_first_step(setup.rule, setup.hyper, params, gradients)))
+        return FirstStep(*jax.device_get(_jax_first_step(setup.rule, setup.hyper, params, gradients)))
 
 
 @functools.cache
@@ -154,7 +156,7 @@ def _jax_first_step(rule: Rule, hyper: Any, params: Any, gradients: Any) -> tupl
     return gradients, jax.tree.map(jnp.subtract, after, params), rule.effective_lr(hyper, state)
 
 
-FRAMEWORKS: dict[str, Callable[..., Step]] = {"jax": jax_step, "torch": torch_step}
+FRAMEWORKS: dict[str, Callable[..., FirstStep]] = {"jax": jax_step, "torch": torch_step}
 
 
 def _norm(tree: Gradients) -> float:

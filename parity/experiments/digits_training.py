@@ -13,14 +13,14 @@ import numpy as np
 
 from lrtheory import effective, rules
 
-from ..measured import Curve, Layer, Training, Verdict, curve, graded, run_label
+from ..measured import Curve, Layer, TrainingRun, Verdict, curve, graded, run_label
 from ..training import (
     BEYOND_ROUNDING,
     CONSTANT,
     NORMALISED,
     PLAIN,
     Mlp,
-    Plan,
+    NamedSchedule,
     Setup,
     distance,
     load_digits,
@@ -41,15 +41,15 @@ ADAMW = Setup("adamw", rules.adamw(), {"lr": 3e-3, "weight_decay": 0.1})
 RMSPROP = Setup("rmsprop", rules.rmsprop(), {"lr": 1e-3})
 SETUPS = (SGD_MOMENTUM, ADAM, ADAMW, RMSPROP)
 
-COSINE = Plan("cosine_annealing", {"T_max": STEPS})
-ONE_CYCLE = Plan("one_cycle", {"total_steps": STEPS})
-PLANS = (  # Adam first: the page opens with the first run, and there every layer has an lr of its own
+COSINE = NamedSchedule("cosine_annealing", {"T_max": STEPS})
+ONE_CYCLE = NamedSchedule("one_cycle", {"total_steps": STEPS})
+SCHEDULED = (  # Adam first: the page opens with the first run, and there every layer has an lr of its own
     (ADAM, (CONSTANT, COSINE, ONE_CYCLE)),
     (SGD_MOMENTUM, (CONSTANT, COSINE, ONE_CYCLE)),
     (ADAMW, (CONSTANT, COSINE)),
     (RMSPROP, (CONSTANT, COSINE)),
 )
-PLAN_NAMES = {"constant": "constant", "cosine_annealing": "cosine", "one_cycle": "one-cycle"}
+SCHEDULE_NAMES = {"constant": "constant", "cosine_annealing": "cosine", "one_cycle": "one-cycle"}
 
 
 @dataclass(frozen=True)
@@ -63,17 +63,17 @@ class Planned:
     @property
     def label(self) -> str:
         """The run in words."""
-        return f"{self.model.name}, {self.setup.label}, {PLAN_NAMES[self.setup.plan.name]} lr"
+        return f"{self.model.name}, {self.setup.label}, {SCHEDULE_NAMES[self.setup.schedule.name]} lr"
 
 
 def runs(*, quick: bool = False) -> list[Planned]:
     """All runs; quick has one schedule for two rules, Adam alone on the normalised model, and no float32."""
     if quick:
-        scheduled = (replace(ADAM, plan=COSINE), replace(SGD_MOMENTUM, plan=ONE_CYCLE))
-        plain = [*(setup for setup, _ in PLANS), *scheduled]
+        scheduled = (replace(ADAM, schedule=COSINE), replace(SGD_MOMENTUM, schedule=ONE_CYCLE))
+        plain = [*(setup for setup, _ in SCHEDULED), *scheduled]
         return [*(Planned(PLAIN, setup) for setup in plain), Planned(NORMALISED, ADAM)]
-    plain = [replace(setup, plan=plan) for setup, plans in PLANS for plan in plans]
-    normalised = (*SETUPS, replace(ADAM, plan=COSINE))
+    plain = [replace(setup, schedule=schedule) for setup, schedules in SCHEDULED for schedule in schedules]
+    normalised = (*SETUPS, replace(ADAM, schedule=COSINE))
     return [
         *(Planned(PLAIN, setup) for setup in plain),
         *(Planned(NORMALISED, setup) for setup in normalised),
@@ -109,7 +109,7 @@ UNOBSERVED: dict[str, Any] = {"observe": observe_layers, "recorded": ()}
 FIELDS = ("harmonic_mean", "eps_dominated", "relative_update", "decay_share")
 
 
-def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text, done: None) -> list[Training]:
+def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text, done: None) -> list[TrainingRun]:
     """Train and compare every run.
 
     Two runs at a time, because compiling keeps one core busy; those that share a compiled program follow each other.
@@ -118,7 +118,7 @@ def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text,
     families = [list(group) for _, group in itertools.groupby(chosen, lambda r: (r.model, r.setup.rule, r.dtype))]
     done = itertools.count(1)
 
-    def measure_family(family: list[Planned]) -> list[Training]:
+    def measure_family(family: list[Planned]) -> list[TrainingRun]:
         found = []
         for run in family:
             found.append(measure_run(run, seed))
@@ -129,17 +129,17 @@ def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text,
         return [training for family in pool.map(measure_family, families) for training in family]
 
 
-def measure_run(run: Planned, seed: int) -> Training:
+def measure_run(run: Planned, seed: int) -> TrainingRun:
     """One run in both frameworks."""
     digits = load_digits(seed)
     problem, rows, step = run.model.on(digits, seed), drawn_batches(seed), recorded_steps()
     ours = train_jax(problem, run.setup, rows, dtype=run.dtype, observe=observe_layers, recorded=step)
     theirs = train_torch(problem, run.setup, rows, dtype=run.dtype)
     apart = distance(theirs, ours)
-    return Training(
+    return TrainingRun(
         model=run.model.name if run.dtype == "float64" else f"{run.model.name} in {run.dtype}",
         rule=run.setup.label,
-        schedule=PLAN_NAMES[run.setup.plan.name],
+        schedule=SCHEDULE_NAMES[run.setup.schedule.name],
         steps=len(rows),
         dtype=run.dtype,
         step=step.tolist(),
@@ -164,7 +164,7 @@ AS_SET = 0.1
 """An effective lr within this of the nominal one, relatively, is what was set."""
 
 
-def agreement(runs: list[Training]) -> Verdict:
+def agreement(runs: list[TrainingRun]) -> Verdict:
     """Whether both frameworks train the same, step for step."""
     double = [run for run in runs if run["dtype"] == "float64"]
     if not double:
@@ -198,7 +198,7 @@ def agreement(runs: list[Training]) -> Verdict:
     )
 
 
-def effective_lr(runs: list[Training]) -> Verdict:
+def effective_lr(runs: list[TrainingRun]) -> Verdict:
     """Whether layers train with the lr that was set."""
     ratios = {
         (run["rule"], layer["name"]): _last(layer["q50"]) / _last(run["nominal_lr"])
@@ -227,7 +227,7 @@ def effective_lr(runs: list[Training]) -> Verdict:
     )
 
 
-def hardly_learning(runs: list[Training]) -> Verdict:
+def hardly_learning(runs: list[TrainingRun]) -> Verdict:
     """Which layers' relative update is below the rule of thumb."""
     typical = {(run["rule"], layer["name"]): _typical(layer) for run in _constant(runs) for layer in run["layers"]}
     slow = {key: value for key, value in typical.items() if value < GUIDE}
@@ -251,7 +251,7 @@ def hardly_learning(runs: list[Training]) -> Verdict:
     )
 
 
-def eps_dominated(runs: list[Training]) -> Verdict:
+def eps_dominated(runs: list[TrainingRun]) -> Verdict:
     """Whether eps decides how some coordinates train."""
     shares = {
         (run["rule"], layer["name"]): _last(layer["eps_dominated"])
@@ -284,7 +284,7 @@ def eps_dominated(runs: list[Training]) -> Verdict:
     )
 
 
-def _constant(runs: list[Training]) -> list[Training]:
+def _constant(runs: list[TrainingRun]) -> list[TrainingRun]:
     chosen = [run for run in runs if run["schedule"] == "constant" and run["dtype"] == "float64"]
     if not chosen:
         raise ValueError("no run at a constant lr in float64")

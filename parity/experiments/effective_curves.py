@@ -9,7 +9,17 @@ import numpy as np
 from lrtheory import rules
 
 from ..measured import EffectiveCurves, Verdict, curve
-from ..training import CONSTANT, Plan, Setup, Trained, linear, observe_effective_lr, torch_loop, train_jax, train_torch
+from ..training import (
+    CONSTANT,
+    NamedSchedule,
+    Setup,
+    Trained,
+    linear,
+    observe_effective_lr,
+    torch_loop,
+    train_jax,
+    train_torch,
+)
 from ..words import figure, listed, spoken
 
 BATCH = 32
@@ -18,7 +28,7 @@ ADAM_STEPS = 200
 
 EPOCHS, STEPS_PER_EPOCH = 10, 10
 HALVE_EVERY = 5  # epochs
-STEP_LR = Plan("step", {"step_size": HALVE_EVERY, "gamma": 0.5}, period=STEPS_PER_EPOCH)
+STEP_LR = NamedSchedule("step", {"step_size": HALVE_EVERY, "gamma": 0.5}, period=STEPS_PER_EPOCH)
 STEP_LR_SETUPS = (
     Setup("sgd", rules.sgd(), {"lr": 0.1}, STEP_LR),
     Setup("adam", rules.adam(), {"lr": 0.1}, STEP_LR),
@@ -77,7 +87,7 @@ def measure_schedule(seed: int) -> StepSchedule:
     """StepLR stepped once an epoch, from lr 0.1 over ten epochs of ten steps, for SGD and for Adam."""
     curves, halvings = [], []
     for setup in STEP_LR_SETUPS:
-        unhalved = replace(setup, plan=CONSTANT)
+        unhalved = replace(setup, schedule=CONSTANT)
         runs, controls = (_train(s, EPOCHS * STEPS_PER_EPOCH, seed) for s in (setup, unhalved))
         for framework, run in runs.items():
             curves.append(_curves(framework, setup, run))

@@ -14,7 +14,7 @@ import numpy as np
 from lrtheory import rules
 from lrtheory.theory.scaling import rescaled_hyper
 
-from ..measured import LossScaleRun, Threshold, Verdict, curve, finite
+from ..measured import LossScaleRun, ThresholdBracket, Verdict, curve, finite
 from ..training import (
     BEYOND_ROUNDING,
     PLAIN,
@@ -110,18 +110,18 @@ WIDTH = 1e-3
 """Relative width of the bracket around the divergence threshold."""
 
 
-def measure_thresholds(seed: int) -> list[Threshold]:
+def measure_thresholds(seed: int) -> list[ThresholdBracket]:
     """The alpha at which SGD starts to diverge on the regression, predicted and bracketed by runs."""
     problem = linear.linear_problem(ROWS, seed)
     curvature = linear.largest_curvature(problem)
     setup = Setup("sgd", rules.sgd(), {"lr": LR})
     rows = problem.whole(THRESHOLD_STEPS)
 
-    def found(framework: str) -> Threshold:
+    def found(framework: str) -> ThresholdBracket:
         converging, diverging = bracket(
             lambda alpha: grows(TRAIN[framework](problem, setup, rows, loss_scale=alpha)), WIDTH
         )
-        return Threshold(
+        return ThresholdBracket(
             framework=framework,
             lr=LR,
             curvature=curvature,
@@ -262,7 +262,7 @@ def noticing(runs: list[LossScaleRun], rule: str = "adam") -> Verdict:
     )
 
 
-def divergence(thresholds: list[Threshold]) -> Verdict:
+def divergence(thresholds: list[ThresholdBracket]) -> Verdict:
     """Whether SGD diverges where 2/(lr·curvature) says."""
     if not thresholds:
         raise ValueError("no threshold was measured")

@@ -131,6 +131,6 @@ def boundary(diagrams: list[PhaseDiagram]) -> Verdict:
         + ". The line is α·lr = "
         + "; ".join(f"{figure(d['boundary'])} for {spoken(d['rule'])}" for d in diagrams)
         + ".",
-        advice="lrtheory explain SPEC prints the largest curvature that an optimizer with its numbers survives.",
+        advice="lrtheory explain SPEC prints the largest curvature at which an optimizer is stable.",
         figure="phase-diagram",
     )

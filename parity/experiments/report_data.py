@@ -12,7 +12,7 @@ import jax
 
 from lrtheory.outputs import plain
 
-from ..measured import Meta, Report
+from ..measured import Measured, Meta
 from . import (
     batch_size,
     claims,
@@ -23,7 +23,7 @@ from . import (
     phase_diagram,
     what_to_change,
 )
-from .beside import Call, Collect, begun
+from .beside import Collect, Deferred, begun
 
 Progress = Callable[[str, float], None]
 
@@ -32,7 +32,7 @@ PACKAGES = ("lrtheory", "jax", "torch", "optax", "numpy", "scikit-learn")
 
 def measure(
     *, quick: bool = False, seed: int = 0, processes: int = 1, progress: Progress = lambda text, done: None
-) -> Report:
+) -> Measured:
     """Run the experiments and judge them.
 
     Parameters
@@ -44,7 +44,7 @@ def measure(
 
     Returns
     -------
-    Report
+    Measured
         Plain JSON values; a number that is not finite is ``None``.
     """
     if seed < 0:
@@ -53,24 +53,24 @@ def measure(
         return _measured(quick, seed, collect, progress)
 
 
-def _calls(quick: bool, seed: int) -> list[Call]:
+def _calls(quick: bool, seed: int) -> list[Deferred]:
     """What may be measured beside the training runs; the order is that of ``_measured``."""
     return [
-        Call("loss scaling", loss_scaling.measure_regression, (seed,)),
-        Call("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
-        Call("batch size", batch_size.measure, (seed,)),
-        Call("Adam's effective lr", effective_curves.measure_adam, (seed,)),
-        Call("StepLR", effective_curves.measure_schedule, (seed,)),
-        Call("claims", claims.measure, (seed,)),
-        Call("phase diagram", phase_diagram.measure),
+        Deferred("loss scaling", loss_scaling.measure_regression, (seed,)),
+        Deferred("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
+        Deferred("batch size", batch_size.measure, (seed,)),
+        Deferred("Adam's effective lr", effective_curves.measure_adam, (seed,)),
+        Deferred("StepLR", effective_curves.measure_schedule, (seed,)),
+        Deferred("claims", claims.measure, (seed,)),
+        Deferred("phase diagram", phase_diagram.measure),
         *(
-            Call(f"parity of {rule}, {dtype}", parity_matrix.measure, (rule, dtype))
+            Deferred(f"parity of {rule}, {dtype}", parity_matrix.measure, (rule, dtype))
             for rule, dtype in parity_matrix.parts(quick)
         ),
     ]
 
 
-def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> Report:
+def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> Measured:
     began = time.perf_counter()
 
     def part(first: float, last: float) -> Progress:
@@ -112,7 +112,7 @@ def _measured(quick: bool, seed: int, collect: Collect, progress: Progress) -> R
     ]
     progress("done", 1.0)
     return plain(
-        Report(
+        Measured(
             meta=Meta(
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
                 seed=seed,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from lrtheory.outputs import plain, replace_all
 
-from ..measured import Report
+from ..measured import Measured
 
 __all__ = ["write"]
 
 
-def write(report: Report, out: Path) -> Path:
+def write(report: Measured, out: Path) -> Path:
     """Write ``out/index.html`` and ``out/report.json``.
 
     Parameters

@@ -102,7 +102,7 @@ def heat_map() -> Chart:
 
 
 def relative_update() -> Chart:
-    """Relative update of every layer, with the heuristic 1e-3."""
+    """Relative update of every layer, with the rule of thumb 1e-3."""
     y = alt.Y("value:Q", scale=_log(), axis=_log_axis("‖Δθ‖ / ‖θ‖"))
     colour, dash = _slots()
     base = alt.Chart(ROWS).encode(x=_steps())
@@ -112,7 +112,7 @@ def relative_update() -> Chart:
     )
     guide = guide.encode(y=alt.Y("guide:Q", scale=_log())).properties(name="guide")
     words = alt.Chart(alt.InlineData(values=[{"guide": 1e-3}])).mark_text(
-        text="heuristic: 1e-3", align="left", dx=4, dy=-7, color="@ink", fontSize=11
+        text="rule of thumb: 1e-3", align="left", dx=4, dy=-7, color="@ink", fontSize=11
     )
     words = words.encode(x=alt.value(0), y=alt.Y("guide:Q", scale=_log()))
     tooltip = [_word("layer"), _tip("step"), _tip("value", "relative update")]

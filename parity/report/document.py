@@ -5,24 +5,35 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from .figure import number
+from ..words import number
 
 TEMPLATES = Path(__file__).parent / "templates"
+FIGURE = re.compile(r"[\d.]+e-\d+|[\d.]+ %")
 
 
-def environment() -> jinja2.Environment:
-    """Templates that escape what is put into them."""
+def render(template: str, scripts: Sequence[str], **given: Any) -> str:
+    """A page that runs these scripts and no other, and loads nothing: files beside the templates, or their text."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    made.filters["number"] = number
-    return made
+    made.filters |= {"number": number, "prose": prose}
+    texts = [read(script) if script.endswith(".js") else script for script in scripts]
+    return made.get_template(template).render(
+        **given, css=Markup(read("page.css")), scripts=[Markup(text) for text in texts], policy=policy(*texts)
+    )
+
+
+def prose(text: str) -> Markup:
+    """A sentence in which no line ends inside a number such as 1e-09 or 5 %."""
+    return Markup(FIGURE.sub(r'<span class="figure">\g<0></span>', str(escape(text))))
 
 
 def read(name: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ..measured import Curve, FigureId
 
@@ -18,9 +18,10 @@ SLOTS = 14
 Block = dict[str, Any]
 """Columns of a panel's data table; a value that is not a list stands for a constant column."""
 
-
 AXES = {"step", "since", "batch", "nominal", "predicted"}
 """Columns that a measurement is drawn against: alone they make no picture."""
+
+Run = TypeVar("Run")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,10 @@ class Panel:
     @property
     def empty(self) -> bool:
         """Whether there is no finite number to draw."""
-        return not any(_finite(values) for block in self.blocks for key, values in block.items() if key not in AXES)
+        columns = [values for block in self.blocks for key, values in block.items() if key not in AXES]
+        return not any(
+            isinstance(value, int | float) for column in columns if isinstance(column, list) for value in column
+        )
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Table:
     rows: list[list[str]]
     run: int | None = None
     prose: bool = False  # cells are sentences, which wrap
+
+    @classmethod
+    def of(cls, caption: str, runs: Iterable[Run], columns: Mapping[str, Callable[[Run], str]], **more: Any) -> Table:
+        """A row for each of the runs: what the columns, by their heads, make of it."""
+        return cls(caption, list(columns), [[cell(run) for cell in columns.values()] for run in runs], **more)
 
 
 @dataclass(frozen=True)
@@ -74,10 +83,6 @@ class Figure:
     keys: list[Key] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     layout: Literal["grid", "pairs", "wide"] = "grid"  # panels on a line: as many as fit, at most two, one
-
-
-def _finite(column: Any) -> bool:
-    return isinstance(column, list) and any(isinstance(value, int | float) for value in column)
 
 
 def thinned(length: int, points: int = POINTS) -> list[int]:
@@ -100,6 +105,13 @@ def rounded(value: Any) -> Any:
 def positive(curve: Curve) -> Curve:
     """What a log axis can show; the rest becomes a gap."""
     return [value if value is not None and value > 0 else None for value in curve]
+
+
+def lines(step: Sequence[int], **columns: Any) -> Block:
+    """Curves over the steps, thinned, for a log axis; what is no list is the same at every step."""
+    at = thinned(len(step))
+    drawn = {name: pick(positive(c), at) if isinstance(c, list) else c for name, c in columns.items()}
+    return {"step": pick(step, at), **drawn}
 
 
 def log_axis(
@@ -138,29 +150,7 @@ def slot(position: int) -> int:
     return position % SLOTS
 
 
-def slot_key(label: str, position: int) -> Key:
-    """Its entry in the legend."""
-    style = slot(position)
-    return Key(label, f"c{style % 7}", "solid" if style < 7 else "dashed")
-
-
-def number(value: float | int | None, digits: int = 3) -> str:
-    """A number for reading; ``None`` is one that was not finite."""
-    if value is None or not math.isfinite(value):
-        return "not finite"
-    if value == int(value) and abs(value) < 1e5:
-        return f"{int(value):d}"
-    return f"{value:.{digits}g}"
-
-
-def percent(value: float | None) -> str:
-    """A share for reading."""
-    return "not finite" if value is None else f"{100 * value:.3g} %"
-
-
-NAMES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "jax": "JAX", "torch": "PyTorch"}
-
-
-def name(word: str) -> str:
-    """A rule or framework as it is written in prose; what is not known here stays as it was given."""
-    return NAMES.get(word, word)
+def slot_keys(labels: Iterable[str]) -> list[Key]:
+    """The legend of curves in their order."""
+    styles = [(label, slot(position)) for position, label in enumerate(labels)]
+    return [Key(label, f"c{style % 7}", "solid" if style < 7 else "dashed") for label, style in styles]

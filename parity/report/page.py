@@ -9,11 +9,9 @@ from typing import Any
 
 import altair as alt
 import vl_convert
-from markupsafe import Markup
 
-from ..measured import Report
-from . import change, charts, experiments, matrix, phases, training
-from .document import environment, policy, read, script_json
+from ..measured import Measured, run_label
+from . import charts, document, experiments, matrix, training, variants
 from .figure import POINTS, Figure
 
 OUTCOMES = {"holds": "Holds", "fails": "Does not hold", "depends": "It depends"}
@@ -25,10 +23,39 @@ class Section:
 
     id: str
     title: str
-    figures: list[Figure]
+    figures: tuple[Figure, ...]
 
 
-def render(report: Report) -> str:
+def sections_of(report: Measured) -> list[Section]:
+    """The page's figures in their order; the matrix has a section without any."""
+    runs = report["training"]
+    layers = (
+        training.effective_figure(runs),
+        training.heat_map_figure(runs),
+        training.relative_update_figure(runs),
+        training.training_figure(runs),
+    )
+    loss = (
+        variants.loss_scale_figure(report["loss_scale"]),
+        experiments.threshold_figure(report["thresholds"]),
+        experiments.phase_figure(report["phases"]),
+    )
+    schedules = (
+        experiments.schedule_figure(report["step_schedule"]),
+        experiments.adam_figure(report["adam_nominal"]),
+    )
+    return [
+        Section("layers", "Layers", layers),
+        Section("loss", "Scaling the loss", loss),
+        Section("change", "What to change", (variants.what_to_change_figure(report["changes"]),)),
+        Section("batches", "Batch size", (experiments.batch_figure(report["batch"]),)),
+        Section("schedules", "Schedules and adaptive rules", schedules),
+        Section("claims-made", "Claims", (experiments.claims_figure(report["claims"]),)),
+        Section("implementations", "Implementations", ()),
+    ]
+
+
+def render(report: Measured) -> str:
     """The whole page as text.
 
     Raises
@@ -36,66 +63,29 @@ def render(report: Report) -> str:
     ValueError
         For a verdict that points at a figure there is not, or has an unknown outcome.
     """
-    runs = report["training"]
-    sections = [
-        Section(
-            "layers",
-            "Layers",
-            [
-                training.effective_figure(runs),
-                training.heat_map_figure(runs),
-                training.relative_update_figure(runs),
-                training.training_figure(runs),
-            ],
-        ),
-        Section(
-            "loss",
-            "Scaling the loss",
-            [
-                experiments.loss_scale_figure(report["loss_scale"]),
-                experiments.threshold_figure(report["thresholds"]),
-                phases.phase_figure(report["phases"]),
-            ],
-        ),
-        Section("change", "What to change", [change.what_to_change_figure(report["changes"])]),
-        Section("batches", "Batch size", [experiments.batch_figure(report["batch"])]),
-        Section(
-            "schedules",
-            "Schedules and adaptive rules",
-            [
-                experiments.schedule_figure(report["step_schedule"]),
-                experiments.adam_figure(report["adam_nominal"]),
-            ],
-        ),
-        Section("claims-made", "Claims", [change.claims_figure(report["claims"])]),
-        Section("implementations", "Implementations", []),
-    ]
+    sections = sections_of(report)
     figures = [figure for section in sections for figure in section.figures]
     titles: dict[str, str] = {figure.id: figure.title for figure in figures} | {"parity": matrix.TITLE}
-    _check_verdicts(report, titles)
-
-    script, matrix_script = read("page.js"), read("matrix.js")
-    bundle = runtime()
-    return (
-        environment()
-        .get_template("page.html.jinja")
-        .render(
-            meta=report["meta"],
-            counts=_counts(report),
-            verdicts=report["verdicts"],
-            outcomes=OUTCOMES,
-            sections=sections,
-            titles=titles,
-            runs=[training.run_label(run) for run in runs],
-            matrix=matrix.matrix(report["parity"]),
-            points=POINTS,
-            charts=script_json(chart_data(figures)),
-            css=Markup(read("page.css")),
-            bundle=Markup(bundle),
-            matrix_script=Markup(matrix_script),
-            script=Markup(script),
-            policy=policy(bundle, matrix_script, script),
-        )
+    for verdict in report["verdicts"]:
+        for what, known in (("figure", titles), ("outcome", OUTCOMES)):
+            if verdict[what] not in known:
+                raise ValueError(
+                    f"verdict {verdict['id']!r} has {what} {verdict[what]!r}: there are {', '.join(known)}"
+                )
+    counted = Counter(verdict["outcome"] for verdict in report["verdicts"])
+    return document.render(
+        "page.html.jinja",
+        [runtime(), "matrix.js", "page.js"],
+        meta=report["meta"],
+        counts={"total": len(report["verdicts"]), **{outcome: counted[outcome] for outcome in OUTCOMES}},
+        verdicts=report["verdicts"],
+        outcomes=OUTCOMES,
+        sections=sections,
+        titles=titles,
+        runs=[run_label(run) for run in report["training"]],
+        matrix=matrix.matrix(report["parity"]),
+        points=POINTS,
+        charts=document.script_json(chart_data(figures)),
     )
 
 
@@ -123,20 +113,3 @@ def runtime() -> str:
     if "</script" in script.lower() or "<!--" in script:
         raise RuntimeError("the chart runtime of vl-convert cannot be put into a <script> element as it is")
     return script
-
-
-def _check_verdicts(report: Report, titles: dict[str, str]) -> None:
-    for verdict in report["verdicts"]:
-        if verdict["figure"] not in titles:
-            raise ValueError(
-                f"verdict {verdict['id']!r} points at figure {verdict['figure']!r}: there are {', '.join(titles)}"
-            )
-        if verdict["outcome"] not in OUTCOMES:
-            raise ValueError(
-                f"verdict {verdict['id']!r} has outcome {verdict['outcome']!r}: it is one of {', '.join(OUTCOMES)}"
-            )
-
-
-def _counts(report: Report) -> dict[str, int]:
-    outcomes = Counter(verdict["outcome"] for verdict in report["verdicts"])
-    return {"total": len(report["verdicts"]), **{outcome: outcomes[outcome] for outcome in OUTCOMES}}

@@ -5,7 +5,7 @@ from .jax_loop import observe_effective_lr, observe_nothing, train_jax
 from .linear import largest_curvature, linear_problem
 from .mlp import NORMALISED, PLAIN, Mlp
 from .problem import Problem
-from .setup import CONSTANT, Plan, Setup
+from .setup import CONSTANT, NamedSchedule, Setup
 from .torch_loop import train_torch
 from .trained import BEYOND_ROUNDING, Distance, Trained, distance
 
@@ -17,7 +17,7 @@ __all__ = [
     "Digits",
     "Distance",
     "Mlp",
-    "Plan",
+    "NamedSchedule",
     "Problem",
     "Setup",
     "Trained",

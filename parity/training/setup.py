@@ -23,7 +23,7 @@ TORCH_SCHEDULERS: dict[str, type[torch.optim.lr_scheduler.LRScheduler]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class NamedSchedule:
     """A schedule by its name in ``lrtheory.schedules``, with the numbers both frameworks give it.
 
     ``period`` is the number of optimizer steps between two scheduler steps: 1, or the steps of an epoch.
@@ -43,7 +43,7 @@ class Plan:
         return TORCH_SCHEDULERS[self.name](optimizer, **peak, **self.numbers)  # type: ignore[call-arg]
 
 
-CONSTANT = Plan()
+CONSTANT = NamedSchedule()
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Setup:
     label: str
     rule: Rule
     numbers: Mapping[str, float]
-    plan: Plan = CONSTANT
+    schedule: NamedSchedule = CONSTANT
 
     @property
     def hyper(self) -> Any:
@@ -67,8 +67,8 @@ class Setup:
     def hypers(self, steps: int) -> Any:
         """Hyperparameters of every step: a NamedTuple of arrays of shape (steps,)."""
         hyper = self.hyper
-        schedule = self.plan.ours(hyper.lr)
-        t = np.arange(steps) // self.plan.period
+        schedule = self.schedule.ours(hyper.lr)
+        t = np.arange(steps) // self.schedule.period
         moving: dict[str, Any] = {"lr": schedule(t)}
         cycle = getattr(schedule, "momentum", None)
         if cycle is not None:

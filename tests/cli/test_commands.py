@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import types
 
 import pytest
+from rich.console import Console
 
 from lrtheory.cli.app import run
+from lrtheory.cli.replay import tell
+from parity.report.matrix import views
 
 from ..report.synthetic import HOSTILE, parity, report
 
@@ -25,7 +29,7 @@ def measured(monkeypatch):
         return report()
 
     module = types.ModuleType("parity.experiments")
-    module.measure = measure
+    vars(module)["measure"] = measure
     monkeypatch.setitem(sys.modules, "parity.experiments", module)
     monkeypatch.setattr("parity.experiments", module, raising=False)
     return calls
@@ -78,7 +82,7 @@ def test_replay_shows_the_matrix_and_fails_with_a_gate(rows, capsys):
     out = capsys.readouterr().out
     assert calls == [(["sgd", "adam"], "float64", ["torch", "optax"], True, False)]  # adamw is adam
     assert "✗ 0.03" in out
-    assert "First difference at step 2" in out
+    assert "first difference: step 2 in " in out
 
 
 def test_replay_succeeds_without_failures(rows, capsys):
@@ -87,6 +91,26 @@ def test_replay_succeeds_without_failures(rows, capsys):
     assert run(["replay"]) == 0
     assert calls == [(None, "float64", ["torch", "optax"], False, False)]
     assert "≠ 0.03" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [140, 80, 60, 40])
+def test_nothing_of_the_matrix_vanishes_in_a_narrow_terminal(width):
+    """Every option, implementation and error is there, whole (A4)."""
+    out = io.StringIO()
+    (view, *_) = views(parity())
+    tell(Console(file=out, width=width, highlight=False), view)
+    lines = out.getvalue().splitlines()
+    assert all(len(line.rstrip()) <= width for line in lines if line.startswith("  "))
+    text = "".join("".join(line.split()) for line in lines)
+    assert "…" not in text
+    for rule, of_rule in view.rules.items():
+        assert rule in text
+        for line in of_rule:
+            assert "".join(line.options.split()) in text
+    for implementation, _ in view.columns:
+        assert implementation.replace("-", "") in text.replace("-", "")
+    errors = [cell.text for of_rule in view.rules.values() for line in of_rule for cell in line.cells if cell]
+    assert all(text.count(error) >= errors.count(error) for error in errors)
 
 
 def test_replay_json_is_the_rows(rows, capsys):

@@ -51,7 +51,7 @@ def test_a_schedule_that_ends_has_a_size_in_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["optax.fromage(0.1)", "torch.optim.Adam(lr=-1.0)", "adam(", "adam(lr=__import__('os'))"]
+    "text", ["optax.fromag(0.1)", "torch.optim.Adam(lr=-1.0)", "adam(", "adam(lr=__import__('os'))"]
 )
 def test_what_cannot_be_read_or_run_is_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["diagnose", text, B]) == 2

@@ -147,19 +147,45 @@ def test_unknown_rule_is_told_the_known_ones(tmp_path):
     assert "rmsprop" in lrtheory("replay", "adamm", cwd=tmp_path).stderr
 
 
-@pytest.mark.parametrize("package", ["typer", "altair", "torch"])
-def test_missing_package_names_the_extra(package, tmp_path):
+@pytest.mark.parametrize(
+    ("command", "package", "extra"),
+    [
+        *((("report", "--out", "out"), package, "report") for package in ("typer", "altair", "torch")),
+        (("explain", "adam()"), "typer", "cli"),
+        (("laws", "bounds"), "rich", "cli"),
+        (("replay", "signum", "--quick"), "torch", "torch"),
+    ],
+)
+def test_missing_package_names_the_extra(command, package, extra, tmp_path):
+    """What the command at hand needs, and no more (C10): the report's extra brings everything."""
     # None in sys.modules makes an import fail as if the package were not installed.
     code = f"import sys; sys.modules[{package!r}] = None; from lrtheory.cli import main; main()"
-    done = python(code, "report", "--out", "out", cwd=tmp_path)
+    done = python(code, *command, cwd=tmp_path)
     assert done.returncode == 2
-    assert "pip install 'lrtheory[report]'" in done.stderr
+    assert f"pip install 'lrtheory[{extra}]'" in done.stderr
     assert package in done.stderr
     assert "Traceback" not in done.stderr
 
 
+def test_version_needs_no_extra(tmp_path):
+    code = "import sys; sys.modules['typer'] = sys.modules['rich'] = None; from lrtheory.cli import main; main()"
+    done = python(code, "--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "lrtheory"), done.stderr
+
+
+def test_package_is_a_command(tmp_path):
+    """``python -m lrtheory`` (C11)."""
+    done = subprocess.run([sys.executable, "-m", "lrtheory", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()[0]) == (0, "lrtheory"), done.stderr
+
+
+def test_shells_are_told_how_to_complete():
+    done = lrtheory("--show-completion", "bash")
+    assert "_LRTHEORY_COMPLETE" in done.stdout, done.stderr
+
+
 def test_missing_package_of_no_extra_is_not_hidden(tmp_path):
     code = "import sys; sys.modules['lrtheory.cli.app'] = None; from lrtheory.cli import main; main()"
-    done = python(code, "--version", cwd=tmp_path)
+    done = python(code, "--help", cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" in done.stderr

@@ -66,6 +66,19 @@ def test_a_section_is_shown_law_by_law(changed, capsys):
     assert "Cauchy" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["decay", "weight_decay", "weight decay", "Weight-Decay"])
+def test_words_of_a_title_find_laws(name):
+    """Whoever looks for weight decay finds all laws about it (first hour, d)."""
+    found, whole = command.select(name)
+    assert not whole
+    assert {"momentum.decay-time-scale"} < {law.id for law in found}
+    assert len(found) < len(catalogue())
+
+
+def test_words_that_find_one_law_show_it_whole():
+    assert command.select("time scale decay") == ([catalogue()["momentum.decay-time-scale"]], True)
+
+
 def test_json_is_all_of_stdout_and_keeps_latex(capsys):
     assert run(["laws", ONE, "--json", "--seed", "3"]) == 0
     (record,) = json.loads(capsys.readouterr().out)

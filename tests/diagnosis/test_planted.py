@@ -152,12 +152,11 @@ def test_a_setting_that_does_not_do_what_its_name_says_is_not_believed(monkeypat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("optax.fromage(0.1)", "cannot be diagnosed: its family is not known. There are sgd, adam"),
-        ("optax.adam(foo=1)", "unexpected keyword argument 'foo'; it takes learning_rate"),
+        ("optax.adam(foo=1)", "has no argument 'foo'; it has learning_rate"),
         ("torch.optim.Adam(lr=-1.0)", "does not run: ValueError: Invalid learning rate: -1.0"),
-        ("adam(0.1)", "by keyword only"),
+        ("adam(0.1)", "takes arguments by name"),
         ("adam(lr=-0.1)", "outside"),
-        ("sparse_adam(lr=1.0)", "sparse_adam cannot be diagnosed"),
+        ("sparse_adam(lr=1.0)", "takes sparse gradients"),
     ],
 )
 def test_what_cannot_be_run_is_refused_by_name(text: str, message: str) -> None:

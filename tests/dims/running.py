@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrtheory.dims import Dimensions, Units
-from lrtheory.rules import Rule
-from lrtheory.rules.sparse import SparseGradient
+from lrtheory.rules import Rule, SparseGradient
 
 STEPS = 30
 SHAPES = {"matrix": (4, 3), "vector": (5,)}

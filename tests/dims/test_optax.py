@@ -16,7 +16,7 @@ from scipy.optimize import minimize
 from lrtheory.dims import Dimensions
 from lrtheory.dims.audit import row, targets
 from lrtheory.dims.optax_reader.infer import default_numbers
-from lrtheory.spec.text import parse, resolve
+from lrtheory.spec import parse, resolve
 
 STEPS = 30
 SHAPES = {"matrix": (4, 3), "vector": (5,)}

@@ -8,17 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import each_rule, numbers_for
+from drawn import each_rule, measured, numbers_for
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lrtheory import effective, rules, wrappers
+from lrtheory.compiling import quickly_compiled
 from lrtheory.effective.elementwise import is_elementwise, on_coordinates
 from lrtheory.effective.quantiles import quantiles
 
 
 def step(rule: Any, hyper: Any, params: Any, grads: Any) -> tuple[Any, ...]:
-    after, state = rule.step(hyper, params, rule.init(params), grads)
+    after, state = quickly_compiled()(rule.step)(hyper, params, rule.init(params), grads)
     return rule, hyper, state, grads, params, after
 
 
@@ -36,9 +37,9 @@ def test_sample_estimates_what_all_coordinates_say(rule: Any) -> None:
     params, grads = {"w": drawn(200, 300)}, {"w": drawn(200, 300, seed=1)}
     numbers = {"max_norm": 1.0} if isinstance(rule, wrappers.Wrapper) else {}
     given_step = step(rule, rule.hyper(lr=0.1, **numbers), params, grads)
-    exact = effective.measure(*given_step)["w"]
+    exact = measured(rule)(*given_step[1:])["w"]
     n = 20_000
-    sampled = effective.measure(*given_step, sample=n, exact=False)["w"]
+    sampled = measured(rule, sample=n, exact=False)(*given_step[1:])["w"]
     for name, whole, part in zip(exact._fields, exact, sampled, strict=True):
         if name not in ("minimum", "maximum", "rotation"):
             np.testing.assert_allclose(part, whole, rtol=5 * 0.5 * 54 / 7.4 / n**0.5, err_msg=name)
@@ -101,10 +102,11 @@ def test_sampled_figures_of_every_rule_are_those_of_the_sampled_coordinates(rule
     params, grads = {"w": drawn(16, 4)}, {"w": drawn(16, 4, seed=1)}
     hyper = rule.hyper(**numbers_for(rule)[-1])
     made = step(rule, hyper, params, grads)
-    found = effective.measure(*made, sample=16, exact=False)["w"]
+    found = measured(rule, sample=16, exact=False)(*made[1:])["w"]
     _, _, state, _, _, after = made
     some = lambda tree: np.asarray(tree["w"], np.float64).ravel()[::4]  # noqa: E731
-    e, d = some(rule.effective_lr(hyper, state)), some(rule.direction(hyper, params, state, grads))
+    e = some(quickly_compiled()(rule.effective_lr)(hyper, state))
+    d = some(quickly_compiled()(rule.direction)(hyper, params, state, grads))
     moved = some(after) - some(params)
     np.testing.assert_allclose([found.minimum, found.maximum, found.mean], [e.min(), e.max(), e.mean()], rtol=1e-5)
     np.testing.assert_allclose(found.direction_rms, np.sqrt(np.mean(d**2)), rtol=1e-5)
@@ -178,6 +180,7 @@ def test_measure_every_refuses_an_interval_below_one() -> None:
         effective.measure_every(0, *given_step, interval=0)
 
 
+compiled_quantiles = jax.jit(quantiles, static_argnums=1)
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=True, allow_subnormal=False)
 
 
@@ -186,7 +189,7 @@ def test_quantiles_are_numpys(values: list[float]) -> None:
     """To the rounding of float32 relative to the larger neighbour."""
     levels = (0.0, 0.3, 0.5, 1.0)
     x = np.array(values, np.float32)
-    found = np.asarray(quantiles(jnp.asarray(x), levels), np.float64)
+    found = np.asarray(compiled_quantiles(jnp.asarray(x), levels), np.float64)
     ordered = np.sort(x.astype(np.float64))
     for level, value in zip(levels, found, strict=True):
         below = int(np.floor(level * (x.size - 1)))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import each_rule, numbers_for
+from drawn import each_rule, measured, numbers_for
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +34,7 @@ def test_summary_of_adam_is_what_numpy_gives() -> None:
     rule = rules.adam(decoupled=True)
     hyper = rule.hyper(lr=0.1, eps=1e-3, weight_decay=0.5)
     state, after = one_step(rule, hyper, PARAMS, GRADS)
-    found = effective.measure(rule, hyper, state, GRADS, PARAMS, after)["w"]
+    found = measured(rule)(hyper, state, GRADS, PARAMS, after)["w"]
     g, p = np.asarray(GRADS["w"], np.float64), np.asarray(PARAMS["w"], np.float64)
     e = 0.1 / (np.abs(g) + 1e-3)
     decay = 0.1 * 0.5 * p
@@ -61,7 +61,7 @@ def test_summary_of_sgd_with_coupled_decay() -> None:
     rule = rules.sgd()
     hyper = rule.hyper(lr=0.25, weight_decay=0.5)
     state, after = one_step(rule, hyper, PARAMS, GRADS)
-    found = effective.measure(rule, hyper, state, GRADS, PARAMS, after)
+    found = measured(rule)(hyper, state, GRADS, PARAMS, after)
     w, b = found["w"], found["b"]
     assert {float(x) for x in (w.minimum, w.maximum, w.harmonic_mean, *w.quantiles)} == {0.25}
     assert float(w.eps_dominated) == 0
@@ -111,14 +111,14 @@ def test_measuring_every_step_does_not_change_a_bit(rule: Rule) -> None:
 def test_measure_runs_under_vmap_and_keeps_its_structure() -> None:
     rule = rules.adam()
     state, after = one_step(rule, rule.hyper(), PARAMS, GRADS)
-    one = effective.measure(rule, rule.hyper(), state, GRADS, PARAMS, after)
+    one = measured(rule)(rule.hyper(), state, GRADS, PARAMS, after)
 
     def at(lr):  # type: ignore[no-untyped-def]
         hyper = rule.hyper(lr=lr)
         state, after = one_step(rule, hyper, PARAMS, GRADS)
         return effective.measure(rule, hyper, state, GRADS, PARAMS, after)
 
-    many = jax.vmap(at)(jnp.array([0.1, 0.2]))
+    many = quickly_compiled()(jax.vmap(at))(jnp.array([0.1, 0.2]))
     assert jax.tree.structure(many) == jax.tree.structure(one)
     assert many["w"].mean.shape == (2,)
     np.testing.assert_allclose(many["w"].mean[1], 2 * many["w"].mean[0], rtol=1e-6)
@@ -131,8 +131,8 @@ def test_large_parameter_has_its_quantiles_from_an_even_sample() -> None:
     grads = {"w": jnp.asarray(rng.lognormal(size=10_000), jnp.float32)}
     hyper = rule.hyper()
     state, after = one_step(rule, hyper, params, grads)
-    exact = effective.measure(rule, hyper, state, grads, params, after)["w"]
-    sampled = effective.measure(rule, hyper, state, grads, params, after, sample=1000)["w"]
+    exact = measured(rule)(hyper, state, grads, params, after)["w"]
+    sampled = measured(rule, sample=1000)(hyper, state, grads, params, after)["w"]
     # A quantile of a sample of n has standard error √(q(1−q)/n)/density, here below 0.1 of the value: five of them.
     np.testing.assert_allclose(sampled.quantiles, exact.quantiles, rtol=0.5)
     assert not np.array_equal(sampled.quantiles, exact.quantiles)
@@ -148,7 +148,7 @@ def test_norm_and_angle_hold_over_the_range_of_float32(size: float, angle: float
     rule = rules.sgd()
     hyper = rule.hyper(lr=1.0)
     params, after = {"w": jnp.asarray(a, jnp.float32)}, {"w": jnp.asarray(b, jnp.float32)}
-    summary = effective.measure(rule, hyper, rule.init(params), params, params, after)["w"]
+    summary = measured(rule)(hyper, rule.init(params), params, params, after)["w"]
     np.testing.assert_allclose(summary.param_norm, scale, rtol=1e-6)
     np.testing.assert_allclose(summary.rotation, angle, rtol=1e-5, atol=5e-7)
 

@@ -11,14 +11,14 @@ import torch
 
 from lrtheory import rules
 from lrtheory.rules import Rule
-from lrtheory.rules.averages import average_of_squares, lerp, one_minus_power
+from lrtheory.rules._terms import average_of_squares, lerp, one_minus_power
 from parity.experiments.digits_training import UNOBSERVED, Planned, measure_run, observe_layers
 from parity.training import (
     BEYOND_ROUNDING,
     CONSTANT,
     NORMALISED,
     Mlp,
-    Plan,
+    NamedSchedule,
     Problem,
     Setup,
     Trained,
@@ -33,8 +33,8 @@ STEPS = 60
 ROUNDING = 1e-12
 """Of the travel: empirical, a hundred times what was seen over 300 steps and four seeds."""
 
-COSINE = Plan("cosine_annealing", {"T_max": STEPS})
-ONE_CYCLE = Plan("one_cycle", {"total_steps": STEPS})
+COSINE = NamedSchedule("cosine_annealing", {"T_max": STEPS})
+ONE_CYCLE = NamedSchedule("one_cycle", {"total_steps": STEPS})
 SGD = {"lr": 0.05, "momentum": 0.9}
 
 SETUPS = {
@@ -92,7 +92,7 @@ MUTANTS = {
     "dampening from the first step": ("sgd dampening", {"rule": _mutant(rules.sgd(), step=_dampened_from_the_start)}),
     "coupled decay": ("adamw, cosine", {"rule": rules.adam()}),
     "no schedule": ("rmsprop, cosine", {"plan": CONSTANT}),
-    "schedule one step longer": ("rmsprop, cosine", {"plan": Plan("cosine_annealing", {"T_max": STEPS + 1})}),
+    "schedule one step longer": ("rmsprop, cosine", {"plan": NamedSchedule("cosine_annealing", {"T_max": STEPS + 1})}),
     "nesterov": ("sgd momentum", {"rule": rules.sgd(nesterov=True)}),
 }
 

@@ -12,7 +12,7 @@ from parity.experiments import digits_training as training
 from parity.experiments.batch_size import REDUCTIONS, BatchSize
 from parity.experiments.effective_curves import AdamNominal, Halving, StepSchedule
 from parity.experiments.loss_scaling import AS_IS, CORRECTED, LR_DIVIDED, SAME_LR
-from parity.measured import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, Threshold, Training
+from parity.measured import BatchRun, EffectiveCurves, Layer, LossScaleRun, ParityRow, ThresholdBracket, TrainingRun
 
 
 def _scaled(rule: str = "sgd", framework: str = "jax", **distances: float | None) -> list[LossScaleRun]:
@@ -73,7 +73,7 @@ def test_correcting_names_the_rule_that_is_off(distance, outcome):
 
 @pytest.mark.parametrize(("predicted", "outcome"), [(21.96, "holds"), (21.9, "fails"), (22.0, "fails")])
 def test_divergence_wants_the_prediction_in_every_bracket(predicted, outcome):
-    row = Threshold(
+    row = ThresholdBracket(
         framework="jax", lr=0.01, curvature=9.1, predicted=21.96, largest_converging=21.95, smallest_diverging=21.97
     )
     other: Any = row | {"framework": "torch", "predicted": predicted}
@@ -158,8 +158,8 @@ def test_step_schedule_follows_the_halvings(at_once, before, outcome):
     assert effective_curves.step_schedule(StepSchedule([], [right, doctored]))["outcome"] == outcome
 
 
-def _training(rule: str = "adam", dtype: str = "float64", *layers: Layer, **changes: Any) -> Training:
-    run = Training(
+def _training(rule: str = "adam", dtype: str = "float64", *layers: Layer, **changes: Any) -> TrainingRun:
+    run = TrainingRun(
         model="mlp",
         rule=rule,
         schedule="constant",

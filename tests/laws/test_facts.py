@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 from lrtheory import quadratic, rescale, rules
-from lrtheory.explaining.facts import effective_lrs, facts
+from lrtheory.explaining.facts import facts
+from lrtheory.explaining.trained import effective_lrs
 from lrtheory.laws.trajectory import replay
+from lrtheory.numbers import NONNEGATIVE, Number, hyperparameters
+from lrtheory.rules import COUNT, ArrayRule, Rule, Slot, state
 from lrtheory.rules.facts import Facts
-from lrtheory.rules.rule import ArrayRule, Rule
 from lrtheory.theory import NoLaw
 from lrtheory.theory.bounds import largest_step
 from lrtheory.theory.momentum import decay_time_scale, gain, impulse_response, measured_gain, steady_effective_lr
@@ -104,15 +106,17 @@ def test_nadam_takes_larger_steps_before_its_limit() -> None:
     assert abs(step) == pytest.approx(largest_step(nadam, hyper, t), rel=1e-9)
 
 
-class _Hyper(NamedTuple):
-    lr: Any = 0.1
-    pull: Any = 0.5
-    weight_decay: Any = 0.2
+@hyperparameters
+class _Hyper:
+    lr = Number(0.1, NONNEGATIVE, "[param]^2/[loss]")
+    pull = Number(0.5)
+    weight_decay = Number(0.2, NONNEGATIVE, "[loss]/[param]^2")
 
 
-class _State(NamedTuple):
-    t: Any
-    m: Any
+@state
+class _State:
+    t = COUNT
+    m = Slot("[loss]/[param]")
 
 
 def _own(**said: Any) -> Rule:
@@ -124,17 +128,16 @@ def _own(**said: Any) -> Rule:
 
     return Rule(
         ArrayRule(
-            name="own", Hyper=_Hyper, State=_State,
-            units={"lr": "[param]^2/[loss]", "pull": "1", "weight_decay": "[loss]/[param]^2", "t": "1", "m": "[loss]/[param]"},
-            init=lambda p: _State(jnp.int32(0), jnp.zeros_like(p)),
+            Hyper=_Hyper,
+            State=_State,
             step=step,
             effective_lr=lambda h, s: jnp.broadcast_to(h.lr / (1 - h.pull), s.m.shape),
             direction=lambda h, p, s, g: s.m * (1 - h.pull),
             decay=lambda h, p, s, g: h.lr * h.weight_decay * p,
             facts=Facts(**said),
-        ),
+        ).completed("own", False),
         {},
-    )  # fmt: skip
+    )
 
 
 def test_a_rule_that_says_nothing_is_not_known() -> None:

@@ -39,7 +39,7 @@ class Control:
         """What is broken, in a line."""
         if self.broken:
             return self.broken
-        from lrtheory.spec.text import parse, resolve
+        from lrtheory.spec import parse, resolve
 
         return (resolve(parse(self.target)).__doc__ or "").strip().splitlines()[0]
 

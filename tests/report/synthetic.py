@@ -11,10 +11,10 @@ from parity.measured import (
     EffectiveCurves,
     Layer,
     LossScaleRun,
+    Measured,
     ParityRow,
     PhaseDiagram,
-    Report,
-    Training,
+    TrainingRun,
     Verdict,
 )
 
@@ -44,12 +44,12 @@ def layer(name: str, base: float) -> Layer:
     )
 
 
-def training(rule: str, schedule: str, names: list[str], lr: float) -> Training:
+def training(rule: str, schedule: str, names: list[str], lr: float) -> TrainingRun:
     loss = curve(2.3, 0.02)
     nominal: list[float | None] = [lr if schedule == "constant" else lr * (1 - i / STEPS) for i in range(STEPS)]
     if schedule != "constant":
         nominal[-1] = 0.0  # a schedule may end at zero, which a log axis cannot show
-    return Training(
+    return TrainingRun(
         model="mlp 64-32-10",
         rule=rule,
         schedule=schedule,
@@ -287,7 +287,7 @@ def phases() -> list[PhaseDiagram]:
     ]
 
 
-def report() -> Report:
+def report() -> Measured:
     """Everything on the page, with hostile, long and missing values."""
     names = ["hidden.weight", "hidden.bias", LONG, HOSTILE]
     steps = 100
@@ -300,7 +300,7 @@ def report() -> Report:
     broken["loss_torch"] = [None] * STEPS
     broken["largest_difference"] = math.nan
     broken["first_difference_step"] = 7
-    return Report(
+    return Measured(
         meta={
             "created": "2026-01-02T03:04:05+00:00",
             "seed": 0,

@@ -7,20 +7,20 @@ import math
 
 import pytest
 
-from parity.report import charts, experiments, parity_matrix, training
+from parity.report import charts, experiments, matrix, training, variants
 from parity.report.figure import (
     POINTS,
     SLOTS,
     Panel,
     log_axis,
     log_ticks,
-    number,
     pick,
     positive,
     slot,
-    slot_key,
+    slot_keys,
     thinned,
 )
+from parity.words import number
 
 from .synthetic import loss_scale, parity, report
 
@@ -88,7 +88,7 @@ def test_slots_tell_curves_apart():
     styles = [(charts.COLOURS[slot(i)], tuple(charts.DASHES[slot(i)])) for i in range(SLOTS)]
     assert len(set(styles)) == SLOTS
     for i in range(SLOTS):  # the legend shows what the chart draws
-        key = slot_key("name", i)
+        key = slot_keys(["name"] * SLOTS)[i]
         assert f"@{key.colour}" == charts.COLOURS[slot(i)]
         assert (key.line == "solid") == (charts.DASHES[slot(i)] == [1, 0])
 
@@ -107,7 +107,7 @@ def test_specification_is_as_wide_as_its_place_and_names_no_address(name):
 
 
 def test_loss_panels_have_one_base_and_say_who_coincides():
-    figure = experiments.loss_scale_figure(loss_scale())
+    figure = variants.loss_scale_figure(loss_scale())
     assert len(figure.panels) == 6
     for panel in figure.panels:
         assert [block["order"] for block in panel.blocks] == [0, 1, 2, 3]
@@ -121,7 +121,7 @@ def test_loss_panels_have_one_base_and_say_who_coincides():
 
 
 def test_loss_panel_is_not_flattened_by_a_diverging_run():
-    panel = experiments.loss_scale_figure(loss_scale()).panels[0]
+    panel = variants.loss_scale_figure(loss_scale()).panels[0]
     assert panel.params["y_high"] <= 1.25e3 * 3.2
 
 
@@ -167,11 +167,11 @@ def test_heat_map_is_the_logarithm_of_the_ratio():
     ],
 )
 def test_shade_goes_by_two_decades(error, expected):
-    assert parity_matrix.shade(error) == expected
+    assert matrix.shade(error) == expected
 
 
 def test_matrix_has_every_row_in_its_place():
-    view, other = parity_matrix.views(parity())
+    view, other = matrix.views(parity())
     assert (view.label, other.label) == ("float64", "float32")
     assert view.columns == [
         ("torch", "free"),
@@ -190,17 +190,17 @@ def test_matrix_has_every_row_in_its_place():
 
 
 def test_cell_tells_the_first_difference_and_the_reason():
-    view = parity_matrix.views(parity())[0]
+    view = matrix.views(parity())[0]
     cell = view.rules["Adam"][2].cells[-1]
     assert cell is not None
     assert cell.outcome == "known"
-    assert "First difference at step 2 in " in cell.detail
-    assert "[3, 1]: ours 0.123456789, theirs 0.133456789." in cell.detail
+    assert "first difference: step 2 in " in cell.detail
+    assert "[3, 1], ours 0.123456789, theirs 0.133456789;" in cell.detail
     assert cell.detail.endswith("before it takes the maximum")
 
 
 def test_matrix_leaves_a_gap_where_nothing_was_run():
     rows = [row for row in parity() if not (row["implementation"] == "optax" and row["rule"] == "sgd")]
-    view = parity_matrix.views(rows)[0]
+    view = matrix.views(rows)[0]
     assert all(line.cells[-1] is None for line in view.rules["SGD"])
     assert all(line.cells[-1] is not None for line in view.rules["Adam"])

@@ -10,8 +10,8 @@ import re
 
 import pytest
 
-from parity.report import page as pages
 from parity.report import write
+from parity.report.document import script_json
 
 from .chromium import NAMES, Chromium, find
 from .synthetic import HOSTILE, report
@@ -114,7 +114,7 @@ def test_matrix_is_read_by_pointer_and_by_keyboard(browser, page):
     browser.open(page)
     read = "document.getElementById('detail').textContent"
     browser.point(".matrix td.fail")
-    assert "First difference at step 2" in browser.evaluate(read)
+    assert "first difference: step 2 in " in browser.evaluate(read)
     assert browser.evaluate("document.querySelectorAll('.view:not([hidden]) td[tabindex=\"0\"]').length") == 1
     browser.evaluate("document.querySelector('.matrix td[tabindex=\"0\"]').focus()")
     first = browser.evaluate(read)
@@ -164,7 +164,7 @@ def with_charts(text: str, change) -> str:
     end = text.index("</script>", start)
     charts = json.loads(text[start:end])
     change(charts)
-    return text[:start] + str(pages.script_json(charts)) + text[end:]
+    return text[:start] + str(script_json(charts)) + text[end:]
 
 
 def _no_such_mark(charts):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from parity.report.matrix import write_page
-from parity.report.parity_matrix import full_details
+from parity.report.matrix import full_detail, write_page
 
 from .chromium import NAMES, Chromium, find
 from .synthetic import HOSTILE, parity
@@ -32,7 +31,7 @@ def browser(tmp_path_factory):
 
 def test_full_detail_has_both_values_the_true_one_and_the_reason():
     row = next(row for row in parity() if row["note"])
-    detail = full_details([row])[0]
+    detail = full_detail(row)
     assert detail["values"] == [
         ["lrtheory", "0.1234567891", "off by 1e-10"],
         [row["implementation"], "0.1334567891", "off by 0.01"],
@@ -46,8 +45,8 @@ def test_full_detail_without_a_true_value_or_a_difference():
     rows = parity()
     different = next(row for row in rows if row["first_difference"])
     first = dict(different["first_difference"] or {}, truth=None)
-    assert full_details([{**different, "first_difference": first}])[0]["values"][0] == ["lrtheory", "0.1234567891"]  # type: ignore[typeddict-item]
-    assert full_details([{**different, "first_difference": None}])[0]["values"] == []
+    assert full_detail({**different, "first_difference": first})["values"][0] == ["lrtheory", "0.1234567891"]  # type: ignore[typeddict-item]
+    assert full_detail({**different, "first_difference": None})["values"] == []
 
 
 @pytest.mark.parametrize("width", [PHONE, DESKTOP])
@@ -87,7 +86,7 @@ def test_enter_chooses_a_cell(browser, page):
     browser.open(page)
     browser.evaluate("document.querySelector('.matrix td.fail').focus()")
     browser.press("Enter")
-    assert "beyond the bound (bound 1e-13)" in browser.evaluate("document.getElementById('drill').textContent")
+    assert "beyond the bound (1e-13)" in browser.evaluate("document.getElementById('drill').textContent")
     assert browser.evaluate("document.querySelectorAll('#drill .bound').length") == 1
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from lrtheory.outputs import plain
 from parity.measured import FigureId
+from parity.report import document as documents
 from parity.report import page
 
 from .synthetic import HOSTILE, LONG, report
@@ -137,7 +138,7 @@ def _charts(document: Document) -> dict:
 
 @pytest.mark.parametrize("value", ["</script>", "</SCRIPT >", "<!--<script>", "]]>", "a&amp;b", "\u2028"])
 def test_script_json_cannot_end_its_element(value):
-    text = page.script_json({"name": value})
+    text = documents.script_json({"name": value})
     assert "<" not in text
     assert json.loads(text) == {"name": value}
 
@@ -175,7 +176,7 @@ def test_headings_do_not_skip_a_level(document):
 
 def test_verdicts_come_first_with_all_they_have(html, document):
     first_figure = html.index("<figure")
-    words = " ".join(document.text)
+    words = "".join(document.text)
     for verdict in report()["verdicts"][:2]:
         assert html.index(verdict["question"]) < first_figure
         for key in ("sentence", "evidence", "advice"):
@@ -219,3 +220,9 @@ def test_verdict_with_an_unknown_word_is_refused(key, value):
     wrong["verdicts"][0][key] = value
     with pytest.raises(ValueError, match=value):
         page.render(wrong)
+
+
+@pytest.mark.parametrize("figure", ["1e-09", "9.8e-17", "5 %", "0.128 %"])
+def test_no_line_ends_inside_a_figure(figure):
+    text = documents.prose(f"at most <{figure}> of it")
+    assert text == f'at most &lt;<span class="figure">{figure}</span>&gt; of it'

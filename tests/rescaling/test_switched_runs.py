@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lrtheory import rescale, rules
-from lrtheory.rules.rule import Rule
+from lrtheory.rules import Rule
 
 KAPPA, STEPS, REPLICAS, DIMENSIONS = 4, 1600, 256, 12
 CURVATURE = np.geomspace(0.01, 1, DIMENSIONS)

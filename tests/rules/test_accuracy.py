@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lrtheory import rules
-from lrtheory.rules.averages import one_minus_power
+from lrtheory.rules import one_minus_power
 
 EPSILON = 2.0**-23  # one ulp of a float32 in [1, 2), and the most that one ulp is of any float32
 

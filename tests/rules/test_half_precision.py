@@ -38,7 +38,7 @@ def ulp(x: np.ndarray, dtype: str) -> np.ndarray:
     return 2.0 ** (exponent - info.nmant)
 
 
-def stream(dtype: str) -> tuple[np.ndarray, np.ndarray]:
+def stream(dtype: str) -> tuple[np.ndarray, ...]:
     """First parameters and gradients as float64 numbers that the dtype holds."""
     rng = np.random.default_rng(0)
     params = rng.standard_normal(SIZE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import mpmath
@@ -16,7 +18,7 @@ BETAS = (0.0, 0.5, 0.7, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 STEPS = (1, 2, 4, 5, 6, 7, 8, 20, 100, 500, 999, 1000, 1001, 2000, 10_000, 100_000)
 
 
-def exact_length(beta: float, t: int) -> mpmath.mpf:
+def exact_length(beta: float, t: int) -> Any:
     b = mpmath.mpf(beta)
     return 2 / (1 - b) - 1 - 2 * t * b**t / (1 - b**t)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lrtheory import rules
+from lrtheory.compiling import quickly_compiled
 from lrtheory.rules import SparseGradient
 
 ROWS, WIDTH, STEPS, PLACES = 9, 3, 60, 5
@@ -32,7 +33,7 @@ def test_rows_named_by_indices_move_as_in_torch(maximize: bool) -> None:
     with jax.enable_x64(True):
         ours = jnp.asarray(first)
         state = rule.init(ours)
-        step = jax.jit(rule.step)
+        step, effective_lr, direction = (quickly_compiled()(f) for f in (rule.step, rule.effective_lr, rule.direction))
         for t, (r, v) in enumerate(zip(rows, values, strict=True)):
             lr = 0.1 * (1 + t % 3)
             optimizer.param_groups[0]["lr"] = lr
@@ -44,7 +45,8 @@ def test_rows_named_by_indices_move_as_in_torch(maximize: bool) -> None:
             kept = optimizer.state[p]
             for mine, theirs in ((ours, p.detach()), (state.m, kept["exp_avg"]), (state.v, kept["exp_avg_sq"])):
                 np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-13, atol=1e-13 * np.abs(theirs.numpy()).max())
-            e, d = rule.effective_lr(rule.hyper(lr=lr), state), rule.direction(rule.hyper(lr=lr), before, state, grads)
+            hyper = rule.hyper(lr=lr)
+            e, d = effective_lr(hyper, state), direction(hyper, before, state, grads)
             np.testing.assert_allclose(before - e * d, ours, rtol=1e-14, atol=1e-14)
             unnamed = np.setdiff1d(np.arange(ROWS), r)
             assert (np.asarray(d)[unnamed] == 0).all()
@@ -56,12 +58,14 @@ def test_direction_of_a_rarely_named_row_is_its_mean_gradient() -> None:
     """A row named at steps 1 and 5 with the same gradient has that gradient for direction, whatever t."""
     rule = rules.sparse_adam()
     params = jnp.zeros((2, 1))
-    state = rule.init(params)
+    state, step = rule.init(params), quickly_compiled()(rule.step)
     for row in (0, 1, 1, 1, 0):
         grads = SparseGradient(jnp.array([[row]]), jnp.array([[0.25 + row]]), (2, 1))
         before = params
-        params, state = rule.step(rule.hyper(), params, state, grads)
-    np.testing.assert_allclose(rule.direction(rule.hyper(), before, state, grads), [[0.25], [0.0]], rtol=1e-6)
+        params, state = step(rule.hyper(), params, state, grads)
+    np.testing.assert_allclose(
+        quickly_compiled()(rule.direction)(rule.hyper(), before, state, grads), [[0.25], [0.0]], rtol=1e-6
+    )
 
 
 def test_gradient_without_any_place_counts_a_step_and_moves_nothing() -> None:
@@ -91,7 +95,8 @@ def test_sparse_gradient_is_torchs_coordinate_format(k: int) -> None:
     assert ours.problem() is None
     np.testing.assert_allclose(jax.jit(SparseGradient.todense)(ours), theirs.to_dense().numpy(), rtol=1e-6)
     dense = jnp.asarray(theirs.to_dense().numpy())
-    np.testing.assert_array_equal(SparseGradient.from_dense(dense).todense(), dense)
+    there_and_back = quickly_compiled()(lambda dense: SparseGradient.from_dense(dense).todense())
+    np.testing.assert_array_equal(there_and_back(dense), dense)
 
 
 def test_places_out_of_range_are_left_out() -> None:

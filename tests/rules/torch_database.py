@@ -68,11 +68,15 @@ def translated(optimizer: str, arguments: Mapping[str, Any]) -> tuple[str, dict[
     return rule, options, {name: value for name, value in numbers.items() if value is not None}
 
 
+def class_name(info: Any) -> str:
+    return info.optim_cls.__name__
+
+
 def configurations() -> tuple[list[Configuration], list[tuple[str, str, str]]]:
     """Every configuration for a CPU that a rule expresses, and the others with the reason."""
     found, left_out = [], []
     for info in optim_db:
-        name = info.optim_cls.__name__
+        name = class_name(info)
         for entry in info.optim_inputs_func(device="cpu", dtype=torch.float64):
             if name not in RULE_OF:
                 left_out.append((name, entry.desc, "no rule of one step: LBFGS evaluates the loss many times a call"))
@@ -86,7 +90,7 @@ def configurations() -> tuple[list[Configuration], list[tuple[str, str, str]]]:
 def errors() -> list[tuple[str, Any]]:
     """Every error case for a CPU: optimizer and entry."""
     return [
-        (info.optim_cls.__name__, entry)
+        (class_name(info), entry)
         for info in optim_db
         for entry in info.optim_error_inputs_func(device="cpu", dtype=torch.float32)
     ]

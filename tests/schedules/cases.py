@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax.numpy as jnp
-import torch.optim.lr_scheduler as torch_schedulers
-from torch.optim.swa_utils import SWALR
 
 from lrtheory import schedules
 
@@ -17,6 +15,18 @@ from . import roundings
 from .roundings import Bound, Numbers
 
 STEPS = 500
+
+
+class _Schedulers:
+    """torch's schedulers, imported when one is made: our side is tested without torch."""
+
+    def __getattr__(self, name: str) -> Any:
+        from torch.optim import lr_scheduler, swa_utils
+
+        return getattr(swa_utils if name == "SWALR" else lr_scheduler, name)
+
+
+torch_schedulers = _Schedulers()
 
 
 @dataclass(frozen=True)
@@ -51,8 +61,9 @@ class Case:
 
 def scheduler_of(name: str) -> Callable[[Any, Numbers], Any]:
     """A torch scheduler whose arguments have the names of ours, but for lr, which is the optimizer's."""
-    kind = SWALR if name == "SWALR" else getattr(torch_schedulers, name)
-    return lambda optimizer, numbers: kind(optimizer, **{k: v for k, v in numbers.items() if k != "lr"})
+    return lambda optimizer, numbers: getattr(torch_schedulers, name)(
+        optimizer, **{k: v for k, v in numbers.items() if k != "lr"}
+    )
 
 
 def formula(factor: Callable[[Numbers, int], float]) -> Callable[[Any, Numbers], Any]:
@@ -223,7 +234,7 @@ class TorchSWARecipe:
 
     def __init__(self, optimizer: Any, n: Numbers) -> None:
         self.before = torch_schedulers.ExponentialLR(optimizer, gamma=n["gamma"])
-        self.averaging = SWALR(optimizer, swa_lr=n["swa_lr"], anneal_epochs=n["anneal_epochs"])
+        self.averaging = torch_schedulers.SWALR(optimizer, swa_lr=n["swa_lr"], anneal_epochs=n["anneal_epochs"])
         self.t, self.start = 0, n["start"]
 
     def step(self) -> None:

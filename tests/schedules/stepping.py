@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 U = 2.0**-53  # the rounding unit of float64
 
 
 def optimizer_of(lr: float, kind: str = "sgd") -> torch.optim.Optimizer:
+    import torch
+
     parameter = torch.nn.Parameter(torch.zeros(1))
     if kind == "adam":
         return torch.optim.Adam([parameter], lr=lr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -17,7 +18,7 @@ MILLION = 1_000_000
 U32 = 2.0**-24
 
 
-def _cosine(x: mpmath.mpf) -> mpmath.mpf:
+def _cosine(x: Any) -> Any:
     return (1 + mpmath.cos(mpmath.pi * x)) / 2
 
 

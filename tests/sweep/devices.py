@@ -45,7 +45,7 @@ def refusal(run) -> str:
     raise AssertionError("nothing was refused")
 
 
-def communicated(name: str) -> list[tuple[str, int, int]]:
+def communicated(name: str) -> list[tuple[str | int, ...]]:
     """Collectives of a step whose parameters and state are laid out over all devices by rows."""
     rule = rules.get(name)()
     params = {"w": jax.ShapeDtypeStruct((16, 8), jnp.float32)}
@@ -58,10 +58,10 @@ def communicated(name: str) -> list[tuple[str, int, int]]:
     state = placed(sharding.state_specs(rule, params, specs))
     step = jax.jit(
         rule.step,
-        in_shardings=(None, state, placed(specs), placed(specs)),
+        in_shardings=(None, placed(specs), state, placed(specs)),
         out_shardings=(placed(specs), state),
     )
-    compiled = step.lower(rule.hyper(), jax.eval_shape(rule.init, params), params, params).compile()
+    compiled = step.lower(rule.hyper(), params, jax.eval_shape(rule.init, params), params).compile()
     return [tuple(found) for found in sharding.collectives(compiled)]
 
 

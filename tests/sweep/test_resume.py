@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lrtheory import rules, schedules, sweep
+from lrtheory.sweep.store import Store
 
 from .regression import AXES, DATA, bits, init, loss, whole
 
@@ -48,11 +49,10 @@ def test_rules_whose_labels_differ_in_a_sign_keep_their_own_tiles(tmp_path):
 def test_finished_tiles_are_read_and_not_run(tmp_path):
     """A value planted in a finished tile comes out: it was not computed again."""
     whole(directory=tmp_path)
-    path = sorted(tmp_path.glob("*.npz"))[0]
-    with np.load(path) as arrays:
-        kept = dict(arrays)
-    kept["0001"] = np.full_like(kept["0001"], 123.0)  # final losses
-    np.savez(path, **kept)
+    name, store = sorted(tmp_path.glob("*.npz"))[0].stem, Store(tmp_path)
+    arrays = store.load(name)
+    arrays[1][:] = 123.0  # final losses
+    store.save(name, arrays)
     table = whole(directory=tmp_path).table()
     assert (table["final_loss"] == 123.0).sum() == 8
 
@@ -112,9 +112,72 @@ def test_a_loss_of_the_same_name_with_another_constant_is_noticed(tmp_path):
         sweep.run(made(1.0 + 1e-6), init(0), DATA, axes, steps=2, directory=tmp_path)
 
 
-def test_a_torn_file_is_named(tmp_path):
+def first_rows(kept):
+    return {key: array[:3] if array.ndim else array for key, array in kept.items()}
+
+
+def other_values(kept):
+    return {**kept, "0001": np.full_like(kept["0001"], 123)}
+
+
+def other_keys(kept):
+    return {f"loss {key}" if key == "0001" else key: array for key, array in kept.items()}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda path: path.write_bytes(path.read_bytes()[:100]), id="cut off"),
+        pytest.param(lambda path: path.write_bytes(b""), id="empty"),
+        pytest.param(lambda path: path.write_bytes(bytes(path.stat().st_size)), id="zeros"),
+        *(
+            pytest.param(lambda path, change=change: np.savez(path, **change(dict(np.load(path)))), id=change.__name__)
+            for change in (first_rows, other_values, other_keys, lambda kept: {})
+        ),
+    ],
+)
+def test_a_damaged_tile_is_named(damage, tmp_path):
+    """What a full disk, a power cut or a hand leaves of a tile is no result (C1, C2): one line says what to do."""
     whole(directory=tmp_path)
     path = sorted(tmp_path.glob("*.npz"))[2]
-    path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(ValueError, match=f"{path.name} cannot be read.*delete it"):
+    damage(path)
+    with pytest.raises(
+        ValueError, match=rf"^[^\n]*{path.name} (cannot be read|is not what was written)[^\n]*delete it"
+    ) as told:
         whole(directory=tmp_path)
+    assert "\n" not in str(told.value)
+    path.unlink()
+    assert bits(whole(directory=tmp_path)) == bits(whole())
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"text"', "{", ""])
+def test_a_definition_that_is_none_is_refused(text, tmp_path):
+    whole(directory=tmp_path)
+    (tmp_path / "definition.json").write_text(text)
+    with pytest.raises(ValueError, match=r"definition.json is no definition of a sweep \(.*give another directory"):
+        whole(directory=tmp_path)
+
+
+@pytest.mark.parametrize("widths", [None, [], {"adam(), batch 4": "wide"}])
+def test_a_definition_with_other_widths_is_refused(widths, tmp_path):
+    whole(directory=tmp_path)
+    path = tmp_path / "definition.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"width": widths}))
+    with pytest.raises(sweep.ChangedDefinition, match="width: "):
+        whole(directory=tmp_path)
+
+
+def test_tiles_without_their_definition_are_no_other_sweeps(tmp_path):
+    """With the definition deleted, other data are other results (C2), and the same data those that were kept."""
+    given = {"steps": 9, "record": [1, 5, 9], "width": 8, "directory": tmp_path}
+    first = bits(sweep.run(loss, init, DATA, AXES, **given))
+    kept = {path.name for path in tmp_path.glob("*.npz")}
+    (tmp_path / "definition.json").unlink()
+    data = {**DATA, "y": 2 * DATA["y"]}
+    assert bits(sweep.run(loss, init, data, AXES, **given)) == bits(
+        sweep.run(loss, init, data, AXES, **{**given, "directory": None})
+    )
+    (tmp_path / "definition.json").unlink()
+    there = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz") if path.name in kept}
+    assert bits(sweep.run(loss, init, DATA, AXES, **given)) == first
+    assert {path: path.stat().st_mtime_ns for path in there} == there

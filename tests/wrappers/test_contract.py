@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lrtheory import rules, wrappers
-from lrtheory.rules.lift import compute_dtype
+from lrtheory.rules import compute_dtype
 
 RULES = [
     rules.sgd(),

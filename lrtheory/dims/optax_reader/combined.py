@@ -67,10 +67,10 @@ def inject_stateful_hyperparams(learning_rate=1e-3, eps=1e-8):
 
 def lookahead(learning_rate=1e-3, slow_step_size=0.5):
     """Slow and fast parameters, which start alike: wrapped for optax's own pair of them."""
-    return _Pairs(optax.lookahead(_optimizer(learning_rate), sync_period=5, slow_step_size=slow_step_size))
+    return Pairs(optax.lookahead(_optimizer(learning_rate), sync_period=5, slow_step_size=slow_step_size))
 
 
-class _Pairs:
+class Pairs:
     """Lookahead takes and gives pairs of parameters; here the fast ones stand for both when it starts."""
 
     def __init__(self, transformation: Any) -> None:

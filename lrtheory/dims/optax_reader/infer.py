@@ -157,8 +157,8 @@ def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mappi
 def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any], list[str]]:
     """The numbers of a factory, its other arguments, and notes.
 
-    A parameter is a number if it is a float, or an integer in the place of one: optax annotates counts of steps as it
-    does floats. A learning rate without a default is 1e-3, and the notes say so.
+    A parameter is a number if it is a float, or an integer in the place of one: what is annotated as an integer, or is one
+    by default, counts. A learning rate without a default is 1e-3, and the notes say so.
     """
     numbers: dict[str, float] = {}
     others: dict[str, Any] = {}
@@ -171,10 +171,11 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
         if name == "learning_rate" and (value is parameter.empty or value is None):
             value = 1e-3
             notes.append(f"{name} has no default: 1e-3")
+        counts = parameter.annotation in (int, "int") or isinstance(parameter.default, int)
         real = isinstance(value, float) or (
             isinstance(value, int)
             and not isinstance(value, bool)
-            and (name in LEARNING_RATES or isinstance(parameter.default, float))
+            and (name in LEARNING_RATES or isinstance(parameter.default, float) or (name in given and not counts))
         )
         if real:
             numbers[name] = float(value)

@@ -50,7 +50,9 @@ def default_numbers(optimizer: type, given: Mapping[str, Any]) -> tuple[Numbers,
             numbers.update({f"{name}[{i}]": float(v) for i, v in enumerate(value) if isinstance(v, (int, float))})
             others[name] = value
         elif isinstance(value, float) or (
-            isinstance(value, int) and not isinstance(value, bool) and "float" in str(parameter.annotation)
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and ("float" in str(parameter.annotation) or isinstance(parameter.default, float))
         ):
             numbers[name] = float(value)
         elif name in given:
@@ -138,6 +140,7 @@ def _run(
         with mode:
             instance = optimizer(list(problem.params.values()), **constructor_arguments(carried, others))
         ledger.muted = False
+        getattr(instance, "train", lambda: None)()  # schedule-free ones step in this mode alone
         if not (hasattr(instance, "step") and hasattr(instance, "state")):
             raise NotAnOptimizerError(f"{optimizer.__name__}(...) is not a torch.optim.Optimizer")
         for step in range(STEPS):
@@ -180,6 +183,7 @@ def _numbers_agree(
         scaled = {name: value * found.hyper[name].factor(loss, params) for name, value in numbers.items()}
         problem = Problem(shapes, loss, params)
         instance: Any = optimizer(list(problem.params.values()), **constructor_arguments(scaled, others))
+        getattr(instance, "train", lambda: None)()
         for step in range(STEPS):
             problem.give_gradients(step)
             instance.step(*([problem.evaluate] if needs_closure(instance) else []))

@@ -24,7 +24,7 @@ from ...quadratic import (
     propagate,
     stationary,
 )
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...wrappers import average_weights
 from ..law import Evidence, Law
 

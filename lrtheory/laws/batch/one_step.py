@@ -14,7 +14,7 @@ import numpy as np
 
 from ... import rules
 from ...quadratic import GradientEstimate, NoiseScale, estimate_from_norms, noise_scale, optimal_lr
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence, Law
 
 DIMENSIONS = 3

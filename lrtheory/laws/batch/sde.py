@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array, lax
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.batch import sde_rule
 from ..law import Evidence, Law
 

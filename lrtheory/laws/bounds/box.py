@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.bounds import adam_bound, box_contraction, largest_step
 from ..law import Evidence, Law
 from ..trajectory import replay

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ... import rules
+from ...rules import Rule
 from ...rules.closed_forms import nadam_momentum
-from ...rules.rule import Rule
 from ...theory.bounds import (
     adam_bound,
     adamax_bound,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import rules
 from ...effective import per_example
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence, claim
 from ..trajectory import replay
 

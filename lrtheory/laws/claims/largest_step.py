@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.bounds import extremal_gradients, powers
 from ..law import Evidence, claim
 from ..trajectory import replay

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ... import rules, schedules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.asking import numbers_of
 from ..law import Evidence, claim
 from ..trajectory import replay

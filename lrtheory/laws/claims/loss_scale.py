@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.asking import numbers_of
 from ..law import Evidence, claim
 from ..trajectory import replay

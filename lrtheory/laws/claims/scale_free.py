@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ..law import Evidence, claim
 from ..trajectory import replay
 

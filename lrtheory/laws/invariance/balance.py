@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.invariance import Equilibrium, angle, equilibrium
 from ..law import Evidence, Law
 from ..trajectory import descend

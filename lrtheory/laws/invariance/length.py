@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jax import Array
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.invariance import next_square_norm, numbers_for_length
 from ..law import Evidence, Law
 from ..trajectory import descend

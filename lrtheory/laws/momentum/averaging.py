@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.momentum import average_weights, coupled_to_lr, decay_time_scale
 from ..law import Evidence, Law
 from ..trajectory import replay

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.momentum import steady_effective_lr
 from ..law import Evidence, Law
 from ..trajectory import replay

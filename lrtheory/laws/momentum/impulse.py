@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory.momentum import gain
 from ..law import Evidence, Law
 from ..trajectory import replay

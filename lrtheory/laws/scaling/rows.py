@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...dims import Units
-from ...rules import registry
-from ...rules.rule import Rule
+from ...rules import Rule, get
 from ...wrappers import Wrapper, clip_by_global_norm, clip_by_value
 from ..law import Law
 from .bitwise import another_power, check, from_units, left_alone
@@ -98,7 +97,7 @@ def of(
     shape: tuple[int, ...] = (4,), **numbers: float,
 ) -> Row:  # fmt: skip
     """The row of one of our rules; ``state`` names what must be rescaled in mid-run."""
-    made = registry.get(rule or name.replace("-", "_"))(**(options or {}))
+    made = get(rule or name.replace("-", "_"))(**(options or {}))
     return Row(name, title, of_rule(made, shape, **numbers), _of_units(made, state), scope)
 
 
@@ -152,7 +151,7 @@ ROWS = (
     of("schedule-free-adamw", "Schedule-free AdamW", "v", "z", "max_lr", "pull", "decay_pull"),
     *(
         Row(name, title, of_rule(clip(inside)), _of_units(clip(inside), state))
-        for inside, state in ((registry.get("adam")(), ("rule.m", "rule.v")),)
+        for inside, state in ((get("adam")(), ("rule.m", "rule.v")),)
         for name, title, clip in (
             ("clip-by-value", "Clipping by value, then Adam", clip_by_value),
             (

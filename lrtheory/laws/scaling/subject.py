@@ -12,8 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...dims import Dimensions, infer
-from ...rules.rule import Rule
-from ...rules.sparse import SparseGradient
+from ...rules import Rule, SparseGradient
 from ...wrappers import Wrapper
 
 LEAF = "w"

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from ... import rules
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory import stability
 from ..law import Evidence, Law
 

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from ... import rules
 from ...quadratic.linear_step import LinearStep, critical_curvature, delayed, linear_step
-from ...rules.rule import Rule
+from ...rules import Rule
 from ...theory import stability
 from ..law import Evidence, Law
 

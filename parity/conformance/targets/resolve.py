@@ -7,9 +7,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from lrtheory.dims.target import Target as Numbered
+from lrtheory.dims.target import target as numbered
 from lrtheory.rules import Rule
-from lrtheory.spec.text import Spec, SpecError, parse
-from lrtheory.spec.text import resolve as resolve_spec
+from lrtheory.spec import Spec, SpecError, parse, part, read
+from lrtheory.spec import resolve as resolve_spec
+from lrtheory.spec.parts import plain
+from lrtheory.spec.text import inside
 
 from .target import Target
 
@@ -44,36 +48,49 @@ def resolve(target: Any, arguments: Mapping[str, Any] | None = None) -> Target:
     if isinstance(target, str):
         try:
             spec = parse(target)
-            return _of_spec(spec, resolve_spec(spec), given)
+            return _of_spec(spec, given)
         except SpecError as error:
             raise TargetError(str(error)) from error
     imports, expression = _code(target)
     return _of_object(target, given, (_name(target), imports, expression))
 
 
-def _of_spec(spec: Spec, found: Any, given: dict[str, Any]) -> Target:
+def _of_spec(spec: Spec, given: dict[str, Any]) -> Target:
     names = (spec.text, "", repr(spec.text))
     if spec.is_rule:
-        if spec.args:
-            raise TargetError(f"{spec.text}: a rule takes arguments by name, as in {spec.name}(lr=1e-3)")
-        options = {name: value for name, value in spec.kwargs.items() if isinstance(value, bool)}
-        numbers = {name: value for name, value in spec.kwargs.items() if name not in options}
-        try:
-            return _of_object(found(**options), {**numbers, **given}, names)
-        except TypeError as error:
-            raise TargetError(str(error)) from error
-    if not callable(found):
-        if spec.called or not hasattr(found, "update"):
-            raise TargetError(f"{spec.text} is {type(found).__name__}: expected {EXPECTED}")
+        reading = read(spec.text)
+        return _of_object(reading.rule, {**reading.hyper._asdict(), **given}, names)
+    if spec.module is not None and not spec.called:
+        found = resolve_spec(spec)
+        if not callable(found):
+            if not hasattr(found, "update"):
+                raise TargetError(f"{spec.text} is {type(found).__name__}: expected {EXPECTED}")
+            return _of_object(found, given, names)
         return _of_object(found, given, names)
-    skip = 1 if _is_torch(found) else 0
-    parameters = list(inspect.signature(found).parameters)[skip:]
-    if len(spec.args) > len(parameters):
-        raise TargetError(f"{spec.text}: {len(spec.args)} arguments, but {spec.name} takes {len(parameters)}")
-    by_name = dict(zip(parameters, spec.args, strict=False))
-    if set(by_name) & set(spec.kwargs):
-        raise TargetError(f"{spec.text}: {', '.join(sorted(set(by_name) & set(spec.kwargs)))} given twice")
-    return _of_object(found, {**by_name, **spec.kwargs, **given}, names)
+    target = numbered(spec)
+    root = part(spec)
+    if target.kind is not None:
+        return _of_object(target.kind, {**target.make({}), **given}, names)
+    if root.through is None and not any(root.inner()):
+        return _of_object(root.factory, {**{n: inside(v, plain) for n, v in root.given.items()}, **given}, names)
+    return _of_tree(target, given, names)
+
+
+def _of_tree(target: Numbered, given: dict[str, Any], names: tuple[str, str, str]) -> Target:
+    """A composition, as a factory of its numbers."""
+    from .jax_target import OptaxTarget
+
+    argument = {name: "_".join(reversed(name.rsplit(".", 1))).replace(".", "_") for name in target.numbers}
+
+    def made(**numbers: Any) -> Any:
+        return target.make({name: numbers[a] for name, a in argument.items() if a in numbers})
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter(argument[n], kind, default=v) for n, v in target.numbers.items()]
+    made.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    rate = next((r for r in RATES if r in target.numbers and r not in target.curves), None)
+    given = {**({rate: target.numbers[rate]} if rate else {}), **given}
+    return OptaxTarget(made, given, *names, target.notes, rate=rate)
 
 
 def _of_object(target: Any, given: dict[str, Any], names: tuple[str, str, str]) -> Target:

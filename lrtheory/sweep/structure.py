@@ -15,7 +15,7 @@ PyTree = Any
 
 
 @dataclass(frozen=True)
-class Training:
+class Structure:
     """The static structure of a run: two runs of equal structure share a compiled program.
 
     Attributes
@@ -50,7 +50,7 @@ class Training:
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class Inputs:
     """What the runs are fed.
 
     Attributes
@@ -97,3 +97,22 @@ class Problem:
                 f"batches gave row numbers {found.min()} to {found.max()}; the data has rows 0 to {rows - 1}"
             )
         return found.astype(np.int32)
+
+
+def shuffled(rows: int, batch_size: int, steps: int, seed: int) -> np.ndarray:
+    """Row numbers of shape (steps, batch_size): a new permutation every epoch, its incomplete last batch left out.
+
+    They are made on the host, so that any framework can be given the same.
+
+    Raises
+    ------
+    ValueError
+        For a batch that is empty or larger than the data.
+    """
+    if not 0 < batch_size <= rows:
+        raise ValueError(f"batch_size={batch_size} must be between 1 and the {rows} rows there are")
+    rng = np.random.default_rng([seed, 1])
+    per_epoch = rows // batch_size
+    epochs = -(-steps // per_epoch)
+    order = np.concatenate([rng.permutation(rows)[: per_epoch * batch_size] for _ in range(epochs)])
+    return order.reshape(-1, batch_size)[:steps]

@@ -7,7 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from .rule import ArrayRule, Rule
+from ..numbers import with_parameters
+from ._rule import ArrayRule, Rule
 
 _FACTORIES: dict[str, Callable[..., Rule]] = {}
 
@@ -20,13 +21,23 @@ ABSENT = {
 
 
 def register(write: Callable[..., ArrayRule]) -> Callable[..., Rule]:
-    """Turn a function from options to :class:`ArrayRule` into a factory of :class:`Rule`, known by its name."""
+    """Turn a function from options to :class:`ArrayRule` into a factory of :class:`Rule`, known by its name.
+
+    A rule that says nothing else of ``maximize`` gets that option, and the hyperparameters and it enter the docstring.
+    """
     signature = inspect.signature(write)
-    name = write.__name__
+    name, declared = write.__name__, write()
+    entries = [number.documented(key) for key, number in declared.Hyper._numbers.items()]
+    signed = declared.maximizes and "maximize" not in signature.parameters
+    if signed:
+        option = inspect.Parameter("maximize", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool")
+        signature = signature.replace(parameters=[*signature.parameters.values(), option])
+        entries.append("maximize : option\n    Negates the gradient first.")
 
     @functools.lru_cache(maxsize=None, typed=True)  # 2.0 is no step count, though it equals 2
     def build(**options: Any) -> Rule:
-        return Rule(write(**options), options)
+        own = {key: value for key, value in options.items() if key != "maximize" or not signed}
+        return Rule(write(**own).completed(name, signed and options["maximize"]), options)
 
     @functools.wraps(write)
     def factory(*unexpected: Any, **options: Any) -> Rule:
@@ -34,7 +45,7 @@ def register(write: Callable[..., ArrayRule]) -> Callable[..., Rule]:
             raise TypeError(f"{name} takes options by keyword only, but {unexpected[0]!r} was given by position")
         for option in options:
             if option not in signature.parameters:
-                raise TypeError(_unknown_option(name, signature, option, build()))
+                raise TypeError(_unknown_option(name, signature, option, factory()))
         bound = signature.bind(**options)
         bound.apply_defaults()
         for option, value in bound.arguments.items():
@@ -43,6 +54,8 @@ def register(write: Callable[..., ArrayRule]) -> Callable[..., Rule]:
                 raise TypeError(f"{name}: {option}={value!r} must be True or False")
         return build(**bound.arguments)
 
+    factory.__doc__ = with_parameters(write.__doc__, entries)
+    factory.__signature__ = signature.replace(return_annotation="Rule")  # type: ignore[attr-defined]
     add(name, factory)
     return factory
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .sparse import SparseGradient
+from ._sparse import SparseGradient
 
 PyTree = Any
 

@@ -1,15 +1,30 @@
-"""A progress bar on stderr."""
+"""What commands print with: a console, JSON, and a progress bar on stderr."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
+from ..outputs import plain
+
 Step = Callable[[str, float], None]
+
+
+def console(width: int = 140) -> Console:
+    """Stdout; a file or a pipe has no width of its own, and gets this one."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=width)
+
+
+def print_json(value: Any) -> None:
+    """The value in plain types, and nothing else on stdout."""
+    print(json.dumps(plain(value), indent=1, ensure_ascii=False))
 
 
 @contextlib.contextmanager

@@ -56,6 +56,9 @@ class SparseGradient:
         """The same with values of another dtype."""
         return SparseGradient(self.indices, self.values.astype(dtype), self.shape)
 
+    def __neg__(self) -> SparseGradient:
+        return SparseGradient(self.indices, -self.values, self.shape)
+
     def todense(self) -> Array:
         """As an array of zeros elsewhere."""
         slots, values = self.coalesced()

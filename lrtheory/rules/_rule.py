@@ -5,28 +5,23 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import REAL, Range, as_number, check_range
+from ..units import Units
+from ._lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
+from ._state import zeros
+from ._terms import coupled_decay, decoupled_decay
 from .facts import Facts
-from .lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
-
-if TYPE_CHECKING:
-    from ..units import Units
 
 PyTree = Any
 Hyper = Any  # a NamedTuple of scalars, one type per rule
 State = Any  # a NamedTuple whose fields are pytrees like params, or None where an option switches a slot off
-
-
-def _no_decay(hyper: Hyper, p: Array, state: State, g: Array) -> Array:
-    return jnp.zeros_like(p)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,50 +33,88 @@ class ArrayRule:
 
     Attributes
     ----------
-    Hyper, State : NamedTuple types
-        Hyperparameters with defaults; state of one array, ``t`` among its fields.
-    units : mapping
-        Declared units of every hyperparameter and state field, such as ``"[loss]/[param]"``.
-    defaults : mapping
-        Defaults that differ from those of ``Hyper`` under these options; ``None`` switches a number off.
-    ranges : mapping
-        Allowed values of each hyperparameter; one that is not named may be any real number.
-    init : p -> state
+    Hyper, State : types
+        Made by ``@hyperparameters`` and ``@state`` from declarations; ``t`` is the state's first slot.
     step : h, p, s, g -> (p, state)
     effective_lr : h, s -> E
         E of the step that led to ``s``, with the shape of ``p``.
     direction : h, p, s, g -> d
         d of that step: ``s`` after it, ``p`` before it.
+    init : p -> state
+        Zeros unless given.
+    absent : tuple of str
+        Slots that these options switch off: ``None`` in place of an array.
+    coupled : bool
+        Whether ``weight_decay·p`` is added to the gradient before the rule sees it.
+    decoupled : bool
+        Whether ``lr·weight_decay·p`` is what weight decay removes, the step itself taking it.
     decay : h, p, s, g -> array
-        What decoupled weight decay removes; zero unless given.
+        What decoupled weight decay removes, where it is another; zero for a rule without.
     penalty : h, p -> array
-        What coupled weight decay adds to the gradient; ``None`` where the rule has none.
+        What coupled weight decay adds to the gradient, for a rule that adds it itself.
     scale : h, s -> array
         The estimate of the gradient's size that eps is added to; ``None`` where the rule has no eps.
+    defaults : mapping
+        Defaults that differ from those of ``Hyper`` under these options; ``None`` switches a number off.
     check : Hyper -> None
         Raises for combinations that no single range can express; sees concrete values only where they are.
     sparse : bool
         Whether ``g`` is a :class:`~lrtheory.rules.SparseGradient`; dense gradients are refused then.
+    maximizes : bool
+        Whether the rule may be given the option ``maximize``, which negates the gradient before the rule sees it.
     facts : Facts
         What else is known of the rule.
+    name : str
+        That of the factory, unless given.
     """
 
-    name: str
-    Hyper: type
-    State: type
-    units: Mapping[str, str]
-    init: Callable[[Array], State]
-    step: Callable[[Hyper, State, Array, Array], tuple[Array, State]]
+    Hyper: Any
+    State: Any
+    step: Callable[[Hyper, Array, State, Array], tuple[Array, State]]
     effective_lr: Callable[[Hyper, State], Array]
-    direction: Callable[[Hyper, State, Array, Array], Array]
-    decay: Callable[[Hyper, State, Array, Array], Array] = _no_decay
+    direction: Callable[[Hyper, Array, State, Array], Array]
+    init: Callable[[Array], State] = None  # type: ignore[assignment]
+    absent: tuple[str, ...] = ()
+    coupled: bool = False
+    decoupled: bool = False
+    decay: Callable[[Hyper, Array, State, Array], Array] = lambda h, p, s, g: jnp.zeros_like(p)
     penalty: Callable[[Hyper, Array], Array] | None = None
     scale: Callable[[Hyper, State], Array] | None = None
-    ranges: Mapping[str, Range] = field(default_factory=dict)
     defaults: Mapping[str, float | None] = field(default_factory=dict)
     check: Callable[[Hyper], None] = lambda hyper: None
     sparse: bool = False
+    maximizes: bool = True
     facts: Facts = field(default_factory=Facts)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.init is None:
+            object.__setattr__(self, "init", functools.partial(zeros, self.State, **dict.fromkeys(self.absent)))
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of every hyperparameter and slot, such as ``"[loss]/[param]"``."""
+        numbers = {name: number.units_when(self.decoupled) for name, number in self.Hyper._numbers.items()}
+        return numbers | {name: slot.units for name, slot in self.State._slots.items()}
+
+    def completed(self, name: str, maximize: bool) -> ArrayRule:
+        """The rule with what is written once for all: its name, the sign of the gradient, and its weight decay."""
+        changes: dict[str, Any] = {"name": self.name or name}
+        if maximize or self.coupled:
+
+            def given(h: Hyper, p: Array, g: Any) -> Any:
+                g = -g if maximize else g
+                return g + coupled_decay(h, p) if self.coupled else g
+
+            def taking(function: Callable[..., Any]) -> Callable[..., Any]:
+                return lambda h, p, s, g: function(h, p, s, given(h, p, g))
+
+            changes |= {each: taking(getattr(self, each)) for each in ("step", "direction", "decay")}
+        if self.coupled:
+            changes |= {"penalty": coupled_decay, "coupled": False}
+        if self.decoupled:
+            changes["decay"] = lambda h, p, s, g: decoupled_decay(h, p)
+        return replace(self, **changes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +157,6 @@ class Rule:
     @property
     def units(self) -> Mapping[str, Units]:
         """Declared units of each hyperparameter and state field."""
-        from ..units import Units  # with all of units inference, half of what importing the rules would cost
-
         return MappingProxyType({name: Units.parse(text) for name, text in self.array_rule.units.items()})
 
     def __repr__(self) -> str:
@@ -155,8 +186,7 @@ class Rule:
                 if value is not None:
                     raise TypeError(f"{self!r} has no {name}, because its options switched it off")
                 continue
-            values[name] = as_number(repr(self), name, value)
-            check_range(repr(self), name, values[name], rule.ranges.get(name, REAL))
+            values[name] = rule.Hyper._numbers[name].checked(repr(self), name, value)
         hyper = rule.Hyper(**values)
         rule.check(hyper)
         return hyper

@@ -1,0 +1,5 @@
+"""``python -m lrtheory``: the command line."""
+
+from .cli import main
+
+main()

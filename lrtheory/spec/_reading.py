@@ -1,0 +1,60 @@
+"""What comes of reading a SPEC as one of our rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..rules import Rule
+from ..wrappers import Wrapper
+from .curves import Curve
+from .parts import plain, typed
+from .text import Spec, SpecError, Unread, short, written
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A SPEC understood.
+
+    Attributes
+    ----------
+    text : str
+        The SPEC as it was given.
+    framework : str
+        ``"lrtheory"``, ``"torch"`` or ``"optax"``.
+    rule, hyper : the rule, wrapped as the SPEC has it, and its numbers; lr is the peak of its schedule
+    write : (hyper, lr, batch) -> str
+        The SPEC with those numbers, for an lr that is ``lr`` times as large in a batch that is ``batch`` times as large:
+        what a schedule in it is multiplied by, and its steps divided by.
+    notes : tuple of str
+        What was assumed in reading it.
+    curve : Curve or None
+        The schedule of its lr.
+    """
+
+    text: str
+    framework: str
+    rule: Rule | Wrapper
+    hyper: Any
+    write: Callable[[Any, float, float], str]
+    notes: tuple[str, ...] = ()
+    curve: Curve | None = None
+
+
+class NoRuleError(SpecError):
+    """A SPEC that is none of our rules; its units can be inferred all the same."""
+
+
+def made(spec: Spec, rule: Rule | Wrapper, numbers: dict[str, Any]) -> Any:
+    """Numbers of a rule, refused in the words of the SPEC."""
+    numbers = {name: plain(value) if typed(value) else value for name, value in numbers.items()}
+    for name, given in numbers.items():
+        if isinstance(given, (Spec, Unread)):
+            raise SpecError(
+                f"{short(spec.text)}: {name}={written(given)} is not a number; give one, names are not evaluated"
+            )
+    try:
+        return rule.hyper(**{name: float(v) if hasattr(v, "dtype") else v for name, v in numbers.items()})
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpecError(f"{short(spec.text)}: {error}") from error

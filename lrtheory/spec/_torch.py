@@ -1,0 +1,112 @@
+"""SPECs of torch.optim, read without torch; with a scheduler around them, by torch's own."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+from .. import rules
+from ..names.torch import CLASSES, EXECUTION, NAMES, POSITIONAL
+from ..rules import Rule
+from ._reading import NoRuleError, Reading, made
+from .curves import curve
+from .parts import by_name, resolve
+from .text import Spec, SpecError, Unread, call, nearest, short, written
+
+SCHEDULERS = "torch.optim.lr_scheduler."
+
+
+def read_torch(spec: Spec) -> Reading:
+    """The rule and its numbers; ``params`` may be left out, or stand first under any name."""
+    if spec.name.startswith(SCHEDULERS):
+        return _scheduled(spec)
+    name = spec.name.rpartition(".")[2]
+    if name not in CLASSES or spec.name not in (f"torch.optim.{name}", f"torch.optim.{name.lower()}.{name}"):
+        if reason := rules.ABSENT.get(name.lower()):
+            raise NoRuleError(f"{short(spec.text)}: {reason}")
+        if spec.name.startswith("torch.optim."):
+            raise SpecError(
+                f"{short(spec.text)}: torch.optim has no {name!r}{nearest(name, CLASSES)}; it has {', '.join(CLASSES)}"
+            )
+        resolve(spec)
+        raise NoRuleError(f"{short(spec.text)} is none of torch.optim's {', '.join(CLASSES)}")
+    rule_name, fixed = CLASSES[name]
+    names = NAMES[rule_name]
+    factory = rules.get(rule_name)
+    params, given = by_name(spec, _signature(name), "params")
+    options: dict[str, Any] = dict(fixed)
+    if rule_name == "adafactor":
+        eps = given.get("eps")
+        options["machine_eps"] = not isinstance(eps, (list, tuple)) or not eps or eps[0] is None
+    for option in factory().options:
+        argument = names.options.get(option, option)
+        if argument in given:
+            options[option] = given[argument]
+    if name == "Adam" and given.get("decoupled_weight_decay"):
+        options["decoupled"] = True
+    try:
+        rule: Rule = factory(**options)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"{short(spec.text)}: {error}") from error
+    numbers = {}
+    for number in rule.Hyper._fields:
+        argument = names.argument(number)
+        argument, entry = argument if isinstance(argument, tuple) else (argument, None)
+        if argument in given:
+            value = _entry(spec, argument, given[argument], entry)
+            if value is not None:
+                numbers[number] = value
+    # Adam without decoupled= has a default decay of 0 even where AdamW's is 0.01.
+    if name == "Adam" and options.get("decoupled"):
+        numbers.setdefault("weight_decay", 0.0)
+    hyper = made(spec, rule, numbers)
+
+    def write(new: Any, lr: float, batch: float) -> str:
+        shown, before = dict(given), names.arguments({}, hyper)
+        for argument, value in names.arguments({}, new).items():
+            if value != before[argument]:
+                shown[argument] = list(value) if isinstance(given.get(argument), list) else value
+        order = [*POSITIONAL[name], *shown]
+        return call(spec.name, dict(sorted(shown.items(), key=lambda item: order.index(item[0]))), params)
+
+    notes = tuple(
+        f"{argument} says how to compute and changes no number" for argument in given if argument in EXECUTION
+    )
+    return Reading(spec.text, "torch", rule, hyper, write, notes)
+
+
+def _signature(name: str) -> dict[str, inspect.Parameter]:
+    """The arguments of a class as they are written down, after the parameters."""
+    positional = POSITIONAL[name]
+    names = NAMES[CLASSES[name][0]]
+    options = [names.options.get(option, option) or "" for option in rules.get(CLASSES[name][0])().options]
+    if name == "Adam":
+        options.append("decoupled_weight_decay")
+    kinds = dict.fromkeys((*EXECUTION, *filter(None, options)), inspect.Parameter.KEYWORD_ONLY)
+    kinds |= dict.fromkeys(positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return {n: inspect.Parameter(n, kinds[n]) for n in (*positional, *(k for k in kinds if k not in positional))}
+
+
+def _entry(spec: Spec, argument: str, value: Any, entry: int | None) -> Any:
+    if entry is None:
+        return value
+    if not isinstance(value, (list, tuple)) or len(value) <= entry:
+        raise SpecError(f"{short(spec.text)}: {argument}={written(value)} must be a tuple, as in betas=(0.9, 0.999)")
+    return value[entry]
+
+
+def _scheduled(spec: Spec) -> Reading:
+    """A scheduler around its optimizer."""
+    first = spec.args[0] if spec.args else spec.kwargs.get("optimizer")
+    if not isinstance(first, Spec) or not first.name.startswith("torch.optim."):
+        raise NoRuleError(f"{short(spec.text)} is a schedule, whose optimizer is not given")
+    inside = read_torch(first)
+    found = curve(spec, float(inside.hyper.lr))
+
+    def write(new: Any, lr: float, batch: float) -> str:
+        base = new._replace(lr=inside.hyper.lr * lr)
+        after = found.rescaled(lr, batch).part if (lr, batch) != (1, 1) else found.part
+        return replace(after, first=Unread(inside.write(base, lr, batch))).write()
+
+    return Reading(spec.text, "torch", inside.rule, inside.hyper._replace(lr=found.peak.lr), write, inside.notes, found)

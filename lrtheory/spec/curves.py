@@ -1,0 +1,245 @@
+"""Schedules in a SPEC: built by their own framework and evaluated; never read by the names of their arguments.
+
+Names say only which arguments are levels and which count steps when a schedule is rescaled, and what comes of that is
+compared with the old schedule before anybody sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .parts import Part, part
+from .text import Spec, SpecError, Unread, inside, is_number, parse, short
+
+LEVELS = frozenset(
+    ("init_value", "peak_value", "end_value", "value", "lr", "eta_min", "max_lr", "base_lr", "swa_lr", "lr_end")
+)
+COUNTS = frozenset((
+    "transition_steps", "transition_begin", "decay_steps", "warmup_steps", "total_steps", "boundaries",
+    "boundaries_and_scales", "T_0", "T_max", "anneal_epochs", "milestones", "stable_steps", "start", "step_size",
+    "step_size_down", "step_size_up", "timescale", "total_iters", "epochs",
+))  # fmt: skip
+#: Schedules whose ``gamma`` is a factor for each step.
+BY_STEP = ("exponential", "cyclic", "ExponentialLR", "CyclicLR")
+LONGEST = 1 << 15
+UNGIVEN = 1e-3
+
+
+class Figure(NamedTuple):
+    """An lr, and the step that it first holds at."""
+
+    t: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """An lr over steps.
+
+    Attributes
+    ----------
+    part : Part
+    at : array of steps -> array of lr
+    start, peak, end : Figure
+        At the first step; the largest; and what it comes to rest at, or where its last count of steps ends.
+    rests : bool
+        Whether it stays at ``end``.
+    lr : float or None
+        That of the optimizer, for a scheduler of torch.
+    """
+
+    part: Part
+    at: Callable[[Any], np.ndarray]
+    start: Figure
+    peak: Figure
+    end: Figure
+    rests: bool
+    lr: float | None = None
+
+    @property
+    def text(self) -> str:
+        """As it was written."""
+        return self.part.spec.text
+
+    def rescaled(self, levels: float = 1.0, batch: float = 1.0) -> Curve:
+        """With levels multiplied and counts of steps divided, after it was compared with the old one.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be brought about by its arguments.
+        """
+        new = {}
+        for p in self.part.all():
+            for name in {**p.given, **p.parameters}:
+                before = p.value(name)
+                if isinstance(before, (Part, Unread)) or (before is None) or before is p.parameters[name].empty:
+                    continue
+                after = _changed(p.name, name, before, levels, batch)
+                if after != before:
+                    new[p.path + name] = after
+        if not new and self.lr is None:
+            return self
+        text = self.part.write(new)
+        why = f"{short(self.text)} cannot be rescaled to levels ×{levels:g} and 1/{batch:g} of its steps"
+        try:
+            found = curve(parse(text), None if self.lr is None else self.lr * levels)
+        except SpecError as error:
+            raise ValueError(f"{why}: {error}") from error
+        t = np.unique(np.linspace(0, max(self.end.t, self.peak.t, 1) * 1.25 / batch, 500).astype(np.int64))
+        wide = int(np.ceil(batch * (1 + sum(1 for _ in _counts(self.part))))) if batch != 1 else 0
+        at = np.rint(t * batch).astype(np.int64)
+        near = np.stack([self.at(np.maximum(at + d, 0)) for d in np.unique(np.linspace(-wide, wide, 41).astype(int))])
+        low, high = np.nanmin(near, 0) * levels, np.nanmax(near, 0) * levels
+        slack = 1e-6 * abs(self.peak.lr * levels) + 1e-2 * (high - low)
+        if not np.all((found.at(t) >= low - slack) & (found.at(t) <= high + slack)):
+            raise ValueError(f"{why}: as {short(text)} it is another schedule. Nearest: write the new one by hand")
+        return found
+
+
+def curve(spec: Spec, lr: float | None = None) -> Curve:
+    """Build a schedule and look at it.
+
+    Parameters
+    ----------
+    lr : float, optional
+        That of the optimizer, for a scheduler of torch; without one, 1e-3.
+
+    Raises
+    ------
+    SpecError
+        For what its framework refuses, in its words.
+    """
+    made = part(spec)
+    return of_part(made, lr)
+
+
+def of_part(made: Part, lr: float | None = None) -> Curve:
+    """The curve of a schedule that is part of a SPEC."""
+    try:
+        at = _evaluated(made, UNGIVEN if lr is None else lr)
+        horizon = max(int(sum(_counts(made))), 1)
+        t = _grid(horizon, list(_counts(made)))
+        lrs = at(t)
+    except SpecError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SpecError(f"{short(made.spec.text)}: {first}") from error
+    known = np.isfinite(lrs)
+    if lrs.ndim != 1 or not known[0]:
+        raise SpecError(f"{short(made.spec.text)} gives no lr at the first step")
+    t, lrs = t[known], lrs[known]
+    best = int(np.argmax(lrs))
+    if best not in (0, len(t) - 1) and t[best + 1] - t[best - 1] > 2:  # between points of a coarse grid
+        dense = np.unique(np.linspace(t[best - 1], t[best + 1], LONGEST).astype(np.int64))
+        peak = int(dense[np.argmax(at(dense))])
+    else:
+        peak = int(t[best])
+    later = at(np.array([2, 10, 100]) * horizon) if len(t) == len(known) else np.full(3, lrs[-1])
+    rests = bool(np.all(later == lrs[-1]))
+    moving = np.flatnonzero(lrs != lrs[-1])
+    end = (int(t[moving[-1] + 1]) if moving.size else 0) if rests else horizon
+    figure = lambda step: Figure(int(step), float(at(np.array([step]))[0]))  # noqa: E731
+    return Curve(made, at, figure(0), figure(peak), figure(end), rests, lr)
+
+
+def _evaluated(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
+    if made.spec.name.startswith("torch."):
+        return _stepped(made, lr)
+    if made.spec.name.startswith("keras."):
+        raise SpecError(f"{short(made.spec.text)}: schedules of Keras are read by lrtheory diagnose alone")
+    import jax
+    import jax.numpy as jnp
+
+    with jax.enable_x64(True):
+        schedule = made.make()
+    if not callable(schedule):
+        raise SpecError(f"{short(made.spec.text)} is {type(schedule).__name__}: it has no closed form to look at")
+    compiled = jax.jit(jax.vmap(schedule))
+
+    def at(t: Any) -> np.ndarray:
+        with jax.enable_x64(True):
+            return np.asarray(compiled(jnp.asarray(t)), np.float64) * np.ones(np.shape(t))
+
+    return at
+
+
+def _stepped(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
+    """A scheduler of torch, stepped along."""
+    import torch
+
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.5)
+    scheduler = made.make(first=optimizer)
+    optimizer.step()
+    lrs = [float(optimizer.param_groups[0]["lr"])]
+
+    def at(t: Any) -> np.ndarray:
+        t = np.asarray(t)
+        last = min(int(t.max()), 2 * LONGEST)
+        while len(lrs) <= last and not np.isnan(lrs[-1]):
+            try:
+                scheduler.step()
+                lrs.append(float(optimizer.param_groups[0]["lr"]))
+            except ValueError:  # the one-cycle policy has an end
+                lrs.append(np.nan)
+        return np.array([lrs[min(i, len(lrs) - 1)] for i in t.ravel()]).reshape(t.shape)
+
+    return at
+
+
+def _counts(made: Part) -> Any:
+    """Numbers that may count steps, keys of dicts among them."""
+    found: list[float] = []
+
+    def see(value: Any) -> None:
+        if is_number(value) and value >= 2 and float(value).is_integer():
+            found.append(min(value, 10**9))
+
+    for p in made.all():
+        for name, parameter in p.parameters.items():
+            given = p.given.get(name, parameter.default)
+            inside([given], see)
+            if isinstance(given, dict):
+                inside(list(given), see)
+    return found
+
+
+def _grid(horizon: int, counts: list[float]) -> np.ndarray:
+    if horizon <= LONGEST:
+        return np.arange(horizon + 2)
+    places = np.cumsum(sorted(counts)).tolist() + list(counts)
+    near = [int(c) + d for c in places for d in (-2, -1, 0, 1, 2)]
+    coarse = np.linspace(0, horizon + 1, LONGEST // 2).astype(np.int64)
+    early = np.geomspace(1, horizon, 4096).astype(np.int64)
+    return np.unique([0, *coarse, *early, *(n for n in near if 0 <= n <= horizon + 1)])
+
+
+def _changed(owner: str, name: str, value: Any, levels: float, batch: float) -> Any:
+    """An argument of a schedule, for other levels and fewer steps."""
+    if name == "gamma" and owner in BY_STEP and batch != 1:
+        return value**batch
+    if name in COUNTS and isinstance(value, dict):
+        changed = {_count(key, batch): entry for key, entry in value.items()}
+        if len(changed) != len(value):
+            raise ValueError(
+                f"{name}={value} divided by {batch:g} has two boundaries at one step; write the new one by hand"
+            )
+        return changed
+    if isinstance(value, Mapping):
+        return {key: _changed(owner, key, entry, levels, batch) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_changed(owner, name, entry, levels, batch) for entry in value)
+    if not is_number(value):
+        return value
+    return value * levels if name in LEVELS else _count(value, batch) if name in COUNTS else value
+
+
+def _count(value: Any, batch: float) -> Any:
+    if batch == 1 or not is_number(value):
+        return value
+    return max(1, round(value / batch)) if isinstance(value, int) and value > 0 else value / batch
