@@ -92,7 +92,10 @@ MUTANTS = {
     "dampening from the first step": ("sgd dampening", {"rule": _mutant(rules.sgd(), step=_dampened_from_the_start)}),
     "coupled decay": ("adamw, cosine", {"rule": rules.adam()}),
     "no schedule": ("rmsprop, cosine", {"schedule": CONSTANT}),
-    "schedule one step longer": ("rmsprop, cosine", {"schedule": NamedSchedule("cosine_annealing", {"T_max": STEPS + 1})}),
+    "schedule one step longer": (
+        "rmsprop, cosine",
+        {"schedule": NamedSchedule("cosine_annealing", {"T_max": STEPS + 1})},
+    ),
     "nesterov": ("sgd momentum", {"rule": rules.sgd(nesterov=True)}),
 }
 
