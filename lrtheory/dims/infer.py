@@ -8,7 +8,7 @@ from typing import Any
 
 from ..rules import Rule
 from ..units import Units
-from ..wrappers.wrapper import Wrapper
+from ..wrappers import Wrapper
 from ._rule_reader import infer_rule
 from .dimensions import Dimensions
 

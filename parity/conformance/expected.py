@@ -25,8 +25,6 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "tree": "divides by the number of entries: a tensor without entries raises ZeroDivisionError",
     },
     "torch.optim.LBFGS": {
-        "param-groups": "takes one parameter group, and says so",
-        "add-param-group": "takes one parameter group, and says so",
         "missing-gradient": "flattens all parameters into one vector, where a missing gradient is zeros",
     },
     "torch.optim.NAdam": {
