@@ -11,8 +11,6 @@ from lrtheory import rules, spec
 from lrtheory.dims.target import target as read_target
 from lrtheory.rules import Rule
 from lrtheory.spec import Part, Spec, SpecError
-from lrtheory.spec.parts import plain
-from lrtheory.spec.text import inside
 
 from ..drivers.in_keras import load_keras
 from .probe import AVERAGE, Path, Probe
@@ -219,10 +217,7 @@ def _of_schedule(parsed: Spec) -> Implementation:
 def _bound(parsed: Spec, part: Part) -> dict[str, Any]:
     """All arguments, defaults included; calls among them stay parts."""
     defaults = {k: p.default for k, p in part.parameters.items() if p.default is not inspect.Parameter.empty}
-    return defaults | {
-        name: inside(value, lambda entry: entry if isinstance(entry, Part) else plain(entry))
-        for name, value in part.given.items()
-    }
+    return defaults | part.values()
 
 
 def _of_our_spec(parsed: Spec) -> Implementation:
