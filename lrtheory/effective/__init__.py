@@ -15,8 +15,7 @@ response to the next gradient: −∂Δθ/∂g over E is 0 for sign rules and Ad
 reads an even sample instead; :func:`measure_every` and :func:`scan` measure one step in many.
 """
 
-from .examples import per_example
-from .seldom import INTERVAL, measure_every, scan
-from .summary import QUANTILES, SAMPLE, Summary, measure
+from ._seldom import INTERVAL, measure_every, scan
+from ._summary import QUANTILES, SAMPLE, Summary, measure, per_example
 
 __all__ = ["INTERVAL", "QUANTILES", "SAMPLE", "Summary", "measure", "measure_every", "per_example", "scan"]

@@ -16,7 +16,8 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
     r"""The schedule of a run with ``length`` times as many steps, its levels multiplied by ``lr``.
 
     Step counts are multiplied by ``length`` and rounded to whole ones where they were; a decay factor per step becomes
-    :math:`gamma^{1/length}`. So the new schedule at step t is ``lr`` times the old one at t/length, up to that rounding. For
+    :math:`gamma^{1/length}`. So the new schedule at step t is ``lr`` times the old one at t/length, up to that rounding, and
+    up to the last step of ``one_cycle``, which is at total_steps − 1 in a run of any length: its peak is moved to where it was. For
     a batch κ times as large over the same examples ``length`` is 1/κ.
 
     Decay rates of an optimizer (betas) are memories in steps. ``rescale(..., batch=κ, method="sde")`` shortens them with the
@@ -67,6 +68,9 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
             changes[field.name] = rescale_schedule(value, length=length, lr=lr)
         elif units == "lr":
             changes[field.name] = value * lr
+        elif field.name == "pct_start":  # phases end at pct_start·total_steps − 1
+            total = schedule.total_steps  # type: ignore[attr-defined]
+            changes[field.name] = ((value * total - 1) * length + 1) / _count(name, "total_steps", total, length)
         elif units == "steps":
             changes[field.name] = _count(name, field.name, value, length)
         elif units == "per step":

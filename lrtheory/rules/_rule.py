@@ -233,7 +233,9 @@ class Rule:
         """E_t of the step that led to ``state``, per coordinate, like params; nan before the first step.
 
         The parameters moved by ``−E_t ⊙ d_t − decay``, up to one rounding of each in its own dtype; units are those of
-        [param] over those of the direction. E is the step over the mean gradient, not the response to the next gradient.
+        [param] over those of the direction. E is a secant, the step for a unit of the mean of all gradients so far, and not
+        the slope of the step in the next gradient: that is 0 for rules that follow signs, and below 0 for Adamax
+        (momentum.adamax-response).
         """
         return self._over_state(self.array_rule.effective_lr, hyper, state)
 

@@ -12,7 +12,7 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import average_of_squares, following, lerp, one_minus_power
-from .closed_forms import HELD, adam_steady, nadam_momentum, nadam_threshold
+from .closed_forms import HELD, adam_steady, nadam_bound, nadam_momentum, nadam_threshold
 from .facts import ADAM_AVERAGES, Facts, Form
 
 LOG_PSI = math.log(0.96)
@@ -155,7 +155,7 @@ def nadam(*, decoupled: bool = False) -> ArrayRule:
             averages=ADAM_AVERAGES,
             gain=1.0,
             steady=adam_steady,
-            largest="no closed form is known with its momentum schedule",
+            largest=lambda h, t: h.lr * nadam_bound(h.beta1, h.beta2, h.momentum_decay, t),
             threshold=threshold,
         ),
     )

@@ -12,7 +12,7 @@ from jax import Array
 
 from ..numbers import NONNEGATIVE, Number
 from ..rules import Rule, compute_dtype
-from .wrapper import PyTree, Wrapper
+from ._wrapper import PyTree, Wrapper
 
 
 class AccumulatedState(NamedTuple):

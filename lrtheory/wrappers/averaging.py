@@ -12,7 +12,7 @@ from jax import Array
 
 from ..numbers import FRACTION, Number
 from ..rules import Rule, compute_dtype, following, lerp
-from .wrapper import PyTree, Wrapper
+from ._wrapper import PyTree, Wrapper
 
 
 class AveragedState(NamedTuple):

@@ -25,7 +25,7 @@ from jax import Array
 
 from ..numbers import NONNEGATIVE, Number
 from ..rules import Rule, compute_dtype, euclidean_norm
-from .wrapper import PyTree, Wrapper
+from ._wrapper import PyTree, Wrapper
 
 TORCH_EPS = 1e-6  # torch/nn/utils/clip_grad.py (2.13), clip_grads_with_norm_
 

@@ -78,7 +78,7 @@ class TorchTarget(Target):
         """Another optimizer with the rescaled numbers."""
         assert isinstance(self.make, type)
         numbers, others = torch_dims.default_numbers(self.make, self.given)
-        numbers = {n: v * found.hyper[n].factor(loss, params) if n in found.hyper else v for n, v in numbers.items()}
+        numbers = torch_dims.rescaled_numbers(numbers, found.hyper, loss, params)
         arguments = torch_dims.constructor_arguments(numbers, others)
         scaled = run.scaled(loss / params, params)
         walk = going_on(self.start(scaled.params, arguments=arguments), scaled, range(run.steps))

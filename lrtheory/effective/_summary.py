@@ -10,9 +10,10 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from ..numbers import is_concrete
 from ..rules import Rule, compute_dtype, euclidean_norm
-from .elementwise import is_elementwise, on_coordinates
-from .quantiles import quantiles as quantiles_of
+from ._elementwise import is_elementwise, on_coordinates
+from ._quantiles import quantiles as quantiles_of
 
 PyTree = Any
 
@@ -159,6 +160,23 @@ def measure(
     trees = params_before, params_after, effective, direction, decay, penalty, scale, sizes
     columns = ([None] * structure.num_leaves if tree is None else structure.flatten_up_to(tree) for tree in trees)
     return structure.unflatten([of_leaf(*leaf) for leaf in zip(*columns, strict=True)])
+
+
+def per_example(effective_lr: PyTree, batch_size: int | Array, reduction: str) -> PyTree:
+    """Effective lr for the gradient of one example.
+
+    Parameters
+    ----------
+    effective_lr : pytree
+    batch_size : examples the loss was reduced over
+    reduction : "mean" or "sum"
+        A mean divides by the batch size; in a sum every example has the whole effective lr.
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction={reduction!r} must be 'mean' or 'sum'")
+    if is_concrete(batch_size) and not np.all(np.asarray(batch_size) >= 1):
+        raise ValueError(f"batch_size={batch_size}: a batch has one example or more")
+    return jax.tree.map(lambda e: e / batch_size if reduction == "mean" else e, effective_lr)
 
 
 def _where_stepped(grads: PyTree, tree: PyTree) -> PyTree:
