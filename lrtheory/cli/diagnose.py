@@ -10,7 +10,7 @@ from lrtheory.spec.text import SpecError
 from ._terminal import console, print_json, progress_bar
 from .errors import BadInput
 
-STYLES = {"same": "green", "settings": "yellow", "unknown": "bold red"}
+STYLES = {"same": "green", "settings": "yellow", "unseen": "yellow", "unknown": "bold red"}
 
 
 def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int:

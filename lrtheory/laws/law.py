@@ -64,7 +64,7 @@ class Evidence:
         """Whether the evidence supports the law."""
         if math.isnan(self.residual):
             return False
-        return self.residual > self.bound if self.is_counterexample else self.residual <= self.bound
+        return bool(self.residual > self.bound if self.is_counterexample else self.residual <= self.bound)
 
     def as_json(self) -> dict[str, Any]:
         """All of it in plain types."""

@@ -6,8 +6,12 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
+
+from ..numbers import is_concrete
 from ..rules import Rule
 from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
+from ..theory.stability import threshold
 from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
 from .result import Exactness, Rescaled, weakest
@@ -37,7 +41,7 @@ def rescale(
     hyper : its numbers, from ``rule.hyper(...)``
     loss, params, batch : scale in (0, inf)
         What the loss, the parameters and the batch are multiplied by.
-    method : {"linear", "sqrt", "sde"}, optional
+    method : {"linear", "sqrt", "sde", "half-life"}, optional
         How the batch is rescaled; the one derived for the rule unless given.
     reduction : {"mean", "sum"}, optional
         How the loss is made of those of the examples; the mean is assumed, and the notes say so.
@@ -84,6 +88,7 @@ def rescale(
         if of_batch.warning:
             warnings.warn(of_batch.warning, BatchRuleWarning, stacklevel=2)
         found = _batch_hyper(rule, hyper, of_batch, batch, notes)
+        notes += _margin(rule, hyper, found, batch, of_batch)
         if reduction is None:
             notes.append(
                 "reduction: the loss is assumed to be a mean over the batch; give reduction='sum' if it is a sum"
@@ -120,7 +125,7 @@ def _clips(rule: Rule | Wrapper) -> bool:
 
 def _batch_hyper(rule: Rule | Wrapper, hyper: Any, of_batch: Answer, batch: float, notes: list[str]) -> Any:
     if not isinstance(rule, Wrapper):
-        return changed_hyper(hyper, of_batch.change, batch)
+        return changed_hyper(hyper, of_batch, batch)
     inner = _batch_hyper(rule.rule, rule.inner(hyper), of_batch, batch, notes)
     own = {name: getattr(hyper, name) for name in rule.numbers}
     for name, value in own.items():
@@ -144,6 +149,23 @@ def _batch_state(rule: Rule | Wrapper, state: Any, of_batch: Answer, batch: floa
     if isinstance(rule, Wrapper):
         return state._replace(rule=_batch_state(rule.rule, state.rule, of_batch, batch))
     return changed_state(state, of_batch.change, batch)
+
+
+def _margin(rule: Rule | Wrapper, old: Any, new: Any, batch: float, of_batch: Answer) -> list[str]:
+    """What is left of the room below the stability threshold."""
+    while isinstance(rule, Wrapper):
+        rule, old, new = rule.rule, rule.inner(old), rule.inner(new)
+    if any(np.ndim(x) or not is_concrete(x) for hyper in (old, new) for x in hyper if x is not None):
+        return []
+    before, after = (threshold(rule, hyper).curvature for hyper in (old, new))
+    if not before or before < 0 or after is None:
+        return []
+    if after <= 0:
+        return ["stability: no curvature is stable with the new hyperparameters"]
+    # What a preconditioned rule divides by shrinks as its eps does.
+    shrunk = before / after * batch ** -of_batch.change.powers.get("eps", 0.0)
+    text = f"stability: the largest curvature of the loss that is stable is {shrunk:.3g} times smaller; warm up"
+    return [text] if shrunk > 1.01 else []
 
 
 def _of_scales(loss: float, params: float) -> Exactness:

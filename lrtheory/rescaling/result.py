@@ -33,7 +33,7 @@ class Rescaled:
     exactness : one of :data:`EXACTNESS`
         Of the weakest step of the change.
     method : str or None
-        What the batch size was changed by, ``"linear"``, ``"sqrt"`` or ``"sde"``; ``None`` without such a change.
+        What the batch size was changed by, ``"linear"``, ``"sqrt"``, ``"sde"`` or ``"half-life"``; ``None`` without such a change.
     notes : tuple of str
         What was assumed, under which conditions it holds, and what else to change.
     """

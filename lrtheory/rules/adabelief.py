@@ -11,9 +11,9 @@ from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
-from ._terms import average_of_squares, lerp, one_minus_power
-from .closed_forms import adam_form, over
-from .facts import ADAM_AVERAGES, Facts
+from ._terms import average_of_squares, following, lerp, one_minus_power
+from .closed_forms import HELD, adam_form, over
+from .facts import ADAM_AVERAGES, Facts, Form
 
 
 @hyperparameters
@@ -84,13 +84,13 @@ def adabelief(*, nesterov: bool = False) -> ArrayRule:
         correction = one_minus_power(h.beta1, s.t)
         if not nesterov:
             return s.m / correction
-        return h.beta1 * (s.m / one_minus_power(h.beta1, s.t + 1)) + (1 - h.beta1) * (g / correction)
+        return h.beta1 * (s.m / one_minus_power(h.beta1, following(s.t))) + (1 - h.beta1) * (g / correction)
 
     def weight_sum(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
         correction = one_minus_power(h.beta1, s.t)
         if not nesterov:
             return jnp.ones_like(correction)
-        return h.beta1 * (correction / one_minus_power(h.beta1, s.t + 1)) + (1 - h.beta1) / correction
+        return h.beta1 * (correction / one_minus_power(h.beta1, following(s.t))) + (1 - h.beta1) / correction
 
     def root_v_hat(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
         return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))
@@ -110,6 +110,12 @@ def adabelief(*, nesterov: bool = False) -> ArrayRule:
     def direction(h: AdaBeliefHyper, p: Array, s: AdaBeliefState, g: Array) -> Array:
         return m_hat(h, s, g) / weight_sum(h, s)
 
+    def threshold(h: AdaBeliefHyper, step: int | None) -> Form:
+        if not nesterov:
+            return adam_form(h)
+        value = 2 * (1 + h.beta1) / (h.lr * (1 - h.beta1) * (1 + 2 * h.beta1))
+        return Form(value, "2(1 + beta1)/(lr (1 − beta1)(1 + 2 beta1))", HELD)
+
     return ArrayRule(
         Hyper=AdaBeliefHyper,
         State=AdaBeliefState,
@@ -126,6 +132,6 @@ def adabelief(*, nesterov: bool = False) -> ArrayRule:
             # A constant gradient is no surprise: eps_root alone is gathered in v.
             steady=lambda h, g: over(h.lr, math.sqrt(h.eps_root / (1 - h.beta2)) + h.eps),
             largest="a gradient that does not change leaves eps and eps_root alone to bound the step",
-            threshold=lambda h, step: adam_form(h),
+            threshold=threshold,
         ),
     )

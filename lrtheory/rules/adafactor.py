@@ -158,6 +158,7 @@ def adafactor(*, machine_eps: bool = True) -> ArrayRule:
             "number (machine_eps=False), which has a law for vectors, and for matrices while its first clamp does not act"
             if machine_eps
             else "",
+            counts=("t",),
             caveats=caveats,
         ),
     )

@@ -92,7 +92,7 @@ def adagrad() -> ArrayRule:
 
     def sde(h: AdagradHyper) -> BatchChange:
         powers = {"lr": 0.0, "eps": -1.0, "initial_accumulator_value": -2.0, "lr_decay": 1.0}
-        return BatchChange(powers, (), {"sum": -2.0}, ("t",), "", True)
+        return BatchChange(powers, {}, {"sum": -2.0}, ("t",), "", True)
 
     return ArrayRule(
         Hyper=AdagradHyper,

@@ -115,7 +115,10 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False) -> ArrayRule:
     def sde(h: AdamHyper) -> BatchChange:
         powers = {"lr": 0.5, "eps": -0.5} | ({"weight_decay": 0.5} if decoupled else {})
         source = SQUARE_ROOT_RULE + (", with decoupled weight_decay·√κ derived here" if decoupled else "")
-        return BatchChange(powers, ("beta1", "beta2"), {"v": -1.0, "v_max": -1.0}, ("t",), source, True)
+        if amsgrad:
+            source = "the rule of adam (2205.10287), which no one has derived for a maximum of averages: it grows with their noise"
+        memories, state = {"beta1": 1.0, "beta2": 1.0}, {"v": -1.0, "v_max": -1.0}
+        return BatchChange(powers, memories, state, ("t",), source, True, "heuristic" if amsgrad else "statistical")
 
     return ArrayRule(
         Hyper=AdamHyper,

@@ -53,6 +53,11 @@ def adan_threshold(lr: Any, beta1: Any, beta2: Any, weight_decay: Any = 0.0, pro
     return (2 + lr * weight_decay * (1 if proximal else -1)) / (lr * gain)
 
 
+def schedule_free_threshold(lr: Any, beta1: Any) -> Any:
+    """2/((1−β₁)lr): z moves by lr, of which (1−β₁) is seen where gradients are taken; the average stands still."""
+    return 2 / ((1 - beta1) * lr)
+
+
 def delayed_threshold(lr: Any, delay: Any) -> Any:
     """2 sin(π/(2(2d+1)))/lr for SGD whose gradient is d steps old."""
     return 2 * np.sin(np.pi / (2 * (2 * delay + 1))) / lr
@@ -99,6 +104,41 @@ def adam_bound(beta1: float, beta2: float, t: int | None = None) -> float:
         return (1 - beta1) / math.sqrt((1 - beta2) * (1 - q)) if q < 1 else math.inf
     corrections = math.sqrt(one_minus_power(beta2, t)) / one_minus_power(beta1, t)
     return (1 - beta1) / math.sqrt(1 - beta2) * math.sqrt(geometric(q, t)) * corrections
+
+
+def nadam_bound(beta1: float, beta2: float, momentum_decay: float, t: int | None = None) -> float:
+    r"""NAdam's, over lr: :math:`\sqrt{\sum_s c_s^2/w_s}` with the weights of gradients :math:`c_s` and of their squares :math:`w_s`.
+
+    As t grows, with :math:`q = \beta_1^2/\beta_2 < 1` and the momentum risen to β₁, it tends to
+
+    .. math:: \frac{1-\beta_1}{\sqrt{1-\beta_2}} \sqrt{(1+\beta_1)^2 + \beta_1^2 \frac{q}{1-q}} ,
+
+    but it is larger before, while the momentum is lower and the latest gradient counts for more: for all steps (t = ``None``) it
+    is looked for at every t up to 1000 and at 4000 later ones, and good to 1e-6. Attained by :math:`g_s = c_s/w_s`.
+    """
+    if beta2 == 0:
+        return math.inf if beta1 and (t is None or t > 1) else 1.0
+    q = beta1 * beta1 / beta2
+    if t is None and q >= 1:
+        return math.inf
+    if t is not None:
+        return float(_nadam_bounds(beta1, beta2, momentum_decay, np.array([t]))[0])
+    rise = 1 / (momentum_decay * -math.log(0.96)) if momentum_decay else 1.0
+    later = np.geomspace(1000, 1000 + 50 * max(1 / (1 - beta2), rise), 4000)
+    return float(_nadam_bounds(beta1, beta2, momentum_decay, np.concatenate([np.arange(1, 1001), later])).max())
+
+
+def _nadam_bounds(beta1: float, beta2: float, momentum_decay: float, t: np.ndarray) -> np.ndarray:
+    q, short = beta1 * beta1 / beta2, np.arange(1, 1002)
+    products = np.cumprod(nadam_momentum(beta1, momentum_decay, short))
+    gone = np.append(products, 0.0)  # of more than a thousand momenta nothing is left
+    at = np.minimum(t, 1002).astype(int)
+    mu, mu_next = (nadam_momentum(beta1, momentum_decay, s) for s in (t, t + 1))
+    of_g, of_m = (1 - mu) / (1 - gone[at - 1]), mu_next / (1 - gone[np.minimum(at, 1001)])
+    latest = of_g + of_m * (1 - beta1)
+    older = q * np.array([geometric(q, s - 1) for s in t])
+    v_hat = np.array([one_minus_power(beta2, s) for s in t])
+    return np.sqrt(v_hat / (1 - beta2) * (latest**2 + (of_m * (1 - beta1)) ** 2 * older))
 
 
 def rmsprop_bound(alpha: float, momentum: float = 0.0, t: int | None = None) -> float:
@@ -156,7 +196,7 @@ def slowest_root(rate: float, momentum: float, dampening: float, nesterov: bool)
     return math.sqrt(product) if discriminant <= 0 else (abs(total) + math.sqrt(discriminant)) / 2
 
 
-def geometric(ratio: float, steps: int) -> float:
+def geometric(ratio: float, steps: float) -> float:
     """1 + ratio + … + ratio^(steps−1), also at ratio 1 and near it."""
     if ratio == 1:
         return float(steps)

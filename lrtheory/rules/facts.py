@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 #: The reason that is given where a rule says nothing.
 NOT_KNOWN = "not known of this rule"
 NO_EQUILIBRIUM = "the rotation at equilibrium is known for sgd (not nesterov) and for adamw"
@@ -26,22 +28,25 @@ class BatchChange(NamedTuple):
     ----------
     powers, state : mapping
         Powers of κ that hyperparameters and state are multiplied by.
-    memories : tuple of str
-        Decay rates that shorten, 1 − β → κ(1 − β).
+    memories : mapping
+        Decay rates that shorten, with the power in 1 − β → κ^power (1 − β).
     counts : tuple of str
-        State that counts steps, of which there are κ times fewer.
+        Hyperparameters and state that count steps, of which there are κ times fewer.
     source : str
-        Who derived it.
+        Who derived it, and where it ends.
     noise_dominates : bool
-        Whether that is assumed.
+        Whether that is assumed of single gradients.
+    exactness : str
+        One of :data:`lrtheory.rescaling.EXACTNESS`.
     """
 
     powers: Mapping[str, float]
-    memories: tuple[str, ...] = ()
+    memories: Mapping[str, float] = {}
     state: Mapping[str, float] = {}
     counts: tuple[str, ...] = ()
     source: str = ""
     noise_dominates: bool = False
+    exactness: str = "statistical"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,8 @@ class Facts:
         State that grows with lr.
     counts : tuple of str
         Hyperparameters and state that count the steps of the whole run.
+    under_way : tuple of str
+        Sums of gradients that lr multiplies when they are applied: after a change of batch they hold the old noise.
     lawless : str
         Why loss scale and parameter scale have no law.
     caveats : loss, params -> list of str
@@ -110,6 +117,7 @@ class Facts:
     sde: Callable[[Any], BatchChange] | None = None
     lr_in_state: tuple[str, ...] = ()
     counts: tuple[str, ...] = ()
+    under_way: tuple[str, ...] = ()
     lawless: str = ""
     caveats: Callable[[float, float], list[str]] = lambda loss, params: []
     notes: Callable[[Any], list[tuple[str, float, str, str]]] = lambda h: []
@@ -120,10 +128,11 @@ class Facts:
 ADAM_AVERAGES = {"beta1": "gradients", "beta2": "squares"}
 LINEAR_STEPS = "a step grows in proportion to the gradient, so that nothing bounds it; clipping does"
 WHOLE_TENSOR = "a coordinate's step depends on the norms of the whole tensor"
-AS_LONG_AS_THE_PARAMETER = "its step is as long as the parameter, whatever the gradient"
+AS_LONG_AS_THE_PARAMETER = "its step is a fixed share of the parameter's length, whatever the gradient"
 FOLLOWS_SIGNS = "it takes the sign of its direction, and a step of lr however small the gradient"
 SCALED_DECAY = "its decay is scaled with the norm of the tensor, so that it has no one time scale"
 AVERAGE_FALLS = "the weight of its average falls over the run"
+AVERAGE_STANDS = "late in the run, when the average of the iterates hardly moves"
 DECAY_OF_TWO = "decay acts on one sequence and parameters are another's average: no one time scale"
 SQUARE_ROOT_RULE = "Malladi et al. 2022 (2205.10287)"
 
@@ -132,3 +141,17 @@ def zero_tensor(name: str) -> Callable[[float, float], list[str]]:
     """The caveat of rules with a trust ratio."""
     text = f"{name}: not for a tensor that is exactly zero, whose trust ratio is the bare number 1"
     return lambda loss, params: [text]
+
+
+def normalised_average(
+    h: Any, memories: Mapping[str, float], exactness: str = "statistical", ends: str = ""
+) -> BatchChange:
+    """The change of a rule that normalises an average of gradients; the first of its memories is that of the average."""
+    if np.all(np.asarray(getattr(h, next(iter(memories)))) == 0):
+        source = "single gradients are normalised, not an average: noise must dominate in each"
+        return BatchChange({"lr": 0.5, "weight_decay": 0.5}, {}, {}, (), source, True, "heuristic")
+    source = (
+        "derived here: the average that is normalised keeps its ratio of signal to noise and its memory in examples, whether or "
+        "not noise dominates; in the limit of small steps and κ(1 − β) far below 1"
+    )
+    return BatchChange({"lr": 1.0}, memories, source=source + ends, exactness=exactness)

@@ -118,7 +118,7 @@ def lars(*, nesterov: bool = False) -> ArrayRule:
             steady="the effective lr is lr·trust_coefficient·‖p‖/(‖g‖ + eps) times the gain: it follows the tensor's norms",
             largest=f"{WHOLE_TENSOR}: their ratio, not the gradient's size, bounds it",
             decay=SCALED_DECAY,
-            lr_in_state=("buffer",),
+            lr_in_state=("buffer", "gain", "factor"),
             caveats=zero_tensor("lars"),
         ),
     )

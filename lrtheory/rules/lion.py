@@ -10,7 +10,7 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
 from ._terms import decayed, lerp, one_minus_power, per_unit
-from .facts import FOLLOWS_SIGNS, Facts
+from .facts import FOLLOWS_SIGNS, Facts, normalised_average
 
 
 @hyperparameters
@@ -96,5 +96,12 @@ def lion() -> ArrayRule:
             gain=1.0,
             steady=lambda h, g: h.lr / g,
             largest=lambda h, t: h.lr,
+            # The latest gradient enters with 1 − beta1 and variance 1/κ: √κ keeps its share in the noise of the average.
+            sde=lambda h: normalised_average(
+                h,
+                {"beta2": 1.0, "beta1": 0.5},
+                "heuristic",
+                "; the share of the latest gradient moves parameters √κ times as far",
+            ),
         ),
     )

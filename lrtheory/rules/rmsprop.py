@@ -139,10 +139,16 @@ def rmsprop(*, centered: bool = False, momentum_buffer: bool = True) -> ArrayRul
     def sde(h: RMSpropHyper) -> BatchChange:
         # A centered v is of the noise alone already; an uncentered one is where noise dominates.
         if h.momentum is None or np.all(np.asarray(h.momentum) == 0):
-            powers = {"lr": 0.5, "eps": -0.5}
-            return BatchChange(powers, ("alpha",), {"v": -1.0}, ("t",), SQUARE_ROOT_RULE, True)
+            powers, state, memories = {"lr": 0.5, "eps": -0.5}, {"v": -1.0}, {"alpha": 1.0}
+            source = (
+                "the rule of rmsprop (2205.10287), which no one has derived for a deviation"
+                if centered
+                else SQUARE_ROOT_RULE
+            )
+            exactness = "heuristic" if centered else "statistical"
+            return BatchChange(powers, memories, state, ("t",), source, not centered, exactness)
         state = {"v": -1.0, "buffer": -0.5, "gain": -0.5}
-        return BatchChange({"lr": 1.5, "eps": -0.5}, ("alpha", "momentum"), state, ("t",), "", True)
+        return BatchChange({"lr": 1.5, "eps": -0.5}, {"alpha": 1.0, "momentum": 1.0}, state, ("t",), "", True)
 
     return ArrayRule(
         Hyper=RMSpropHyper,

@@ -17,8 +17,8 @@ from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state, zeros
 from ._terms import average_of_squares, decoupled_decay, one_minus_power
-from .closed_forms import adam_steady
-from .facts import AVERAGE_FALLS, DECAY_OF_TWO, LINEAR_STEPS, Facts
+from .closed_forms import HELD, adam_steady, schedule_free_threshold
+from .facts import AVERAGE_FALLS, AVERAGE_STANDS, DECAY_OF_TWO, LINEAR_STEPS, Facts, Form
 
 
 def _share(s: Any) -> Array:
@@ -172,8 +172,11 @@ def schedule_free_sgd() -> ArrayRule:
             steady=lambda h, g: h.lr * (1 - h.beta1 / 2),
             largest=LINEAR_STEPS,
             decay=DECAY_OF_TWO,
-            lr_in_state=("max_lr",),
-            counts=("weight_sum", "t"),
+            threshold=lambda h, step: Form(
+                schedule_free_threshold(h.lr, h.beta1), "2/(lr (1 − beta1))", AVERAGE_STANDS
+            ),
+            lr_in_state=("max_lr", "gain"),
+            counts=("weight_sum", "gain", "t"),
         ),
     )
 
@@ -302,6 +305,12 @@ def schedule_free_adamw() -> ArrayRule:
             steady=lambda h, g: adam_steady(h, g, 1 - h.beta1 / 2),
             largest="no closed form is known for its two sequences",
             decay=DECAY_OF_TWO,
-            lr_in_state=("max_lr",),
+            threshold=lambda h, step: Form(
+                schedule_free_threshold(h.lr, h.beta1) - h.weight_decay,
+                "2/(lr (1 − beta1)) − weight_decay",
+                f"{HELD}, and {AVERAGE_STANDS}",
+            ),
+            lr_in_state=("max_lr", "gain"),
+            counts=("weight_sum", "gain"),
         ),
     )

@@ -143,8 +143,8 @@ def sgd(*, nesterov: bool = False) -> ArrayRule:
             return BatchChange({"lr": 1.0})
         # An averaging buffer (dampening = momentum) stays one: it is the gradient's mean, and lr alone is κ times as large.
         if np.all(np.asarray(h.dampening) == np.asarray(h.momentum)) and not nesterov:
-            return BatchChange({"lr": 1.0}, ("momentum", "dampening"))
-        return BatchChange({"lr": 2.0}, ("momentum",), {"buffer": -1.0, "weight": -1.0})
+            return BatchChange({"lr": 1.0}, {"momentum": 1.0, "dampening": 1.0})
+        return BatchChange({"lr": 2.0}, {"momentum": 1.0}, {"buffer": -1.0, "weight": -1.0})
 
     def equilibrium(h: SGDHyper, gradient_norm: float, coordinates: int) -> tuple[float, float]:
         lr = h.lr if h.momentum == 0 else h.lr * (1 - h.dampening)
@@ -168,6 +168,7 @@ def sgd(*, nesterov: bool = False) -> ArrayRule:
             threshold=threshold,
             decay=lambda h: slowest_root(h.lr * h.weight_decay, h.momentum, h.dampening, nesterov),
             sde=sde,
+            under_way=("buffer", "weight"),
             equilibrium=NO_EQUILIBRIUM if nesterov else equilibrium,
         ),
     )

@@ -10,7 +10,7 @@ from ._registry import add, register
 from ._rule import ArrayRule, Rule
 from ._state import COUNT, Slot, state
 from ._terms import decayed, lerp, one_minus_power, per_unit
-from .facts import FOLLOWS_SIGNS, Facts
+from .facts import FOLLOWS_SIGNS, Facts, normalised_average
 
 
 @hyperparameters
@@ -95,6 +95,7 @@ def signum(*, averaged: bool = True) -> ArrayRule:
             gain=1.0,
             steady=lambda h, g: h.lr / g,
             largest=lambda h, t: h.lr,
+            sde=(lambda h: normalised_average(h, {"momentum": 1.0})) if averaged else None,
         ),
     )
 

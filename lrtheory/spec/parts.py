@@ -87,10 +87,11 @@ def _of_torch(spec: Spec) -> Any:
 
 def _of_optax(spec: Spec) -> Any:
     found = _walked(spec, "optax")
-    makes = getattr(found, "__module__", "").startswith(_MAKERS) or "Transformation" in str(
-        getattr(found, "__annotations__", {}).get("return", "")
+    made = found.func if isinstance(found, functools.partial) else found
+    makes = getattr(made, "__module__", "").startswith(_MAKERS) or "Transformation" in str(
+        getattr(made, "__annotations__", {}).get("return", "")
     )
-    if isinstance(found, FunctionType) and (makes or not spec.called):
+    if isinstance(made, FunctionType) and (makes or not spec.called):
         return found
     if inspect.isclass(found) and hasattr(found, "init") and hasattr(found, "update"):
         return found  # MultiSteps
@@ -163,7 +164,8 @@ def _walked(spec: Spec, top: str) -> Any:
                 inner = None
             except (Exception, SystemExit) as error:
                 raise SpecError(f"{short(spec.text)}: cannot import {seen}.{name}: {error}") from error
-        home = getattr(inner, "__name__" if isinstance(inner, ModuleType) else "__module__", None) or ""
+        made = inner.func if isinstance(inner, functools.partial) else inner  # optax.nadam, on some versions of Python
+        home = getattr(made, "__name__" if isinstance(inner, ModuleType) else "__module__", None) or ""
         if inner is None or not f"{home}.".startswith(f"{top}."):
             known = [n for n in dir(found) if not n.startswith("_")] if isinstance(found, ModuleType) else []
             raise SpecError(f"{short(spec.text)}: {seen} has no {name!r}{nearest(name, known)}")

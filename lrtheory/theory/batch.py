@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from ..rules import Rule
-from ..rules.facts import BatchChange
+from ..rules.facts import SQUARE_ROOT_RULE, BatchChange
 
 
 def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
@@ -47,8 +47,8 @@ def _of_the_paper(rule: Rule, hyper: Any) -> BatchChange:
     if rule.options.get("amsgrad") or rule.options.get("centered"):
         raise ValueError(f"the SDE rule is not about {rule!r}: its size of the gradient is no average of squares")
     change = rule.facts.sde(hyper)
-    if not change.source.startswith("Malladi"):
-        if getattr(hyper, "momentum", None) and change.noise_dominates:
-            raise ValueError(f"the SDE rule is not about {rule!r} with momentum={hyper.momentum}: no paper derives it")
-        raise ValueError(f"the SDE rule is about adam (with adamw and amsgrad=False) and rmsprop, not {rule!r}")
-    return change
+    if change.source.startswith(SQUARE_ROOT_RULE):
+        return change
+    if "momentum" in change.memories and change.noise_dominates:
+        raise ValueError(f"the SDE rule is not about {rule!r} with momentum={hyper.momentum}: no paper derives it")
+    raise ValueError(f"the SDE rule is about adam (with adamw and amsgrad=False) and rmsprop, not {rule!r}")

@@ -143,14 +143,16 @@ def _left(rule: Rule, h: Any) -> float | str:
 def impulse_response(rule: Rule, hyper: Any, k: npt.ArrayLike, *, first: bool = False) -> np.ndarray:
     r"""What a gradient of 1 removes from the parameter k steps later, k = 0 its own step.
 
-    :math:`lr(1-dampening) \cdot momentum^k`; with nesterov :math:`lr(1+momentum)`, then :math:`lr \cdot
-    momentum^{k+1}`.
+    SGD: :math:`lr(1-dampening) \cdot momentum^k`; with nesterov :math:`lr(1+momentum)`, then :math:`lr \cdot
+    momentum^{k+1}`. Other rules with a linear step: read from it, their preconditioner held at 1, so that a gradient of
+    1 is one of the size they divide by.
 
     Parameters
     ----------
-    rule, hyper : ``rules.sgd(...)`` and its hyperparameters
+    rule, hyper : a rule with a linear step, and its hyperparameters; weight decay is left out
     k : array of whole numbers from 0
-    first : whether it is the first gradient of all, which enters undamped
+    first : whether it is the first gradient of all, which enters SGD's buffer undamped, and which bias corrections
+        amplify: Adam's first gradient removes 3.01·lr in all at beta1 = 0.9
 
     Raises
     ------
@@ -158,15 +160,28 @@ def impulse_response(rule: Rule, hyper: Any, k: npt.ArrayLike, *, first: bool = 
         For a rule that is not linear in the gradients.
     """
     h = numbers_of(rule, hyper)
-    if rule.facts.divides_by != "nothing" or isinstance(rule.facts.memory, str):
-        raise NoLaw(f"{rule!r} has no impulse response of its own: only SGD's steps are sums over single gradients")
+    if isinstance(rule.facts.memory, str):
+        raise NoLaw(
+            f"{rule!r} has no impulse response of its own, since its step is not linear in gradients: {rule.facts.memory}"
+        )
+    import jax
+
+    from ..quadratic import linear_step, linear_steps
+
     k = np.asarray(k)
-    lr, momentum = h.lr, h.momentum
-    if momentum == 0:
-        return np.where(k == 0, lr, 0.0)
-    if rule.options["nesterov"]:
-        return lr * np.where(k == 0, 1 + momentum, momentum ** (k + 1.0))
-    return lr * (1.0 if first else 1 - h.dampening) * momentum ** (k + 0.0)
+    plain = h._replace(**{name: 0.0 for name in ("weight_decay",) if number(h, name)})
+    steps = int(k.max(initial=0)) + 1
+    with jax.enable_x64(True):
+        found = jax.device_get(
+            linear_steps(rule, plain._replace(lr=np.full(steps, h.lr))) if first else linear_step(rule, plain)
+        )
+    z, removed = np.zeros(found.N.shape[-1]), np.zeros(steps)
+    for step in range(steps):
+        M, N = (found.M[step], found.N[step]) if first else (found.M, found.N)
+        before = z[0]
+        z = M @ z + (N if step == 0 else 0.0)
+        removed[step] = before - z[0]
+    return removed[k]
 
 
 def average_weights(lr: float, weight_decay: float, steps: int) -> tuple[float, np.ndarray]:

@@ -15,13 +15,15 @@ from ..rules.closed_forms import (
     nadam_momentum,
     nadam_threshold,
     nesterov_threshold,
+    schedule_free_threshold,
 )
 from ..rules.facts import Form
 from .asking import number
 
 __all__ = [
     "Threshold", "adam_threshold", "adan_threshold", "delayed_threshold", "gradient_descent_threshold",
-    "heavy_ball_threshold", "nadam_momentum", "nadam_threshold", "nesterov_threshold", "threshold", "with_coupled_decay",
+    "heavy_ball_threshold", "nadam_momentum", "nadam_threshold", "nesterov_threshold", "schedule_free_threshold",
+    "threshold", "with_coupled_decay",
 ]  # fmt: skip
 
 

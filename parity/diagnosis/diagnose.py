@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from lrtheory.spec import SpecError, curve, is_schedule, parse
+from lrtheory.spec import SpecError
 
 from ..compare import Difference
 from ..dtypes import finfo
+from . import acting
 from .families import FAMILIES
 from .family import MISSING, Family
 from .implementation import Implementation, implementation, of_family, with_arguments, with_lr_of
 from .narrow import narrowed
 from .probe import Path, Probe, distance, error
 from .schedules import ScheduleFamily
-from .search import Fit, fit
-from .vocabulary import phrase
+from .search import Fit, fit, nearest
+from .vocabulary import WORDS, phrase
 
 SAME = 1e-9
 
@@ -46,6 +47,8 @@ class Change:
     @property
     def text(self) -> str:
         """The change as part of a sentence."""
+        if self.arguments == {}:
+            return f"without {self.setting}"
         if self.arguments is not None:
             return ", ".join(f"{name}={_shown(value)}" for name, value in self.arguments.items())
         if isinstance(self.b, str):
@@ -63,7 +66,8 @@ class Diagnosis:
     ----------
     a, b : str
     outcome : str
-        ``"same"``, ``"settings"`` (the changes make them agree) or ``"unknown"`` (no setting does).
+        ``"same"``, ``"settings"`` (the changes make them agree), ``"unknown"`` (no setting does), or ``"unseen"``: they run
+        alike, but arguments in which they differ were not seen to act.
     changes : tuple
     sentence : str
     size : float
@@ -76,6 +80,8 @@ class Diagnosis:
         implementation has no option for one, or refuses them together.
     residual : float
         What is left of the difference with the changes in place.
+    unseen : tuple of str
+        Arguments that were not seen to act.
     """
 
     a: str
@@ -87,6 +93,7 @@ class Diagnosis:
     first: Difference | None
     verified: str
     residual: float
+    unseen: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -108,6 +115,7 @@ class Diagnosis:
             "first_difference": None if self.first is None else self.first._asdict(),
             "verified": self.verified,
             "residual": self.residual,
+            "unseen": list(self.unseen),
         }
 
 
@@ -146,67 +154,230 @@ def diagnose(
     one = implementation(a) if isinstance(a, str) else a
     other = implementation(b) if isinstance(b, str) else b
     one, other = with_lr_of(one, other), with_lr_of(other, one)
-    if not (one.is_known and other.is_known):
-        return _strangers(one, other, dtype, missing)
+    if one.is_schedule != other.is_schedule:
+        kinds = [f"{i.text} is {'a schedule' if i.is_schedule else 'an optimizer'}" for i in (one, other)]
+        raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
+    one, other = placed(one, other), placed(other, one)
     one, other = of_family(one, other.words.family), of_family(other, one.words.family)
     family, second = FAMILIES[one.words.family], FAMILIES[other.words.family]
-    if type(family) is not type(second):
-        kinds = [
-            f"{i.text} is {'a schedule' if isinstance(f, ScheduleFamily) else 'an optimizer'}"
-            for i, f in ((one, family), (other, second))
-        ]
-        raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
     family, second = _asked(family, dtype, missing), _asked(second, dtype, missing)
-    probes = [f.probe(i.numbers(), missing=missing) for f, i in ((family, one), (second, other))]
+    probes = [f.probe(numbers_of(i), missing=missing) for f, i in ((family, one), (second, other))]
     probe = replace(max(probes, key=lambda p: p.steps), averaged=any(p.averaged for p in probes))
-    paths = one.path(probe), other.path(probe)
-    alike = max(SAME, family.tolerance(family.base)) if dtype != "float64" else SAME
-    size, first = distance(*paths), _first(*paths, alike, dtype)
-    if size <= alike:
-        return _same(one, other, dtype, size)
+    paths = acting.level(one.path(probe), other.path(probe))
+    pair = _Pair(one, other, family, probe, paths, dtype)
+    if pair.size <= pair.alike:
+        return _agreed(pair)
+    direct = acting.enough(one, acting.differing(one, other, dtype), [(probe, paths[1])], pair.alike)
+    strangers = one.name == other.name and one.name not in WORDS
+    return _simplest(pair, _apart(pair) if strangers else _fitted(pair, second), direct)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Two implementations with their paths along one probe."""
+
+    one: Implementation
+    other: Implementation
+    family: Family
+    probe: Probe
+    paths: tuple[Path, Path]
+    dtype: str
+
+    @property
+    def alike(self) -> float:
+        """Up to where a difference is none."""
+        return max(SAME, self.family.tolerance(self.family.base)) if self.dtype != "float64" else SAME
+
+    @property
+    def size(self) -> float:
+        return distance(*self.paths)
+
+    @property
+    def first(self) -> Difference | None:
+        return _first(*self.paths, self.alike, self.dtype)
+
+    def told(self, outcome: str, sentence: str, *rest: Any, **more: Any) -> Diagnosis:
+        """What is said of them."""
+        return Diagnosis(self.one.text, self.other.text, outcome, rest[0] if rest else (), sentence, *rest[1:], **more)
+
+
+def _agreed(pair: _Pair) -> Diagnosis:
+    """They run alike along the probe: equal if every argument in which they differ acts, there or on a further run."""
+    one, other, bound = pair.one, pair.other, pair.alike
+    asked = ((one, acting.differing(one, other, pair.dtype)), (other, acting.differing(other, one, pair.dtype)))
+    if one.name == other.name:
+        asked = asked[:1]
+    silent = [
+        acting.unseen(i, names, pair.probe, path, bound) for (i, names), path in zip(asked, pair.paths, strict=False)
+    ]
+    for further in acting.further(pair.probe, one.is_schedule) if any(silent) else ():
+        ran = acting.run(one, further), acting.run(other, further)
+        if ran[0] is None or ran[1] is None:
+            continue
+        paths = acting.level(ran[0], ran[1])
+        silent = [
+            acting.unseen(i, s, further, path, bound) for (i, _), s, path in zip(asked, silent, paths, strict=False)
+        ]
+        there = replace(pair, probe=further, paths=paths)
+        if there.size > bound:
+            found = acting.enough(one, asked[0][1], [(pair.probe, pair.paths[1]), (further, paths[1])], bound)
+            return _direct(there, *found) if found else _apart(there)
+        if not any(silent):
+            break
+    names = [f"{n}={_shown(i.arguments.get(n))}" for (i, _), s in zip(asked, silent, strict=False) for n in s]
+    names += _idle(pair) if one.name != other.name else []
+    if not names:
+        return _same(one, other, pair.dtype, pair.size)
+    sentence = (
+        f"no difference was seen between {one.text} and {other.text}, but {_listed(names)} "
+        f"{'was' if len(names) == 1 else 'were'} not seen to act: of that nothing is said"
+    )
+    return pair.told("unseen", sentence, (), pair.size, None, "run", pair.size, unseen=tuple(names))
+
+
+def _idle(pair: _Pair) -> list[str]:
+    """Numbers in which they differ and that change nothing along the probe; where one states none it has the neutral value."""
+    stated = [{**pair.family.numbers, **numbers_of(i)} for i in (pair.one, pair.other)]
+    idle = []
+    for name in pair.family.numbers:
+        if np.isclose(stated[0][name], stated[1][name], rtol=1e-12, atol=0):  # formed from others, they round
+            continue
+        for mine, path, value in ((pair.one, pair.paths[0], 1), (pair.other, pair.paths[1], 0)):
+            given = _as_argument(mine, name, {**stated[1 - value], name: stated[value][name]})
+            changed = acting.run(mine, pair.probe, given) if given else None
+            if changed is not None:
+                if acting.alike(changed, path) <= pair.alike:
+                    idle.append(f"{name} ({_shown(stated[0][name])} and {_shown(stated[1][name])})")
+                break
+    return idle
+
+
+def _apart(pair: _Pair) -> Diagnosis:
+    one, other = pair.one, pair.other
+    sentence = f"no setting makes {one.text} and {other.text} agree; they first differ at {pair.first}"
+    return pair.told("unknown", sentence, (), pair.size, pair.first, "", pair.size)
+
+
+def _direct(pair: _Pair, given: Mapping[str, Any], residual: float) -> Diagnosis:
+    """Arguments of the first that make it the second, and no setting of a model."""
+    changes = tuple(
+        Change(name, _value(pair.one.arguments.get(name)), _value(value), {name: value})
+        for name, value in given.items()
+    )
+    sentence = _sentence(pair.one, pair.other, changes)
+    return pair.told("settings", sentence, changes, pair.size, pair.first, "run", residual)
+
+
+def _part(pair: _Pair) -> Diagnosis | None:
+    """A part of a composition that one has and the other lacks."""
+    for mine, theirs, path in ((pair.one, pair.other, pair.paths[1]), (pair.other, pair.one, pair.paths[0])):
+        for part, left in mine.without.items():
+            try:
+                rest = implementation(left)
+            except SpecError:  # which is no optimizer by itself
+                continue
+            ran = acting.run(rest, pair.probe)
+            if ran is None or (residual := acting.alike(ran, path)) > pair.alike:
+                continue
+            if mine is pair.one:
+                changes = (Change(part, "there", "not there", {}),)
+                sentence = f"{mine.text} equals {theirs.text} without {part}"
+            else:
+                changes = (Change(part, "not there", "there", None),)
+                sentence = f"{theirs.text} equals {mine.text} with {part}, which {theirs.short} has no option for"
+            return pair.told("settings", sentence, changes, pair.size, pair.first, "run", residual)
+    return None
+
+
+def _value(value: Any) -> float | str:
+    return value if isinstance(value, (int, float, str)) and not isinstance(value, bool) else _shown(value)
+
+
+def _simplest(pair: _Pair, fitted: Diagnosis, direct: tuple[dict[str, Any], float] | None) -> Diagnosis:
+    """What the model says, unless arguments alone say it in fewer words, or the model's advice is there already."""
+    given = {name: value for change in fitted.changes for name, value in (change.arguments or {}).items()}
+    there = [name for name, value in given.items() if _shown(pair.one.arguments.get(name)) == _shown(value)]
+    if direct is not None and (fitted.outcome != "settings" or there or len(fitted.changes) > len(direct[0])):
+        return _direct(pair, *direct)
+    if fitted.outcome == "unknown" and (found := _part(pair)):
+        return found
+    if there and fitted.outcome == "settings":
+        sentence = f"no setting makes {pair.one.text} and {pair.other.text} agree: {_listed(there)} is given already"
+        return replace(fitted, outcome="unknown", sentence=f"{sentence}; they first differ at {pair.first}", changes=())
+    left = acting.differing(pair.one, pair.other, pair.dtype) if pair.one.name == pair.other.name else {}
+    left = {name: value for name, value in left.items() if name not in given}
+    silent = (
+        acting.unseen(pair.one, left, pair.probe, pair.paths[0], pair.alike) if fitted.outcome == "settings" else {}
+    )
+    if not silent:
+        return fitted
+    names = tuple(f"{n}={_shown(pair.one.arguments.get(n))}" for n in silent)
+    return replace(fitted, sentence=f"{fitted.sentence}; {_listed(names)} was not seen to act", unseen=names)
+
+
+def _fitted(pair: _Pair, second: Family) -> Diagnosis:
+    """The difference of the two members of a family that run as they do."""
+    one, other, family, probe, size, first = pair.one, pair.other, pair.family, pair.probe, pair.size, pair.first
     if other.words.family != family.name:
         sentence = f"no setting makes {one.text} and {other.text} agree: one is of the family of {family.name}, "
-        return _told(one, other, "unknown", (), sentence + f"the other of {other.words.family}", size, first, "", size)
-    start = fit(family, paths[0], probe, one.numbers(), family.base)
-    end = fit(family, paths[1], probe, other.numbers(), start.switches) if start.exact else start
+        return pair.told("unknown", f"{sentence}the other of {second.name}", (), size, first, "", size)
+    kept = [
+        {n: v for n, v in path.items() if family.averaged or n in probe.start or not probe.start} for path in pair.paths
+    ]
+    if distance(*kept) <= pair.alike:  # only the averages differ, which no member of the family keeps
+        return _apart(pair)
+    start = fit(family, kept[0], probe, numbers_of(one), family.base)
+    end = fit(family, kept[1], probe, numbers_of(other), start.switches) if start.exact else start
     if not end.exact and size <= family.within:
-        return _same(one, other, dtype, size)
-    if not start.exact:
-        return _unknown(one, other, family, size, first, one, start)
-    if not end.exact:
-        return _unknown(one, other, family, size, first, other, end)
-    changes = _changes(one, family, start, end, paths[1], probe)
-    verified, residual = _verified(one, family, start, changes, paths[1], probe)
+        return _same(one, other, pair.dtype, size)
+    if not start.exact or not end.exact:
+        return _unknown(one, other, family, size, first, other if start.exact else one, end if start.exact else start)
+    changes = _changes(one, family, start, end, kept[1], probe)
+    verified, residual = _verified(one, family, start, changes, kept[1], probe)
     sentence = _sentence(one, other, changes)
     if residual > max(SAME, family.tolerance(end.switches)):
         sentence = f"no setting makes {one.text} and {other.text} agree: {sentence} says the model, but so it is {residual:.1e} off"
-        return _told(one, other, "unknown", changes, sentence, size, first, verified, residual)
-    return _told(one, other, "settings", changes, sentence, size, first, verified, residual)
+        return pair.told("unknown", sentence, changes, size, first, verified, residual)
+    return pair.told("settings", sentence, changes, size, first, verified, residual)
 
 
-def _strangers(one: Implementation, other: Implementation, dtype: str, missing: bool) -> Diagnosis:
-    """Two of which one is of no known family: they run alike, or part somewhere."""
-    parsed = [parse(i.text) for i in (one, other)]
-    schedules = [is_schedule(p) for p in parsed]
-    if schedules[0] != schedules[1]:
-        kinds = [
-            f"{i.text} is {'a schedule' if s else 'an optimizer'}" for i, s in zip((one, other), schedules, strict=True)
-        ]
-        raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
-    if all(schedules):
-        curves = [curve(p) for p in parsed]
-        probe = Probe({}, {}, np.ones(int(2.5 * max(c.end.t for c in curves)) + 40))
-    else:
-        probe = Probe.drawn({"vector": (24,), "matrix": (4, 3)}, 14.0, missing=missing)
-    paths = one.path(probe), other.path(probe)
-    size, first = distance(*paths), _first(*paths, SAME, "float64")
-    if size <= SAME:
-        return _same(one, other, dtype, size)
-    odd = " and ".join(i.text for i in (one, other) if not i.is_known)
-    sentence = (
-        f"{one.text} and {other.text} do not run alike, and no family is known of {odd}; they first differ at {first}"
-    )
-    return _told(one, other, "unknown", (), sentence, size, first, "", size)
+def numbers_of(one: Implementation) -> dict[str, float]:
+    """The family's numbers that its arguments state; of a stranger only those that are numbers."""
+    if not one.family:
+        return one.numbers()
+    try:
+        return one.numbers()
+    except SpecError:
+        return {}
+
+
+def placed(one: Implementation, other: Implementation) -> Implementation:
+    """An implementation of no known family, read as a member of the one that it is put beside or that comes closest."""
+    if one.is_known:
+        return one
+    if other.is_known:
+        return replace(one, family=other.words.family)
+    if one.name == other.name:  # told apart by their arguments alone
+        return replace(one, family="polynomial" if one.is_schedule else "sgd")
+    return replace(one, family=min(_candidates(one.is_schedule), key=lambda name: _typical(one, name)))
+
+
+def _candidates(schedules: bool) -> list[str]:
+    return [name for name, family in FAMILIES.items() if isinstance(family, ScheduleFamily) == schedules]
+
+
+def _typical(one: Implementation, name: str) -> float:
+    """How far it is from the nearest member of a family with one switch turned."""
+    family, as_member = FAMILIES[name], replace(one, family=name)
+    try:
+        numbers = numbers_of(as_member)
+        probe = family.probe(numbers)
+        path = {
+            n: v for n, v in as_member.path(probe).items() if family.averaged or n in probe.start or not probe.start
+        }
+        return nearest(family, path, probe, numbers)
+    except (SpecError, ArithmeticError, LookupError, TypeError, ValueError):
+        return float("inf")
 
 
 def _asked(family: Family, dtype: str, missing: bool) -> Family:
@@ -327,7 +498,7 @@ def _sentence(one: Implementation, other: Implementation, changes: Sequence[Chan
     sentence = f"{one.text} equals {other.text} with {_listed([*expressible, *lacking])}"
     if lacking:
         what = "which" if len(lacking) == 1 else f"the last {len(lacking)} of which"
-        sentence += f", {what if expressible or len(lacking) == 1 else 'which'} {one.name} has no option for"
+        sentence += f", {what if expressible or len(lacking) == 1 else 'which'} {one.short} has no option for"
     return sentence
 
 

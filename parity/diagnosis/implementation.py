@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lrtheory import rules, spec
-from lrtheory.dims.target import target as read_target
 from lrtheory.rules import Rule
 from lrtheory.spec import Part, Spec, SpecError
+from lrtheory.spec.parts import is_torch, plain
+from lrtheory.spec.text import inside, is_number
 
 from ..drivers.in_keras import load_keras
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours, with_optax, with_torch
-from .schedules import CLOSED, SCHEDULES, TORCH, runner
+from .schedules import CLOSED, TORCH, runner
 from .vocabulary import MEMBERS, WORDS, completed
 from .words import Words
 
@@ -23,6 +25,9 @@ from .words import Words
 LR = 1e-3
 
 INJECT = "optax.inject_hyperparams"
+
+#: From arguments to a run.
+Bind = Callable[[Mapping[str, Any]], Callable[[Probe], Path]]
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,22 @@ class Implementation:
     text : str
         What it is called in a sentence.
     name : str
-        Its entry in the vocabulary.
+        Its entry in the vocabulary; one name is one factory.
     arguments : mapping
         All of them, defaults included.
     run : callable
         ``run(probe) -> path``, in float64.
     family : str
-        A wider family that it is read as a member of; its own where it is empty.
+        The family that it is read as a member of; its own where it is empty.
+    bind : callable, optional
+        From other arguments to the run with them.
+    defaults : mapping
+        Those of the arguments that have one.
+    without : mapping
+        Parts of a composition → the SPEC that is left without them.
+    library : str
+        torch, schedulefree, optax, keras or lrtheory.
+    is_schedule : bool
     """
 
     text: str
@@ -48,6 +62,11 @@ class Implementation:
     arguments: Mapping[str, Any]
     run: Callable[[Probe], Path]
     family: str = ""
+    bind: Bind | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    library: str = "lrtheory"
+    is_schedule: bool = False
+    without: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_known(self) -> bool:
@@ -55,10 +74,27 @@ class Implementation:
         return bool(self.family) or inner_name(self.name) in WORDS
 
     @property
+    def short(self) -> str:
+        """Its name in a sentence."""
+        return self.name.partition("+")[0]
+
+    @property
     def words(self) -> Words:
         """Its own names for numbers and switches."""
         name = inner_name(self.name)
-        return completed(MEMBERS[name, self.family] if self.family else WORDS[name], self.library, self.arguments)
+        words = MEMBERS.get((name, self.family), Words(self.family)) if self.family else WORDS[name]
+        return completed(words, self.library, self.arguments)
+
+    @property
+    def spoken(self) -> set[str]:
+        """Arguments that its words speak of."""
+        words, read = self.words, _Watched(self.arguments)
+        for function in words.read.values():
+            with contextlib.suppress(Exception):
+                function(read)
+        named = {a if isinstance(a, str) else a[0] for a in words.numbers.values()} | set(words.write)
+        given = {key for option in words.options.values() if isinstance(option, Mapping) for key in option}
+        return named | given | read.asked
 
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them.
@@ -106,10 +142,17 @@ class Implementation:
         kept = {AVERAGE.format(key): path[key] for key in probe.start} if probe.averaged else {}
         return {**kept, **path}
 
-    @property
-    def library(self) -> str:
-        """torch, schedulefree, optax, keras or lrtheory."""
-        return self.name.split(".")[0] if "." in self.name else "lrtheory"
+
+class _Watched(dict[str, Any]):
+    """Arguments that remember which of them were asked for."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        super().__init__(arguments)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
 
 
 def implementation(target: str | Rule, **numbers: float) -> Implementation:
@@ -118,7 +161,7 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     Raises
     ------
     SpecError
-        For a text that is no SPEC, arguments that do not fit, or an optimizer whose family is not known.
+        For a text that is no SPEC, or arguments that do not fit.
     """
     if isinstance(target, Rule):
         return _of_rule(repr(target), target, numbers)
@@ -129,45 +172,99 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     if spec.is_schedule(parsed):
         return _of_schedule(replace(parsed, name=name))
     if parsed.is_rule:
-        return _of_our_spec(parsed)
-    arguments = _bound(parsed, spec.part(parsed))
+        reading = spec.read(parsed.text)
+        return _of_rule(parsed.text, reading.rule, reading.hyper._asdict())
+    part = spec.part(parsed)
+    arguments = _bound(part)
     if name not in WORDS or any(isinstance(value, Part) for value in arguments.values()):
-        return _of_tree(parsed)
-    return _of(parsed.text, name if parsed.through is None else f"{INJECT}({name})", arguments)
+        return _of_tree(parsed, part)
+    return _of(parsed.text, name if parsed.through is None else f"{INJECT}({name})", arguments, part)
 
 
-def _of_tree(parsed: Spec) -> Implementation:
-    """Of what is no single optimizer of a known family: by its parts if they are one, else as it is."""
-    if parsed.name.startswith("optax."):
-        found = spec.as_alias(parsed)
-        if found is not None and found[0] in WORDS:
-            defaults = _bound(parsed, spec.part(spec.parse(found[0])))
-            return _of(parsed.text, found[0], {**defaults, **found[1]})
-    made = read_target(parsed)
-    name = parsed.text  # which is no entry of the vocabulary
-    if made.kind is not None:
-        arguments = {"lr": 1.0, **made.make({})}
-        return Implementation(parsed.text, name, arguments, lambda probe: with_torch(made.kind, name, arguments, probe))
-    rate = {n: v for n, v in made.numbers.items() if n == "learning_rate" and not made.curves} or {"learning_rate": 1.0}
-
-    def factory(learning_rate: Any) -> Any:
-        import optax
-
-        if made.numbers.keys() & rate.keys() and not made.curves:
-            return made.make({"learning_rate": learning_rate})
-        moving: list[Any] = [optax.scale_by_schedule(learning_rate)] if callable(learning_rate) else []  # type: ignore[arg-type]
-        return optax.chain(made.make({}), *moving)
-
-    return Implementation(parsed.text, name, rate, lambda probe: with_optax(factory, name, rate, probe))
-
-
-def _of(text: str, name: str, arguments: Mapping[str, Any]) -> Implementation:
+def _of(text: str, name: str, arguments: Mapping[str, Any], part: Part) -> Implementation:
     """Of a factory of torch, optax or Keras with all its arguments."""
     factory = spec.resolve(spec.parse(inner_name(name)))
     if inner_name(name) != name:
         factory = spec.resolve(spec.parse(INJECT))(factory)
     run = RUNS[name.split(".")[0]]
-    return Implementation(text, name, arguments, lambda probe: run(factory, name, arguments, probe))
+
+    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
+        return lambda probe: run(factory, name, given, probe)
+
+    library = name.split(".")[0]
+    return Implementation(text, name, arguments, bind(arguments), "", bind, _defaults(part), library)
+
+
+def _of_tree(parsed: Spec, root: Part) -> Implementation:
+    """Of what is no single optimizer of a known family: by its parts if they are one, else as it is."""
+    if parsed.name.startswith("optax."):
+        found = spec.as_alias(parsed)
+        if found is not None and found[0] in WORDS:
+            alias = spec.part(spec.parse(found[0]))
+            return _of(parsed.text, found[0], {**_bound(alias), **found[1]}, alias)
+    if is_torch(root.factory) or root.first is not None:
+        name, arguments = parsed.full_name, _bound(root)
+
+        def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
+            return lambda probe: with_torch(root.factory, name, given, probe)
+
+        return Implementation(parsed.text, name, arguments, bind(arguments), "", bind, _defaults(root), "torch")
+    return _composed(parsed, root)
+
+
+def _composed(parsed: Spec, root: Part) -> Implementation:
+    """Of a tree of optax, or a factory of one's own: its arguments are those of all its parts."""
+    parts = [p for p in root.all() if not spec.is_schedule(p.spec)]
+    places: dict[str, str] = {}
+    for p in parts:
+        for name in {**p.parameters, **p.given}:
+            places[p.path + name if any(name in {**q.parameters, **q.given} for q in parts if q is not p) else name] = (
+                p.path + name
+            )
+    values = {p.path + name: value for p in parts for name, value in {**_defaults(p), **p.given}.items()}
+    arguments = {shown: values[place] for shown, place in places.items() if place in values}
+    arguments = {shown: inside(value, _leaf) for shown, value in arguments.items()}
+    name = "+".join(p.spec.full_name for p in root.all())
+    rate = next((n for n in ("learning_rate", "lr") if is_number(arguments.get(n))), None)
+
+    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
+        new = {places[n]: v for n, v in given.items() if v is not arguments[n] and v != arguments[n]}
+
+        def factory(learning_rate: Any) -> Any:
+            import optax
+
+            if rate is not None and not callable(learning_rate):
+                return root.make({**new, places[rate]: learning_rate})
+            if rate is not None:
+                with contextlib.suppress(TypeError, ValueError):  # which takes no schedule
+                    return root.make({**new, places[rate]: learning_rate})
+            base = float(given[rate]) if rate is not None else 1.0
+            return optax.chain(root.make(new), optax.scale_by_schedule(lambda count: learning_rate(count) / base))  # type: ignore[operator]
+
+        def run(probe: Probe) -> Path:
+            return with_optax(factory, name, {"learning_rate": given[rate] if rate else 1.0}, probe)
+
+        return run
+
+    defaults = {n: value for p in parts for n, value in _defaults(p).items() if places.get(n) == p.path + n}
+    without = _without(parsed, root)
+    return Implementation(parsed.text, name, arguments, bind(arguments), "", bind, defaults, "optax", without=without)
+
+
+def _without(parsed: Spec, root: Part) -> dict[str, str]:
+    """What is left of a chain without one of its parts, and of a wrapper without itself."""
+    inner = [p for p in root.inner() if not spec.is_schedule(p.spec)]
+    texts = [p.spec.text for p in inner]
+    if parsed.name != "optax.chain":
+        return {parsed.full_name: texts[0]} if len(texts) == 1 else {}
+    rest = {text: [*texts[:i], *texts[i + 1 :]] for i, text in enumerate(texts)}
+    return {
+        part: left[0] if len(left) == 1 else f"optax.chain({', '.join(left)})" for part, left in rest.items() if left
+    }
+
+
+def _leaf(value: Any) -> Any:
+    return value if isinstance(value, Part) or type(value).__name__ == "Unread" else plain(value)
 
 
 def inner_name(name: str) -> str:
@@ -178,14 +275,8 @@ def inner_name(name: str) -> str:
 def with_arguments(base: Implementation, changes: Mapping[str, Any]) -> Implementation:
     """The same implementation with some arguments changed."""
     arguments = {**base.arguments, **changes}
-    if base.name in SCHEDULES or CLOSED in base.arguments:
-        return Implementation(base.text, base.name, arguments, runner(base.name, arguments))
-    if base.library == "lrtheory":
-        factory, fields = rules.get(base.name), set(inspect.signature(rules.get(base.name)).parameters)
-        rule = factory(**{k: v for k, v in arguments.items() if k in fields})
-        numbers = {k: v for k, v in arguments.items() if k not in fields and v is not None}
-        return _of_rule(base.text, rule, numbers)
-    return _of(base.text, base.name, arguments)
+    assert base.bind is not None, base.text
+    return replace(base, arguments=arguments, run=base.bind(arguments))
 
 
 def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
@@ -208,24 +299,42 @@ def of_family(base: Implementation, family: str) -> Implementation:
 def _of_schedule(parsed: Spec) -> Implementation:
     ours: dict[str, Any] = {}  # arguments that the factory does not take
     if parsed.name.startswith(TORCH):
-        ours = {"lr": parsed.kwargs.get("lr"), CLOSED: parsed.kwargs.get(CLOSED, False)}
+        ours = {"lr": plain(parsed.kwargs.get("lr")), CLOSED: parsed.kwargs.get(CLOSED, False)}
         parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
-    arguments = _bound(parsed, spec.part(parsed)) | ours
-    return Implementation(parsed.text, parsed.name, arguments, runner(parsed.name, arguments))
+    part = spec.part(parsed)
+    arguments = _bound(part) | ours
+
+    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
+        return runner(parsed.name, {name: inside(value, _made) for name, value in given.items()})
+
+    library = parsed.name.split(".")[0] if "." in parsed.name else "lrtheory"
+    return Implementation(
+        parsed.text, parsed.name, arguments, bind(arguments), "", bind, _defaults(part), library, is_schedule=True
+    )
 
 
-def _bound(parsed: Spec, part: Part) -> dict[str, Any]:
+def _made(value: Any) -> Any:
+    return value.make() if isinstance(value, Part) else value
+
+
+def _defaults(part: Part) -> dict[str, Any]:
+    found = {k: p.default for k, p in part.parameters.items() if p.default is not inspect.Parameter.empty}
+    return {k: value for k, value in found.items() if k not in ("params", "optimizer")}
+
+
+def _bound(part: Part) -> dict[str, Any]:
     """All arguments, defaults included; calls among them stay parts."""
-    defaults = {k: p.default for k, p in part.parameters.items() if p.default is not inspect.Parameter.empty}
-    return defaults | part.values()
-
-
-def _of_our_spec(parsed: Spec) -> Implementation:
-    reading = spec.read(parsed.text)
-    return _of_rule(parsed.text, reading.rule, reading.hyper._asdict())
+    return _defaults(part) | part.values()
 
 
 def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementation:
     hyper = rule.hyper(**{name: value for name, value in numbers.items() if value is not None})
     arguments = {**rule.options, **hyper._asdict()}
-    return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe))
+
+    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
+        fields = set(inspect.signature(rules.get(rule.name)).parameters)
+        made = rules.get(rule.name)(**{k: v for k, v in given.items() if k in fields})
+        own = made.hyper(**{k: v for k, v in given.items() if k not in fields and v is not None})
+        return lambda probe: ours(made, own, probe)
+
+    return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe), "", bind)

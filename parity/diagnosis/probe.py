@@ -47,24 +47,30 @@ class Probe:
 
     @classmethod
     def drawn(
-        cls, tensors: Mapping[str, tuple[int, ...]], decades: float, seed: int = 1, *, missing: bool = False
+        cls,
+        tensors: Mapping[str, tuple[int, ...]],
+        decades: float,
+        seed: int = 1,
+        *,
+        missing: bool = False,
+        steps: int = STEPS,
     ) -> Probe:
         """A run for these shapes; with ``missing``, the first is there again without its first gradients."""
         absent = {"late": ABSENT_STEPS} if missing else {}
         tensors = {**tensors, **{name: next(iter(tensors.values())) for name in absent}}
         rng = np.random.default_rng(seed)
         start, gradients = {}, {}
-        steps = 10.0 ** rng.uniform(-1, 1, STEPS)
+        sizes = 10.0 ** rng.uniform(-1, 1, steps)
         for name, shape in tensors.items():
             count = int(np.prod(shape))
             p = np.where(np.arange(count) % 2 == 0, 0.0, rng.standard_normal(count))
             start[name] = p.reshape(shape)
             # Two neighbours of each size, so that one of them starts at 0; from 1e-11 to 1e3 over fourteen decades.
             size = 10.0 ** (np.repeat(np.linspace(3 - decades, 3, (count + 1) // 2), 2)[:count]).reshape(shape)
-            noise = rng.standard_normal((STEPS, *shape)) * (rng.random((STEPS, *shape)) > 0.05)
+            noise = rng.standard_normal((steps, *shape)) * (rng.random((steps, *shape)) > 0.05)
             noise[: absent.get(name, 0)] = 0
-            gradients[name] = noise * size * steps.reshape((STEPS,) + (1,) * len(shape))
-        return cls(start, gradients, 10.0 ** rng.uniform(-1, 1, STEPS), absent)
+            gradients[name] = noise * size * sizes.reshape((steps,) + (1,) * len(shape))
+        return cls(start, gradients, 10.0 ** rng.uniform(-1, 1, steps), absent)
 
     def from_zero(self, dtype: str) -> Probe:
         """The same run in a dtype from 0, beside which no step is lost, with a constant lr."""

@@ -105,7 +105,7 @@ def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         dtype = getattr(torch, probe.dtype)
         params = {key: torch.nn.Parameter(torch.tensor(value, dtype=dtype)) for key, value in probe.start.items()}
         optimizer = factory(list(params.values()), **arguments)
-        base, seen = float(arguments["lr"]), [now()]
+        base, seen = float(optimizer.param_groups[0].get("lr", 1.0)), [now()]
         for t in range(probe.steps):
             optimizer.param_groups[0]["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
             for key, p in params.items():
@@ -117,7 +117,7 @@ def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
 
 
 def with_keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
-    """An optimizer of Keras, whose schedule-free one gives no average out."""
+    """An optimizer of Keras, whose schedule-free one gives no average out; with ``use_ema`` there is one."""
     import jax
     import jax.numpy as jnp
 
@@ -128,12 +128,20 @@ def with_keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         optimizer = factory(**arguments)
         variables = [keras.Variable(jnp.asarray(v), dtype="float64", name=key) for key, v in probe.start.items()]
         optimizer.build(variables)
-        base, seen = float(arguments["learning_rate"]), [_seen(probe.start, {})]
+        base, seen = float(arguments["learning_rate"]), []
+
+        def now() -> dict[str, np.ndarray]:
+            params = {key: v.value for key, v in zip(probe.start, variables, strict=True)}
+            # What finalize_variable_values puts in the place of the parameters when training ends.
+            ends = [v.value for v in optimizer._model_variables_moving_average] if optimizer.use_ema else []
+            return _seen(params, dict(zip(probe.start, ends, strict=False)))
+
+        seen.append(now())
         for t in range(probe.steps):
             optimizer.learning_rate = base * float(probe.factors[t])
             grads = [jnp.asarray(values[t]) for values in probe.gradients.values()]
             optimizer.apply(grads, variables)
-            seen.append(_seen({key: v.value for key, v in zip(probe.start, variables, strict=True)}, {}))
+            seen.append(now())
     return _path(seen)
 
 

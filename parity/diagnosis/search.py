@@ -68,6 +68,12 @@ def fit(family: Family, path: Path, probe: Probe, numbers: Mapping[str, float], 
     return nearest
 
 
+def nearest(family: Family, path: Path, probe: Probe, numbers: Mapping[str, float]) -> float:
+    """The typical distance of the nearest member with at most one switch turned."""
+    base = {**family.numbers, **numbers}
+    return min(_measured(family, base, turned, path, probe).typical for turned in _turns(family, family.base, 1))
+
+
 def _sharpest(family: Family, found: Fit, path: Path, probe: Probe) -> Fit:
     """A member of less precision allows more: with one switch more turned, one that allows less may be exact as well."""
     for turned in _turns(family, found.switches, 1):

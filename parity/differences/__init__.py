@@ -1,7 +1,6 @@
 """Known differences between implementations, generated from what diagnosis finds."""
 
 from .found import Found, found, measure
-from .pair import Pair
-from .pairs import PAIRS
+from .pairs import PAIRS, Pair
 
 __all__ = ["PAIRS", "Found", "Pair", "found", "measure"]

@@ -13,8 +13,7 @@ from typing import Any
 from lrtheory.outputs import plain
 
 from ..diagnosis import diagnose
-from .pair import Pair
-from .pairs import PAIRS
+from .pairs import PAIRS, Pair
 
 FILE = "found.json"
 

@@ -8,9 +8,17 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typedd
 
 import pytest
 
+from lrtheory import laws
 from lrtheory.outputs import plain
-from parity import matrix
-from parity.experiments import digits_training, measure, phase_diagram, what_to_change
+from parity.experiments import (
+    claims,
+    digits_training,
+    loss_scaling,
+    measure,
+    parity_matrix,
+    phase_diagram,
+    what_to_change,
+)
 from parity.experiments.digits_training import Planned
 from parity.measured import FigureId, Measured, curve
 from parity.training import NORMALISED, Mlp
@@ -21,16 +29,15 @@ TINY = Mlp("tiny", widths=(64, 6, 10))
 
 @pytest.fixture(scope="module")
 def measured():
-    """A report of one rule with few layers, and of the parity of SGD alone; everything else as in a quick one."""
-    rows = matrix.rows
-
-    def few_rows(rules, *, dtype, quick):
-        return rows(["signum"], dtype=dtype, quick=True)
+    """A report of one rule with few layers, of the parity of one rule, and of a claim of each kind; all else is quick."""
+    one_of_each = {law.decision: law for law in laws.catalogue().values() if law.section == "claims"}
 
     said: list[tuple[str, float]] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(digits_training, "runs", lambda *, quick: [Planned(TINY, digits_training.ADAM)])
-        patch.setattr(matrix, "rows", few_rows)
+        patch.setattr(parity_matrix, "parts", lambda quick: [("signum", "float64")])
+        patch.setattr(claims.laws, "catalogue", lambda: {law.id: law for law in one_of_each.values()})
+        patch.setattr(loss_scaling, "WIDTH", 0.05)
         patch.setattr(what_to_change, "SEEDS", 2)
         patch.setattr(phase_diagram, "SIDE", 32)
         report = measure(quick=True, seed=5, progress=lambda text, done: said.append((text, done)))
@@ -131,6 +138,13 @@ def test_quick_still_trains_every_rule_and_the_normalised_model():
         assert {run.setup.schedule.name for run in chosen} == {"constant", "cosine_annealing", "one_cycle"}
     assert len(full) > len(quick)
     assert any(run.dtype == "float32" for run in full)
+
+
+def test_parity_is_shown_of_what_is_trained_with_first():
+    quick, full = parity_matrix.parts(quick=True), parity_matrix.parts(quick=False)
+    assert set(quick) < set(full)
+    assert full[:3] == [(rule, "float64") for rule in parity_matrix.TRAINED_RULES]
+    assert {rule for rule, dtype in full if dtype == "float32"} == set(parity_matrix.TRAINED_RULES)
 
 
 def test_training_is_determined_by_its_seed():

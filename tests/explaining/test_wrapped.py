@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ def moved(code: str, gradient: float, steps: int) -> float:
     """How far optax moves a parameter of one entry in its last step, over the gradient."""
     made = eval(code, {"optax": optax})
     with jax.enable_x64(True):
-        params = {"w": jnp.ones(1)}
+        params: Any = {"w": jnp.ones(1)}
         state, g, before = made.init(params), {"w": jnp.full(1, gradient)}, params
         update = jax.jit(made.update)
         for _ in range(steps):

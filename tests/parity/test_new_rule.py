@@ -131,9 +131,7 @@ def test_new_rule_is_checked(alone: str) -> None:
     report.require()
 
 
-def test_new_rule_is_not_taken_for_another_family(alone: str) -> None:
-    """No family is named for it, and none is guessed from its name."""
-    from lrtheory.spec.text import SpecError
-
-    with pytest.raises(SpecError, match=f"{alone} cannot be diagnosed"):
-        parity.diagnose(f"{alone}(lr=0.1)", "sgd(lr=0.1)")
+def test_new_rule_is_diagnosed_beside_a_known_family(alone: str) -> None:
+    assert parity.diagnose(f"{alone}(lr=0.1)", "sgd(lr=0.1)").outcome == "same"
+    told = parity.diagnose(f"{alone}(lr=0.1)", "torch.optim.SGD(lr=0.1, momentum=0.9)")
+    assert [(c.setting, c.b, c.arguments) for c in told.changes] == [("momentum", 0.9, None)]

@@ -170,7 +170,8 @@ def test_linear_with_adam_warns_and_says_why() -> None:
         (rules.adam(), {}, 10.0, ("beta1=0.9", "κ below 10", 'method="sqrt"')),
         (rules.adam(), {"beta1": 0.0}, 1000.0, ("beta2=0.999",)),
         (rules.sgd(), {"momentum": 0.9}, 16, ("momentum=0.9", 'method="linear"')),
-        (rules.lion(), {}, 2, ("derived for", 'method="sqrt"')),
+        (rules.lamb(), {}, 2, ("not derived", 'method="sqrt"')),
+        (rules.lion(), {}, 100, ("beta2=0.99", 'method="sqrt"')),
     ],
 )
 def test_what_sde_cannot_reach_is_refused_with_the_nearest_thing(rule, numbers, batch, words) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +57,7 @@ def by_optax(code: str, gradient: float, size: float, loss: float) -> np.ndarray
     with jax.enable_x64(True):
         made = eval(code, {"optax": optax})
         made = Pairs(made) if code.startswith("optax.lookahead") else made
-        params = {n: jnp.asarray(p * size) for n, p in START.items()}
+        params: Any = {n: jnp.asarray(p * size) for n, p in START.items()}
         state = made.init(params)
         path = [np.concatenate([np.asarray(p).ravel() for p in params.values()])]
         update = jax.jit(lambda g, s, p, value: _updated(made, g, s, p, value))

@@ -166,7 +166,7 @@ LAWS = (
         statement=r"u_t = momentum\,\tfrac{lr_t}{lr_{t-1}}\,u_{t-1} + lr_t\,g_t,\quad u_t = lr_t\,buffer_t",
         kind="exact",
         scope="SGD with momentum under a moving lr: a buffer that holds lr·g against one that holds g, as torch's does",
-        source="Goyal et al. 2017, 1706.02677, remark 3; checked on runs",
+        source="Goyal et al. 2017, 1706.02677, section 2.1, remark 2; checked on runs",
         formula=corrected_momentum,
         check=_check_momentum,
         mutants={

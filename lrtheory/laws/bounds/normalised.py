@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import rules
 from ...rules import Rule
+from ...rules.closed_forms import nadam_momentum
 from ...theory.bounds import (
     adam_bound,
     adamax_bound,
@@ -124,6 +125,20 @@ def adam(numbers: dict[str, float], t: int) -> float:
     return adam_bound(numbers["beta1"], numbers["beta2"], t)
 
 
+def nadam(numbers: dict[str, float], t: int) -> float:
+    """:func:`largest_step` of NAdam over lr."""
+    rule = rules.nadam()
+    return largest_step(rule, rule.hyper(lr=1.0, **numbers), t)
+
+
+def nadam_stream(h: dict[str, float], t: int) -> np.ndarray:
+    """The gradients that attain NAdam's bound at step t."""
+    mu = nadam_momentum(h["beta1"], h["momentum_decay"], np.arange(1, t + 2))
+    of_g, of_m = (1 - mu[t - 1]) / (1 - np.prod(mu[:t])), mu[t] / (1 - np.prod(mu))
+    weights = of_m * (1 - h["beta1"]) * powers(h["beta1"], t) + of_g * (np.arange(t) == t - 1)
+    return extremal_gradients(weights, powers(h["beta2"], t))
+
+
 def adamax(numbers: dict[str, float], t: int) -> float:
     """:func:`adamax_bound` of drawn numbers."""
     return adamax_bound(numbers["beta1"], numbers["beta2"], t)
@@ -177,6 +192,28 @@ LAWS = (
             "lr is the largest step": lambda h, t: 1.0,
             "the paper's (1−beta1)/√(1−beta2)": lambda h, t: max(1.0, (1 - h["beta1"]) / np.sqrt(1 - h["beta2"])),
             "the limit at every t": lambda h, t: adam_bound(h["beta1"], h["beta2"], 10**6),
+        },
+    ),
+    Law(
+        id="bounds.nadam",
+        title="NAdam's largest step",
+        statement=r"|\Delta_t| \le lr \sqrt{\textstyle\sum_s c_s^2/w_s} \to lr \frac{1 - beta1}{\sqrt{1 - beta2}} \sqrt{(1 + beta1)^2 + "
+        r"beta1^2 \frac{q}{1 - q}}, \quad q = \frac{beta1^2}{beta2}",
+        kind="exact",
+        scope="nadam at eps 0, decoupled decay left out; c_s are the weights of gradients in the look-ahead at step t, w_s those of "
+        "their squares in v̂; attained by g_s = c_s/w_s. 8.42·lr in the limit at 0.9 and 0.999, where μ has risen to beta1, and "
+        "14.6·lr before, some 1800 steps in, while μ is lower; unbounded for beta1² ≥ beta2",
+        source="torch/optim/nadam.py (2.13); derived here by Cauchy and Schwarz",
+        formula=nadam,
+        check=_checked(
+            rules.nadam(),
+            lambda rng: (adam_numbers(rng)[0] | {"momentum_decay": rng.uniform(0.01, 0.3)}, int(rng.integers(4, 25))),
+            nadam_stream,
+        ),
+        mutants={
+            "that of Adam": lambda h, t: adam_bound(h["beta1"], h["beta2"], t),
+            "the limit at every t": lambda h, t: nadam(h, 10**5),
+            "momentum at its end from the start": lambda h, t: nadam(h | {"momentum_decay": 1e6}, t),
         },
     ),
     Law(

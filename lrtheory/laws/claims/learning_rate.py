@@ -12,6 +12,9 @@ from ...theory.asking import numbers_of
 from ..law import Evidence, claim
 from ..trajectory import replay
 
+PER_EPOCH, EPOCHS = 8, 20
+DROPS = np.arange(5, EPOCHS, 5) * PER_EPOCH
+
 
 def lr_in_force(first: float, later: float, t: np.ndarray) -> np.ndarray:
     """Lr that acts at each step of a run that is never told another: the first one, at all steps."""
@@ -41,14 +44,13 @@ def updates_halve_at_once(rule: Rule, hyper: Any) -> bool:
     h = numbers_of(rule, hyper)
     if "buffer" in rule.facts.lr_in_state:
         return h.momentum == 0
-    return not rule.facts.lr_in_state and rule.name != "adafactor"
+    return not rule.facts.lr_in_state and (rule.name != "adafactor" or h.lr < DROPS[-1] ** -0.5)
 
 
 def _check_step_schedule(formula: Any, seed: int) -> Evidence:
     rng = np.random.default_rng([seed, 83])
-    per_epoch, epochs = 8, 20
-    lr = np.repeat(np.asarray(schedules.step(lr=0.01, step_size=5, gamma=0.5)(np.arange(epochs))), per_epoch)
-    g = np.tile(rng.uniform(0.5, 2, 2), (epochs * per_epoch, 1))
+    lr = np.repeat(np.asarray(schedules.step(lr=0.01, step_size=5, gamma=0.5)(np.arange(EPOCHS))), PER_EPOCH)
+    g = np.tile(rng.uniform(0.5, 2, 2), (EPOCHS * PER_EPOCH, 1))
     cases: list[tuple[Rule, dict[str, float]]] = [
         (rules.sgd(), {}),
         (rules.sgd(), {"momentum": 0.5}),
@@ -58,20 +60,20 @@ def _check_step_schedule(formula: Any, seed: int) -> Evidence:
         (rules.lars(), {"momentum": 0.9}),
         (rules.asgd(), {"lambd": 0.0}),
         (rules.rprop(), {"step_size_max": 1.0}),
-        (rules.adafactor(), {}),
+        (rules.adafactor(), {"lr": 0.01, "eps2": 10.0}),  # eps2 above rms(θ), which would change from step to step
+        (rules.adafactor(), {"lr": 1.0, "eps2": 10.0}),
     ]
-    drops = np.arange(5, epochs, 5) * per_epoch
     wrong, figures = 0, {}
     for rule, numbers in cases:
         hyper = rule.hyper(**numbers)
-        steps = replay(rule, hyper._replace(lr=100 * lr if rule.name == "adafactor" else lr), g, np.ones(2)).steps
-        ratio = steps[drops] / steps[drops - 1]
+        steps = replay(rule, hyper._replace(lr=lr * numbers.get("lr", 0.01) / 0.01), g, np.ones(2)).steps
+        ratio = steps[DROPS] / steps[DROPS - 1]
         wrong += bool(np.all(np.abs(ratio - 0.5) < 1e-6)) != formula(rule, hyper)
-        figures[f"step after a drop over the one before, {rule!r}"] = float(ratio[0, 0])
-    halvings = lr[drops] / lr[drops - 1]
+        figures[f"step after a drop over the one before, {rule!r} {numbers}"] = float(ratio[0, 0])
+    halvings = lr[DROPS] / lr[DROPS - 1]
     return Evidence(
-        ran=f"schedules.step(step_size=5, gamma=0.5) over {epochs} epochs of {per_epoch} steps: sgd without and with momentum, adam, "
-        "rmsprop with momentum, lion, lars with momentum, asgd, rprop and adafactor (at 100 times the lr) on constant gradients",
+        ran=f"schedules.step(step_size=5, gamma=0.5) over {EPOCHS} epochs of {PER_EPOCH} steps: sgd without and with momentum, adam, "
+        "rmsprop with momentum, lion, lars with momentum, asgd, rprop and adafactor (also at 100 times the lr) on constant gradients",
         residual=float(wrong + np.sum(halvings != 0.5)),
         bound=0.0,
         derivation="a count: rules whose steps halve to 1e-6 at each drop and it says otherwise, or the reverse, and drops at which lr "
@@ -127,7 +129,7 @@ STEP_LR = claim(
     r"lr_e = lr_0 \cdot 0.5^{\lfloor e/5 \rfloor}; \quad \Delta \text{ halves at once where } \Delta \propto lr_t",
     scope="lr: true if scheduler.step() is called once an epoch. Updates, on the same gradients: true of sgd, adam, rmsprop and lion, momentum "
     "included, since torch keeps lr outside the buffer. False where lr is inside it (lars, and momentum in Keras and optax.rmsprop), "
-    "late by a step (asgd), capped at 1/√t (adafactor) or used once (rprop). In training, gradients change with the lr",
+    "late by a step (asgd), capped at 1/√t (adafactor, from step 1/lr² on: 10⁴ at lr 0.01) or used once (rprop). In training, gradients change with the lr",
     source="torch/optim/lr_scheduler.py (2.13), StepLR; each rule's formula; measured here",
     formula=updates_halve_at_once,
     check=_check_step_schedule,

@@ -95,7 +95,9 @@ ADAFACTOR_FREE = claim(
     "false",
     r"u = \frac{g}{\sqrt{\max(v, eps1^2)}}, \quad eps1 = 2^{-7} \; (\text{bfloat16}), \; 2^{-23} \; (\text{float32})",
     scope="torch's default: eps1 is the machine epsilon of the parameter's dtype, whatever the loss scale, so that steps shrink in proportion "
-    "to gradients below it: 0.0078 in bfloat16, 1.2e-7 in float32. Free of it at eps1 = 0, and while clipping by d hides the bound",
+    "to gradients below it: 0.0078 in bfloat16, 1.2e-7 in float32. Of matrices the mean of row_var is clamped by eps1 too, so that freedom "
+    "ends where rms(g) is √eps1, 0.088 and 3.5e-4: below, updates first grow, by up to eps1^(−1/4), as far as clipping by d lets it be "
+    "seen. Free of it at eps1 = 0, and while clipping by d hides the bound",
     source="torch/optim/_adafactor.py (2.13), _single_tensor_adafactor; counterexample here",
     formula=adafactor_default,
     check=_check_adafactor,

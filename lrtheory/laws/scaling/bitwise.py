@@ -13,6 +13,7 @@ from ..law import Evidence
 from .subject import Subject, scaled_state
 
 STEPS = 12
+FLOORS = {"eps1", "eps2"}
 
 
 class Transform(NamedTuple):
@@ -51,10 +52,12 @@ class Run(NamedTuple):
 
 
 def drawn(subject: Subject, rng: np.random.Generator) -> Run:
-    """A plain run: gradients that change sign and size, and an lr that moves over a decade."""
+    """A plain run: gradients that change sign and size, an lr that moves over a decade, and floors that move over three."""
     numbers = {name: np.full(STEPS, value) for name, value in subject.numbers.items()}
     rate = next(iter(numbers))
     numbers[rate] = numbers[rate] * 10.0 ** rng.uniform(-0.5, 0.5, STEPS)
+    for name in FLOORS & set(numbers):  # each acts at some steps and not at others
+        numbers[name] = numbers[name] * 10.0 ** rng.permutation(np.linspace(-1.5, 1.5, STEPS))
     sizes = 10.0 ** rng.uniform(-1.5, 1.5, (STEPS, *[1] * len(subject.shape)))
     ones = np.ones(STEPS)
     return Run(

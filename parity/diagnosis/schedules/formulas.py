@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .family import schedule, single
+from .family import LONGEST, schedule, single
 
 AFTER = "after the horizon"
 RISES, STAYS, RESTARTS = "rises again", "stays", "starts again"
@@ -118,11 +118,19 @@ def _through(levels: list[Any], ends: list[Any], t: np.ndarray, k: Mapping[str, 
     return value
 
 
+def _horizon_of_exponential(n: Any) -> float:
+    """Some falls, and on to the bound where a run can reach it."""
+    falls = 8.0
+    if n.bound > 0 and n.lr > 0 and n.gamma > 0 and n.gamma != 1:
+        falls = max(falls, float(np.log(n.bound / n.lr) / np.log(n.gamma)))
+    return n.begin + (falls if n.begin + falls * n.steps < LONGEST / 3 else 8.0) * n.steps
+
+
 @schedule(
     "exponential",
     {"gamma": 0.9, "steps": 1.0, "begin": 0.0, "bound": 0.0},
     {FALL: ("continuous", "in steps")},
-    lambda n: n.begin + 8 * n.steps,
+    _horizon_of_exponential,
 )
 def exponential(n: Any, k: Mapping[str, str], t: np.ndarray) -> np.ndarray:
     """A factor at every step, or at some; ``bound`` is the least lr, or the greatest where it grows."""
@@ -155,15 +163,37 @@ def milestones(n: Any, k: Mapping[str, str], t: np.ndarray) -> np.ndarray:
 
 @schedule(
     "polynomial",
-    {"end": 0.0, "power": 1.0, "total": 50.0, "begin": 0.0},
+    {"end": 0.0, "power": 1.0, "total": 50.0, "begin": 0.0, "start": 0.0, "warmup": 0.0},
     {AFTER: (STAYS, "is stretched")},
-    lambda n: n.begin + n.total,
+    lambda n: n.begin + n.warmup + n.total,
 )
 def polynomial(n: Any, k: Mapping[str, str], t: np.ndarray) -> np.ndarray:
-    """A power of the share of steps left, or a line."""
-    u = np.maximum(t - n.begin, 0)
+    """A power of the share of steps left, or a line; after a linear warm-up where there is one."""
+    rising = n.start + (n.lr - n.start) * t / n.warmup if n.warmup else t
+    u = np.maximum(t - n.begin - n.warmup, 0)
     total = n.total * (np.maximum(np.ceil(u / n.total), 1) if k[AFTER] == "is stretched" else 1.0)
-    return n.end + (n.lr - n.end) * (1 - np.minimum(u / total, 1)) ** n.power
+    return np.where(t < n.warmup, rising, n.end + (n.lr - n.end) * (1 - np.minimum(u / total, 1)) ** n.power)
 
 
-FORMULAS = (cosine, one_cycle, exponential, inverse_time, milestones, polynomial)
+WAVES, HALVING, DECAYING = "of one height", "each half as high as the last", "lower by gamma at each step"
+
+
+@schedule(
+    "cyclic",
+    {"top": 1.0, "up": 2000.0, "down": 2000.0, "gamma": 1.0, "base_momentum": 0.8, "max_momentum": 0.9},
+    {"waves": (WAVES, HALVING, DECAYING), MOMENTUM: ("cycled", "left alone")},
+    lambda n: n.up + n.down,
+)
+def cyclic(n: Any, k: Mapping[str, str], t: np.ndarray) -> tuple[Any, Any]:
+    """Waves between two levels: ``CyclicLR``."""
+    total = n.up + n.down
+    count = np.floor(1 + t / total)
+    x = 1 + t / total - count
+    ratio = n.up / total
+    height = np.where(x <= ratio, x / ratio, (x - 1) / (ratio - 1))
+    height = height * {WAVES: 1.0, HALVING: 0.5 ** (count - 1), DECAYING: n.gamma**t}[k["waves"]]
+    momentum = n.max_momentum - (n.max_momentum - n.base_momentum) * height
+    return n.lr + (n.top - n.lr) * height, np.nan if k[MOMENTUM] == "left alone" else momentum
+
+
+FORMULAS = (cyclic, cosine, one_cycle, exponential, inverse_time, milestones, polynomial)

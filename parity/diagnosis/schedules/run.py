@@ -36,6 +36,8 @@ def _torch(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
     # A number with a dtype stands for a Tensor of it: torch steps in the dtype that it finds in the group.
     lr = torch.tensor(lr) if isinstance(lr, np.generic) else lr
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=UNTOUCHED)
+    if given.get("last_epoch", -1) != -1:  # torch asks a resumed group what its lr was at first
+        optimizer.param_groups[0]["initial_lr"] = lr
     scheduler: Any = spec.resolve(spec.parse(name))(optimizer, **given)
     if arguments[CLOSED]:
         return as_path(np.array([_closed(scheduler, t) for t in range(steps)]))

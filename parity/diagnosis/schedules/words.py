@@ -16,9 +16,11 @@ from .family import SINGLE as HELD_SINGLE
 from .formulas import (
     AFTER,
     COSINE,
+    DECAYING,
     EARLY,
     ENDS,
     FALL,
+    HALVING,
     MILESTONES,
     MOMENTUM,
     PHASES,
@@ -27,6 +29,7 @@ from .formulas import (
     SHAPE,
     SINGLE,
     STAYS,
+    WAVES,
     WHOLE,
 )
 
@@ -135,7 +138,53 @@ def _growth(given: Arguments) -> float:
     return rest[0]["decay_steps"] / first["decay_steps"] if rest else 1.0
 
 
+CYCLIC: dict[str, Any] = {
+    "numbers": {"lr": "base_lr", "top": "max_lr", "up": "step_size_up", "gamma": "gamma"}
+    | {"base_momentum": "base_momentum", "max_momentum": "max_momentum"},
+    "read": {"down": lambda given: given["step_size_down"] or given["step_size_up"]},
+    "write": {"step_size_down": (("up", "down"), lambda n, given: n["down"])},
+}
+MODES = {
+    ("waves", WAVES): {"mode": "triangular"},
+    ("waves", HALVING): {"mode": "triangular2"},
+    ("waves", DECAYING): {"mode": "exp_range"},
+}
+
+#: Schedules of ours after a warm-up: what is left of ``total_steps`` falls.
+WARMED: dict[str, Any] = {
+    "numbers": {"lr": "lr", "warmup": "warmup_steps"},
+    "read": {"total": lambda given: given["total_steps"] - given["warmup_steps"]},
+    "write": {"total_steps": (("total", "warmup"), lambda n, given: int(n["total"] + n["warmup"]))},
+}
+
 SCHEDULES: dict[str, Words] = {
+    "linear_with_warmup": Words("polynomial", **WARMED),
+    "polynomial_with_warmup": Words(
+        "polynomial",
+        **WARMED | {"numbers": {**WARMED["numbers"], "end": "lr_end", "power": "power"}},
+    ),
+    "constant_with_warmup": Words(
+        "polynomial", {"lr": "lr", "warmup": "warmup_steps"}, read={"end": lambda given: given["lr"]}
+    ),
+    "optax.warmup_constant_schedule": Words(
+        "polynomial",
+        {"start": "init_value", "lr": "peak_value", "warmup": "warmup_steps"},
+        read={"end": lambda given: given["peak_value"]},
+    ),
+    "cosine_with_warmup": Words(
+        "cosine",
+        {"lr": "lr", "warmup": "warmup_steps"},
+        read={
+            "T": lambda given: (given["total_steps"] - given["warmup_steps"]) / (2 * given["num_cycles"]),
+            "end": lambda given: given["min_ratio"] * given["lr"],
+        },
+        write={
+            "total_steps": (("T", "warmup"), lambda n, given: int(n["T"] * 2 * given["num_cycles"] + n["warmup"])),
+            "min_ratio": (("end", "lr"), lambda n, given: n["end"] / n["lr"]),
+        },
+    ),
+    "torch.optim.lr_scheduler.CyclicLR": Words("cyclic", options=MODES | CYCLED, **CYCLIC),
+    "cyclic": Words("cyclic", options=MODES, **CYCLIC),
     "torch.optim.lr_scheduler.CosineAnnealingLR": Words("cosine", {"lr": "lr", "T": "T_max", "end": "eta_min"}),
     "torch.optim.lr_scheduler.CosineAnnealingWarmRestarts": Words(
         "cosine", {"lr": "lr", "T": "T_0", "growth": "T_mult", "end": "eta_min"}
@@ -270,6 +319,9 @@ for name, words in list(SCHEDULES.items()):
         }
         SCHEDULES[name] = replace(words, options={**words.options, **held})
 PHRASES = {
+    ("waves", WAVES): "waves of one height",
+    ("waves", HALVING): "waves each half as high as the last",
+    ("waves", DECAYING): "waves lower by gamma at each step",
     (AFTER, RISES): "an lr that rises again after the horizon",
     (AFTER, STAYS): "an lr that stays after the horizon",
     (AFTER, RESTARTS): "an lr that starts again after the horizon",
