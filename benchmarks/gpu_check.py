@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from lrtheory import in_place, laws, rules
+from lrtheory.outputs import replace_all
 from lrtheory.rules import Rule
 
 from .harness import Table, facts, interleaved, number, times
@@ -144,9 +145,7 @@ def main() -> int:
     tables = [bandwidth(), parity(), verified_laws()]
     text = "".join(page(tables))
     print(text)
-    temporary = PAGE.with_name(".gpu.md.tmp")
-    temporary.write_text(text)
-    temporary.replace(PAGE)
+    replace_all({PAGE: text})
     return int(any("fail" in row[-1] for table in tables[1:] for row in table.rows))
 
 

@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lrtheory.outputs import replace_all
+
 PAUSE = 0.02
 LEAST = 0.02
 RESULTS = Path(__file__).parent / "results"
@@ -137,9 +139,7 @@ def save(name: str, records: Sequence[Record]) -> Path:
     """Keep the records as ``results/NAME.json`` with date, versions and machine."""
     target = RESULTS / f"{name}.json"
     target.parent.mkdir(exist_ok=True)
-    temporary = target.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"facts": facts(), "records": list(records)}, indent=1) + "\n")
-    temporary.replace(target)
+    replace_all({target: json.dumps({"facts": facts(), "records": list(records)}, indent=1) + "\n"})
     return target
 
 

@@ -9,6 +9,8 @@ import importlib
 import re
 from pathlib import Path
 
+from lrtheory.outputs import replace_all
+
 from .harness import RESULTS, Record, Table, caption, load
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +62,5 @@ def write() -> list[Path]:
     changed = [path for path, text in texts.items() if not path.exists() or path.read_text() != text]
     for path in changed:
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(texts[path])
-        temporary.replace(path)
+    replace_all({path: texts[path] for path in changed})
     return changed

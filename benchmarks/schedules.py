@@ -10,7 +10,6 @@ and the times. Compilation is left out of the times and shown apart.
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -20,17 +19,16 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import SWALR
 
 from lrtheory import schedules
 
+from .harness import Table, caption, facts, show
+
 
 @dataclass(frozen=True)
-class Row:
+class Pair:
     """One schedule of N steps, and the torch scheduler that it is."""
 
     name: str
@@ -46,34 +44,34 @@ def _warmup_cosine(optimizer: Any, n: int) -> Any:
 
 LR = 0.3
 ROWS = [
-    Row("constant", lambda n: schedules.constant(lr=LR, factor=1 / 3, total_iters=n // 2),
+    Pair("constant", lambda n: schedules.constant(lr=LR, factor=1 / 3, total_iters=n // 2),
         lambda o, n: lr_scheduler.ConstantLR(o, factor=1 / 3, total_iters=n // 2)),
-    Row("step", lambda n: schedules.step(lr=LR, step_size=max(n // 100, 1), gamma=0.9),
+    Pair("step", lambda n: schedules.step(lr=LR, step_size=max(n // 100, 1), gamma=0.9),
         lambda o, n: lr_scheduler.StepLR(o, step_size=max(n // 100, 1), gamma=0.9)),
-    Row("multi_step", lambda n: schedules.multi_step(lr=LR, milestones=[n // 2, 3 * n // 4], gamma=0.1),
+    Pair("multi_step", lambda n: schedules.multi_step(lr=LR, milestones=[n // 2, 3 * n // 4], gamma=0.1),
         lambda o, n: lr_scheduler.MultiStepLR(o, milestones=[n // 2, 3 * n // 4], gamma=0.1)),
-    Row("exponential", lambda n: schedules.exponential(lr=LR, gamma=1 - 5 / n),
+    Pair("exponential", lambda n: schedules.exponential(lr=LR, gamma=1 - 5 / n),
         lambda o, n: lr_scheduler.ExponentialLR(o, gamma=1 - 5 / n)),
-    Row("linear, down to 0", lambda n: schedules.linear(lr=LR, start_factor=1.0, end_factor=0.0, total_iters=n),
+    Pair("linear, down to 0", lambda n: schedules.linear(lr=LR, start_factor=1.0, end_factor=0.0, total_iters=n),
         lambda o, n: lr_scheduler.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=n)),
-    Row("polynomial, power 2", lambda n: schedules.polynomial(lr=LR, total_iters=n, power=2.0),
+    Pair("polynomial, power 2", lambda n: schedules.polynomial(lr=LR, total_iters=n, power=2.0),
         lambda o, n: lr_scheduler.PolynomialLR(o, total_iters=n, power=2.0)),
-    Row("cosine_annealing, T_max 100", lambda n: schedules.cosine_annealing(lr=LR, T_max=100, eta_min=1e-3),
+    Pair("cosine_annealing, T_max 100", lambda n: schedules.cosine_annealing(lr=LR, T_max=100, eta_min=1e-3),
         lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=100, eta_min=1e-3)),
-    Row("cosine_annealing, T_max 10000", lambda n: schedules.cosine_annealing(lr=LR, T_max=10_000, eta_min=1e-3),
+    Pair("cosine_annealing, T_max 10000", lambda n: schedules.cosine_annealing(lr=LR, T_max=10_000, eta_min=1e-3),
         lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=10_000, eta_min=1e-3)),
-    Row("cosine_annealing, T_max N", lambda n: schedules.cosine_annealing(lr=LR, T_max=n),
+    Pair("cosine_annealing, T_max N", lambda n: schedules.cosine_annealing(lr=LR, T_max=n),
         lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=n)),
-    Row("warm restarts, T_mult 2", lambda n: schedules.cosine_annealing_warm_restarts(lr=LR, T_0=10, T_mult=2),
+    Pair("warm restarts, T_mult 2", lambda n: schedules.cosine_annealing_warm_restarts(lr=LR, T_0=10, T_mult=2),
         lambda o, n: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=10, T_mult=2)),
-    Row("cyclic, triangular2",
+    Pair("cyclic, triangular2",
         lambda n: schedules.cyclic(base_lr=0.01, max_lr=LR, step_size_up=2000, step_size_down=3000, mode="triangular2"),
         lambda o, n: lr_scheduler.CyclicLR(o, 0.01, LR, step_size_up=2000, step_size_down=3000, mode="triangular2")),
-    Row("one_cycle", lambda n: schedules.one_cycle(max_lr=LR, total_steps=n + 1),
+    Pair("one_cycle", lambda n: schedules.one_cycle(max_lr=LR, total_steps=n + 1),
         lambda o, n: lr_scheduler.OneCycleLR(o, max_lr=LR, total_steps=n + 1)),
-    Row("swalr", lambda n: schedules.swalr(lr=LR, swa_lr=0.05, anneal_epochs=n // 2),
+    Pair("swalr", lambda n: schedules.swalr(lr=LR, swa_lr=0.05, anneal_epochs=n // 2),
         lambda o, n: SWALR(o, swa_lr=0.05, anneal_epochs=n // 2)),
-    Row("warm-up, then cosine", lambda n: schedules.sequential(
+    Pair("warm-up, then cosine", lambda n: schedules.sequential(
             schedules=[schedules.linear(lr=LR, start_factor=0.1, total_iters=n // 100),
                        schedules.cosine_annealing(lr=LR, T_max=n - n // 100)], milestones=[n // 100]),
         _warmup_cosine),
@@ -86,7 +84,7 @@ def optimizer_of(lr: Any) -> torch.optim.Optimizer:
     return torch.optim.SGD([parameter], lr=lr, momentum=0.9)
 
 
-def step_torch(row: Row, n: int, steps: int, lr: Any = LR) -> tuple[np.ndarray, float]:
+def step_torch(row: Pair, n: int, steps: int, lr: Any = LR) -> tuple[np.ndarray, float]:
     """Torch's lr after 0 … ``steps`` scheduler steps, and the seconds the stepping took."""
     optimizer = optimizer_of(lr)
     scheduler = row.scheduler(optimizer, n)
@@ -100,7 +98,7 @@ def step_torch(row: Row, n: int, steps: int, lr: Any = LR) -> tuple[np.ndarray, 
     return values, time.perf_counter() - start
 
 
-def closed_form(row: Row, n: int, steps: int) -> np.ndarray | None:
+def closed_form(row: Pair, n: int, steps: int) -> np.ndarray | None:
     """Torch's closed form at 0 … ``steps``, where the scheduler has one."""
     scheduler = row.scheduler(optimizer_of(LR), n)
     if not hasattr(scheduler, "_get_closed_form_lr"):
@@ -135,7 +133,7 @@ def largest(difference: np.ndarray, scale: np.ndarray | float) -> float:
     return value
 
 
-def measure(row: Row, steps: int, marks: list[int]) -> list[str]:
+def measure(row: Pair, steps: int, marks: list[int]) -> list[str]:
     """The cells of one row of the table."""
     want, torch_seconds = step_torch(row, steps, steps)
     got, _, _ = evaluate(row.schedule(steps), steps, x64=True)
@@ -182,20 +180,16 @@ def main() -> None:
         "compilation",
         "ratio",
     ]
-    progress = Console(stderr=True)
-    cells = [measure(row, arguments.steps, marks) for row in track(rows, "stepping torch", console=progress)]
-    versions = (
-        f"N = {arguments.steps:,}; jax {jax.__version__} on {jax.default_backend()}, torch {torch.__version__}, "
-        f"Python {platform.python_version()}, {platform.machine()}"
-    )
+    cells = []
+    for row in rows:
+        print(f"stepping torch: {row.name}", file=sys.stderr)
+        cells.append(measure(row, arguments.steps, marks))
+    table = Table("Largest difference over the largest lr, and times", columns, cells)
+    told = f"N = {arguments.steps:,}; {caption(facts())}"
     if arguments.markdown:
-        lines = [columns, ["---"] * len(columns), *cells]
-        sys.stdout.write("".join(f"| {' | '.join(line)} |\n" for line in lines) + f"\n{versions}\n")
-        return
-    table = Table(*columns, title="Largest difference over the largest lr, and times", caption=versions)
-    for line in cells:
-        table.add_row(*line)
-    Console().print(table)
+        print(f"{table.markdown()}\n{told}")
+    else:
+        show(table, told)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 import numbers
+import re
 import textwrap
 from collections import namedtuple
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -64,6 +65,7 @@ class Number:
     allowed: Range = NONNEGATIVE
     units: str = "1"
     meaning: str = ""
+    kind: ClassVar[str] = "scalar"
 
     def units_when(self, decoupled: bool) -> str:
         """The units under one value of the option ``decoupled``."""
@@ -83,7 +85,7 @@ class Number:
         """Its lines in a table of parameters."""
         inside = "" if self.allowed == REAL else f" in {self.allowed}"
         meaning = textwrap.indent(inspect.cleandoc(self.meaning), "    ")
-        return f"{name} : scalar{inside}, {self.units}" + (f"\n{meaning}" if meaning else "")
+        return f"{name} : {self.kind}{inside}, {self.units}" + (f"\n{meaning}" if meaning else "")
 
 
 def hyperparameters(cls: type) -> Any:
@@ -105,8 +107,9 @@ def with_parameters(doc: str | None, lines: Iterable[str]) -> str:
     head, rule, rest = doc.partition("Parameters\n----------\n")
     if rule:
         return f"{head}{rule}{entries}\n{rest}"
-    head, found, rest = doc.partition("\n\nReturns\n-------")
-    return f"{head}\n\nParameters\n----------\n{entries}{found}{rest}"
+    section = re.search(r"\n\n(?=(Returns|Raises|Notes|References|Examples)\n---)", doc)
+    place = section.start() if section else len(doc)
+    return f"{doc[:place]}\n\nParameters\n----------\n{entries}{doc[place:]}"
 
 
 def is_concrete(value: Any) -> bool:
@@ -122,7 +125,10 @@ def as_number(owner: str, name: str, value: Any) -> Any:
     if isinstance(value, bool) or value is None or isinstance(value, (str, bytes)):
         raise TypeError(f"{owner}: {name}={value!r} is not a real number")
     if isinstance(value, (numbers.Real, np.floating, np.integer)):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise ValueError(f"{owner}: {name} is beyond the largest floating-point number, 1.8e308") from error
     try:
         dtype = np.dtype(jax.numpy.result_type(value))
     except TypeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -47,14 +48,15 @@ class Units(NamedTuple):
 
     def factor(self, loss: float, param: float) -> float:
         """What the quantity is multiplied by when the loss grows ``loss`` times and the parameters ``param`` times."""
-        return float(loss) ** float(self.loss) * float(param) ** float(self.param)
+        return _power(loss, self.loss) * _power(param, self.param)
 
     def rescaled(self, value: Any, loss: float, param: float) -> Any:
         """``value`` for a loss and parameters so many times as large: divided where a power is negative, so that 0.1 for a
         tenfold loss is 0.01 and not 0.1 times a rounded tenth.
         """
-        for scale, exponent in ((float(loss), float(self.loss)), (float(param), float(self.param))):
-            value = value * scale**exponent if exponent >= 0 else value / scale**-exponent
+        for scale, exponent in ((loss, self.loss), (param, self.param)):
+            power = _power(scale, abs(exponent))
+            value = value * power if exponent >= 0 else value / power
         return value
 
     @property
@@ -75,6 +77,16 @@ class Units(NamedTuple):
         if not below:
             return above or "1"
         return f"{above or '1'}/{below if '·' not in below else f'({below})'}"
+
+
+def _power(scale: float, exponent: Fraction) -> float:
+    try:
+        power = float(scale) ** float(exponent)
+    except (OverflowError, ZeroDivisionError):
+        power = math.inf
+    if not 0 < power < math.inf:
+        raise ValueError(f"{scale:g} to the power {exponent} is beyond floating-point numbers: give a scale nearer 1")
+    return power
 
 
 PURE = Units(Fraction(0), Fraction(0))

@@ -32,7 +32,7 @@ SMALL, LARGE = 2.0**-14, 2.0**16
 
 
 @dataclass(frozen=True)
-class Row:
+class Accuracy:
     """One implementation of one rule.
 
     Attributes
@@ -52,14 +52,14 @@ class Row:
     run: tuple[float, ...]
 
 
-def rows(rule: str) -> list[Row]:
+def rows(rule: str) -> list[Accuracy]:
     """Every implementation of a rule, ours first."""
     given = case_of(rule)
     held = given.with_(numbers=_held(given))
     start = same_start(held)
     one_step = held.with_(numbers={**held.numbers, "lr": LARGE}) if rule in PROPORTIONAL else held
     return [
-        Row(rule, name, *measured)
+        Accuracy(rule, name, *measured)
         for name in IMPLEMENTATIONS
         if (measured := _measured(given, one_step, start, name)) is not None
     ]
@@ -113,7 +113,7 @@ def _measured(given: Case, one_step: Case, start: Trajectory, name: str) -> tupl
     return step, tuple(float(q) for q in np.quantile(ulp, LEVELS, method="higher"))
 
 
-def every_row() -> Iterator[Row]:
+def every_row() -> Iterator[Accuracy]:
     """All rules, by name."""
     for rule in table.known_rules():
         yield from rows(rule)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from . import table
-from .accuracy import LEVELS, Row, rows
+from .accuracy import LEVELS, Accuracy, rows
 
 #: The two that ours is measured against; torch's other implementations are in the table beside them.
 RIVALS = ("torch", "optax")
@@ -46,7 +46,7 @@ REASONS: dict[str, dict[str, str]] = {
 }
 
 
-def worse(of_rule: Sequence[Row], levels: Sequence[float] = LEVELS) -> set[str]:
+def worse(of_rule: Sequence[Accuracy], levels: Sequence[float] = LEVELS) -> set[str]:
     """In which measure (``step``, ``run``) one of these quantiles of ours is beyond the nearer of the two by the tolerance."""
     ours = next(row for row in of_rule if row.implementation == "lrtheory")
     rivals = [row for row in of_rule if row.implementation in RIVALS]
@@ -58,7 +58,7 @@ def worse(of_rule: Sequence[Row], levels: Sequence[float] = LEVELS) -> set[str]:
     }
 
 
-def unexplained(of_rule: Sequence[Row], levels: Sequence[float] = LEVELS) -> set[str]:
+def unexplained(of_rule: Sequence[Accuracy], levels: Sequence[float] = LEVELS) -> set[str]:
     """Measures in which ours is worse without a reason."""
     return worse(of_rule, levels) - set(REASONS.get(of_rule[0].rule, {}))
 

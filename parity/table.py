@@ -47,6 +47,8 @@ class ReplayRow:
         Whether its gradients are sparse: the entries of the stream that are not 0.
     gate : float, optional
         The float64 bound of a rule whose reference works in fewer digits.
+    of_lr : float
+        What is allowed besides, in the largest lr: torch forms RAdam's ρ as a difference that cancels.
     """
 
     variants: Variants = ()
@@ -56,6 +58,7 @@ class ReplayRow:
     tensors: Mapping[str, tuple[int, ...]] | None = None
     sparse: bool = False
     gate: float | None = None
+    of_lr: float = 0.0
 
     @property
     def reference(self) -> str | None:
@@ -276,6 +279,7 @@ _NEEDS: Mapping[str, Mapping[str, Any]] = {
     # another last bit, one entry flips by 2^-9 and each iteration left multiplies that by up to ns_a = 3.4.
     # Empirical: up to 5e-4 of reach on the CPUs tried. An lr 1 % off is 1e-2 and is caught; an eps left out is not.
     "muon": {"tensors": MATRICES, "gate": 2e-3},
+    "radam": {"of_lr": 2e-12},
     "sparse_adam": {"tensors": {"embedding": (6, 3), "vector": (5,)}, "sparse": True},
 }
 

@@ -120,7 +120,9 @@ def check(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(metavar="ID", help="One check; may be repeated.")] = None,
     claims_law: Annotated[bool, typer.Option("--claims-law", help="A broken scaling law is a failure.")] = False,
-    time_limit: Annotated[float | None, typer.Option(min=0.1, help="Seconds for each check.")] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds for each check, and for making TARGET.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Check any optax transformation or torch optimizer against all that one may expect of it.

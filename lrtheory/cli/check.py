@@ -23,6 +23,7 @@ MARKS = {
     "expected failure": ("≠", "yellow"),
     "noted": ("i", "cyan"),
     "skipped": ("–", "dim"),
+    "not run": ("–", "dim"),
 }
 
 
@@ -87,9 +88,10 @@ def tell(console: Console, report: Any) -> None:
     table.add_column("s", justify="right", style="dim")
     for result in report.values():
         mark, style = MARKS[result.status]
-        words = {"passed": "", "failed": "", "noted": ""}.get(result.status, f"{result.status}: ")
+        words = f"{result.status}: " if result.status in ("skipped", "expected failure") else ""
+        words = "not run " if result.status == "not run" else words
         row = (Text(mark, style), Text(result.check, style if result.status == "failed" else ""))
-        told = Text(words + result.cause, "dim" if result.status == "skipped" else "")
+        told = Text(words + result.cause, "dim" if result.status in ("skipped", "not run") else "")
         table.add_row(*row, told, str(result.compared or ""), f"{result.seconds:.1f}")
     console.print(table)
     for result in report.failures:

@@ -14,16 +14,16 @@ from .dimensions import Dimensions
 
 
 def infer_rule(
-    rule: Any, expected: Mapping[str, Units], shapes: Mapping[str, tuple[int, ...]] | None = None
+    rule: Any, expected: Mapping[str, Units], shapes: Mapping[str, tuple[int, ...]] | None = None, *, judge: bool = True
 ) -> Dimensions:
     """Units of a rule's numbers and state; some rules only take matrices, some only sparse gradients."""
     shapes = shapes or accepted_shapes(rule.init)
     try:
-        return infer_program(rule_program(rule, expected, shapes))
+        return infer_program(rule_program(rule, expected, shapes), judge=judge)
     except TypeError as error:
         if "sparse gradients" not in str(error):
             raise
-        return infer_program(rule_program(rule, expected, shapes, sparse=True))
+        return infer_program(rule_program(rule, expected, shapes, sparse=True), judge=judge)
 
 
 def rule_program(

@@ -35,6 +35,8 @@ class Break:
     chain : tuple of ChainLink
         The lines that together contradict each other, in the order of the program; without any one of them
         the others agree.
+    residuals : tuple of Units
+        All that the line is off by, in its several demands.
     """
 
     location: Location | None
@@ -42,6 +44,7 @@ class Break:
     residual: Units
     literal: float | None
     chain: tuple[ChainLink, ...]
+    residuals: tuple[Units, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.location}: {self.statement}" if self.location else self.statement
@@ -81,6 +84,8 @@ class Dimensions:
         Why nothing could be said.
     notes : tuple of str
         What was held fixed, and which branches were covered.
+    proviso : str
+        For numbers that no law allows to be anything but 0: that they are, and what breaks where they are not.
     """
 
     target: str
@@ -93,6 +98,7 @@ class Dimensions:
     guards: tuple[GuardFound, ...] = ()
     unknown: str | None = None
     notes: tuple[str, ...] = ()
+    proviso: str = ""
 
     @property
     def status(self) -> str:
@@ -111,9 +117,8 @@ class Dimensions:
         if self.breaks:
             where = [str(b.location) if b.location else b.statement for b in self.breaks]
             return f"broken at {where[0]}" + (f" and {len(where) - 1} more" if len(where) > 1 else "")
-        if self.guards:
-            return "proven unless " + "; ".join(dict.fromkeys(str(g) for g in self.guards))
-        return "proven"
+        unless = "unless " + "; ".join(dict.fromkeys(str(g) for g in self.guards)) if self.guards else ""
+        return " ".join(part for part in ("proven", self.proviso, unless) if part)
 
     @property
     def survives(self) -> str | None:
@@ -137,8 +142,9 @@ class Dimensions:
         """Exponents (of the loss, of the parameters) of that scaling."""
         if not self.breaks or self.unknown is not None:
             return None
-        loss, param = self.breaks[0].residual
-        if any(b.residual.loss * param != b.residual.param * loss for b in self.breaks):
+        residuals = [residual for b in self.breaks for residual in (b.residual, *b.residuals)]
+        loss, param = residuals[0]
+        if any(r.loss * param != r.param * loss for r in residuals):
             return None
         if param == 0:
             return Fraction(0), Fraction(1)

@@ -142,7 +142,7 @@ def _of_torch(root: Part) -> Target:
     return Target(
         root.spec.text,
         numbers,
-        lambda new: constructor_arguments({**numbers, **new}, others),
+        lambda new: constructor_arguments({**numbers, **{n: v for n, v in new.items() if v != numbers[n]}}, others),
         write,
         lambda: infer(root.factory, **given),
         root.notes,
@@ -156,13 +156,11 @@ def _of_optax(root: Part) -> Target:
     numbers: dict[str, float] = {}
     curves: dict[str, Curve] = {}
     called = [p for p in root.all() if not is_schedule(p.spec)]
-    found = [
-        (p, default_numbers(p.factory, {n: v for n, v in p.given.items() if not _holds_parts(v)})[0]) for p in called
-    ]
-    names = [name for _, own in found for name in own]
+    found = [(p, default_numbers(p.factory, {n: v for n, v in p.given.items() if not _holds_parts(v)})) for p in called]
+    names = [name for _, (own, _, _) in found for name in own]
     full = len(set(names)) < len(names)  # two parts have a number of one name
     paths: dict[str, str] = {}
-    for p, own in found:
+    for p, (own, _, _) in found:
         for name, value in own.items():
             shown = p.path + name if full else name
             numbers[shown], paths[shown] = value, p.path + name
@@ -178,7 +176,7 @@ def _of_optax(root: Part) -> Target:
         for shown, number in new.items():
             values[paths[shown]] = _times(curves[shown], number) if shown in curves else number
         made = root.make(values)
-        return _in_pairs(made) if root.name == "lookahead" else made
+        return _in_pairs(made) if root.name == "lookahead" and root.spec.module is None else made
 
     def write(new: Mapping[str, float]) -> str:
         changed = {
@@ -196,7 +194,7 @@ def _of_optax(root: Part) -> Target:
         )
         return replace(result, notes=(*notes, *result.notes))
 
-    notes = tuple(note for p in called for note in p.notes)
+    notes = tuple(dict.fromkeys(note for p, (_, _, held) in found for note in (*p.notes, *held)))
     return Target(root.spec.text, numbers, make, write, inferred, notes, None, curves, shapes)
 
 

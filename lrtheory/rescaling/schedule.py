@@ -8,25 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..numbers import is_concrete
-from ..schedules import Schedule
-from ..schedules.power import Gamma, gamma_of
+from ..schedules import Schedule, declared
 from ..theory.scaling import check_scale
-
-# What a schedule's numbers are. Those that are named nowhere are pure: ratios, powers, momenta, numbers of cycles.
-LEVELS = ("lr", "eta_min", "max_lr", "base_lr", "swa_lr", "lr_end")
-COUNTS = (
-    "T_0", "T_max", "anneal_epochs", "decay_steps", "milestones", "stable_steps", "start", "step_size", "step_size_down",
-    "step_size_up", "timescale", "total_iters", "total_steps", "warmup_steps",
-)  # fmt: skip
-GAMMA_PER_STEP = ("Exponential", "Cyclic")
-OTHERS = (
-    "T_mult", "base_momentum", "div_factor", "end_factor", "factor", "final_div_factor", "gamma", "max_momentum",
-    "min_ratio", "num_cycles", "pct_start", "power", "products", "schedules", "start_factor",
-)  # fmt: skip
-REFUSED = {
-    "Lambda": "its factor is a function of the step that cannot be read. Nearest: write it in terms of t·κ",
-    "Multiplicative": "its factors are one a step, taken from a function. Nearest: multiply κ of them into one",
-}
 
 
 def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0) -> Schedule:
@@ -65,8 +48,8 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
             "and is left as it is"
         )
     name = type(schedule).__name__
-    if name in REFUSED:
-        raise ValueError(f"{name} cannot be given another length: {REFUSED[name]}")
+    if schedule.one_length:
+        raise ValueError(f"{name} cannot be given another length: {schedule.one_length}")
     parts = getattr(schedule, "schedules", None)
     if parts is not None:
         # A chain multiplies what is in force: its levels are those of one part, the first.
@@ -77,21 +60,26 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
         raise ValueError(
             f"{name} cannot be given another length: its scale_fn is a function of the step. Nearest: exp_range"
         )
-    changes = {}
+    numbers, changes = declared(schedule), {}
     for field in dataclasses.fields(schedule):  # type: ignore[arg-type]
         value = getattr(schedule, field.name)
-        if field.name in LEVELS and not (parts is not None and field.name == "lr"):
+        units = numbers[field.name].units if field.name in numbers else None
+        if isinstance(value, Schedule):
+            changes[field.name] = rescale_schedule(value, length=length, lr=lr)
+        elif units == "lr":
             changes[field.name] = value * lr
         elif field.name == "pct_start":  # phases end at pct_start·total_steps − 1
             total = schedule.total_steps  # type: ignore[attr-defined]
             changes[field.name] = ((value * total - 1) * length + 1) / _count(name, "total_steps", total, length)
-        elif field.name in COUNTS:
+        elif units == "steps":
             changes[field.name] = _count(name, field.name, value, length)
-        elif field.name == "gamma" and name in GAMMA_PER_STEP:
-            changes[field.name] = _gamma(name, value, 1 / length)
-        elif field.name not in LEVELS + OTHERS and not field.metadata.get("static"):
+        elif units == "per step":
+            gamma = (value.high * (1 + value.rest)) ** (1 / length)
+            changes[field.name] = numbers[field.name].checked(name, field.name, gamma)
+        elif units is None and not field.metadata.get("static") and field.name != "schedules":
             raise TypeError(
-                f"{name}: {field.name} is a number that rescale_schedule does not know as a level or a count"
+                f"{name}: {field.name} is a number that rescale_schedule does not know as a level or a count: declare it "
+                "as lrtheory's own schedules do"
             )
     return dataclasses.replace(schedule, **changes)  # type: ignore[type-var]
 
@@ -109,7 +97,3 @@ def _count(owner: str, name: str, value: Any, length: float) -> Any:
             f"{0.5 / np.min(counts[counts > 0]):.3g}, or a schedule without it"
         )
     return int(new) if counts.ndim == 0 else new
-
-
-def _gamma(owner: str, gamma: Gamma, power: float) -> Gamma:
-    return gamma_of(owner, "gamma", (gamma.high * (1 + gamma.rest)) ** power)

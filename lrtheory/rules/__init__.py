@@ -5,7 +5,7 @@ from ._registry import ABSENT, get, names, register
 from ._rule import ArrayRule, Rule
 from ._sparse import SparseGradient
 from ._state import COUNT, Slot, state
-from ._terms import euclidean_norm, lerp, one_minus_power
+from ._terms import euclidean_norm, following, lerp, one_minus_power
 from .adabelief import AdaBeliefHyper, AdaBeliefState, adabelief
 from .adadelta import AdadeltaHyper, AdadeltaState, adadelta
 from .adafactor import AdafactorHyper, AdafactorState, adafactor
@@ -44,7 +44,7 @@ __all__ = [
     "ScheduleFreeAdamWHyper", "ScheduleFreeAdamWState", "ScheduleFreeSGDHyper", "ScheduleFreeSGDState", "SignumHyper",
     "SignumState", "Slot", "SparseAdamHyper", "SparseAdamState", "SparseGradient", "adabelief", "adadelta", "adafactor",
     "adagrad", "adam", "adamax", "adamw", "adan", "asgd", "check_state", "compute_dtype", "euclidean_norm",
-    "evaluation_params", "flatten_like", "get", "lamb", "lars", "lerp", "lion", "muon", "nadam", "names",
+    "evaluation_params", "flatten_like", "following", "get", "lamb", "lars", "lerp", "lion", "muon", "nadam", "names",
     "one_minus_power", "radam", "register", "rmsprop", "rprop", "schedule_free_adamw", "schedule_free_sgd", "sgd",
     "signsgd", "signum", "sparse_adam", "state",
 ]  # fmt: skip

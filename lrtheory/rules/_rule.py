@@ -16,7 +16,7 @@ from jax import Array
 from ..units import Units
 from ._lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
 from ._state import zeros
-from ._terms import coupled_decay, decoupled_decay
+from ._terms import LAST_COUNT, coupled_decay, decoupled_decay
 from .facts import Facts
 
 PyTree = Any
@@ -128,7 +128,7 @@ class Rule:
     NamedTuple that :meth:`hyper` returns. One compiled step serves every value, and ``jax.vmap`` runs over any field.
 
     Half-precision parameters are computed in float32 and rounded once when parameters and state are stored, as
-    torch's fused kernels do.
+    torch's fused kernels do: a step below half their spacing is lost. Step counts stay at 2³¹ − 1.
     """
 
     array_rule: ArrayRule
@@ -223,7 +223,8 @@ class Rule:
                 continue
             dtype = compute_dtype(p)
             h = scalars(dtype)
-            new_p, new_s = self.array_rule.step(h, p.astype(dtype), widened(s, dtype), g.astype(dtype))
+            counted = widened(s, dtype)._replace(t=jnp.minimum(s.t, LAST_COUNT - 1))
+            new_p, new_s = self.array_rule.step(h, p.astype(dtype), counted, g.astype(dtype))
             new_params.append(new_p.astype(p.dtype))
             new_states.append(narrowed(new_s, s))
         return leaves.join(new_params), leaves.join_state(self.State, new_states)
@@ -231,9 +232,10 @@ class Rule:
     def effective_lr(self, hyper: Hyper, state: State) -> PyTree:
         """E_t of the step that led to ``state``, per coordinate, like params; nan before the first step.
 
-        The parameters moved by ``−E_t ⊙ d_t − decay``; units are those of [param] over those of the direction. E is a
-        secant, the step for a unit of the mean of all gradients so far, and not the slope of the step in the next gradient:
-        that is 0 for rules that follow signs, and below 0 for Adamax (momentum.adamax-response).
+        The parameters moved by ``−E_t ⊙ d_t − decay``, up to one rounding of each in its own dtype; units are those of
+        [param] over those of the direction. E is a secant, the step for a unit of the mean of all gradients so far, and not
+        the slope of the step in the next gradient: that is 0 for rules that follow signs, and below 0 for Adamax
+        (momentum.adamax-response).
         """
         return self._over_state(self.array_rule.effective_lr, hyper, state)
 

@@ -17,6 +17,13 @@ from jax import Array
 
 from ..numbers import is_concrete
 
+LAST_COUNT = 2**31 - 1
+
+
+def following(t: Array) -> Array:
+    """The step count after ``t``, which stays at the last one."""
+    return jnp.minimum(t, LAST_COUNT - 1) + 1
+
 
 def lerp(start: Array, end: Array, weight: Array) -> Array:
     """``start + weight·(end − start)``, exact at both ends and with torch's way of meeting inf.

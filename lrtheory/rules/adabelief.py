@@ -11,7 +11,7 @@ from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
-from ._terms import average_of_squares, lerp, one_minus_power
+from ._terms import average_of_squares, following, lerp, one_minus_power
 from .closed_forms import HELD, adam_form, over
 from .facts import ADAM_AVERAGES, Facts, Form
 
@@ -84,13 +84,13 @@ def adabelief(*, nesterov: bool = False) -> ArrayRule:
         correction = one_minus_power(h.beta1, s.t)
         if not nesterov:
             return s.m / correction
-        return h.beta1 * (s.m / one_minus_power(h.beta1, s.t + 1)) + (1 - h.beta1) * (g / correction)
+        return h.beta1 * (s.m / one_minus_power(h.beta1, following(s.t))) + (1 - h.beta1) * (g / correction)
 
     def weight_sum(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
         correction = one_minus_power(h.beta1, s.t)
         if not nesterov:
             return jnp.ones_like(correction)
-        return h.beta1 * (correction / one_minus_power(h.beta1, s.t + 1)) + (1 - h.beta1) / correction
+        return h.beta1 * (correction / one_minus_power(h.beta1, following(s.t))) + (1 - h.beta1) / correction
 
     def root_v_hat(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
         return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))

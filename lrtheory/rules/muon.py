@@ -11,7 +11,7 @@ from ..numbers import NONNEGATIVE, REAL, Number, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state, zeros
-from ._terms import lerp, one_minus_power
+from ._terms import following, lerp, one_minus_power
 from .facts import Facts, normalised_average
 
 ADJUSTMENTS = (None, "original", "match_rms_adamw")
@@ -132,7 +132,7 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
 
     def weight_sum(h: MuonHyper, t: Array) -> Array:
         """Sum of the weights of all gradients so far in the matrix that is orthogonalised."""
-        return one_minus_power(h.momentum, t + 1 if nesterov else t)
+        return one_minus_power(h.momentum, following(t) if nesterov else t)
 
     def effective_lr(h: MuonHyper, s: MuonState) -> Array:
         return jnp.broadcast_to(h.lr * ratio(s.buffer.shape) * s.gain, s.buffer.shape)

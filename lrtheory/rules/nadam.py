@@ -11,7 +11,7 @@ from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
-from ._terms import average_of_squares, lerp, one_minus_power
+from ._terms import average_of_squares, following, lerp, one_minus_power
 from .closed_forms import HELD, adam_steady, nadam_bound, nadam_momentum, nadam_threshold
 from .facts import ADAM_AVERAGES, Facts, Form
 
@@ -96,7 +96,7 @@ def nadam(*, decoupled: bool = False) -> ArrayRule:
     def coefficients(h: NAdamHyper, s: NAdamState) -> tuple[Array, Array]:
         """What the update multiplies the gradient and the average by."""
         _, gap = momentum(h, s.t)
-        mu_next, gap_next = momentum(h, s.t + 1)
+        mu_next, gap_next = momentum(h, following(s.t))
         return gap / s.mu_gap, mu_next / (s.mu_gap * mu_next + gap_next)
 
     def weight_sum(h: NAdamHyper, s: NAdamState) -> Array:

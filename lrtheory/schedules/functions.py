@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,18 +11,58 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ..numbers import REAL, as_number, is_concrete
-from .factor import Factor
-from .schedule import NONNEGATIVE, POSITIVE, Schedule, as_float, number, pytree, register, static, whole_number
+from ..numbers import POSITIVE, REAL, as_number, is_concrete
+from ._schedule import (
+    Factor,
+    Scalar,
+    Schedule,
+    Whole,
+    add,
+    as_float,
+    level,
+    option,
+    pytree,
+    register,
+)
 
 
 @pytree
 class Lambda(Schedule):
-    """``lr·function(t, *numbers)``."""
+    r"""An lr times a function of the step count.
 
-    lr: Any
-    numbers: tuple[Any, ...]
-    function: Callable[..., Any] = static(None)
+    .. math:: \eta(t) = lr \cdot function(t, *numbers)
+
+    Parameters
+    ----------
+    function : function of an array of step counts, and of ``numbers``
+        Written with ``jax.numpy`` operations, for whole arrays of steps. A program is compiled for each function
+        object, so make it once.
+    numbers : tuple of scalars
+        What the function depends on: traced, so that one program serves all values.
+
+    References
+    ----------
+    ``torch/optim/lr_scheduler.py`` (2.13), ``LambdaLR``.
+
+    Examples
+    --------
+    >>> lambda_lr(lr=0.5, function=lambda t, rate: rate**t, numbers=(0.5,))([0, 1, 2]).tolist()
+    [0.5, 0.25, 0.125]
+    """
+
+    lr: Any = level()
+    function: Callable[..., Any] = option(dataclasses.MISSING)
+    numbers: tuple[Any, ...] = ()
+
+    one_length = "its factor is a function of the step that cannot be read. Nearest: write it in terms of t·κ"
+
+    @classmethod
+    def prepared(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The function, refused when it is none, and its numbers, each checked."""
+        if not callable(given["function"]):
+            raise TypeError(f"lambda_lr: function={given['function']!r} must be a function of the step count")
+        checked = (Scalar(None, REAL).checked("lambda_lr", f"numbers[{i}]", n) for i, n in enumerate(given["numbers"]))
+        return {**given, "numbers": tuple(checked)}
 
     def lr_at(self, t: Array) -> Array:
         """See :func:`lambda_lr`."""
@@ -36,41 +77,7 @@ class Lambda(Schedule):
             ) from error
 
 
-@register
-def lambda_lr(*, lr: Any, function: Callable[..., Any], numbers: tuple[Any, ...] = ()) -> Lambda:
-    r"""An lr times a function of the step count.
-
-    .. math:: \eta(t) = lr \cdot function(t, *numbers)
-
-    Parameters
-    ----------
-    lr : scalar in [0, inf)
-    function : function of an array of step counts, and of ``numbers``
-        Written with ``jax.numpy`` operations, for whole arrays of steps. A program is compiled for each function
-        object, so make it once.
-    numbers : tuple of scalars
-        What the function depends on: traced, so that one program serves all values.
-
-    Returns
-    -------
-    Schedule
-
-    References
-    ----------
-    ``torch/optim/lr_scheduler.py`` (2.13), ``LambdaLR``.
-
-    Examples
-    --------
-    >>> lambda_lr(lr=0.5, function=lambda t, rate: rate**t, numbers=(0.5,))([0, 1, 2]).tolist()
-    [0.5, 0.25, 0.125]
-    """
-    if not callable(function):
-        raise TypeError(f"lambda_lr: function={function!r} must be a function of the step count")
-    return Lambda(
-        lr=number("lambda_lr", "lr", lr, NONNEGATIVE),
-        numbers=tuple(number("lambda_lr", f"numbers[{i}]", value, REAL) for i, value in enumerate(numbers)),
-        function=function,
-    )
+lambda_lr = register("lambda_lr", Lambda)
 
 
 @pytree
@@ -80,6 +87,8 @@ class Multiplicative(Factor):
     lr: Any
     products: Any
 
+    one_length = "its factors are one a step, taken from a function. Nearest: multiply κ of them into one"
+
     def factor_at(self, t: Array) -> Array:
         """See :func:`multiplicative`."""
         products = as_float(self.products)
@@ -88,7 +97,6 @@ class Multiplicative(Factor):
         return jnp.where(t <= last, products[index], jnp.nan)
 
 
-@register
 def multiplicative(*, lr: Any, function: Callable[[int], Any], total_steps: int) -> Multiplicative:
     r"""An lr that is multiplied at every step by a function of the step count.
 
@@ -123,7 +131,7 @@ def multiplicative(*, lr: Any, function: Callable[[int], Any], total_steps: int)
         raise TypeError(f"multiplicative: function={function!r} must be a function of the step count")
     if not isinstance(total_steps, (int, np.integer)) or isinstance(total_steps, bool):
         raise TypeError(f"multiplicative: total_steps={total_steps!r} must be an integer: it is the length of a table")
-    whole_number("multiplicative", "total_steps", total_steps, POSITIVE)
+    Whole(None, POSITIVE).checked("multiplicative", "total_steps", total_steps)
     factors = [as_number("multiplicative", f"function({k})", function(k)) for k in range(1, total_steps + 1)]
     if all(isinstance(factor, float) for factor in factors):
         products = np.cumprod([1.0, *factors])
@@ -131,4 +139,7 @@ def multiplicative(*, lr: Any, function: Callable[[int], Any], total_steps: int)
         products = np.cumprod(np.asarray([1.0, *factors], np.float64))
     else:
         products = jnp.cumprod(jnp.stack([as_float(factor) for factor in (1.0, *factors)]))
-    return Multiplicative(lr=number("multiplicative", "lr", lr, NONNEGATIVE), products=products)
+    return Multiplicative(lr=Scalar(None).checked("multiplicative", "lr", lr), products=products)
+
+
+add("multiplicative", multiplicative)

@@ -8,30 +8,21 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from ..numbers import DECAY, REAL, Range
-from .schedule import NONNEGATIVE, as_float, choice, number, register
-
-_RANGES: dict[str, Range] = {
-    "lr": NONNEGATIVE,
-    "factor": DECAY,
-    "patience": NONNEGATIVE,
-    "threshold": REAL,
-    "cooldown": NONNEGATIVE,
-    "min_lr": NONNEGATIVE,
-    "eps": NONNEGATIVE,
-}
+from ..numbers import DECAY, NONNEGATIVE, REAL, hyperparameters
+from ._schedule import add, as_float, check_choice, count, level, pure
 
 
-class PlateauHyper(NamedTuple):
-    """Numbers of the plateau schedule, with torch's names and defaults."""
+@hyperparameters
+class PlateauHyper:
+    """Hyperparameters of the plateau schedule, with torch's names and defaults."""
 
-    lr: Any
-    factor: Any = 0.1
-    patience: Any = 10
-    threshold: Any = 1e-4
-    cooldown: Any = 0
-    min_lr: Any = 0.0
-    eps: Any = 1e-8
+    lr = level()
+    factor = pure(0.1, DECAY)
+    patience = count(10, NONNEGATIVE)
+    threshold = pure(1e-4, REAL)
+    cooldown = count(0, NONNEGATIVE)
+    min_lr = level(0.0)
+    eps = level(1e-8)
 
 
 class PlateauState(NamedTuple):
@@ -74,7 +65,8 @@ class Plateau:
         if "lr" not in numbers:
             raise TypeError("plateau needs a value for lr")
         values = {**PlateauHyper._field_defaults, **numbers}
-        return PlateauHyper(**{name: number("plateau", name, value, _RANGES[name]) for name, value in values.items()})
+        declared = PlateauHyper._numbers
+        return PlateauHyper(**{name: declared[name].checked("plateau", name, value) for name, value in values.items()})
 
     def init(self, hyper: PlateauHyper) -> PlateauState:
         """State before the first metric: the first lr, and a best metric that anything improves on."""
@@ -108,7 +100,6 @@ class Plateau:
         return metric > (best * (threshold + 1) if self.threshold_mode == "rel" else best + threshold)
 
 
-@register
 def plateau(*, mode: str = "min", threshold_mode: str = "rel") -> Plateau:
     r"""Multiply the lr by ``factor`` when more than ``patience`` metrics in a row were no improvement.
 
@@ -143,6 +134,9 @@ def plateau(*, mode: str = "min", threshold_mode: str = "rel") -> Plateau:
     >>> state.lr.item()
     0.5
     """
-    choice("plateau", "mode", mode, ("min", "max"))
-    choice("plateau", "threshold_mode", threshold_mode, ("rel", "abs"))
+    for name, value, allowed in (("mode", mode, ("min", "max")), ("threshold_mode", threshold_mode, ("rel", "abs"))):
+        check_choice("plateau", name, value, allowed)
     return Plateau(mode=mode, threshold_mode=threshold_mode)
+
+
+add("plateau", plateau)

@@ -14,13 +14,14 @@ except for a parameter that is exactly zero, whose trust ratio is then the bare 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from ..rules import Rule
-from ..units import GRADIENT, PARAM, PURE
+from ..units import GRADIENT, PARAM, PURE, Units
 from ..wrappers import Wrapper
 
 # State that wrappers keep beside that of the rule inside; what is not named is a pure number.
@@ -53,18 +54,31 @@ def rescaled_state(rule: Rule | Wrapper, state: Any, *, loss: float = 1.0, param
     """State for the same change in mid-run; step counts and other pure numbers stay as they are."""
     check_scale("loss", loss)
     check_scale("params", params)
-    if isinstance(rule, Wrapper):
-        return state._replace(
-            rule=rescaled_state(rule.rule, state.rule, loss=loss, params=params),
-            **{
-                name: _scaled(getattr(state, name), _WRAPPED.get(name, PURE).factor(loss, params))
-                for name in state._fields
-                if name != "rule"
-            },
-        )
-    units = rule.units
-    factors = [units[name].factor(loss, params) for name in state._fields]
-    return type(state)(*(_scaled(tree, factor) for tree, factor in zip(state, factors, strict=True)))
+    lr = rule.units["lr"].factor(loss, params)
+    return _rescaled(
+        rule, state, lambda units: units.factor(loss, params), lambda units: lr ** float(units.loss + units.param)
+    )
+
+
+def _rescaled(
+    rule: Rule | Wrapper, state: Any, factor: Callable[[Units], float], of_factors: Callable[[Units], float]
+) -> Any:
+    """The state with each field multiplied by what its units ask for.
+
+    A clipped rule keeps one more state, of its rule run on the factors of clipping. No scale changes those, so that only
+    what has the lr in it moves, and as the lr does: with a pure number in place of the gradient, every power of [param]
+    is one of lr.
+    """
+    if not isinstance(rule, Wrapper):
+        scaled = (_scaled(tree, factor(rule.units[name])) for name, tree in zip(state._fields, state, strict=True))
+        return type(state)(*scaled)
+    inner = {"rule": _rescaled(rule.rule, state.rule, factor, of_factors)}
+    if "factors" in state._fields:
+        inner["factors"] = _rescaled(rule.rule, state.factors, of_factors, of_factors)
+    rest = {name: getattr(state, name) for name in state._fields if name not in inner}
+    return state._replace(
+        **inner, **{name: _scaled(tree, factor(_WRAPPED.get(name, PURE))) for name, tree in rest.items()}
+    )
 
 
 def _scaled(tree: Any, factor: float) -> Any:

@@ -1,9 +1,9 @@
 """Rules around rules: what changes the lr in force from outside, with the contract of a rule."""
 
+from ._wrapper import Wrapper
 from .accumulation import AccumulatedState, accumulate
 from .averaging import AveragedState, average_weights
 from .clipping import ClippedState, clip_by_global_norm, clip_by_norm, clip_by_value
-from .wrapper import Wrapper
 
 __all__ = [
     "AccumulatedState",

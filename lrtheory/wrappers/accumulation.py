@@ -12,7 +12,7 @@ from jax import Array
 
 from ..numbers import NONNEGATIVE, Number
 from ..rules import Rule, compute_dtype
-from .wrapper import PyTree, Wrapper
+from ._wrapper import PyTree, Wrapper
 
 
 class AccumulatedState(NamedTuple):
@@ -65,6 +65,11 @@ class Accumulated(Wrapper):
         applies = count == self.every
         chosen = self._chosen(applies, self.rule.step(inner, params, state.rule, mean), (params, state.rule))
         return chosen[0], AccumulatedState(chosen[1], mean, count, examples)
+
+    def moved(self, state: AccumulatedState) -> Any:
+        """Whether the micro-batch was the last of a step, and the rule inside moved with it."""
+        own = self.own(state).count == self.every
+        return own & super().moved(state)
 
     def effective_lr(self, hyper: Any, state: AccumulatedState) -> PyTree:
         """E of the step for the mean gradient; 0 after a micro-batch that took no step."""

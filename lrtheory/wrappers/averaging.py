@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import FRACTION, Number
-from ..rules import Rule, compute_dtype, lerp
-from .wrapper import PyTree, Wrapper
+from ..rules import Rule, compute_dtype, following, lerp
+from ._wrapper import PyTree, Wrapper
 
 
 class AveragedState(NamedTuple):
@@ -32,7 +32,7 @@ class Averaged(Wrapper):
         return AveragedState(self.rule.init(params), jax.tree.map(jnp.array, params), jnp.int32(0))
 
     def step(self, hyper: Any, params: PyTree, state: AveragedState, grads: PyTree) -> tuple[PyTree, AveragedState]:
-        """One step of the rule; the new parameters enter the average."""
+        """One step of the rule; the new parameters enter the average, once a step where the rule gathers over several."""
         state = self.own(state)
         moved, rule_state = self.rule.step(self.inner(hyper), params, state.rule, grads)
 
@@ -42,7 +42,12 @@ class Averaged(Wrapper):
             mean = lerp(average.astype(dtype), p.astype(dtype), weight).astype(average.dtype)
             return jnp.where(state.count == 0, p, mean)
 
-        return moved, AveragedState(rule_state, jax.tree.map(averaged, state.average, moved), state.count + 1)
+        average, count = jax.tree.map(averaged, state.average, moved), following(state.count)
+        steps = self.rule.moved(rule_state) if isinstance(self.rule, Wrapper) else True
+        if steps is not True:
+            average = jax.tree.map(lambda new, old: jnp.where(steps, new, old), average, state.average)
+            count = jnp.where(steps, count, state.count)
+        return moved, AveragedState(rule_state, average, count)
 
 
 @functools.cache

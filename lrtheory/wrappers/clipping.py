@@ -25,7 +25,7 @@ from jax import Array
 
 from ..numbers import NONNEGATIVE, Number
 from ..rules import Rule, compute_dtype, euclidean_norm
-from .wrapper import PyTree, Wrapper
+from ._wrapper import PyTree, Wrapper
 
 TORCH_EPS = 1e-6  # torch/nn/utils/clip_grad.py (2.13), clip_grads_with_norm_
 
@@ -213,7 +213,7 @@ def _by_norm(name: str, rule: Rule | Wrapper, homogeneous: bool, norm_type: floa
         if not homogeneous:
             factors = [jnp.minimum(m / (n + TORCH_EPS), 1) for n, m in zip(norms, max_norms, strict=True)]
             return [g * f for g, f in zip(grads, factors, strict=True)], factors
-        within = [n < m for n, m in zip(norms, max_norms, strict=True)]
+        within = [(n < m) | (n == 0) for n, m in zip(norms, max_norms, strict=True)]  # 0/0 at a bound of 0
         factors = [jnp.where(w, 1, m / n) for w, n, m in zip(within, norms, max_norms, strict=True)]
         clipped = [jnp.where(w, g, g / n * m) for w, g, n, m in zip(within, grads, norms, max_norms, strict=True)]
         return clipped, factors

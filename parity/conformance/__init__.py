@@ -1,6 +1,7 @@
 """The conformance suite for anybody's optimizer."""
 
-from .execute import TIME_LIMIT, check, rerun
+from .checking import check
+from .execute import TIME_LIMIT, rerun
 from .expected import EXPECTED
 from .outcome import Note, Report, Result, Skip
 from .pytest_checks import parametrize_with_checks

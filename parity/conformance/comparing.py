@@ -27,10 +27,6 @@ class Walk(dict[str, np.ndarray]):
         """Some of the tensors, over some of the steps."""
         return Walk({name: self[name][steps] for name in names})
 
-    def standing(self) -> Walk:
-        """The walk of parameters that stay where these started."""
-        return Walk({name: np.broadcast_to(value[:1], value.shape) for name, value in self.items()})
-
 
 class Failed(AssertionError):
     """A demand of a check that the target does not meet; the message is the cause."""
@@ -99,6 +95,14 @@ def reach(*walks: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         sizes = np.abs(np.stack([part for walk in walks for part in (walk, walk - walk[0])]))
         return np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
+
+
+def stands(walk: Walk, cause: str) -> None:
+    """Demand that nothing moves. A value that was rounded to float32 once, by an optimizer that works there, has not moved."""
+    for name, value in walk.items():
+        start = np.broadcast_to(value[:1], value.shape)
+        rounded = (value == value.astype(np.float32)) & (np.abs(value - start) <= 2.0**-22 * np.abs(start))
+        _everywhere(_equal(value, start) | rounded, walk, name, start, cause)
 
 
 def finite(found: Mapping[str, np.ndarray], cause: str) -> None:

@@ -1,122 +1,135 @@
-"""Running checks: within a time limit, in silence, with the smallest failing run that Hypothesis finds."""
+"""Running one check: within a time limit, in silence, with the smallest failing run that is found."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import io
+import sys
 import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from . import suite, worker
-from .comparing import Failed, counted
-from .expected import expected_for
-from .outcome import Check, Note, Report, Result, Skip
+from . import settings, suite, worker
+from .comparing import counted
+from .outcome import Check, Note, Result, Skip, told
 from .references import reference_for
-from .runs import Run, drawn, standard
-from .targets import Target, resolve
+from .runs import Run, drawn, plainly_drawn, standard
+from .targets import Target, TargetError, resolve
 
 #: Seconds that a check may take, most of which are for compiling on a busy machine.
 TIME_LIMIT = 60.0
 
-HERE = Path(__file__).parent
-
 #: Seconds of work that are spent on making a failing run smaller.
 SHRINKING = 3.0
 
-
-#: What a target may raise and still be told about.
-RAISED = (Exception, SystemExit)
+#: What is told where runs are drawn without Hypothesis.
+WITHOUT_HYPOTHESIS = "hypothesis is not installed, and failing runs are not made smaller: pip install 'lrtheory[check]'"
 
 
 class _Enough(BaseException):
     """Ends Hypothesis's search; it lets everything through that is no Exception."""
 
 
-def check(
+class _Failing(Exception):
+    """What a target raised, whatever it was, in a form that Hypothesis goes on from."""
+
+
+def prepare(
     target: Any,
     *,
     arguments: Mapping[str, Any] | None = None,
     reference: Any = None,
     claims_law: bool = False,
-    expected_failures: Mapping[str, str] | None = None,
-    only: Sequence[str] | None = None,
     time_limit: float = TIME_LIMIT,
-    progress: Callable[[str, float], None] = lambda text, done: None,
-) -> Report:
-    """Check any optax transformation, torch optimizer or rule against everything that one may expect of it.
+) -> Target:
+    """The target with its first step taken, its reference and its claims.
 
-    Parameters
-    ----------
-    target : SPEC text, transformation, factory, class or Rule
-        ``"optax.adam"``, ``optax.adam``, ``optax.adam(1e-3)``, ``torch.optim.SGD``, ``"mine.module:Optimizer(lr=0.1)"``.
-        With a factory or a class more can be checked than with an instance.
-    arguments : mapping, optional
-        Keyword arguments of the factory or class; for a Rule, its numbers.
-    reference : target, optional
-        What it should equal. Where its name is known, the rule of that name unless given.
-    claims_law : bool
-        Whether a scaling law is claimed: then one that is broken is a failure, and not only noted.
-    expected_failures : mapping of str to str, optional
-        Check id → reason. One that passes after all, or is skipped, is stale and fails. Unless given, what is known of
-        a published optimizer (:data:`~parity.conformance.EXPECTED`); ``{}`` expects nothing.
-    only : check ids, optional
-    time_limit : seconds for each check
-    progress : called with what runs now and the share that is done
-
-    Returns
-    -------
-    Report
-        Call ``.require()`` to raise for failures.
+    What goes wrong in the first step is kept in the target, for the check ``first-step``.
 
     Raises
     ------
     TargetError
-        If the target cannot be imported or made.
-    ValueError
-        For an unknown check id, or an expected failure without a reason.
-
-    Examples
-    --------
-    >>> import parity
-    >>> report = parity.check("sgd(lr=0.1)", only=["deterministic"])
-    >>> report["deterministic"].status
-    'passed'
-    >>> report.require()
+        If it cannot be made.
     """
-    subject = prepare(target, arguments=arguments, reference=reference, claims_law=claims_law)
-    expected = dict(expected_for(subject) if expected_failures is None else expected_failures)
-    chosen = [suite.get(subject.kind, id) for id in only or suite.checks(subject.kind)]
-    for id, reason in expected.items():
-        suite.get(subject.kind, id)
-        if not reason.strip():
-            raise ValueError(f"expected failure of {id!r}: a reason is needed")
-    results = {}
-    for number, one in enumerate(chosen):
-        progress(one.id, number / len(chosen))
-        results[one.id] = as_expected(execute(one, subject, time_limit=time_limit), expected.get(one.id))
-    return Report(subject.name, subject.kind, results, subject.notes)
+    found: list[Target] = []
 
-
-def prepare(
-    target: Any, *, arguments: Mapping[str, Any] | None = None, reference: Any = None, claims_law: bool = False
-) -> Target:
-    """The target with its reference and claims."""
-    with _silence(), jax.enable_x64(True):
+    def make() -> None:
         subject = resolve(target, arguments)
+        found.append(subject)
+        subject.settle()
+
+    warm(target)
+    changes: list[str] = []
+    try:
+        _within(make, time_limit, changes)
+    except TimeoutError:
+        if not found:
+            raise TargetError(f"{target}: making it did not finish within {time_limit:g} s") from None
+        found[0].trouble = f"making it and its first step did not finish within {time_limit:g} s"
+    subject = found[0]
+    subject.changes += tuple(changes)
+
+    def beside() -> None:
         if reference is not None:
             subject.reference = resolve(reference)
+            subject.reference.settle()
+            if subject.reference.trouble:
+                raise TargetError(f"the reference {subject.reference.name} takes no step: {subject.reference.trouble}")
         elif subject.reference is None:
             subject.reference = reference_for(subject)
+            if subject.reference is not None:
+                subject.reference.settle()
+
+    try:
+        _within(beside, time_limit)
+    except TimeoutError:
+        raise TargetError(f"the reference {reference}: its first step did not finish within {time_limit:g} s") from None
     subject.arguments = dict(arguments or {})
     subject.claims_law = subject.claims_law or claims_law
     return subject
+
+
+def warm(target: Any) -> None:
+    """Import the framework that a target may need, which is no work of its own."""
+    in_text = isinstance(target, str) and not target.startswith("optax.") and ("." in target or ":" in target)
+    if in_text or "torch" in sys.modules:
+        _warm_torch()
+
+
+@functools.cache
+def _warm_torch() -> None:
+    """What any optimizer of torch imports with its first step is no work, and no change of settings, of the target."""
+    with contextlib.suppress(ModuleNotFoundError):
+        torch = importlib.import_module("torch")
+        tensor = torch.nn.Parameter(torch.ones(()))
+        tensor.grad = torch.ones(())
+        torch.optim.SGD([tensor], lr=0.1).step()
+
+
+def _within(job: Callable[[], None], time_limit: float, changes: list[str] | None = None) -> None:
+    """Run a job in silence with 64-bit numbers, and put back what is global, whatever becomes of it."""
+
+    def contained() -> None:
+        with settings.put_back() as before, jax.enable_x64(True):
+            try:
+                job()
+            finally:
+                if changes is not None:
+                    changes.extend(settings.changed(before))
+
+    kept = settings.read()
+    with _silence():
+        try:
+            worker.run(contained, time_limit)
+        except TimeoutError:
+            settings.restore(kept)
+            raise
 
 
 def execute(one: Check, target: Target, *, time_limit: float = TIME_LIMIT, shrinking: float = SHRINKING) -> Result:
@@ -125,29 +138,15 @@ def execute(one: Check, target: Target, *, time_limit: float = TIME_LIMIT, shrin
     box: list[Result] = []
 
     def job() -> None:
-        with counted() as tally, jax.enable_x64(True):
+        with counted() as tally:
             box.append(_outcome(one, target, tally, started + time_limit, shrinking))
 
-    with _silence():
-        try:
-            worker.run(job, time_limit)
-        except TimeoutError:
-            box[:] = [Result(one.id, "failed", f"did not finish within {time_limit:g} s", code(one, target, None))]
+    try:
+        _within(job, time_limit)
+    except TimeoutError:
+        late = f"did not finish within {time_limit:g} s"
+        box[:] = [Result(one.id, "failed", late, code(one, target, None), ended=False)]
     return Result(**{**vars(box[0]), "seconds": time.monotonic() - started})
-
-
-def as_expected(result: Result, reason: str | None) -> Result:
-    """A result in the light of a declared failure: a failure is expected, anything else makes the declaration stale."""
-    if reason is None:
-        return result
-    if result.status == "failed":
-        return Result(**{**vars(result), "status": "expected failure", "cause": f"{reason} [{result.cause}]"})
-    stale = f"stale: declared to fail ({reason}), but it {_what_it_did(result)}"
-    return Result(**{**vars(result), "status": "failed", "cause": stale})
-
-
-def _what_it_did(result: Result) -> str:
-    return {"passed": "passes", "noted": f"was only noted: {result.cause}"}.get(result.status, f"was {result.status}")
 
 
 def _outcome(one: Check, target: Target, tally: Any, until: float, shrinking: float) -> Result:
@@ -159,7 +158,7 @@ def _outcome(one: Check, target: Target, tally: Any, until: float, shrinking: fl
         return Result(one.id, "noted", str(note), compared=tally.made)
     if failure is not None:
         run, error = failure
-        return Result(one.id, "failed", cause(error), code(one, target, run), tally.made)
+        return Result(one.id, "failed", told(error), code(one, target, run), tally.made)
     if tally.made == 0:
         return Result(one.id, "failed", "the check compared nothing", code(one, target, None))
     return Result(one.id, "passed", compared=tally.made)
@@ -170,7 +169,9 @@ def _search(one: Check, target: Target, until: float, shrinking: float) -> tuple
     if not one.examples:
         try:
             one.function(target)
-        except RAISED as error:
+        except (Skip, Note, worker.OutOfTime):
+            raise
+        except BaseException as error:
             return None, error
         return None
     failing: list[tuple[str, Run, BaseException]] = []
@@ -179,32 +180,38 @@ def _search(one: Check, target: Target, until: float, shrinking: float) -> tuple
     def once(run: Run) -> None:
         try:
             one.function(target, run)
-        except RAISED as error:
+        except (Skip, Note, worker.OutOfTime):
+            raise
+        except BaseException as error:
             if not failing:
                 enough[0] = time.thread_time() + shrinking
             failing.append((run.code(), run, error))
-            raise
+            raise _Failing from error
         finally:
             if time.thread_time() > enough[0] or time.monotonic() > until:
                 raise _Enough
 
-    with contextlib.suppress(*RAISED, _Enough):
+    with contextlib.suppress(Exception, _Enough):
         once(standard(target.shapes))
     if not failing or shrinking > 0:
-        with contextlib.suppress(*RAISED, _Enough):
-            _drawing(once, target, one.examples)
+        with contextlib.suppress(Exception, _Enough):
+            _drawing(once, target, one.examples, shrink=bool(failing))
     if not failing:
         return None
     _, run, error = min(failing, key=lambda found: (len(found[0]), found[0]))
     return run, error
 
 
-def _drawing(once: Callable[[Run], None], target: Target, examples: int) -> None:
+def _drawing(once: Callable[[Run], None], target: Target, examples: int, *, shrink: bool) -> None:
+    """Runs that Hypothesis draws and makes smaller; without it as many plain ones, if there is none to make smaller."""
     try:
-        from hypothesis import HealthCheck, Phase, given, settings
-    except ModuleNotFoundError as error:
-        raise Skip("hypothesis is not installed: pip install hypothesis") from error
-    options = settings(
+        from hypothesis import HealthCheck, Phase, given
+        from hypothesis import settings as hypothesis_settings
+    except ModuleNotFoundError:
+        for seed in range(0 if shrink else examples):
+            once(plainly_drawn(target.shapes, seed))
+        return
+    options = hypothesis_settings(
         max_examples=examples,
         database=None,
         deadline=None,
@@ -214,19 +221,6 @@ def _drawing(once: Callable[[Run], None], target: Target, examples: int) -> None
         suppress_health_check=list(HealthCheck),  # type: ignore[arg-type]
     )
     options(given(drawn(target.shapes))(once))()
-
-
-def cause(error: BaseException) -> str:
-    """What went wrong, in a sentence; for an exception of the target, where it was raised."""
-    if isinstance(error, Failed):
-        return str(error)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(str(HERE))]
-    first_line = (str(error).strip().splitlines() or [""])[0]
-    text = f"raises {type(error).__name__}" + (f": {first_line}" if first_line else "")
-    own = [f for f in frames if "/jax/" not in f.filename and "/hypothesis/" not in f.filename]
-    if own:
-        text += f" ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})"
-    return text
 
 
 def code(one: Check, target: Target, run: Run | None) -> str:
@@ -241,9 +235,9 @@ def code(one: Check, target: Target, run: Run | None) -> str:
     lines += dict.fromkeys(t.imports for t in (target, reference) if t is not None and t.imports)
     if run is not None:
         lines += ["", f"run = {run.code()}"]
-    call = [target.expression.partition("  #")[0], repr(one.id), *(["run"] if run is not None else []), *arguments]
+    called = [target.expression.partition("  #")[0], repr(one.id), *(["run"] if run is not None else []), *arguments]
     comment = "  # target: the object that was checked" if "#" in target.expression else ""
-    lines.append(f"rerun({', '.join(call)}){comment}")
+    lines.append(f"rerun({', '.join(called)}){comment}")
     return "\n".join(lines)
 
 
@@ -257,7 +251,7 @@ def rerun(target: Any, check: str, run: Run | None = None, **more: Any) -> None:
     """
     subject = prepare(target, **more)
     one = suite.get(subject.kind, check)
-    with jax.enable_x64(True):
+    with settings.put_back(), jax.enable_x64(True):
         one.function(*([subject] if run is None else [subject, run]))
 
 

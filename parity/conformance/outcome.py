@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from .comparing import Failed
+
+HERE = Path(__file__).parent
 
 KINDS = ("jax", "torch")
 
@@ -48,6 +55,29 @@ class Note(BaseException):
     """Raised by a check that found something to tell which is no failure."""
 
 
+#: Letters of a message that are told.
+LONGEST = 300
+
+
+def told(error: BaseException) -> str:
+    """What went wrong, in a sentence; for an exception of the target, where it was raised."""
+    try:
+        message = str(error)
+    except BaseException:  # whatever the target's own exception does when it is asked
+        message = "its message cannot be read"
+    if isinstance(error, Failed):
+        return _cut(message)
+    first_line = _cut((message.strip().splitlines() or [""])[0])
+    text = f"raises {type(error).__name__}" + (f": {first_line}" if first_line else "")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(str(HERE))]
+    own = [f for f in frames if not re.search(r"[/\\](jax|hypothesis)[/\\]", f.filename)]
+    return text + (f" ({own[-1].filename.rpartition('/')[2]}:{own[-1].lineno})" if own else "")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
 @dataclass(frozen=True)
 class Result:
     """The outcome of one check.
@@ -56,15 +86,18 @@ class Result:
     ----------
     check : str
     status : str
-        ``passed``, ``failed``, ``expected failure``, ``skipped`` or ``noted``.
+        ``passed``, ``failed``, ``expected failure``, ``skipped``, ``not run`` (for a failure of another check) or
+        ``noted``.
     cause : str
-        What is wrong, why it was skipped, or what was noted, in a sentence; for an expected failure its declared
-        reason.
+        What is wrong, why it was skipped or not run, or what was noted, in a sentence; for an expected failure its
+        declared reason.
     example : str
         For a failure, code to paste that shows it.
     compared : int
         Comparisons made.
     seconds : float
+    ended : bool
+        Whether it came back by itself.
     """
 
     check: str
@@ -73,10 +106,33 @@ class Result:
     example: str = ""
     compared: int = 0
     seconds: float = 0.0
+    ended: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """All of it in plain types."""
-        return {**vars(self), "seconds": round(self.seconds, 3)}
+        told = {name: value for name, value in vars(self).items() if name != "ended"}
+        return {**told, "seconds": round(self.seconds, 3)}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report says of its target.
+
+    Attributes
+    ----------
+    name, kind : str
+    notes : tuple of str
+    expected : mapping
+        Check → reason: what is known of it.
+    trouble : str
+        Why none of the checks can be made; empty where they can.
+    """
+
+    name: str
+    kind: str
+    notes: tuple[str, ...]
+    expected: Mapping[str, str]
+    trouble: str = ""
 
 
 class Report(Mapping[str, Result]):
@@ -118,7 +174,7 @@ class Report(Mapping[str, Result]):
         if failures:
             text = "\n\n".join(f"{r.check}: {r.cause}\n{r.example}".rstrip() for r in failures)
             raise AssertionError(f"{self.target} fails {len(failures)} of {len(self)} checks\n\n{text}")
-        if all(result.status == "skipped" for result in self.values()):
+        if all(result.status in ("skipped", "not run") for result in self.values()):
             raise AssertionError(f"{self.target}: no check was made")
 
     def as_json(self) -> dict[str, Any]:

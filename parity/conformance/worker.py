@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import queue
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from typing import IO
 
 #: Seconds in a turn of waiting.
 TURN = 0.05
@@ -52,6 +54,22 @@ class Worker:
                 thread = ctypes.c_ulong(self._thread.ident or 0)
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(OutOfTime))
                 self._thread.join(0.2)
+
+
+#: Where everything that this process prints goes, where it prints to a file of its own.
+output: IO[bytes] | None = None
+
+#: What compilers and the like tell of themselves.
+_LOG = re.compile(r"^[IWEF]\d{4} |^WARNING: All log messages")
+
+
+def printed() -> str:
+    """What the process has printed so far, also past Python; nothing where it does not print to a file of its own."""
+    if output is None:
+        return ""
+    output.seek(0)
+    lines = output.read().decode(errors="replace").splitlines(keepends=True)
+    return "".join(line for line in lines if not _LOG.match(line))
 
 
 _free: list[Worker] = []

@@ -15,7 +15,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from benchmarks import layout, scale
 from lrtheory import rules, sharding, wrappers
-from lrtheory.effective import summary
+from lrtheory.effective import _summary as summary
 
 SMALL = layout.Model(layers=1, width=128, hidden=256, heads=8, key_heads=2, head=8, vocabulary=256)
 

@@ -157,7 +157,7 @@ def gap(term: Term, alpha: float, c: float) -> float:
 
 @given(terms())
 def test_sound_program_is_proven(term):
-    found = infer_program(program(term))
+    found = infer_program(program(term), judge=False)
     assert found.status in ("proven", "guarded"), f"{term.text}: {found.verdict}"
     # lr makes an update of the term, whatever its units.
     assert found.hyper["lr"] == PARAM.times(term.units.power(-1)), term.text
@@ -203,7 +203,7 @@ def fails_for_some_input(term: Term) -> bool:
 def test_program_with_a_planted_error_is_broken(term):
     # max(-|g|, g²) is always g²: two units meet, but only one ever comes out, and numbers find no error in it
     assume(fails_for_some_input(term))
-    found = infer_program(program(term))
+    found = infer_program(program(term), judge=False)
     assert found.status == "broken", f"{term.text}: {found.verdict}"
     (broken, *_) = found.breaks
     assert broken.location is not None

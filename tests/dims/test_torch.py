@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -185,7 +186,7 @@ def test_reader_follows_units_through_float_and_item():
     assert found.hyper == {"lr": dims.PARAM, "eps": dims.GRADIENT}
 
 
-class Escapes(torch.optim.Optimizer):
+class ThroughNumpy(torch.optim.Optimizer):
     def __init__(self, params, lr=1e-3):
         super().__init__(params, {"lr": lr})
 
@@ -196,10 +197,20 @@ class Escapes(torch.optim.Optimizer):
                 p.add_(p.grad.sign(), alpha=-group["lr"] * float(np.float64(group["lr"])) / 1e-3)
 
 
-def test_number_that_escapes_is_noticed_in_numbers():
-    """Through numpy lr loses its units, and only its first power is seen."""
-    found = dims.infer(Escapes)
-    assert found.verdict.startswith("unknown (numbers do not obey these units")
+def test_number_is_followed_through_numpy():
+    found = dims.infer(ThroughNumpy)
+    assert found.verdict == "proven"
+    assert found.hyper["lr"] == dims.PARAM.power(Fraction(1, 2))
+
+
+def through_a_factory(params, lr=1e-3, eps=1e-8):
+    return torch.optim.Adam(params, lr=lr, eps=eps)
+
+
+def test_factory_is_read_like_a_class():
+    found = dims.infer(through_a_factory)
+    assert found.verdict == "proven"
+    assert found.hyper == {"lr": dims.PARAM, "eps": dims.GRADIENT}
 
 
 def test_reader_puts_back_what_stood_in():

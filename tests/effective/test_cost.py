@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from lrtheory import effective, rules, wrappers
 from lrtheory.compiling import quickly_compiled
-from lrtheory.effective.elementwise import is_elementwise, on_coordinates
-from lrtheory.effective.quantiles import quantiles
+from lrtheory.effective._elementwise import is_elementwise, on_coordinates
+from lrtheory.effective._quantiles import quantiles
 
 
 def step(rule: Any, hyper: Any, params: Any, grads: Any) -> tuple[Any, ...]:

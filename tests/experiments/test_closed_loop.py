@@ -91,8 +91,11 @@ MUTANTS = {
     "beta2 of 0.99": ("adam", {"numbers": {"lr": 3e-3, "beta2": 0.99}}),
     "dampening from the first step": ("sgd dampening", {"rule": _mutant(rules.sgd(), step=_dampened_from_the_start)}),
     "coupled decay": ("adamw, cosine", {"rule": rules.adam()}),
-    "no schedule": ("rmsprop, cosine", {"plan": CONSTANT}),
-    "schedule one step longer": ("rmsprop, cosine", {"plan": NamedSchedule("cosine_annealing", {"T_max": STEPS + 1})}),
+    "no schedule": ("rmsprop, cosine", {"schedule": CONSTANT}),
+    "schedule one step longer": (
+        "rmsprop, cosine",
+        {"schedule": NamedSchedule("cosine_annealing", {"T_max": STEPS + 1})},
+    ),
     "nesterov": ("sgd momentum", {"rule": rules.sgd(nesterov=True)}),
 }
 

@@ -323,3 +323,97 @@ class EpsBeforeCorrection(Adam):
 
     def quotient(self, m: Tensor, v: Tensor, t: float, eps: float) -> Tensor:
         return m / (1 - 0.9**t) * (1 - 0.999**t) ** 0.5 / (v.sqrt() + eps)
+
+
+class RefusesFirstStep(HeavyBall):
+    """Cannot take a step."""
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        raise NotImplementedError("steps come later")
+
+
+class LastCountForAll(Adam):
+    """Corrects the bias of every tensor by the count of the last one, which others share that miss gradients."""
+
+    def quotient(self, m: Tensor, v: Tensor, t: float, eps: float) -> Tensor:
+        last = [p for group in self.param_groups for p in group["params"] if p.grad is not None][-1]
+        return super().quotient(m, v, max(float(self.state[last].get("t", t)), 1.0), eps)
+
+
+class FirstDtypeDecaysTwice(HeavyBall):
+    """Decays once for every dtype in the group, and not once for every tensor."""
+
+    def visit(self, p: Tensor, group: dict[str, Any]) -> None:
+        for _ in {q.dtype for q in group["params"]}:
+            p.mul_(1 - 0.01 * group["lr"])
+        super().visit(p, group)
+
+
+class AllOrNone(HeavyBall):
+    """Skips the step of every tensor of a group where one has no gradient."""
+
+    def visit(self, p: Tensor, group: dict[str, Any]) -> None:
+        if all(q.grad is not None for q in group["params"]):
+            super().visit(p, group)
+
+
+class FirstHasItAll(HeavyBall):
+    """Moves the first tensor by the full lr and every other by half of it."""
+
+    def visit(self, p: Tensor, group: dict[str, Any]) -> None:
+        super().visit(p, {**group, "lr": group["lr"] / (1 if p is group["params"][0] else 2)})
+
+
+class Ascending(HeavyBall):
+    """Forgets the minus."""
+
+    def move(self, p: Tensor, direction: Tensor, lr: float) -> None:
+        p.add_(direction, alpha=lr)
+
+
+class StartsFromParameter(HeavyBall):
+    """Starts its buffer from the parameter, and not from zeros."""
+
+    def direction(self, p: Tensor, g: Tensor, state: Any, group: dict[str, Any]) -> Tensor:
+        if "buffer" not in state:
+            state["buffer"] = p.detach().clone()
+        return super().direction(p, g, state, group)
+
+
+class DecaysWhatItFreezes(HeavyBall):
+    """Sets the gradients of vectors to zero, and decays them all the same."""
+
+    def visit(self, p: Tensor, group: dict[str, Any]) -> None:
+        if p.grad is not None:
+            p.mul_(1 - 0.01 * group["lr"])
+        super().visit(p, group)
+
+    def direction(self, p: Tensor, g: Tensor, state: Any, group: dict[str, Any]) -> Tensor:
+        return super().direction(p, torch.zeros_like(g) if p.dim() == 1 else g, state, group)
+
+
+class SignOfTwoSums(HeavyBall):
+    """Takes the sign of an average that the loop and foreach round differently."""
+
+    def __init__(self, params: Any, lr: float = 0.1, momentum: float = 0.9, foreach: bool = False) -> None:
+        torch.optim.Optimizer.__init__(
+            self, params, {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "foreach": foreach}
+        )
+
+    def direction(self, p: Tensor, g: Tensor, state: Any, group: dict[str, Any]) -> Tensor:
+        if "buffer" not in state:
+            state["buffer"] = torch.zeros_like(p)
+        rate = group["momentum"]
+        if group["foreach"]:
+            state["buffer"].lerp_(g, 1 - rate)
+        else:
+            state["buffer"].mul_(rate).add_(g, alpha=1 - rate)
+        return torch.sign(state["buffer"])
+
+
+class DoubleDefault(HeavyBall):
+    """Makes float64 torch's default dtype when it is made."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        torch.set_default_dtype(torch.float64)
+        super().__init__(params, lr)

@@ -269,3 +269,45 @@ def python_rate(learning_rate: Any = 0.1) -> Transformation:
 def tuples_are_leaves(learning_rate: Any = 0.1) -> Transformation:
     """Takes every tuple for an array, and so the empty nodes of a mask."""
     return heavy_ball(learning_rate, is_leaf=lambda x: isinstance(x, tuple))
+
+
+def refuses_first_step(learning_rate: Any = 0.1) -> Transformation:
+    """Cannot take a step."""
+
+    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        raise NotImplementedError("steps come later")
+
+    return heavy_ball(learning_rate)._replace(update=update)
+
+
+def ascends(learning_rate: Any = 0.1) -> Transformation:
+    """Forgets the minus."""
+    return heavy_ball(learning_rate, output=lambda lr, b, p: lr * b)
+
+
+def leaves_gradients(learning_rate: Any = 0.1) -> Transformation:
+    """Hands the gradients of vectors on as updates, as a mask does that nothing comes after."""
+    return heavy_ball(learning_rate, output=lambda lr, b, p: b if p.ndim == 1 else -lr * b)
+
+
+def starts_from_parameters(learning_rate: Any = 0.1, weight_decay: float = 0.0) -> Transformation:
+    """Starts its buffer from the parameters, and not from zeros."""
+    return heavy_ball(learning_rate, zeros=lambda p: p)
+
+
+def decays_what_it_freezes(learning_rate: Any = 0.1) -> Transformation:
+    """Sets the gradients of vectors to zero, and decays them all the same."""
+    gradient = lambda g: jnp.zeros_like(g) if g.ndim == 1 else g  # noqa: E731
+    return heavy_ball(learning_rate, gradient=gradient, output=lambda lr, b, p: -lr * (b + 0.01 * p))
+
+
+def by_its_place(learning_rate: Any = 0.1) -> Transformation:
+    """Divides the step of each tensor by its place among all."""
+    inner = heavy_ball(learning_rate)
+
+    def update(grads: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        updates, state = inner.update(grads, state, params)
+        leaves, structure = jax.tree.flatten(updates)
+        return jax.tree.unflatten(structure, [u / place for place, u in enumerate(leaves, 1)]), state
+
+    return Transformation(inner.init, update)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from parity import accuracy_table, table
-from parity.accuracy import LEVELS, Row, rows
+from parity.accuracy import LEVELS, Accuracy, rows
 from parity.accuracy_table import REASONS, unexplained, worse
 
 PAGE = (Path(__file__).parents[2] / "docs" / "accuracy.md").read_text(encoding="utf-8")
@@ -52,7 +52,7 @@ def test_the_page_has_every_rule_and_explains_every_row_that_is_worse() -> None:
 
 
 def test_worse_is_noticed() -> None:
-    ours = Row("plain", "lrtheory", (0.5, 2.0, 3.0), (1.0, 5.0, 9.0))
+    ours = Accuracy("plain", "lrtheory", (0.5, 2.0, 3.0), (1.0, 5.0, 9.0))
     theirs = replace(ours, implementation="torch")
     assert not worse([ours, theirs])
     assert worse([replace(ours, step=(0.5, 2.2, 3.0)), theirs]) == {"step"}

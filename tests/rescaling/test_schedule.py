@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
 from lrtheory import rescale_schedule, schedules
-from lrtheory.rescaling import schedule as module
+from lrtheory.schedules import Schedule
+from lrtheory.schedules._schedule import level, pytree
 
 LONG = 4
 MADE = {
@@ -44,6 +47,11 @@ LESS_ONE = {
     "one_cycle": schedules.one_cycle(max_lr=0.5, total_steps=400),
     "swalr": schedules.swalr(lr=0.5, swa_lr=0.1, anneal_epochs=400),
 }
+NAMED = {
+    "warm_restarts": "cosine_annealing_warm_restarts",
+    "restarts_with_warmup": "cosine_with_restarts_and_warmup",
+    "wsd": "warmup_stable_decay",
+}
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -63,19 +71,41 @@ def test_schedules_that_count_less_one_are_near(name: str) -> None:
     assert np.max(np.abs(after - before)) < np.pi / 400 * np.ptp(before) / 0.3
 
 
-def test_every_number_of_every_schedule_is_classed() -> None:
-    seen = set()
-    for schedule in {**MADE, **LESS_ONE}.values():
-        for field in dataclasses.fields(schedule):
-            if not field.metadata.get("static"):
-                assert (field.name in module.LEVELS) + (field.name in module.COUNTS) + (
-                    field.name in module.OTHERS
-                ) == 1
-                seen.add(field.name)
-    refused = {"products"}
-    assert seen | refused == set(module.LEVELS + module.COUNTS + module.OTHERS)
-    kinds = {type(schedule).__name__ for schedule in {**MADE, **LESS_ONE}.values()} | set(module.REFUSED)
-    assert len(kinds) == len([n for n in schedules.names() if n != "plateau"])
+def test_every_number_of_every_schedule_is_declared() -> None:
+    """As a lr, a count of steps, a factor of every step, or a pure number; made of schedules alone are the compositions."""
+    for name in sorted(set(schedules.names()) - {"plateau", "multiplicative", "lambda_lr"}):
+        made = of(name)
+        numbers = schedules.declared(made)
+        assert {number.units for number in numbers.values()} <= {"lr", "steps", "per step", "1"}
+        left = {f.name for f in dataclasses.fields(made) if not f.metadata.get("static")} - set(numbers)
+        assert left <= {"schedules"}, name
+        parameters = inspect.signature(schedules.get(name)).parameters
+        assert {f.name for f in dataclasses.fields(made)} == set(parameters)
+        for key, number in numbers.items():
+            assert f"\n{key} : {number.kind}" in schedules.get(name).__doc__
+
+
+def of(name: str):  # type: ignore[no-untyped-def]
+    """One schedule of that name."""
+    return next(s for key, s in {**MADE, **LESS_ONE}.items() if NAMED.get(key, key) == name)
+
+
+def test_undeclared_number_of_a_schedule_is_refused() -> None:
+    @pytree
+    class Mine(Schedule):
+        lr: Any = level()
+        speed: Any = 1.0
+
+    with pytest.raises(TypeError, match="speed is a number that rescale_schedule does not know as a level or a count"):
+        rescale_schedule(Mine(lr=0.5), length=2)
+
+
+def test_schedule_that_is_followed_is_rescaled_with_the_one_that_follows_it() -> None:
+    followed = schedules.exponential(lr=0.5, gamma=0.9)
+    whole = schedules.swalr(lr=followed, swa_lr=0.1, anneal_epochs=400, start=100, anneal_strategy="linear")
+    before = np.asarray(whole(np.arange(499)))
+    after = np.asarray(rescale_schedule(whole, length=LONG, lr=2.0)(LONG * np.arange(499)))
+    np.testing.assert_allclose(after, 2 * before, rtol=1e-5)
 
 
 def test_what_cannot_be_read_or_vanishes_is_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lrtheory import rules
+from lrtheory.units import Units
 
 PARAMS = {"w": jnp.array([1.0, 2.0]), "b": jnp.array([0.5])}
 
@@ -82,6 +83,22 @@ def test_an_array_of_values_is_checked_whole() -> None:
 def test_unknown_names_and_types_are_refused_by_name(call, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(TypeError, match=message):
         call()
+
+
+def test_whole_number_beyond_floats_is_refused() -> None:
+    """A whole number of 400 digits (C5): an error of one line, not an overflow."""
+    with pytest.raises(ValueError, match=r"adam\(\): lr is beyond the largest floating-point number"):
+        rules.adam().hyper(lr=10**400)
+
+
+@pytest.mark.parametrize(
+    ("units", "loss", "params"), [("[loss]^2", 1e200, 1.0), ("1/[param]^2", 1.0, 1e-300), ("[loss]", 0.0, 1.0)]
+)
+def test_scale_beyond_floats_is_refused(units: str, loss: float, params: float) -> None:
+    with pytest.raises(ValueError, match="beyond floating-point numbers: give a scale nearer 1"):
+        Units.parse(units).factor(loss, params)
+    with pytest.raises(ValueError, match="beyond floating-point numbers: give a scale nearer 1"):
+        Units.parse(units).rescaled(0.1, loss, params)
 
 
 def test_unknown_rule_is_refused_with_the_known_ones() -> None:

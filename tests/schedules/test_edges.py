@@ -114,3 +114,15 @@ def test_schedules_of_plain_numbers_promote_nothing_by_accident(promotion: str):
                          schedules.cosine_annealing(lr=LR, T_max=9), schedules.one_cycle(max_lr=LR, total_steps=9),
                          schedules.linear_with_warmup(lr=LR, warmup_steps=2, total_steps=9)):  # fmt: skip
             assert np.all(np.isfinite(jax.jit(schedule)(np.arange(5, dtype=np.int32))))
+
+
+@pytest.mark.parametrize("gamma", [0.9, 0.999, 0.5, 1.1, 1.0])
+@pytest.mark.parametrize("steps", [10**5, 10**9, 1e12, 1e30])
+def test_powers_of_a_decay_factor_end_at_0_and_inf(gamma: float, steps: float) -> None:
+    """Not nan, which 0 times the correction of a rounded factor gave (truth 12)."""
+    with np.errstate(over="ignore", under="ignore"):
+        expected = np.float32(np.float64(gamma) ** np.float64(steps))
+    for make in (schedules.exponential, lambda **n: schedules.step(step_size=1, **n)):
+        np.testing.assert_allclose(
+            make(lr=1.0, gamma=gamma)(steps), expected, rtol=1e-4, atol=1e-37
+        )  # subnormals may be flushed

@@ -152,4 +152,4 @@ def test_registered_schedule_is_known_by_name():
     with pytest.raises(KeyError, match=r"no schedule named 'cosine'.*cosine_annealing"):
         schedules.get("cosine")
     with pytest.raises(ValueError, match="'constant' is already registered"):
-        schedules.register(schedules.constant)
+        schedules.register("constant", type(schedules.constant(lr=1.0)))

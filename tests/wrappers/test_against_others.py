@@ -193,3 +193,49 @@ def test_averaged_weights_are_torchs(decay: float) -> None:
         averaged.update_parameters(model)
         for name, p in averaged.module.items():
             np.testing.assert_allclose(average[name][step], p.detach().numpy(), rtol=1e-13, atol=1e-12)
+
+
+@pytest.mark.parametrize("inside", [rules.sgd(), rules.adam(), wrappers.clip_by_norm(rules.sgd())], ids=repr)
+@pytest.mark.parametrize("between", [lambda rule: rule, wrappers.clip_by_value], ids=["directly", "through a clip"])
+def test_average_moves_once_a_step_and_not_with_each_micro_batch(inside, between) -> None:  # type: ignore[no-untyped-def]
+    """Averaging an accumulating rule is accumulating an averaging one (R11): the average is of the steps' parameters."""
+    outside = wrappers.average_weights(between(wrappers.accumulate(inside, every=3)))
+    within = wrappers.accumulate(wrappers.average_weights(between(inside)), every=3)
+    given = {"clip_value": 100.0, "max_norm": 1.0, "lr": 0.1, "ema_decay": 0.5}
+    rng, averages = np.random.default_rng(0), []
+    grads = rng.standard_normal((7, 2))
+    for rule in (outside, within):
+        hyper = rule.hyper(**{name: value for name, value in given.items() if name in rule.Hyper._fields})
+        params = {"w": jnp.ones(2)}
+        state = rule.init(params)
+        for g in grads:
+            params, state = rule.step(hyper, params, state, {"w": jnp.asarray(g)})
+        averages.append((state if rule is outside else state.rule).average["w"])
+        assert int((state if rule is outside else state.rule).count) == 2
+    np.testing.assert_array_equal(*averages)
+
+
+def test_average_over_micro_batches_is_the_number_seen() -> None:
+    rule = wrappers.average_weights(wrappers.accumulate(rules.sgd(), every=2))
+    params = {"w": jnp.array([1.0])}
+    hyper, state = rule.hyper(lr=1.0, ema_decay=0.5), rule.init(params)
+    seen = []
+    for _ in range(4):
+        params, state = rule.step(hyper, params, state, {"w": jnp.array([1.0])})
+        seen.append((params["w"].item(), state.average["w"].item()))
+    assert seen == [(1.0, 1.0), (0.0, 0.0), (0.0, 0.0), (-1.0, -0.5)]
+
+
+@pytest.mark.parametrize("homogeneous", [False, True])
+@pytest.mark.parametrize("wrap", [wrappers.clip_by_global_norm, wrappers.clip_by_norm])
+@pytest.mark.parametrize("bound", [0.0, 1e-30, 1.0])
+def test_zero_gradients_are_clipped_to_zero(wrap, homogeneous: bool, bound: float) -> None:  # type: ignore[no-untyped-def]
+    """At a bound of 0 too, where the homogeneous factor is 0/0 (R11); a gradient that is not 0 is then clipped to 0."""
+    rule = wrap(rules.sgd(), homogeneous=homogeneous)
+    params = {"w": jnp.ones(2)}
+    hyper = rule.hyper(lr=1.0, max_norm=bound)
+    for size in (0.0, 3.0):
+        moved, state = rule.step(hyper, params, rule.init(params), {"w": jnp.full(2, size)})
+        assert jnp.isfinite(rule.effective_lr(hyper, state)["w"]).all()
+        if size == 0 or bound == 0:
+            np.testing.assert_array_equal(moved["w"], params["w"])

@@ -135,7 +135,7 @@ def general_power(site: Site, values: Values) -> Value:
     base, exponent = values
     if exponent.constant is not None and math.isfinite(exponent.constant):
         return Value(site.ledger.power(base, rational(exponent.constant)), None, base.nonnegative, measured(values))
-    site.ledger.exponents.add(exponent.name)
+    site.ledger.exponents |= {exponent.name, *(site.ledger.names[n] for n, _ in exponent.or_pure.terms)}
     site.ledger.pure(exponent, "raises to a power of", site.at)
     units = site.ledger.pure(base, "raises to a varying power", site.at)
     return Value(units, None, base.nonnegative, measured(values))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,8 +15,9 @@ from .._kernel.equations import Demand, UnknownOperationError
 from .._kernel.expression import PURE_EXPRESSION, Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.value import PURE_VALUE, Value
-from .._verdict import diagnose, dimensions
+from .._verdict import Reading, diagnose, dimensions, settled
 from ..dimensions import Dimensions
+from .judge import evidence_against
 from .walk import walk
 
 PyTree = Any
@@ -55,6 +56,8 @@ class Program:
     params : pytree of shapes
     extra : mapping of str to (shape, Units)
         Further inputs of the step, such as the value of the loss.
+    evaluates : bool
+        Whether the step takes the loss itself too, as ``value_fn`` among the extra inputs.
     update : Units or None
         What the step's first result must be in; ``None`` to accept any, as of a transformation to be chained.
     held : mapping of str to float
@@ -71,16 +74,17 @@ class Program:
     hyper: Mapping[str, float]
     params: PyTree = field(default_factory=example_params)
     extra: Mapping[str, tuple[Any, Units]] = field(default_factory=dict)
+    evaluates: bool = False
     update: Units | None = PARAM
     held: Mapping[str, float] = field(default_factory=dict)
     expected: Mapping[str, Units] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     gradient: Units = GRADIENT
 
-    def holding(self, names: Iterable[str], why: str) -> Program:
-        """The same program with some numbers held at their values, and a note that says so."""
+    def holding(self, names: Mapping[str, str]) -> Program:
+        """The same program with some numbers held at their values, and notes that say why."""
         fixed = {name: self.hyper[name] for name in self.hyper if name in names}
-        notes = tuple(f"{name} is held at {value:g}: {why}" for name, value in fixed.items())
+        notes = tuple(f"{name} is held at {value:g}: {names[name]}" for name, value in fixed.items())
 
         def with_fixed(function: Callable[..., Any]) -> Callable[..., Any]:
             return lambda numbers, *rest: function({**fixed, **numbers}, *rest)
@@ -95,33 +99,20 @@ class Program:
         )
 
 
-def infer_program(program: Program) -> Dimensions:
-    """Units of a program's hyperparameters and state.
+def infer_program(program: Program, *, judge: bool = True) -> Dimensions:
+    """Units of a program's hyperparameters and state, where need be with as few numbers held as make a law.
 
-    A number in an exponent of something that is not pure allows no law while it may vary, and one that is 0 may allow
-    none for other values. Where holding just those makes a law, that is the answer, with a note.
+    A law that comes out is tried in numbers, unless ``judge`` is false.
     """
-    result, exponents, involved = _infer(program)
-    if result.status != "broken":
-        return result
-    for names, why in (
-        (exponents, "it is an exponent"),
-        (
-            {name for name, value in program.hyper.items() if value == 0 and name in involved},
-            "no law holds for other values",
-        ),
-    ):
-        names = {name for name in names if name in program.hyper}
-        if names and _infer(program.holding(names, why))[0].status != "broken":
-            for name in sorted(names):  # hold no more than it takes
-                fewer = names - {name}
-                if fewer and _infer(program.holding(fewer, why))[0].status != "broken":
-                    names = fewer
-            return _infer(program.holding(names, why))[0]
-    return result
+    zeros = {name for name, value in program.hyper.items() if value == 0}
+    found = settled(lambda held: _infer(program.holding(held)), zeros)
+    if not judge or found.status not in ("proven", "guarded"):
+        return found
+    against = evidence_against(program, found)
+    return replace(found, unknown=against) if against else found
 
 
-def _infer(program: Program) -> tuple[Dimensions, set[str], set[str]]:
+def _infer(program: Program) -> Reading:
     ledger = Ledger()
     hyper = {
         name: ledger.unknown(name, LEARNING_RATE if position == 0 or name in ("lr", "learning_rate") else HYPER)
@@ -137,7 +128,7 @@ def _infer(program: Program) -> tuple[Dimensions, set[str], set[str]]:
     scalar = jax.ShapeDtypeStruct((), jnp.float32)
     numbers = dict.fromkeys(hyper, scalar)
     number_values = [
-        Value(hyper[name], name=name, identity=object()) for name in sorted(hyper)
+        Value(hyper[name], nonnegative=program.hyper[name] >= 0, name=name, identity=object()) for name in sorted(hyper)
     ]  # dicts are flattened in sorted order
     init_jaxpr, state_shapes = jax.make_jaxpr(program.init, return_shape=True)(numbers, program.params)
     extras = {name: shape for name, (shape, _) in program.extra.items()}
@@ -182,7 +173,7 @@ def _infer(program: Program) -> tuple[Dimensions, set[str], set[str]]:
         for value in results:
             ledger.settle(value)
     except UnknownOperationError as error:
-        return Dimensions(program.target, unknown=str(error), notes=program.notes), set(), set()
+        return Reading(Dimensions(program.target, unknown=str(error), notes=program.notes))
 
     updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]
     for value, path in zip(new_state, paths, strict=True):
@@ -198,7 +189,7 @@ def _infer(program: Program) -> tuple[Dimensions, set[str], set[str]]:
     found = dimensions(
         program.target, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update, program.notes
     )
-    return found, ledger.exponents, {ledger.names[number] for number in diagnosis.involved}
+    return Reading(found, ledger.exponents, {ledger.names[number] for number in diagnosis.involved})
 
 
 def _read_inputs(jaxpr: Any) -> list[bool]:

@@ -25,7 +25,8 @@ class Ledger:
         self.priorities: list[int] = []
         self.equations: list[Equation] = []
         self.exponents: set[str] = set()  # names of the numbers that stand in an exponent
-        self.muted = False  # while what runs is no part of the update, such as a check of ranges
+        self.checking = False  # while a constructor runs: its comparisons of numbers are checks of ranges
+        self.fine: list[Origin] = []  # lines whose demands hold whatever the units are
         self._seen: set[object] = set()
         self._identities: dict[object, int] = {}
         self.uniform: set[object] = set()  # identities of values that are one number for all entries
@@ -53,7 +54,9 @@ class Ledger:
         guard: Guard | None = None,
     ) -> None:
         """Write down that two expressions have one unit; what holds anyway, or is repeated in a loop, is left out."""
-        if left == right or self.muted:
+        if left == right:
+            if origin is not None:
+                self.fine.append(origin)
             return
         key = (left, right, what, literal, guard, origin)
         if key in self._seen:
@@ -85,7 +88,7 @@ class Ledger:
             return None
         lead = next((v for v in with_units if v.constant is None), with_units[0])
         for v in with_units:
-            if v is not lead:
+            if v is not lead and not (lower and _is_below(v, lead)):
                 self._equate(lead, v, what, at, _bound(v.constant, lower) if lead.constant is None else None)
         return lead.units
 
@@ -161,6 +164,8 @@ class Ledger:
         """Demand comparable values; say whether an outcome is rare, as ``norm == 0`` and ``norm > 0`` are."""
         for value, other, op in ((left, right, operator), (right, left, _MIRRORED[operator])):
             threshold = other.constant
+            if _is_below(other, value):
+                return None
             if threshold is None or not value.measured:
                 continue
             if threshold == 0:
@@ -174,6 +179,11 @@ class Ledger:
 
 
 _MIRRORED = {"lt": "gt", "gt": "lt", "le": "ge", "ge": "le", "eq": "eq", "ne": "ne"}
+
+
+def _is_below(bare: Value, value: Value) -> bool:
+    """Whether a bare number is negative and the other value is not, as where -1 stands for "none yet"."""
+    return bare.constant is not None and bare.constant < 0 and value.nonnegative and value.constant is None
 
 
 def _against_zero(operator: str, value: Value) -> Rare | None:

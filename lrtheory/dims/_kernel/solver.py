@@ -72,6 +72,11 @@ class Solver:
         self._rows[pivot] = row
         return None
 
+    @property
+    def rank(self) -> int:
+        """How many unknowns are determined."""
+        return len(self._rows)
+
     def residual(self, pure: Expression) -> tuple[Units, bool]:
         """Units of an expression with free unknowns taken as pure numbers, and whether it contains any of them."""
         row = self._reduced(pure)

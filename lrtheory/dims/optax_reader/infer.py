@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,7 @@ def infer_optax(
     update: Units | None = PARAM,
     target: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    judge: bool = True,
     **options: Any,
 ) -> Dimensions:
     """Units of a transformation's numbers and state.
@@ -55,18 +57,21 @@ def infer_optax(
     program = Program(
         target=name,
         init=lambda numbers, p: build_with(numbers).init(p),
-        step=lambda numbers, state, grads, p, more: build_with(numbers).update(grads, state, p, **more, **functions),
+        step=lambda numbers, state, grads, p, more: build_with(numbers).update(
+            grads, state, p, **{**functions, **more}
+        ),
         hyper=dict(hyper),
         params=params,
         extra=extra,
+        evaluates=bool(functions),
         update=update,
         held=_hidden_numbers(factory, hyper, options),
         expected=expected or {},
-    ).holding(held, "the factory needs it as a plain number")
-    result = infer_program(program)
+    ).holding(dict.fromkeys(held, "the factory needs it as a plain number"))
+    result = infer_program(program, judge=judge)
     if result.status == "broken" and update is None:
         note = "takes updates in [param], not gradients"
-        of_updates = infer_program(replace(program, gradient=PARAM, notes=(*program.notes, note)))
+        of_updates = infer_program(replace(program, gradient=PARAM, notes=(*program.notes, note)), judge=judge)
         if of_updates.status != "broken":
             return of_updates
     return result
@@ -85,7 +90,7 @@ def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Map
 def _extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[Any, Units]], dict[str, Any]]:
     """What the update takes beside gradients, state and parameters: traced inputs, and functions.
 
-    The fewest that it runs with: nothing, the loss, or the loss, its gradient and the function itself.
+    The loss if it runs with it, the loss, its gradient and the function itself, or nothing.
     """
     parameters = inspect.signature(transformation.update).parameters
     if not ("value" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())):
@@ -106,7 +111,7 @@ def _extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[
         return value, {}
     whole = {**value, "grad": (params, GRADIENT)}
     functions = {"value_fn": loss}
-    return (whole, functions) if runs(whole, functions) else (value, {})
+    return (whole, functions) if runs(whole, functions) else ({}, {}) if runs({}, {}) else (value, {})
 
 
 def _held(
@@ -157,12 +162,14 @@ def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mappi
 def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, Any], list[str]]:
     """The numbers of a factory, its other arguments, and notes.
 
-    A parameter is a number if it is a float, or an integer in the place of one: what is annotated as an integer, or is one
-    by default, counts. A learning rate without a default is 1e-3, and the notes say so.
+    A parameter is a number if it is a float, or an integer that is given where neither the annotation nor the default is
+    one, or stands in the place of a float. A learning rate without a default is 1e-3, and the notes say so, as they name what could be a number
+    and is held.
     """
     numbers: dict[str, float] = {}
     others: dict[str, Any] = {}
     notes = []
+    held = []
     parameters = inspect.signature(factory).parameters
     for name, parameter in parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
@@ -171,18 +178,21 @@ def default_numbers(factory: Factory, given: Mapping[str, Any]) -> tuple[dict[st
         if name == "learning_rate" and (value is parameter.empty or value is None):
             value = 1e-3
             notes.append(f"{name} has no default: 1e-3")
-        counts = parameter.annotation in (int, "int") or isinstance(parameter.default, int)
-        real = isinstance(value, float) or (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and (name in LEARNING_RATES or isinstance(parameter.default, float) or (name in given and not counts))
-        )
-        if real:
+        kind = str(getattr(parameter.annotation, "__name__", parameter.annotation))
+        counts = isinstance(parameter.default, int) or ("int" in re.findall(r"\w+", kind) and "float" not in kind)
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if isinstance(value, float) or (
+            whole and (name in LEARNING_RATES or isinstance(parameter.default, float) or (name in given and not counts))
+        ):
             numbers[name] = float(value)
-        elif name in given:
+            continue
+        if name in given:
             others[name] = value
+        entries = value if isinstance(value, (list, tuple)) else [value] if whole else []
+        if any(isinstance(x, (int, float)) and not isinstance(x, bool) for x in entries):
+            held.append(f"{name} = {value}")
     others.update({name: value for name, value in given.items() if name not in parameters})
-    return numbers, others, notes
+    return numbers, others, notes + ([f"held as given: {', '.join(held)}"] if held else [])
 
 
 def is_optimizer(factory: Factory) -> bool:

@@ -24,6 +24,7 @@ class Call:
     args: Sequence[Any]
     kwargs: dict[str, Any]
     known: Callable[[Any], Value]
+    in_place: bool = False
 
     def given(self, position: int, name: str, default: Any = None) -> Any:
         """An argument by position or name."""
@@ -45,7 +46,7 @@ class Call:
         return self.known(self.args[0])
 
 
-Reading = Callable[[Call], Value]
+Reading = Callable[[Call], Value | list[Value]]
 
 
 def keep(c: Call) -> Value:
@@ -79,9 +80,10 @@ def plus(primitive: str) -> Reading:
 
 def _times(c: Call, factor: Any, value: Value) -> Value:
     """``factor·value``, without asking what a bare factor is."""
-    return (
-        value.but(constant=None) if type(factor) in (int, float) and factor else c.apply("mul", c.known(factor), value)
-    )
+    if type(factor) not in (int, float) or not factor:
+        return c.apply("mul", c.known(factor), value)
+    known = None if value.constant is None else value.constant * factor
+    return value.but(constant=known, nonnegative=value.nonnegative and factor > 0)
 
 
 def swapped(primitive: str) -> Reading:
@@ -110,10 +112,68 @@ def lerp(c: Call) -> Value:
 
 
 def addmm(c: Call) -> Value:
-    """``beta·self + alpha·(a @ b)``."""
-    product = c.apply("mul", c.value(1, "mat1"), c.value(2, "mat2"))
-    left = _times(c, c.given(3, "beta", 1), c.self)
-    return c.apply("add", left, _times(c, c.given(4, "alpha", 1), product))
+    """``beta·self + alpha·(a @ b)``, of matrices or vectors."""
+    a, b = (x for x in (*c.args[1:], *c.kwargs.values()) if hasattr(x, "dtype"))
+    left = _times(c, c.kwargs.get("beta", 1), c.self)
+    return c.apply("add", left, _times(c, c.kwargs.get("alpha", 1), c.apply("mul", c.known(a), c.known(b))))
+
+
+def close(c: Call) -> Value:
+    """``|self − other| ≤ atol + rtol·|other|``."""
+    other = c.value(1, "other")
+    reach = c.apply("mul", c.known(c.given(2, "rtol", 1e-5)), c.apply("abs", other))
+    bound = c.apply("add", reach, c.known(c.given(3, "atol", 1e-8)))
+    return c.apply("le", c.apply("abs", c.apply("sub", c.self, other)), bound)
+
+
+def noise(c: Call) -> Value:
+    """Random numbers between, or around and as wide as, given ones; standard ones are pure."""
+    first = 1 if c.in_place else 0
+    given = [c.known(x) for x in (*c.args[first:], *c.kwargs.values()) if _is_quantity(x)]
+    units = c.ledger.same(given, "draws noise between", FrameOrigin.here()) if given else None
+    return PURE_VALUE if units is None else Value(units)
+
+
+def _is_quantity(x: Any) -> bool:
+    return isinstance(x, (int, float)) or (hasattr(x, "is_floating_point") and x.is_floating_point())
+
+
+def spread(c: Call) -> Value:
+    """Exponential noise is as wide as one over its rate."""
+    return c.apply("div", number(1.0), c.value(1, "lambd", 1.0))
+
+
+def pure_operands(c: Call) -> Value:
+    """Random numbers from pure ones, such as chances."""
+    for x in c.args[1 if c.in_place else 0 :]:
+        if _is_quantity(x):
+            c.ledger.pure(c.known(x), "takes as a chance", FrameOrigin.here())
+    return PURE_VALUE
+
+
+def factors(*pure_at: int) -> Reading:
+    """A decomposition: orthogonal factors are pure, the others have the matrix's units."""
+    return lambda c: [PURE_VALUE if position in pure_at else keep(c) for position in range(3)]
+
+
+def solve(c: Call) -> Value:
+    """``x`` in ``a x = b``."""
+    return c.apply("div", c.value(1, "B"), c.self)
+
+
+def without_nan(c: Call) -> Value:
+    """Another value in the place of nan and inf."""
+    finite = PURE_VALUE.but(measured=True, rare=Rare(False, "a tested value is not finite"), identity=object())
+    return c.apply("select_n", finite, c.value(1, "nan", 0.0), c.self)
+
+
+def einsum(c: Call) -> Value:
+    """A sum of products of all operands."""
+    operands = c.args[1] if len(c.args) == 2 and isinstance(c.args[1], (list, tuple)) else c.args[1:]
+    product = c.known(operands[0])
+    for x in operands[1:]:
+        product = c.apply("mul", product, c.known(x))
+    return product.but(constant=None) if not product.is_zero else product
 
 
 def clamp(c: Call) -> Value:
@@ -157,7 +217,9 @@ def variance(c: Call) -> Value:
 
 
 def where(c: Call) -> Value:
-    """A choice, entry by entry."""
+    """A choice, entry by entry; of a condition alone, the places where it holds."""
+    if c.given(1, "self") is None:
+        return PURE_VALUE
     return c.apply("select_n", c.self, c.value(2, "other"), c.value(1, "self"))
 
 
@@ -234,27 +296,34 @@ TABLE: dict[str, Reading] = {
     **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "flatten", "contiguous", "to", "float", "double",
                      "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
                      "expand", "expand_as", "real", "view_as_real", "view_as_complex", "requires_grad", "coalesce",
-                     "_values", "sparse_mask", "to_dense", "resolve_conj", "alias", "detach"), same),
+                     "_values", "sparse_mask", "to_dense", "to_sparse", "resolve_conj", "resolve_neg", "alias", "deepcopy", "moveaxis",
+                     "movedim", "swapaxes", "swapdims", "ravel", "unflatten", "atleast_1d", "atleast_2d", "tile", "repeat",
+                     "repeat_interleave", "broadcast_to", "conj", "adjoint", "rot90", "tolist"), same),
     **dict.fromkeys(("sum", "nansum", "mean", "cumsum", "getitem", "index_select", "gather", "take", "select", "narrow",
                      "roll", "flip", "diag", "diagonal", "trace", "amax", "amin", "median", "imag", "triu", "tril",
-                     "masked_select", "unbind", "split", "chunk", "sort", "topk", "kthvalue"), keep),
+                     "masked_select", "unbind", "split", "chunk", "tensor_split", "unfold", "sort", "topk", "kthvalue", "msort",
+                     "quantile", "nanquantile", "nanmean", "nanmedian", "mode", "cummax", "cummin",
+                     "fliplr", "flipud", "diag_embed", "diff", "aminmax"), keep),
     # one unit
     "add": plus("add"), "sub": plus("sub"), "subtract": plus("sub"), "radd": plus("add"), "rsub": swapped("sub"),
     "maximum": binary("max"), "minimum": binary("min"), "max": extreme("max"), "min": extreme("min"),
     "fmax": binary("max"), "fmin": binary("min"),
     "clamp": clamp, "clip": clamp, "clamp_min": bound("max", "min"), "clamp_max": bound("min", "max"),
-    "lerp": lerp, "addcmul": addcmul, "addcdiv": addcdiv, "addmm": addmm, "baddbmm": addmm,
-    "where": where, "masked_fill": masked_fill, "setitem": written_into, "cat": joined, "stack": joined,
+    "lerp": lerp, "addcmul": addcmul, "addcdiv": addcdiv,
+    **dict.fromkeys(("addmm", "addmv", "addr", "addbmm", "baddbmm"), addmm), "nan_to_num": without_nan,
+    "where": where, "masked_fill": masked_fill, "setitem": written_into, **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "block_diag"), joined),
     "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": plus("add"),
     # products and powers
     "mul": binary("mul"), "multiply": binary("mul"), "rmul": binary("mul"), "div": binary("div"),
     "divide": binary("div"), "true_divide": binary("div"), "truediv": binary("div"), "rdiv": swapped("div"),
     "rtruediv": swapped("div"),
-    **dict.fromkeys(("mm", "matmul", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger"), binary("mul")),
+    **dict.fromkeys(("mm", "matmul", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger",
+                     "kron", "tensordot", "linalg_matmul", "linalg_vecdot"), binary("mul")),
     "rmatmul": swapped("mul"),
     "sqrt": unary("sqrt"), "rsqrt": unary("rsqrt"), "square": unary("square"),
     "reciprocal": lambda c: c.apply("div", number(1.0), c.self), "pow": power, "rpow": swapped("pow"),
-    "norm": norm, "linalg_vector_norm": norm, "vector_norm": norm, "linalg_norm": norm, "std": norm, "var": variance,
+    "norm": norm, "linalg_vector_norm": norm, "vector_norm": norm, "linalg_norm": norm, "dist": binary("sub"),
+    "std": norm, "var": variance,
     "prod": product_of_all,
     "neg": unary("neg"), "negative": unary("neg"), "abs": unary("abs"), "absolute": unary("abs"),
     # no power: pure numbers only
@@ -265,12 +334,12 @@ TABLE: dict[str, Reading] = {
     "log10": unary("log"), "logsumexp": unary("exp"), "softplus": unary("exp"),
     # comparisons, signs and truth values
     **{name: binary(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
-    "equal": binary("eq"), "atan2": binary("atan2"), "isclose": binary("eq"),
+    "equal": binary("eq"), "atan2": binary("atan2"), "isclose": close, "allclose": close,
     "isfinite": truth(False, "a tested value is not finite"), "isnan": truth(True, "a tested value is nan"),
     "isinf": truth(True, "a tested value is not finite"),
     "logical_and": binary("and"), "bitwise_and": binary("and"), "and": binary("and"),
     "logical_or": binary("or"), "bitwise_or": binary("or"), "or": binary("or"),
-    "logical_not": unary("not"), "bitwise_not": unary("not"), "invert": unary("not"),
+    "logical_xor": binary("or"), "xor": binary("or"), "bitwise_xor": binary("or"), "logical_not": unary("not"), "bitwise_not": unary("not"), "invert": unary("not"),
     "any": same, "all": same,
     **dict.fromkeys(("sign", "sgn", "signbit", "argmax", "argmin", "argsort", "nonzero", "count_nonzero", "numel",
                      "_indices", "indices", "bool", "is_nonzero", "bincount"), pure),
@@ -282,6 +351,14 @@ TABLE: dict[str, Reading] = {
     "fill": filled(1, "value"), "copy": copied, "tensor": given_data, "as_tensor": given_data, "asarray": given_data,
     "scalar_tensor": given_data, "new_tensor": lambda c: c.value(1, "data"), "sparse_coo_tensor": sparse_of,
     "new": lambda c: c.value(2, "values"),
-    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "normal", "uniform", "bernoulli", "arange",
-                     "randint", "linspace"), lambda c: PURE_VALUE),
+    "normal": noise, "uniform": noise, "trunc_normal": noise, "exponential": spread,
+    "bernoulli": pure_operands, "log_normal": pure_operands,
+    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "arange", "randint", "randint_like", "randperm",
+                     "linspace", "random", "geometric"), lambda c: PURE_VALUE),
+    # matrices taken apart
+    "svd": factors(0, 2), "linalg_svd": factors(0, 2), "qr": factors(0), "linalg_qr": factors(0),
+    "linalg_eigh": factors(1), "symeig": factors(1), "svd_lowrank": factors(0, 2),
+    **dict.fromkeys(("linalg_svdvals", "linalg_eigvalsh"), keep), "linalg_matrix_norm": norm, "linalg_solve": solve,
+    **dict.fromkeys(("inverse", "linalg_inv", "pinverse", "linalg_pinv"), lambda c: c.apply("div", number(1.0), keep(c))),
+    "cholesky": unary("cholesky"), "linalg_cholesky": unary("cholesky"), "einsum": einsum,
 }  # fmt: skip

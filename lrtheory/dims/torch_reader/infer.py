@@ -2,213 +2,366 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import itertools
+import random
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...units import PARAM, Units
 from .._kernel.equations import Demand, UnknownOperationError
 from .._kernel.expression import Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
+from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
-from .._verdict import diagnose, dimensions
+from .._verdict import SCALES, SIZES, Reading, diagnose, dimensions, disagreement, settled
 from ..dimensions import Dimensions
 from .mode import UnitsMode
-from .numbers import UnitFloat, standing_in
-from .problem import Problem, needs_closure
+from .numbers import Carried, carry, standing_in
+from .problem import Problem, moved, needs_closure
 
-# RAdam's branch changes after five steps, so eight see both.
-STEPS = 8
+# RAdam's branch changes after five steps. After the first steps, more follow until so many have shown nothing new and
+# every parameter has moved, so that what happens every tenth step is seen; a whole number may say how often it happens.
+FIRST_STEPS, QUIET_STEPS, MOST_STEPS = 8, 12, 250
 # What a number that is 0 by default is run with, so that the code it switches on is seen.
 SWITCHED_ON = 0.01
 
-Numbers = dict[str, float]
+Numbers = dict[str, Any]
 
 
 class NotAnOptimizerError(TypeError):
     """The class cannot be run as an optimizer."""
 
 
-def default_numbers(optimizer: type, given: Mapping[str, Any]) -> tuple[Numbers, dict[str, Any]]:
-    """The numbers of a constructor, by name (``betas[0]`` for an entry of a tuple), and its other arguments.
+def default_numbers(optimizer: Any, given: Mapping[str, Any]) -> tuple[Numbers, dict[str, Any]]:
+    """The numbers of a constructor, by name (``betas[0]`` for an entry of a list), and its other arguments.
 
-    A parameter is a number if it is a float, or an integer whose annotation allows a float.
+    All floats are numbers, and integers unless their annotation says that they are no floats: counts.
     """
     numbers: Numbers = {}
     others: dict[str, Any] = {}
-    for name, parameter in inspect.signature(optimizer).parameters.items():
-        if name == "params" or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        if name not in given and parameter.default is parameter.empty:
+    parameters = dict(inspect.signature(optimizer).parameters)
+    parameters.pop("params", None)
+    for name, parameter in parameters.items():
+        variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if variable or (name not in given and parameter.default is parameter.empty):
             continue
         value = given.get(name, parameter.default)
-        if isinstance(value, tuple) and any(isinstance(v, float) for v in value):
-            numbers.update({f"{name}[{i}]": float(v) for i, v in enumerate(value) if isinstance(v, (int, float))})
-            others[name] = value
-        elif isinstance(value, float) or (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and ("float" in str(parameter.annotation) or isinstance(parameter.default, float))
-        ):
-            numbers[name] = float(value)
-        elif name in given:
-            others[name] = value
-    unexpected = set(given) - set(numbers) - set(others)
-    others.update({name: given[name] for name in unexpected if not isinstance(given[name], tuple)})
+        entries = dict(_entries(name, value))
+        annotation = "" if parameter.annotation is parameter.empty else str(parameter.annotation)
+        real = "float" in annotation or any(isinstance(v, float) for v in (parameter.default, *entries.values()))
+        if annotation and not real:
+            entries = {}
+        numbers |= entries
+        if name in given or (entries and name not in entries):
+            others |= {} if name in entries else {name: value}
+    for name in set(given) - set(parameters):
+        entries = dict(_entries(name, given[name]))
+        numbers |= entries
+        others |= {} if name in entries else {name: given[name]}
     return numbers, others
 
 
+def _entries(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, (list, tuple)):
+        for i, entry in enumerate(value):
+            yield from _entries(f"{path}[{i}]", entry)
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _entries(f"{path}[{key!r}]", entry)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        yield path, value
+
+
+def constructor_arguments(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+    """Constructor arguments, with the entries of lists put back."""
+
+    def rebuilt(path: str, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)([rebuilt(f"{path}[{i}]", entry) for i, entry in enumerate(value)])
+        if isinstance(value, Mapping):
+            return {key: rebuilt(f"{path}[{key!r}]", entry) for key, entry in value.items()}
+        return numbers.get(path, value)
+
+    plain = {name: value for name, value in numbers.items() if "[" not in name}
+    return {**{name: rebuilt(name, value) for name, value in others.items()}, **plain}
+
+
+def rescaled_numbers(numbers: Mapping[str, Any], units: Mapping[str, Units], loss: float, params: float) -> Numbers:
+    """Numbers for another loss and other parameters; whole numbers that are pure stay whole."""
+    pure = [name for name in numbers if name not in units or units[name].is_pure]
+    return {n: x if n in pure else x * units[n].factor(loss, params) for n, x in numbers.items()}
+
+
 def infer_torch(
-    optimizer: type,
+    optimizer: Any,
     *,
     hyper: Mapping[str, float] | None = None,
     expected: Mapping[str, Units] | None = None,
     target: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    judge: bool = True,
     **options: Any,
 ) -> Dimensions:
-    """Units of an optimizer's numbers and state, over the branches that a few real steps take.
+    """Units of an optimizer's numbers and state, over the branches that real steps take.
 
     Numbers that are 0 by default are run with a small value, so that what they switch on is seen; one that makes
-    a law impossible when switched on is left at 0, and the notes say so.
+    a law impossible when switched on is left at 0, and the notes say so. A law that comes out is tried in numbers.
     """
     given = {**options, **(hyper or {})}
     numbers, others = default_numbers(optimizer, given)
-    zeros = {name for name, value in numbers.items() if value == 0 and name not in given}
-    result = _run_forms(optimizer, numbers, others, zeros, expected or {}, target, shapes)
-    if result.status == "broken" and zeros:
-        plain = _run_forms(optimizer, numbers, others, set(), expected or {}, target, shapes)
-        if plain.status != "broken":
-            return plain
-    return result
+    for name in expected or {}:
+        if name not in numbers:
+            raise ValueError(f"{optimizer.__name__} has no number {name!r}: it has {', '.join(numbers)}")
+    zeros = {name for name, value in numbers.items() if value == 0 and name.partition("[")[0] not in given}
+    attempt = _Attempt(optimizer, numbers, others, expected or {}, target or f"torch.optim.{optimizer.__name__}")
+    forms = [dict(shapes)] if shapes else [{"matrix": (4, 3), "vector": (5,)}, {"matrix": (4, 3)}, {"sparse": (4, 3)}]
+    works: list[tuple[Mapping[str, Any], set[str]]] = []
 
-
-def _run_forms(
-    optimizer: type,
-    numbers: Numbers,
-    others: Mapping[str, Any],
-    switched_on: set[str],
-    expected: Mapping[str, Units],
-    target: str | None,
-    shapes: Mapping[str, tuple[int, ...]] | None,
-) -> Dimensions:
-    """Dense matrices and vectors first, then the forms that some optimizers insist on."""
-    failures = []
-    for form in (dict(shapes),) if shapes else (dict(_DENSE), {"matrix": (4, 3)}, {"sparse": (4, 3)}):
-        fewer = [switched_on - {name} for name in sorted(switched_on)]  # one of them may exclude an option
-        for names in [switched_on, *fewer, set()] if switched_on else [set()]:
+    def read(held: Mapping[str, str]) -> Reading:
+        """Of the forms of parameters that some insist on, and of the zeros, which may exclude each other, what runs."""
+        failures: list[Exception] = []
+        on = zeros - set(held)
+        subsets = [on, *(on - {name} for name in sorted(on)), set[str]()] if on else [on]
+        for form, switched in (works and [(works[0][0], works[0][1] - set(held))]) or itertools.product(forms, subsets):
             try:
-                return _run(optimizer, numbers, others, names, expected, form, target)
+                reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
-                return Dimensions(target or optimizer.__name__, unknown=str(error))
+                return Reading(Dimensions(attempt.target, unknown=str(error)))
             except Exception as error:
                 failures.append(error)
-    raise NotAnOptimizerError(f"{target or optimizer.__name__} cannot be run: {failures[0]}") from failures[0]
+                continue
+            works.append((form, switched))
+            return reading
+        raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failures[0]}") from failures[0]
+
+    found = settled(read, {name for name, value in numbers.items() if value == 0})
+    if judge:
+        found = attempt.judged(found)
+        if zeros and attempt.judged(found, numbers).unknown != found.unknown:  # switched off, it is another program
+            units = ", ".join(f"{name} in {u}" for name, u in found.hyper.items() if not u.is_pure)
+            for names in (*({name} for name in sorted(zeros)), zeros):
+                off = read(dict.fromkeys(names, f"with another value the law is another ({units})")).found
+                if off.unknown is None and attempt.judged(off, numbers).unknown is None:
+                    break
+            found = attempt.judged(off)
+    return replace(found, notes=(*found.notes, *_held_notes(optimizer, numbers, given)))
 
 
-_DENSE = {"matrix": (4, 3), "vector": (5,)}
+def _held_notes(optimizer: Any, numbers: Numbers, given: Mapping[str, Any]) -> Iterator[str]:
+    """What of the constructor could be a number and was not followed."""
+    whole, absent = [], []
+    for name, parameter in inspect.signature(optimizer).parameters.items():
+        value = given.get(name, parameter.default)
+        kind = "" if parameter.annotation is parameter.empty else str(parameter.annotation)
+        if isinstance(value, int) and not isinstance(value, bool) and name not in numbers:
+            whole.append(f"{name} = {value}")
+        elif value is None and ("float" in kind or not kind):
+            absent.append(name)
+    if whole:
+        yield f"held as given: {', '.join(whole)}"
+    if absent:
+        yield f"left at None: {', '.join(absent)}"
 
 
-def _run(
-    optimizer: type,
-    numbers: Numbers,
-    others: Mapping[str, Any],
-    switched_on: set[str],
-    expected: Mapping[str, Units],
-    shapes: Mapping[str, tuple[int, ...]],
-    target: str | None,
-) -> Dimensions:
-    ledger = Ledger()
-    numbers = {name: SWITCHED_ON if name in switched_on else value for name, value in numbers.items()}
-    unknowns = {name: ledger.unknown(name, LEARNING_RATE if name == "lr" else HYPER) for name in numbers}
-    for name, units in expected.items():
-        if name not in unknowns:
-            raise ValueError(f"{optimizer.__name__} has no number {name!r}: it has {', '.join(unknowns)}")
-        ledger.demand(unknowns[name], Expression(units), f"expects {name} in {units}:", Demand())
-    carried = {name: UnitFloat(x, Value(unknowns[name], name=name), ledger) for name, x in numbers.items()}
-    mode = UnitsMode(ledger)
-    problem = Problem(shapes, note=lambda tensor, units: mode.note(tensor, _measured(units)))
-    state: dict[str, Expression] = {}
-    paths: dict[str, None] = {}
+class _News:
+    """Whether the ledger has learned anything since it was last asked."""
 
-    with standing_in(_modules(optimizer)):
-        ledger.muted = True  # the constructor checks ranges
-        with mode:
-            instance = optimizer(list(problem.params.values()), **constructor_arguments(carried, others))
-        ledger.muted = False
-        getattr(instance, "train", lambda: None)()  # schedule-free ones step in this mode alone
-        if not (hasattr(instance, "step") and hasattr(instance, "state")):
-            raise NotAnOptimizerError(f"{optimizer.__name__}(...) is not a torch.optim.Optimizer")
-        for step in range(STEPS):
-            problem.give_gradients(step)
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger, self._solver, self._read = ledger, Solver(), 0
+        self._seen: set[object] = set()
+
+    def any(self) -> bool:
+        """Another unknown determined, or another line that contradicts."""
+        before = self._solver.rank, len(self._seen)
+        for at, e in enumerate(self._ledger.equations[self._read :], start=self._read):
+            if e.guard is not None or self._solver.add(at, e.difference) is not None:
+                self._seen.add((e.what, e.origin))
+        self._read = len(self._ledger.equations)
+        return before != (self._solver.rank, len(self._seen))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """How one verdict was come by, so that it can be tried in numbers."""
+
+    found: Dimensions
+    numbers: Numbers
+    shapes: Mapping[str, tuple[int, ...]]
+    steps: int
+
+
+@dataclass
+class _Attempt:
+    """One optimizer class with its numbers, to be run with units and without."""
+
+    optimizer: Any
+    numbers: Numbers
+    others: Mapping[str, Any]
+    expected: Mapping[str, Units]
+    target: str
+    runs: list[_Run] = field(default_factory=list)
+
+    def read(
+        self, shapes: Mapping[str, tuple[int, ...]], switched_on: set[str], held: Mapping[str, str], zeros: set[str]
+    ) -> Reading:
+        """Run it on numbers that carry units, until nothing new is seen."""
+        ledger = Ledger()
+        numbers = {n: SWITCHED_ON if n in switched_on else value for n, value in self.numbers.items()}
+        unknowns = {
+            name: ledger.unknown(name, LEARNING_RATE if name == "lr" else HYPER)
+            for name in self.numbers
+            if name not in held
+        }
+        for name, units in self.expected.items():
+            if name in unknowns:
+                ledger.demand(unknowns[name], Expression(units), f"expects {name} in {units}:", Demand())
+        values = {name: Value(u, name=name, nonnegative=numbers[name] >= 0) for name, u in unknowns.items()}
+        carried = {n: carry(x, values[n], ledger) if n in values else x for n, x in numbers.items()}
+        mode = UnitsMode(ledger)
+        problem = Problem(shapes, note=lambda tensor, units: mode.note(tensor, _measured(units)))
+        before = {name: p.detach().clone() for name, p in problem.params.items()}
+        state: dict[str, Expression] = {}
+        paths: dict[str, None] = {}
+        with standing_in(_modules(self.optimizer)), _as_written(), _seeded():
+            ledger.checking = True
             with mode:
-                instance.step(*([mode.paused_while(problem.evaluate)] if needs_closure(instance) else []))
-            for name, p in problem.params.items():
-                moved = mode.known(p)
-                ledger.demand(moved.or_pure, Expression(PARAM), "moves parameters by", moved.origin)
-                for path, value in _state_values(mode, instance.state.get(p, {}), name):
-                    paths[path] = None
-                    if value is not PURE_VALUE and value.units is not None:
-                        if path not in state:
-                            state[path] = ledger.unknown(path, STATE)
-                        what = f"updates the state {path}:"
-                        ledger.demand(state[path], value.units, what, value.origin, value.constant)
+                instance = self._made(problem, carried)
+            ledger.checking = False
+            _train(instance)
+            periods = [x for x in (*self.numbers.values(), *self.others.values(), *vars(instance).values(),
+                                   *instance.param_groups[0].values()) if type(x) is int and 1 < x <= 100]  # fmt: skip
+            steps, quiet, news = 0, 0, _News(ledger)
+            while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < QUIET_STEPS:
+                if steps == MOST_STEPS:
+                    break
+                problem.give_gradients(steps)
+                with mode:
+                    instance.step(*([mode.paused_while(problem.evaluate)] if needs_closure(instance) else []))
+                steps += 1
+                for name, p in problem.params.items():
+                    at = mode.known(p)
+                    ledger.demand(at.or_pure, Expression(PARAM), "moves parameters by", at.origin)
+                    for path, value in _state_values(mode, instance.state.get(p, {}), name):
+                        paths[path] = None
+                        if value is not PURE_VALUE and value.units is not None:
+                            if path not in state:
+                                state[path] = ledger.unknown(path, STATE)
+                            what = f"updates the state {path}:"
+                            ledger.demand(state[path], value.units, what, value.origin, value.constant)
+                still = set(shapes) - moved(before, problem.params)
+                quiet = 0 if news.any() or still else quiet + 1
+        if still:
+            why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
+            return Reading(Dimensions(self.target, unknown=why))
+        notes = [
+            f"covers the branches that {steps} steps took" + ("" if len(shapes) > 1 else f" on a {next(iter(shapes))}")
+        ]
+        if switched_on:
+            notes.append(
+                f"{', '.join(sorted(switched_on))}: 0 by default, run with {SWITCHED_ON:g} to see what it does"
+            )
+        off = sorted(zeros - switched_on - set(held))
+        if off:
+            notes.append(f"{', '.join(off)}: 0 by default, and cannot be switched on with the other options")
+        notes.extend(f"{name} is held at {self.numbers[name]:g}: {why}" for name, why in held.items())
+        diagnosis = diagnose(ledger, {name: numbers[name] for name in held})
+        found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, list(shapes), notes=notes)
+        self.runs.append(_Run(found, numbers, shapes, steps))
+        return Reading(found, ledger.exponents, {ledger.names[n] for n in diagnosis.involved})
 
-    notes = [
-        f"covers the branches that {STEPS} steps took" + ("" if len(shapes) > 1 else f" on a {next(iter(shapes))}")
-    ]
-    if switched_on:
-        notes.append(f"{', '.join(sorted(switched_on))}: 0 by default, run with {SWITCHED_ON:g} to see what it does")
-    name = target or f"torch.optim.{optimizer.__name__}"
-    found = dimensions(name, ledger, diagnose(ledger), unknowns, state, paths, list(shapes), notes=notes)
-    if found.status == "proven" and not _numbers_agree(optimizer, numbers, others, found, shapes):
-        return replace(found, unknown="numbers do not obey these units: one of them left through code that drops units")
-    return found
+    def _made(self, problem: Problem, numbers: Mapping[str, Any]) -> Any:
+        instance: Any = self.optimizer(list(problem.params.values()), **constructor_arguments(numbers, self.others))
+        if not (hasattr(instance, "step") and hasattr(instance, "state")):
+            raise NotAnOptimizerError(f"{self.optimizer.__name__}(...) is not a torch.optim.Optimizer")
+        return instance
+
+    def judged(self, found: Dimensions, numbers: Numbers | None = None) -> Dimensions:
+        """The verdict, unless plain runs, without any units, say otherwise: a number may have escaped the walk.
+
+        With the numbers that it was come by, or with others.
+        """
+        if found.status not in ("proven", "guarded"):
+            return found
+        of = next(run for run in self.runs if run.found.hyper is found.hyper)
+        values = of.numbers if numbers is None else numbers
+
+        def run(loss: float, params: float) -> list[torch.Tensor]:
+            problem = Problem(of.shapes, loss, params)
+            path = [[p.detach() / params for p in problem.params.values()]]
+            with _seeded(), _as_written():
+                instance = self._made(problem, rescaled_numbers(values, found.hyper, loss / size, params))
+                _train(instance)
+                for step in range(of.steps):
+                    problem.give_gradients(step)
+                    instance.step(*([problem.evaluate] if needs_closure(instance) else []))
+                    path.append([p.detach() / params for p in problem.params.values()])
+            return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
+
+        for size in SIZES if found.status == "proven" else SIZES[:1]:
+            try:
+                base = run(size, 1.0)
+                for loss, params in SCALES:
+                    for name, expected, got in zip(of.shapes, base, run(loss * size, params), strict=True):
+                        apart = float((got - expected).nan_to_num(1e300).abs().max())
+                        travel = float((expected - expected[0]).nan_to_num(1e300).abs().max())
+                        if apart > 1e-6 * travel:
+                            return replace(
+                                found, unknown=disagreement(loss, params, size, name, apart / (travel or apart))
+                            )
+            except Exception as error:
+                return replace(found, unknown=f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}")
+        return found
+
+
+@contextlib.contextmanager
+def _seeded() -> Iterator[None]:
+    """The same random numbers in every run, and the generators put back after."""
+    kept = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(kept[0])
+            np.random.set_state(kept[1])  # noqa: NPY002
+
+
+@contextlib.contextmanager
+def _as_written() -> Iterator[None]:
+    """What is to be compiled is run as it is written."""
+    compiles = "torch._dynamo" in sys.modules  # and takes seconds to import
+    if compiles:
+        torch.compiler.set_stance("force_eager")
+    try:
+        yield
+    finally:
+        if compiles:
+            torch.compiler.set_stance("default")
+
+
+def _train(instance: Any) -> None:
+    """Schedule-free optimizers step in this mode alone."""
+    getattr(instance, "train", lambda: None)()
 
 
 def _measured(units: Units) -> Value:
     return Value(Expression(units), measured=True)
 
 
-def _numbers_agree(
-    optimizer: type, numbers: Numbers, others: Mapping[str, Any], found: Dimensions, shapes: Mapping[str, Any]
-) -> bool:
-    """Whether plain runs, without any units, obey the law: they would not if a number had escaped the walk."""
-
-    def run(loss: float, params: float) -> list[torch.Tensor]:
-        scaled = {name: value * found.hyper[name].factor(loss, params) for name, value in numbers.items()}
-        problem = Problem(shapes, loss, params)
-        instance: Any = optimizer(list(problem.params.values()), **constructor_arguments(scaled, others))
-        getattr(instance, "train", lambda: None)()
-        for step in range(STEPS):
-            problem.give_gradients(step)
-            instance.step(*([problem.evaluate] if needs_closure(instance) else []))
-        return [p.detach() / params for p in problem.params.values()]
-
-    return all(
-        torch.allclose(a, b, rtol=1e-6, atol=1e-9)  # loose: what escapes is off by factors of two
-        for loss, params in ((16.0, 1.0), (1.0, 16.0))
-        for a, b in zip(run(1.0, 1.0), run(loss, params), strict=True)
-    )
-
-
-def constructor_arguments(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments, with the entries of tuples put back."""
-    arguments: dict[str, Any] = {name: value for name, value in others.items() if not isinstance(value, tuple)}
-    for name, value in others.items():
-        if isinstance(value, tuple):
-            arguments[name] = tuple(numbers.get(f"{name}[{i}]", v) for i, v in enumerate(value))
-    arguments.update({name: value for name, value in numbers.items() if "[" not in name})
-    return arguments
-
-
-def _modules(optimizer: type) -> list[Any]:
-    """The modules whose code runs: the class's own, its bases', and torch's optimizers."""
-    names = {base.__module__ for base in optimizer.__mro__} | {m for m in sys.modules if m.startswith("torch.optim.")}
+def _modules(optimizer: Any) -> list[Any]:
+    """The modules whose code runs: those of the class and its bases, their packages', and torch's optimizers."""
+    names = {base.__module__ for base in getattr(optimizer, "__mro__", (optimizer,))}
+    packages = {name.partition(".")[0] for name in names} - {"torch", "builtins", "typing", "abc", "lrtheory", "parity"}
+    names |= {m for m in sys.modules if m.startswith("torch.optim.") or m.partition(".")[0] in packages}
     return [sys.modules[name] for name in sorted(names) if name not in ("builtins", "typing") and name in sys.modules]
 
 
@@ -223,7 +376,7 @@ def _state_values(mode: UnitsMode, entries: Any, name: str) -> Iterator[tuple[st
     elif isinstance(entries, Mapping):
         for key, entry in entries.items():
             yield from _state_values(mode, entry, f"{key}.{name}")
-    elif isinstance(entries, UnitFloat):
+    elif isinstance(entries, Carried):
         yield name, entries.value
     elif isinstance(entries, (int, float)) and not isinstance(entries, bool):
         yield name, PURE_VALUE if isinstance(entries, int) else number(entries)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-from .._kernel.equations import UnknownOperationError
+from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import Ledger
 from .._kernel.value import PURE_VALUE, Value, number
 from .functions import TABLE, Call
-from .numbers import FrameOrigin, UnitFloat, value_of
+from .numbers import FrameOrigin, carry, refused, value_of
+
+# Outside the table, and without a say in what the numbers are: shapes and places in memory, names, hooks.
+HARMLESS = frozenset(
+    ("size", "dim", "ndimension", "nelement", "stride", "is_floating_point", "is_complex", "is_contiguous", "len",
+     "element_size", "storage_offset", "data_ptr", "hash", "repr", "format", "str", "get", "set", "delete", "get_device",
+     "dense_dim", "sparse_dim", "_nnz", "is_coalesced", "is_same_size", "is_set_to", "is_signed", "is_inference", "iter",
+     "requires_grad_", "retain_grad", "register_hook", "has_names", "untyped_storage", "result_type", "index",
+     "broadcast_tensors", "share_memory_", "detach_", "is_shared", "is_pinned", "record_stream", "_is_view", "dir",
+     "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "register_post_accumulate_grad_hook", "is_sparse",
+     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "resize_as_")
+)  # fmt: skip
 
 
 class UnitsMode(TorchFunctionMode):
@@ -48,7 +59,11 @@ class UnitsMode(TorchFunctionMode):
         """What is known of a tensor or a Python number."""
         if isinstance(x, torch.Tensor):
             value = self._known.get(_memory(x))
-            return _constant(x) if value is None else value
+            if value is not None:
+                return value
+            if x.is_floating_point() and x.numel():
+                raise refused("tensor that no call was seen to make, of shape", str(tuple(x.shape)))
+            return PURE_VALUE
         if isinstance(x, (list, tuple)):
             with_values = [self.known(item) for item in x]
             return with_values[0] if with_values else PURE_VALUE
@@ -64,27 +79,30 @@ class UnitsMode(TorchFunctionMode):
         name, in_place = _plain_name(func)
         if name.startswith("_foreach_"):
             return self._for_each(func, name.removeprefix("_foreach_"), in_place, args, kwargs)
-        if name in ("item", "__float__"):
-            result = func(*args, **kwargs)
-            value = self.known(args[0])
-            if name == "__float__" or not isinstance(result, float):
-                return result
-            return UnitFloat(result, value, self.ledger)
+        if name == "item":
+            return self._carried(func(*args, **kwargs), self.known(args[0]))
         rule = TABLE.get(name)
-        before = Call(self.ledger, args, kwargs, self.known)
-        if rule is None or name == "get":
+        raw = getattr(func, "__name__", type(func).__name__)
+        harmless = raw in HARMLESS or (raw.startswith("__") and raw[2:-2] in HARMLESS)
+        if rule is None or harmless:
             result = func(*args, **kwargs)
-            self._refuse_unknown(name, result, args)
+            if not harmless:
+                self._refuse_unknown(raw, result, args, kwargs)
             return result
-        value = rule(before)
+        value = rule(Call(self.ledger, args, kwargs, self.known, in_place))
         overwritten = args[0] if in_place and args else kwargs.get("out")
         old = self.known(overwritten) if isinstance(overwritten, torch.Tensor) else None
         result = func(*args, **kwargs)
-        if isinstance(overwritten, torch.Tensor) and old is not None:
+        if isinstance(overwritten, torch.Tensor) and old is not None and isinstance(value, Value):
             self._overwrite(overwritten, old, value)
-        else:
-            self._note_all(result, value)
-        return result
+            return result
+        return self._note_all(result, value)
+
+    def _carried(self, result: Any, value: Value) -> Any:
+        """Python's floats, also those in lists, with their units."""
+        if isinstance(result, list):
+            return [self._carried(item, value) for item in result]
+        return carry(result, value, self.ledger) if type(result) is float else result
 
     def _overwrite(self, tensor: torch.Tensor, old: Value, new: Value) -> None:
         if not tensor.is_sparse and tensor.numel() * tensor.element_size() < tensor.untyped_storage().nbytes():
@@ -92,37 +110,61 @@ class UnitsMode(TorchFunctionMode):
             new = new.but(units=units, constant=new.constant if old.constant == new.constant else None)
         self.note(tensor, new)
 
-    def _note_all(self, result: Any, value: Value) -> None:
+    def _note_all(self, result: Any, value: Value | Sequence[Value]) -> Any:
         if isinstance(result, torch.Tensor):
-            if not result.is_floating_point() and value.units is not None:
-                value = PURE_VALUE.but(measured=value.measured, rare=value.rare, constant=value.constant)
-            self.note(result, value)
-        elif isinstance(result, (list, tuple)):
-            for item in result:
-                self._note_all(item, value)
+            one = value if isinstance(value, Value) else value[0]
+            if not result.is_floating_point() and one.units is not None:
+                one = PURE_VALUE.but(measured=one.measured, rare=one.rare, constant=one.constant)
+            self.note(result, one)
+        elif isinstance(result, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in result):
+            each = [value] * len(result) if isinstance(value, Value) else value
+            for item, one in zip(result, each, strict=False):
+                self._note_all(item, one)
+        elif isinstance(value, Value):
+            return self._carried(result, value)
+        return result
 
     def _for_each(self, func: Any, name: str, in_place: bool, args: Any, kwargs: Any) -> Any:
         rule = TABLE.get(name)
         if rule is None:
-            raise UnknownOperationError("torch function", f"_foreach_{name}", FrameOrigin.here().location())
-        count = len(args[0])
+            raise refused("torch function", f"_foreach_{name}")
+        count = next(len(a) for a in args if isinstance(a, (list, tuple)))
+
+        def picked(a: Any, row: int) -> Any:
+            return a[row] if isinstance(a, (list, tuple)) and len(a) == count else a
+
         rows = []
         for row in range(count):
-            picked = [a[row] if isinstance(a, (list, tuple)) and len(a) == count else a for a in args]
-            rows.append(rule(Call(self.ledger, picked, kwargs, self.known)))
+            named = {key: picked(a, row) for key, a in kwargs.items()}
+            rows.append(rule(Call(self.ledger, [picked(a, row) for a in args], named, self.known, in_place)))
         result = func(*args, **kwargs)
         for tensor, value in zip(args[0] if in_place else result, rows, strict=True):
-            self.note(tensor, value)
+            if in_place:
+                self._overwrite(tensor, self.known(tensor), value)
+            else:
+                self._note_all(tensor, value)
         return result
 
-    def _refuse_unknown(self, name: str, result: Any, args: Any) -> None:
-        """A function outside the table may hand on what it was given; new floating numbers it may not make."""
-        made = result if isinstance(result, (list, tuple)) else [result]
-        for item in made:
-            if isinstance(item, torch.Tensor) and item.is_floating_point() and _memory(item) not in self._known:
-                if any(isinstance(a, torch.Tensor) for a in args) and name != "get":
-                    raise UnknownOperationError("torch function", name, FrameOrigin.here().location())
+    def _refuse_unknown(self, name: str, result: Any, args: Any, kwargs: Any) -> None:
+        """A function outside the table may look at what is no float, and hand on tensors that were there before."""
+        given = [t for t in _tensors([*args, *kwargs.values()]) if t.is_floating_point() or t.is_complex()]
+        made = _tensors(result)
+        if not given:
+            for item in made:
                 self.note(item, _constant(item))
+            return
+        writes = (name.endswith("_") and not name.startswith("__")) or name.startswith("__i")
+        if not writes and all(self.known(t).or_pure == PURE_EXPRESSION for t in given):
+            for item in made:
+                self.note(item, PURE_VALUE)
+        elif writes or not made or any(_memory(item) not in self._known for item in made):
+            raise refused("torch function", name)
+
+
+def _tensors(x: Any) -> list[torch.Tensor]:
+    if isinstance(x, torch.Tensor):
+        return [x]
+    return [t for item in x for t in _tensors(item)] if isinstance(x, (list, tuple)) else []
 
 
 def _memory(tensor: torch.Tensor) -> Any:
@@ -144,7 +186,7 @@ def _plain_name(func: Any) -> tuple[str, bool]:
     name: str = getattr(func, "__name__", type(func).__name__)
     if name == "__get__":
         return "get", False
-    if name == "__float__":
+    if name == "__float__":  # not the method of that name
         return name, False
     if name.startswith("__") and name.endswith("__"):
         name = name[2:-2]

@@ -1,23 +1,26 @@
-"""Python numbers that carry units: a float subclass, and what stands in for ``math`` and ``float`` while it is used."""
+"""Python numbers that carry units: a float and an int, and what stands in for ``math``, NumPy and ``float`` meanwhile."""
 
 from __future__ import annotations
 
 import builtins
 import contextlib
 import math
+import operator
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, ModuleType, SimpleNamespace
+from types import FrameType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 
 from .._jaxpr.operations import Site
-from .._jaxpr.primitives import TABLE
+from .._jaxpr.primitives import FOLD, TABLE
 from .._jaxpr.source import is_program, locate
-from .._kernel.equations import Location
+from .._kernel.equations import Location, UnknownOperationError
+from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import Ledger
 from .._kernel.value import Value, number
 
@@ -60,80 +63,146 @@ class FrameOrigin:
 def apply(ledger: Ledger, name: str, *values: Value, same: bool = False) -> Value:
     """A shared rule, by the name of its primitive, at the line that is running."""
     site = Site(ledger, FrameOrigin.here(), same)
+    if name in FOLD and all(v.constant is not None for v in values):
+        with contextlib.suppress(ArithmeticError, ValueError, TypeError):
+            return number(FOLD[name](*(v.constant for v in values))).but(origin=site.at)
     result = TABLE[name](site, values)
     value = result if isinstance(result, Value) else result[0]
     ledger.settle(value)  # a later choice is not known to be the same one: tensors are overwritten
     return value.but(origin=site.at, deferred=(), identity=object() if value.identity is None else value.identity)
 
 
-class UnitFloat(float):
-    """A float with units. Its value is what the program computes with; its units are written down beside."""
+def refused(kind: str, name: str) -> UnknownOperationError:
+    """The error for what cannot be followed, with the line that is running."""
+    return UnknownOperationError(kind, name, FrameOrigin.here().location())
+
+
+class Carried:
+    """A number with units. What the program computes with is the number; its units are written down beside."""
 
     value: Value
     ledger: Ledger
 
-    def __new__(cls, x: float, value: Value, ledger: Ledger) -> UnitFloat:
-        """The number ``x``, with what is known of it."""
-        self = super().__new__(cls, x)
-        self.value, self.ledger = value, ledger
+    def __copy__(self) -> Any:
         return self
 
-    def __copy__(self) -> UnitFloat:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> UnitFloat:
+    def __deepcopy__(self, memo: Any) -> Any:
         return self
 
     def __reduce__(self) -> Any:
         raise TypeError("a number with units cannot be saved")
 
-    def __hash__(self) -> int:
-        return super().__hash__()
-
     def __bool__(self) -> bool:
-        return float.__ne__(self, 0.0)
+        return plain(self) != 0
 
-    def __neg__(self) -> UnitFloat:
-        return UnitFloat(float.__neg__(self), apply(self.ledger, "neg", self.value), self.ledger)
+    def __neg__(self) -> Any:
+        return carry(-plain(self), apply(self.ledger, "neg", self.value), self.ledger)
 
-    def __pos__(self) -> UnitFloat:
+    def __pos__(self) -> Any:
         return self
 
-    def __abs__(self) -> UnitFloat:
-        return UnitFloat(float.__abs__(self), apply(self.ledger, "abs", self.value), self.ledger)
+    def __abs__(self) -> Any:
+        return carry(abs(plain(self)), apply(self.ledger, "abs", self.value), self.ledger)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _floor(self, self / other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return _floor(self, other / self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def _whole(self, compute: Callable[[Any], int]) -> int:
+        apply(self.ledger, "floor", self.value)
+        return compute(plain(self))
+
+    def __int__(self) -> int:
+        return self._whole(int)
+
+    def __trunc__(self) -> int:
+        return self._whole(math.trunc)
+
+    def __floor__(self) -> int:
+        return self._whole(math.floor)
+
+    def __ceil__(self) -> int:
+        return self._whole(math.ceil)
+
+    def __round__(self, digits: int | None = None) -> Any:
+        if digits is None:
+            return self._whole(round)
+        return carry(round(plain(self), digits), apply(self.ledger, "floor", self.value), self.ledger)
+
+
+class UnitFloat(Carried, float):
+    """A float with units."""
+
+    def __hash__(self) -> int:
+        return float.__hash__(self)
+
+    def __float__(self) -> float:
+        if self.value.or_pure != PURE_EXPRESSION:
+            raise refused("function", "float")
+        return plain(self)
+
+
+class UnitInt(Carried, int):
+    """A whole number with units."""
+
+    def __hash__(self) -> int:
+        return int.__hash__(self)
+
+
+def carry(x: Any, value: Value, ledger: Ledger) -> Any:
+    """The number ``x``, with what is known of it."""
+    if isinstance(x, (bool, complex)):
+        return x
+    carried: Any = UnitInt(x) if isinstance(x, int) else UnitFloat(x)
+    carried.value, carried.ledger = value, ledger
+    return carried
+
+
+def plain(x: Any) -> Any:
+    """The number alone."""
+    return float.__pos__(x) if isinstance(x, UnitFloat) else int.__pos__(x) if isinstance(x, UnitInt) else x
 
 
 def value_of(x: Any) -> Value:
     """What is known of a Python number."""
-    if isinstance(x, UnitFloat):
-        return x.value
-    return number(builtins.float(x))
+    return x.value if isinstance(x, Carried) else number(builtins.float(x))
 
 
-def _arithmetic(method: str, primitive: str, *, mirrored: bool) -> Callable[[UnitFloat, Any], Any]:
-    compute = getattr(builtins.float, method)
+def _floor(self: Carried, ratio: Any) -> Any:
+    if not isinstance(ratio, Carried):
+        return NotImplemented
+    return carry(math.floor(plain(ratio)), apply(self.ledger, "floor", ratio.value), self.ledger)
 
-    def operate(self: UnitFloat, other: Any) -> Any:
-        if isinstance(other, torch.Tensor) or not isinstance(other, (int, builtins.float)):
+
+def _is_number(x: Any) -> bool:
+    return isinstance(x, (int, builtins.float)) and not isinstance(x, torch.Tensor)
+
+
+def _arithmetic(compute: Callable[[Any, Any], Any], primitive: str, *, mirrored: bool) -> Callable[[Any, Any], Any]:
+    def operate(self: Any, other: Any) -> Any:
+        if not _is_number(other):
             return NotImplemented
-        result = compute(self, other)
-        if result is NotImplemented or isinstance(result, complex):
-            return result
-        operands = (self.value, value_of(other))
-        left, right = operands[::-1] if mirrored else operands
-        return UnitFloat(result, apply(self.ledger, primitive, left, right, same=self is other), self.ledger)
+        left, right = (other, self) if mirrored else (self, other)
+        result = compute(plain(left), plain(right))
+        units = apply(self.ledger, primitive, value_of(left), value_of(right), same=self is other)
+        return carry(result, units, self.ledger)
 
     return operate
 
 
-def _comparison(method: str, primitive: str) -> Callable[[UnitFloat, Any], Any]:
-    compute = getattr(builtins.float, method)
-
-    def compare(self: UnitFloat, other: Any) -> Any:
-        if isinstance(other, torch.Tensor) or not isinstance(other, (int, builtins.float)):
+def _comparison(compute: Callable[[Any, Any], bool], primitive: str) -> Callable[[Any, Any], Any]:
+    def compare(self: Any, other: Any) -> Any:
+        if not _is_number(other):
             return NotImplemented
-        apply(self.ledger, primitive, self.value, value_of(other), same=self is other)
-        return compute(self, other)
+        theirs = value_of(other)
+        if not self.ledger.checking or self.value.measured or theirs.measured:
+            apply(self.ledger, primitive, self.value, theirs, same=self is other)
+        return compute(plain(self), plain(other))
 
     return compare
 
@@ -146,41 +215,68 @@ for _name, _primitive in {
     "pow": "pow",
     "mod": "rem",
 }.items():
-    setattr(UnitFloat, f"__{_name}__", _arithmetic(f"__{_name}__", _primitive, mirrored=False))
-    setattr(UnitFloat, f"__r{_name}__", _arithmetic(f"__r{_name}__", _primitive, mirrored=True))
+    setattr(Carried, f"__{_name}__", _arithmetic(getattr(operator, _name), _primitive, mirrored=False))
+    setattr(Carried, f"__r{_name}__", _arithmetic(getattr(operator, _name), _primitive, mirrored=True))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(UnitFloat, f"__{_name}__", _comparison(f"__{_name}__", _name))
+    for _class in (UnitFloat, UnitInt):  # each has comparisons of its own to replace
+        setattr(_class, f"__{_name}__", _comparison(getattr(operator, _name), _name))
 
 
-# --- what stands in for math and float in the modules of an optimizer ---
+# --- what stands in for math, NumPy and float in the modules of an optimizer ---
 
-_MATH = {"sqrt": "sqrt", "exp": "exp", "log": "log", "log1p": "log1p", "expm1": "expm1", "tanh": "tanh", "cos": "cos",
-         "sin": "sin", "fabs": "abs", "floor": "floor", "ceil": "ceil"}  # fmt: skip
+# Functions of numbers by the name that math or NumPy has for them.
+_FUNCTIONS = {
+    **{name: name for name in ("sqrt", "exp", "exp2", "log", "log1p", "expm1", "tanh", "cos", "sin", "tan", "sinh",
+                               "cosh", "asin", "acos", "atan", "floor", "ceil", "cbrt", "sign", "square", "pow", "erf",
+                               "atan2")},
+    "fabs": "abs", "abs": "abs", "absolute": "abs", "log2": "log", "log10": "log", "power": "pow", "trunc": "floor",
+    "maximum": "max", "minimum": "min", "fmod": "rem", "mod": "rem", "remainder": "rem", "hypot": "max",
+    "add": "add", "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div", "negative": "neg",
+}  # fmt: skip
+# These ask what a number is, whatever its units.
+_TESTS = ("isnan", "isinf", "isfinite", "isscalar", "signbit")
 
 
-def _math_function(name: str, primitive: str) -> Callable[..., Any]:
-    compute = getattr(math, name)
-
-    def function(x: Any, *rest: Any) -> Any:
-        if isinstance(x, torch.Tensor):
-            x = x.item()
-        if not isinstance(x, UnitFloat):
-            return compute(x, *rest)
-        result = compute(builtins.float(x), *rest)
-        return UnitFloat(result, apply(x.ledger, primitive, x.value), x.ledger)
+def _function(kind: str, name: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    def function(*args: Any, **kwargs: Any) -> Any:
+        args = tuple(x.item() if isinstance(x, torch.Tensor) and x.numel() == 1 else x for x in args)
+        with_units = [x for x in (*args, *kwargs.values()) if _carries(x)]
+        if not with_units:
+            return compute(*args, **kwargs)
+        if name in _TESTS:
+            return compute(*map(plain, args), **kwargs)
+        if name not in _FUNCTIONS or kwargs or not all(map(_is_number, args)):
+            raise refused(f"{kind} function", name)
+        ledger = with_units[0].ledger
+        result = compute(*map(plain, args))
+        values = map(value_of, args if _FUNCTIONS[name] != "log" else args[:1])
+        units = apply(ledger, _FUNCTIONS[name], *values)
+        return carry(int(result) if isinstance(result, int) else builtins.float(result), units, ledger)
 
     return function
 
 
-def _math_pow(x: Any, y: Any) -> Any:
-    return x**y if isinstance(x, UnitFloat) or isinstance(y, UnitFloat) else math.pow(x, y)
+def _carries(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_carries, x))
+    return isinstance(x, (Carried, torch.Tensor))
 
 
-MATH = SimpleNamespace(
-    **{name: getattr(math, name) for name in dir(math) if not name.startswith("_")}
-    | {name: _math_function(name, primitive) for name, primitive in _MATH.items()}
-    | {"pow": _math_pow}
-)
+class StandIn:
+    """A module whose functions keep units, or refuse numbers that have any."""
+
+    def __init__(self, module: ModuleType, kind: str) -> None:
+        self._module, self._kind = module, kind
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._module, name)
+        if isinstance(found, ModuleType):
+            return StandIn(found, f"{self._kind}.{name}")
+        if found in (np.float16, np.float32, np.float64):
+            return Float
+        if isinstance(found, type) or not callable(found):
+            return found
+        return _function(self._kind, name, found)
 
 
 class _FloatType(type):
@@ -195,24 +291,26 @@ class Float(builtins.float, metaclass=_FloatType):
         """``float(x)``, but a tensor's entry or a number with units comes with its units."""
         if isinstance(x, torch.Tensor):
             return x.item()
-        return x if isinstance(x, UnitFloat) else builtins.float(x)
+        return carry(builtins.float(plain(x)), x.value, x.ledger) if isinstance(x, Carried) else builtins.float(x)
+
+
+_STAND_INS = {id(math): StandIn(math, "math"), id(np): StandIn(np, "NumPy")}
+_OF_MATH = {
+    id(f): _function("math", name, f) for name, f in vars(math).items() if callable(f) and not name.startswith("_")
+}
 
 
 @contextlib.contextmanager
 def standing_in(modules: list[ModuleType]) -> Iterator[None]:
-    """Let ``math``, functions taken from it, and ``float`` keep units in these modules, and put all back after."""
-    of_math = {id(getattr(math, name)): getattr(MATH, name) for name in [*_MATH, "pow"]}
+    """Let ``math``, NumPy, functions taken from ``math``, and ``float`` keep units in these modules, and put all back."""
+    stand_ins = {**_STAND_INS, **_OF_MATH}
     saved: list[tuple[ModuleType, str, Any, bool]] = []
     try:
         for module in modules:
-            replacements: dict[str, Any] = {
-                name: MATH if value is math else of_math[id(value)]
-                for name, value in vars(module).items()
-                if value is math or id(value) in of_math
-            }
-            replacements["float"] = Float
-            for name, replacement in replacements.items():
-                saved.append((module, name, vars(module).get(name), name in vars(module)))
+            names = vars(module)
+            replacements = {name: stand_ins[id(value)] for name, value in names.items() if id(value) in stand_ins}
+            for name, replacement in {**replacements, "float": Float}.items():
+                saved.append((module, name, names.get(name), name in names))
                 setattr(module, name, replacement)
         yield
     finally:

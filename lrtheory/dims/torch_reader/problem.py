@@ -62,6 +62,11 @@ class Problem:
         return height
 
 
+def moved(before: Mapping[str, torch.Tensor], params: Mapping[str, torch.Tensor]) -> set[str]:
+    """Names of the parameters that are not what they were."""
+    return {name for name, p in params.items() if not torch.equal(before[name], p.detach())}
+
+
 def needs_closure(instance: Any) -> bool:
     """Whether the optimizer evaluates the loss itself."""
     closure = inspect.signature(type(instance).step).parameters.get("closure")

@@ -114,7 +114,9 @@ def of_rule(rule: Rule | Wrapper, shape: tuple[int, ...] = (4,), **numbers: floa
 
     # A law may hold for vectors alone: units are asked of the kind of parameter that is run.
     kind: Any = {"vector": (8,)} if len(shape) == 1 else {"matrix": (128, 130)}
-    return Subject(repr(rule), given, lambda n, p: rule.init(p), step, lambda: infer(rule, shapes=kind), shape)
+    return Subject(
+        repr(rule), given, lambda n, p: rule.init(p), step, lambda: infer(rule, shapes=kind, judge=False), shape
+    )
 
 
 def _numbers_on(rule: Any) -> set[str]:
@@ -153,6 +155,6 @@ def of_optax(name: str, numbers: Mapping[str, float], shape: tuple[int, ...] = (
 
         factory.__name__ = name
         kind = {LEAF: (8,) if len(shape) == 1 else (128, 130)}
-        return infer(factory, hyper=numbers, shapes=kind)
+        return infer(factory, hyper=numbers, shapes=kind, judge=False)
 
     return Subject(f"optax.{name}", dict(numbers), lambda n, p: built(n).init(p), step, dimensions, shape)

@@ -1,10 +1,42 @@
 """The checks, by what they look at."""
 
+from collections.abc import Mapping
+
 from ..outcome import KINDS, Check
 from . import company, in_jax, in_torch, laws, learning_rate, purity, reference, resuming, values
 
+#: These compare two runs bit for bit, or nearly so.
+_TWO_RUNS = (
+    *(
+        "closure",
+        "jit",
+        "scan",
+        "vmap",
+        "isolated",
+        "non-finite",
+        "gradient-only",
+        "missing-gradient",
+        "frozen",
+        "company",
+    ),
+    *("foreach", "schedule", "injected-lr", "lr-zero", "param-groups", "add-param-group", "resume", "state-dict"),
+    *("scaling-law", "reference", "zero-gradient", "at-rest", "descent", "global-state"),
+)
+
+_MORE = {
+    "lr-zero": ("schedule",),
+    "injected-lr": ("schedule",),
+    "state-dict": ("resume",),
+    "scan": ("tree", "dtypes", "jit"),
+    "vmap": ("tree", "jit"),
+    "param-groups": ("company",),
+    "add-param-group": ("company",),
+}
+
 #: In the order of the report.
 CHECKS: tuple[Check, ...] = (
+    purity.first_step,
+    purity.deterministic,
     in_jax.tree,
     in_jax.dtypes,
     in_torch.tree,
@@ -13,29 +45,44 @@ CHECKS: tuple[Check, ...] = (
     in_jax.jit,
     in_jax.scan,
     in_jax.vmap,
-    in_torch.param_groups,
-    in_torch.add_param_group,
-    purity.deterministic,
     purity.isolated,
     purity.inputs,
     purity.quiet,
     purity.global_state,
     values.zero_gradient,
+    values.at_rest,
+    values.descent,
     values.is_finite,
     values.non_finite,
     values.gradient_only,
     company.missing_gradient,
     company.masked,
     company.frozen,
-    learning_rate.lr_zero,
+    company.deaf,
+    company.company,
+    in_torch.param_groups,
+    in_torch.add_param_group,
     learning_rate.schedule,
+    learning_rate.lr_zero,
     learning_rate.injected,
     resuming.resume,
     resuming.state_dict,
     laws.scaling_law,
     laws.step_bound,
+    reference.foreach,
     reference.reference,
 )
+
+
+#: Check → those whose failure is its own too: it is not run then, since one cause is one failure.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    check.id: (
+        *(["first-step"] if check.id != "first-step" else []),
+        *(["deterministic"] if check.id in _TWO_RUNS else []),
+        *_MORE.get(check.id, ()),
+    )
+    for check in CHECKS
+}
 
 
 def checks(kind: str | None = None) -> dict[str, Check]:

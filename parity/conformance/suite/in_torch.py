@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..comparing import Walk, demand, same
-from ..outcome import a_check
+from ..outcome import Note, Skip, a_check, told
 from ..runs import Run, standard
 from ..targets import follow, going_on
+from .company import coupled
 
 
 @a_check(
@@ -73,9 +74,10 @@ def closure(target: Any) -> None:
     session = target.start(run.params)
     history = [session.params()]
     for step in range(run.steps):
-        calls = []
+        calls: list[bool] = []
+        returned: Any = None
 
-        def evaluate(step: int = step, calls: list[Any] = calls) -> torch.Tensor:
+        def evaluate(step: int = step, calls: list[bool] = calls) -> torch.Tensor:
             calls.append(torch.is_grad_enabled())
             session.optimizer.zero_grad()
             terms = [(p * target.as_gradient(run.at(step)[n]).to_dense()).sum() for n, p in session.tensors.items()]
@@ -85,7 +87,8 @@ def closure(target: Any) -> None:
                 session.give(run.at(step))
             return loss
 
-        returned = session.optimizer.step(evaluate)
+        for _ in range(target.calls):
+            returned = session.optimizer.step(evaluate)
         demand(calls, "step(closure) does not evaluate the closure")
         demand(all(calls), "the closure is evaluated without recording gradients")
         demand(returned is not None, "step(closure) returns None, and not the closure's value")
@@ -115,7 +118,12 @@ def param_groups(target: Any, run: Run) -> None:
         session = target.start(own.params, groups=lambda t: [{"params": list(t.values()), "lr": factor * lr}])
         return going_on(session, own, range(run.steps))
 
-    found = going_on(target.start(run.params, groups=groups), run, range(run.steps))
+    if coupled(target):
+        raise Skip(f"what a group does alone says nothing where {coupled(target)}")
+    try:
+        found = going_on(target.start(run.params, groups=groups), run, range(run.steps))
+    except (ValueError, RuntimeError, AssertionError) as refusal:
+        raise Note(f"one lr serves all groups: with two it {told(refusal)}") from refusal
     for part, factor in parts:
         same(found.only(part), alone(part, factor), f"a group with {factor} times the lr moves otherwise than alone")
     if run.code() == standard(target.shapes).code():
@@ -130,6 +138,8 @@ def param_groups(target: Any, run: Run) -> None:
 )
 def add_param_group(target: Any) -> None:
     """Layers are unfrozen in the middle of training."""
+    if coupled(target):
+        raise Skip(f"what a group does alone says nothing where {coupled(target)}")
     run = standard(target.shapes)
     names = list(run.shapes)
     old, new = names[:-1], names[-1]

@@ -9,18 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..comparing import Walk, close, demand, same
+from ..comparing import Walk, close, demand, same, stands
 from ..outcome import Skip, a_check
 from ..runs import Run, standard
 from ..targets import Target, follow
 from ..targets.jax_target import OptaxTarget, as_tree
+from ..targets.target import RATES
 
 
 @a_check("lr-zero", "With an lr of 0 nothing moves.", examples=4)
 def lr_zero(target: Target, run: Run) -> None:
     """The first step of many a warm-up."""
-    walk = follow(target, run, moving=True, lrs=0 * run.lrs)
-    same(walk, walk.standing(), "with an lr of 0 parameters move")
+    stands(follow(target, run, moving=True, lrs=0 * run.lrs), "with an lr of 0 parameters move")
 
 
 @a_check(
@@ -62,7 +62,8 @@ def _with_scheduler(target: Any, run: Run) -> Walk:
 
 @a_check(
     "injected-lr",
-    "A schedule given to the factory and the same lr set in the state of optax.inject_hyperparams agree to rounding.",
+    "A schedule given to the factory and the same lr set in the state of optax.inject_hyperparams agree to rounding; where "
+    "the factory injects by itself, in the state that it has.",
     kinds=("jax",),
 )
 def injected(target: Any) -> None:
@@ -74,19 +75,39 @@ def injected(target: Any) -> None:
     import optax
 
     run = standard(target.shapes)
-    others = [name for name in inspect.signature(target.make).parameters if name != target.rate]
-    transformation = optax.inject_hyperparams(target.make, static_args=others)(**target.given)
+    functions, rate = target.functions(), target.rate
     params = as_tree(run.params)
-    state: Any = transformation.init(params)
-
-    @jax.jit
-    def step(grads: Any, state: Any, params: Any) -> Any:
-        updates, state = transformation.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
-
+    state: Any = functions.init(params)
+    if not _lrs_in(state):
+        others = [name for name in inspect.signature(target.make).parameters if name != rate]
+        functions = target.functions_of(optax.inject_hyperparams(target.make, static_args=others)(**target.given))
+        state = functions.init(params)
+    step = jax.jit(functions.step)
     history = [params]
     for number in range(run.steps):
-        state.hyperparams[target.rate] = jnp.asarray(target.lr * run.lrs[number])
-        params, state = step(as_tree(run.at(number)), state, params)
+        state = _with_lr(state, jnp.asarray(target.lr * run.lrs[number]))
+        params, state = step(params, state, target.gradients(as_tree(run.at(number))))
         history.append(params)
     close(Walk.of(history), follow(target, run, moving=True), "inject_hyperparams and a schedule differ")
+
+
+def _injects(node: Any) -> bool:
+    return isinstance(getattr(node, "hyperparams", None), dict)
+
+
+def _lrs_in(state: Any) -> list[str]:
+    """Names of the lr in every state of optax.inject_hyperparams that there is."""
+    nodes = [node for node in jax.tree.leaves(state, is_leaf=_injects) if _injects(node)]
+    return [name for node in nodes for name in RATES if name in node.hyperparams]
+
+
+def _with_lr(state: Any, lr: Any) -> Any:
+    def one(node: Any) -> Any:
+        if not _injects(node):
+            return node
+        set_to = {
+            name: lr.astype(jnp.asarray(value).dtype) for name, value in node.hyperparams.items() if name in RATES
+        }
+        return node._replace(hyperparams={**node.hyperparams, **set_to})
+
+    return jax.tree.map(one, state, is_leaf=_injects)

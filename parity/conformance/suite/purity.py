@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import io
-import random
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
+from .. import settings, worker
 from ..comparing import Walk, demand, moved, same
 from ..outcome import a_check
 from ..runs import Run, standard
 from ..targets import Target, follow
 from ..targets.jax_target import as_saved, leaves
+
+
+@a_check("first-step", "It can be made, and takes a first step on tensors of ones.")
+def first_step(target: Target) -> None:
+    """What all other checks need."""
+    demand(not target.trouble, target.trouble)
 
 
 @a_check(
@@ -95,61 +99,28 @@ def _dense(gradient: Any) -> np.ndarray:
 @a_check("quiet", "Making the optimizer and stepping print nothing, to stdout or stderr.")
 def quiet(target: Target) -> None:
     """Printed words get between those of the program."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err, started = io.StringIO(), io.StringIO(), worker.printed()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         _plainly(target)
-    for name, text in (("stdout", out.getvalue()), ("stderr", err.getvalue())):
-        demand(not text, f"prints {(text.strip().splitlines() or ['an empty line'])[0][:60]!r} to {name}")
+    past_python = worker.printed()[len(started) :]  # as code in C prints
+    for where, text in (("stdout", out.getvalue()), ("stderr", err.getvalue()), ("its output", past_python)):
+        demand(not text, f"prints {(text.strip().splitlines() or ['an empty line'])[0][:60]!r} to {where}")
 
 
 @a_check(
     "global-state",
-    "Making the optimizer and stepping leave the random generators of Python, NumPy and torch, and torch's defaults, "
-    "as they were.",
+    "Making the optimizer and stepping leave what is global as it was: the random generators of Python, NumPy and torch; "
+    "torch's default dtype and device, threads, deterministic algorithms and recording of gradients; NumPy's handling of "
+    "errors, JAX's settings, the flushing of tiny numbers.",
 )
 def global_state(target: Target) -> None:
     """What else draws random numbers must draw the same ones with and without this optimizer."""
-    with _generators_moved_on():
-        before = _globals()
+    for change in target.changes:
+        demand(False, f"made and stepped for the first time it {change}")
+    with settings.put_back() as before:
         _plainly(target)
-        after = _globals()
-    for name, value in after.items():
-        demand(value == before.get(name, value), f"changes {name}")
-
-
-@contextlib.contextmanager
-def _generators_moved_on() -> Iterator[None]:
-    """Every generator in a state that no seeding leaves: a target that seeds would find its own state otherwise."""
-    torch: Any = sys.modules.get("torch")
-    kept = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None  # noqa: NPY002
-    random.seed(0xD1CE)
-    np.random.seed(0xD1CE)  # noqa: NPY002
-    if torch:
-        torch.manual_seed(0xD1CE)
-    try:
-        yield
-    finally:
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002
-        if torch:
-            torch.set_rng_state(kept[2])
-
-
-def _globals() -> dict[str, Any]:
-    state: dict[str, Any] = {
-        "the state of random": random.getstate(),
-        "the state of numpy.random": repr(np.random.get_state(legacy=False)),  # noqa: NPY002
-        "numpy's error handling": np.geterr(),
-    }
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "get_rng_state"):
-        state |= {
-            "torch's random state": torch.get_rng_state().numpy().tobytes(),
-            "torch's default dtype": torch.get_default_dtype(),
-            "whether torch records gradients": torch.is_grad_enabled(),
-            "the number of torch's threads": torch.get_num_threads(),
-        }
-    return state
+        changes = settings.changed(before)
+    demand(not changes, "; ".join(changes))
 
 
 def _plainly(target: Any) -> None:

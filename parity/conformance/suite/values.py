@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import Walk, demand, finite, same
-from ..outcome import a_check
+from ..comparing import Walk, demand, finite, same, stands
+from ..outcome import Note, a_check
 from ..runs import Run, standard
-from ..targets import Target, follow
+from ..targets import Target, follow, going_on
 
 
 @a_check(
@@ -25,7 +25,47 @@ def zero_gradient(target: Target, run: Run) -> None:
     finite(follow(target, run, grads=later), "gradients after three zero ones give")
     at_zero = {name: np.zeros_like(value) for name, value in run.params.items()}
     walk = follow(target, run, grads=nothing, params=at_zero)
-    same(walk, walk.standing(), "zero gradients move parameters that are zero")
+    stands(walk, "zero gradients move parameters that are zero")
+
+
+@a_check(
+    "at-rest",
+    "A fresh optimizer does not move at zero gradients, weight decay aside, which is set to 0 where it is an argument; where "
+    "it is inside, parameters may come nearer to 0.",
+)
+def at_rest(target: Target) -> None:
+    """Catches a state that starts from something else than zeros."""
+    run = standard(target.shapes)
+    nothing = run.with_(grads={name: np.zeros_like(value) for name, value in run.grads.items()})
+    walk = going_on(target.undecayed(run.params), nothing, range(run.steps))
+    cause = "zero gradients move a fresh optimizer"
+    if target.decays_inside:
+        for value in walk.values():
+            demand(np.all(np.diff(np.abs(value), axis=0) <= 0), f"{cause} away from 0")
+    else:
+        stands(walk, cause)
+
+
+@a_check(
+    "descent",
+    "Under a constant gradient every tensor moves against it: with it if it maximizes. What weight decay adds is the same for "
+    "a gradient and its negative, and left out.",
+)
+def descent(target: Target) -> None:
+    """Catches a minus that was forgotten, for all tensors or for those that a mask leaves out."""
+    run, draws = standard(target.shapes), standard(target.shapes, seed=1)
+    streams = {
+        "a gradient of ones": {n: np.ones_like(g) for n, g in run.grads.items()},
+        "a constant gradient": {n: np.broadcast_to(draws.params[n], g.shape) for n, g in run.grads.items()},
+    }
+    for what, grads in streams.items():
+        plus, minus = (follow(target, run, grads={n: sign * g for n, g in grads.items()}) for sign in (1.0, -1.0))
+        for name, g in grads.items():
+            along = float(np.sum((plus[name][-1] - minus[name][-1]) * g[-1])) / 2
+            told = f"{what} moves {name} along it, by {along / np.sum(g[-1] ** 2):.3g} of it in {run.steps} steps"
+            if target.is_part and along > 0:
+                raise Note(f"{told}: it is a part, which leaves the minus to optax.scale_by_learning_rate")
+            demand(along <= 0 if not target.maximizes else along >= 0, f"{told}: is a minus missing?")
 
 
 @a_check(
@@ -65,7 +105,14 @@ def non_finite(target: Target, run: Run) -> None:
         for n in plain:
             beyond = np.argwhere(_differs(plain[n], walk[n]) & ~coupled[n])
             where = f"{n}{[int(i) for i in beyond[0]]}" if len(beyond) else ""
+            if len(beyond) and _counts_not_finite(target, run):
+                raise Note("where a gradient is not finite it skips the step of all tensors, and counts that")
             demand(not len(beyond), f"{bad} in the gradient of {name}{list(place[1:])} reaches {where}")
+
+
+def _counts_not_finite(target: Target, run: Run) -> bool:
+    """Whether its state says so, as that of optax.apply_if_finite does."""
+    return any("notfinite" in path for path in target.start(run.params).state())
 
 
 def _with_entry(run: Run, name: str, place: tuple[int, ...], value: float) -> Run:
@@ -106,8 +153,9 @@ def _accumulated(target: Any, session: Any, grads: Any) -> None:
     if target.sparse:
         session.step(grads)
         return
-    session.optimizer.zero_grad(set_to_none=False)
-    for _ in range(2):
-        halves = [(p * torch.tensor(np.asarray(grads[n]) / 2)).sum() for n, p in session.tensors.items()]
-        torch.stack(halves).sum().backward()
-    session.run_step()
+    for _ in range(target.calls):
+        session.optimizer.zero_grad(set_to_none=False)
+        for _ in range(2):
+            halves = [(p * torch.tensor(np.asarray(grads[n]) / 2)).sum() for n, p in session.tensors.items()]
+            torch.stack(halves).sum().backward()
+        session.run_step()

@@ -18,9 +18,10 @@ from lrtheory import dims
 from lrtheory.rules import Rule, SparseGradient
 
 from ..comparing import Walk
-from ..outcome import Skip
+from ..outcome import Skip, told
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from .target import Session, Target
+from ..worker import OutOfTime
+from .target import Session, Target, is_decay
 
 
 class Functions(NamedTuple):
@@ -50,11 +51,50 @@ class JaxTarget(Target):
     def numbers(self) -> dict[str, float]:
         """Its own numbers by name."""
 
+    def settle(self) -> None:
+        """All shapes, or fewer where the target refuses some, which the notes then say."""
+        refused = ""
+        for shapes in (SHAPES, WITHOUT_SCALAR, MATRICES):
+            self.shapes = shapes
+            params = as_tree(self._ones)
+            try:
+                functions = self.functions()
+                jax.eval_shape(functions.step, params, functions.init(params), self.gradients(params))
+            except BaseException as error:
+                if isinstance(error, OutOfTime):
+                    raise
+                refused = refused or told(error)
+                continue
+            if refused:
+                self.notes += (f"checked on {' and '.join(shapes)}, since it does not take all shapes ({refused})",)
+            break
+        else:
+            self.shapes = SHAPES  # what cannot be traced may run all the same
+        try:
+            session = self.start(self._ones)
+            session.step(self._ones)
+            self._settle_calls(session, self._ones)
+        except OutOfTime:
+            raise
+        except BaseException as error:
+            self.trouble = told(error)
+        if self.calls > 1:
+            del self.step  # one of single calls
+
     def start(self, params: Any, lrs: np.ndarray | None = None) -> Session:
         """A fresh optimizer."""
         moving = None if lrs is None else jnp.asarray(lrs * self._lr())
         tree = as_tree(params)
         return _JaxSession(self, tree, self.functions(moving).init(tree), moving)
+
+    def undecayed(self, params: Any) -> Session:
+        """Decays among the numbers are 0; compiled as another optimizer."""
+        decays = {name: 0.0 for name, value in self.numbers().items() if is_decay(name) and value}
+        if not decays:
+            return self.start(params)
+        functions, tree = self.with_numbers(decays), as_tree(params)
+        step = jax.jit(functions.step) if hasattr(self.step, "lower") else functions.step
+        return _JaxSession(self, tree, functions.init(tree), None, lambda lrs, *given: step(*given))
 
     def resume(self, saved: bytes, params: Any) -> Session:
         """From pickled arrays."""
@@ -127,12 +167,13 @@ def _visible(name: str, value: float) -> float:
 
 
 class _JaxSession(Session):
-    def __init__(self, target: JaxTarget, params: Any, state: Any, lrs: Any) -> None:
+    def __init__(self, target: JaxTarget, params: Any, state: Any, lrs: Any, step: Any = None) -> None:
         self._target, self._params, self._state, self._lrs = target, params, state, lrs
+        self._step = step or target.step
 
     def step(self, grads: Any) -> None:
         gradients = self._target.gradients(as_tree(grads))
-        self._params, self._state = self._target.step(self._lrs, self._params, self._state, gradients)
+        self._params, self._state = self._step(self._lrs, self._params, self._state, gradients)
 
     def params(self) -> dict[str, np.ndarray]:
         return {name: np.array(value) for name, value in self._params.items()}
@@ -150,9 +191,11 @@ class OptaxTarget(JaxTarget):
     def __init__(self, make: Any, given: Mapping[str, Any], *names: Any, rate: str | None = None) -> None:
         super().__init__(*names)
         self.make, self.given, self.rate = make, dict(given), rate
+        of_optax = str(getattr(make, "__module__", "")).startswith("optax.")
+        self.is_part = not self.is_instance and of_optax and rate is None
+        self.decays_inside = self.is_instance or not any(map(is_decay, _parameters(make)))
         if rate is not None and isinstance(given.get(rate), (int, float)):
             self.lr = float(given[rate])
-        self.shapes = _accepted(self)
 
     @property
     def is_instance(self) -> bool:
@@ -168,16 +211,24 @@ class OptaxTarget(JaxTarget):
 
     def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
         """One call of the factory."""
-        transformation = self.make if self.is_instance else self.make(**{**self.given, **numbers})
+        return self.functions_of(self.make if self.is_instance else self.make(**{**self.given, **numbers}))
+
+    def functions_of(self, transformation: Any) -> Functions:
+        """Of any transformation, with steps of as many calls."""
         more = {"value": 1.0} if _takes(transformation.update, "value") else {}
 
         def update(grads: Any, state: Any, params: Any = None) -> Any:
             return transformation.update(grads, state, params, **more)
 
-        def step(params: Any, state: Any, grads: Any) -> Any:
+        def call(params: Any, state: Any, grads: Any) -> Any:
             updates, state = update(grads, state, params)
             # As optax.apply_updates, which is not needed for it.
             return jax.tree.map(lambda p, u: jnp.asarray(p + u).astype(jnp.asarray(p).dtype), params, updates), state
+
+        def step(params: Any, state: Any, grads: Any) -> Any:
+            if self.calls == 1:
+                return call(params, state, grads)
+            return jax.lax.fori_loop(0, self.calls, lambda _, carry: call(carry[0], carry[1], grads), (params, state))
 
         return Functions(transformation.init, update, step)
 
@@ -203,8 +254,8 @@ class RuleTarget(JaxTarget):
     def __init__(self, rule: Rule, numbers: Mapping[str, Any], *names: Any) -> None:
         super().__init__(*names)
         self.rule, self.hyper = rule, rule.hyper(**numbers)
+        self.maximizes = bool(rule.options.get("maximize", False))
         self.lr = float(self.hyper.lr) if "lr" in self.hyper._fields else None
-        self.shapes = _accepted(self)
 
     def gradients(self, grads: Any) -> Any:
         """Sparse ones where the rule takes no others."""
@@ -280,26 +331,13 @@ def _restored(leaf: Any) -> Any:
     return jax.random.wrap_key_data(jnp.asarray(leaf.words)) if isinstance(leaf, _Key) else jnp.asarray(leaf)
 
 
-def _accepted(target: JaxTarget) -> Mapping[str, tuple[int, ...]]:
-    """All shapes, or fewer where the target refuses some, which the notes then say."""
-    refused = ""
-    for shapes in (SHAPES, WITHOUT_SCALAR, MATRICES):
-        params = {name: jnp.ones(shape) for name, shape in shapes.items()}
-        try:
-            functions = target.functions()
-            jax.eval_shape(functions.step, params, functions.init(params), target.gradients(params))
-        except (Exception, SystemExit) as error:
-            refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-            continue
-        if refused:
-            target.notes += (f"checked on {' and '.join(shapes)}, since it does not take all shapes ({refused})",)
-        return shapes
-    return SHAPES
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
 
 
 def _takes(function: Any, name: str) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
+    parameters = _parameters(function)
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())

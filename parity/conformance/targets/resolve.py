@@ -15,18 +15,14 @@ from lrtheory.spec import resolve as resolve_spec
 from lrtheory.spec.parts import plain
 from lrtheory.spec.text import inside
 
-from .target import Target
+from ..outcome import told
+from .target import RATES, Target, TargetError
 
 EXPECTED = (
     "an optax transformation or a factory of one, a torch.optim.Optimizer class or a factory of one, a rule, or a SPEC "
     "such as 'optax.adam' or 'torch.optim.SGD(lr=0.1)'"
 )
 DEFAULT_LR = 1e-3
-RATES = ("learning_rate", "lr")
-
-
-class TargetError(ValueError):
-    """What was given cannot be checked; the message says what would do."""
 
 
 def resolve(target: Any, arguments: Mapping[str, Any] | None = None) -> Target:
@@ -123,8 +119,8 @@ def _of_factory(factory: Any, given: dict[str, Any], names: tuple[str, str, str]
     notes = _with_rate(names[0], factory, given, skip=0)
     try:
         made = factory(**given)
-    except Exception as error:
-        raise TargetError(f"{names[0]} cannot be called: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise TargetError(f"{names[0]} cannot be called: it {told(error)}") from error
     if isinstance(made, Rule):
         return _of_object(made, {}, names)
     if not (hasattr(made, "init") and hasattr(made, "update")):

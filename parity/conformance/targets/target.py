@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,22 @@ from ..comparing import Walk
 from ..runs import SHAPES, Run
 
 Arrays = Mapping[str, np.ndarray]
+
+#: What the lr and the weight decay are called.
+RATES = ("learning_rate", "lr")
+_DECAY = re.compile(r"weight_decay(_|$)|wd$|lambd$")
+
+#: Calls in which a target that adds gradients up must have moved.
+CALLS = 64
+
+
+def is_decay(name: str) -> bool:
+    """Whether a number of this name is a weight decay; one inside a composition has the part's name behind it."""
+    return _DECAY.match(name) is not None
+
+
+class TargetError(ValueError):
+    """What was given cannot be checked; the message says what would do."""
 
 
 class Session(ABC):
@@ -55,6 +72,17 @@ class Target(ABC):
     claims_law : bool
         Whether a scaling law is claimed, so that a broken one is a failure and not a note.
     notes : tuple of str
+    calls : int
+        Of ``step`` that make up one step: more than one where gradients are added up.
+    trouble : str
+        What went wrong in the first step; empty where nothing did.
+    maximizes : bool
+    is_part : bool
+        Whether it is one of optax's parts of a chain, which an lr and its minus come after.
+    decays_inside : bool
+        Whether it may decay parameters by a number that is no argument.
+    changes : tuple of str
+        What is global and was changed when the target was made and took its first step.
     """
 
     kind: str = ""
@@ -67,6 +95,36 @@ class Target(ABC):
         self.arguments: Mapping[str, Any] = {}
         self.claims_law = False
         self.notes = notes
+        self.calls = 1
+        self.trouble = ""
+        self.maximizes = self.is_part = self.decays_inside = False
+        self.changes: tuple[str, ...] = ()
+
+    @abstractmethod
+    def settle(self) -> None:
+        """Make one and take the first step, to find out what it takes: :attr:`shapes`, :attr:`calls`, :attr:`trouble`."""
+
+    def _settle_calls(self, session: Session, grads: Arrays) -> None:
+        """Find out how many calls of a session that has made one make up a step, by when parameters move."""
+        start = session.params()
+        if not all(np.array_equal(value, start[name]) for name, value in self._ones.items()):
+            return
+        at, before = [], start
+        for call in range(2, CALLS + 1):
+            session.step(grads)
+            after = session.params()
+            if any(np.any(after[name] != before[name]) for name in after):
+                at.append(call)
+            before = after
+            if len(at) == 3:
+                break
+        gaps = set(np.diff(at)) if len(at) > 1 else set(at)
+        # A first step that is longer by itself is a warm-up that starts at 0.
+        self.calls = int(gaps.pop()) if len(gaps) == 1 else 1
+
+    @property
+    def _ones(self) -> dict[str, np.ndarray]:
+        return {name: np.ones(shape) for name, shape in self.shapes.items()}
 
     @abstractmethod
     def start(self, params: Arrays, lrs: np.ndarray | None = None) -> Session:
@@ -75,6 +133,10 @@ class Target(ABC):
     @abstractmethod
     def resume(self, saved: bytes, params: Arrays) -> Session:
         """A fresh optimizer that goes on from what :meth:`Session.saved` left."""
+
+    @abstractmethod
+    def undecayed(self, params: Arrays) -> Session:
+        """A fresh optimizer whose weight decay is 0, where that is an argument."""
 
     @abstractmethod
     def dimensions(self) -> Any:

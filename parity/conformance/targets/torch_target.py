@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,9 +15,10 @@ from lrtheory import dims
 from lrtheory.dims.torch_reader import infer as torch_dims
 from lrtheory.dims.torch_reader.problem import needs_closure
 
-from ..outcome import Skip
+from ..outcome import Skip, told
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from .target import Session, Target, going_on
+from ..worker import OutOfTime
+from .target import Session, Target, TargetError, going_on, is_decay
 
 
 class TorchTarget(Target):
@@ -28,7 +30,15 @@ class TorchTarget(Target):
         super().__init__(*names)
         self.make, self.given = make, dict(given)
         self.sparse = False
-        self._settle_shapes()
+        self._decays: set[str] = set()
+
+    @functools.cached_property
+    def arguments_taken(self) -> set[str]:
+        """Of the constructor."""
+        try:
+            return set(inspect.signature(self.make).parameters)
+        except (TypeError, ValueError):
+            return set()
 
     def optimizer(self, params: Any, **changes: Any) -> Any:
         """A fresh optimizer of tensors or of parameter groups."""
@@ -40,6 +50,10 @@ class TorchTarget(Target):
     def start(self, params: Any, lrs: np.ndarray | None = None, **more: Any) -> TorchSession:
         """A fresh optimizer, of one group unless ``groups`` makes others; more as in :class:`TorchSession`."""
         return TorchSession(self, params, lrs, **more)
+
+    def undecayed(self, params: Any) -> TorchSession:
+        """Decays that the class takes are 0."""
+        return self.start(params, arguments=dict.fromkeys(self._decays, 0.0))
 
     def resume(self, saved: bytes, params: Any) -> TorchSession:
         """From a file that ``torch.save`` wrote, read as a user should, without running code from it."""
@@ -64,34 +78,39 @@ class TorchTarget(Target):
         """Another optimizer with the rescaled numbers."""
         assert isinstance(self.make, type)
         numbers, others = torch_dims.default_numbers(self.make, self.given)
-        numbers = {n: v * found.hyper[n].factor(loss, params) if n in found.hyper else v for n, v in numbers.items()}
+        numbers = torch_dims.rescaled_numbers(numbers, found.hyper, loss, params)
         arguments = torch_dims.constructor_arguments(numbers, others)
         scaled = run.scaled(loss / params, params)
         walk = going_on(self.start(scaled.params, arguments=arguments), scaled, range(run.steps))
         return {name: value[1:] for name, value in walk.items()}
 
-    def _settle_shapes(self) -> None:
+    def settle(self) -> None:
         """All shapes, or matrices alone, dense or sparse, where the target refuses the rest."""
-        refused = ""
+        refused, made = "", False
         for shapes, sparse in ((SHAPES, False), (WITHOUT_SCALAR, False), (MATRICES, False), (MATRICES, True)):
             self.shapes, self.sparse = shapes, sparse
             try:
-                session = self.start({name: np.ones(shape) for name, shape in shapes.items()})
-                session.step({name: np.ones(shape) for name, shape in shapes.items()})
-            except (Exception, SystemExit) as error:
-                refused = refused or f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+                session = self.start(self._ones)
+                made, group = True, session.optimizer.param_groups[0]
+                self.lr = float(group["lr"]) if isinstance(group.get("lr"), (int, float)) else None
+                self.maximizes = bool(group.get("maximize", False))
+                decays = {name for name, value in group.items() if is_decay(name) and value}
+                self._decays = decays & self.arguments_taken
+                self.decays_inside = decays != self._decays
+                session.step(self._ones)
+                self._settle_calls(session, self._ones)
+            except BaseException as error:
+                if isinstance(error, OutOfTime):
+                    raise
+                refused = refused or told(error)
                 continue
-            self.lr = _lr(session.optimizer)
             if refused:
                 what = f"{'sparse ' if sparse else ''}{' and '.join(shapes)}"
                 self.notes += (f"checked on {what}, since it does not take all shapes ({refused})",)
             return
-        self.shapes, self.sparse = SHAPES, False
-
-
-def _lr(optimizer: Any) -> float | None:
-    lr = optimizer.param_groups[0].get("lr")
-    return float(lr) if isinstance(lr, (int, float)) else None
+        if not made:
+            raise TargetError(f"{self.name} cannot be made: it {refused}")
+        self.shapes, self.sparse, self.trouble = SHAPES, False, refused
 
 
 class TorchSession(Session):
@@ -111,7 +130,7 @@ class TorchSession(Session):
         *,
         groups: Callable[[dict[str, Any]], Any] = lambda tensors: list(tensors.values()),
         arguments: Mapping[str, Any] | None = None,
-        dtype: torch.dtype = torch.float64,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self._target = target
         self.tensors = {n: torch.nn.Parameter(torch.tensor(np.asarray(p), dtype=dtype)) for n, p in params.items()}
@@ -122,13 +141,14 @@ class TorchSession(Session):
 
     def step(self, grads: Mapping[str, np.ndarray | None]) -> None:
         """One step; gradients are tensors of their own, of the parameters' dtype."""
-        self.give(grads)
         if self._lrs is not None:
             assert self._target.lr is not None
             for group in self.optimizer.param_groups:
                 group["lr"] = self._target.lr * float(self._lrs[self._count])
         self._count += 1
-        self.run_step()
+        for _ in range(self._target.calls):
+            self.give(grads)
+            self.run_step()
 
     def give(self, grads: Mapping[str, np.ndarray | None]) -> None:
         """Set gradients."""

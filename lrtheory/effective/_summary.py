@@ -10,9 +10,10 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from ..numbers import is_concrete
 from ..rules import Rule, compute_dtype, euclidean_norm
-from .elementwise import is_elementwise, on_coordinates
-from .quantiles import quantiles as quantiles_of
+from ._elementwise import is_elementwise, on_coordinates
+from ._quantiles import quantiles as quantiles_of
 
 PyTree = Any
 
@@ -59,6 +60,8 @@ class Summary(NamedTuple):
     """lr over the power of ‖θ‖ that its units name (2 for SGD, 1 for Adam): what a scale-invariant weight feels."""
     rotation: Any
     """Angle between θ before and after, in radians."""
+    absorbed: Any
+    """Share of coordinates that did not move although E⊙d + D is not 0 there: θ's own dtype rounds the step away."""
 
 
 def measure(
@@ -82,7 +85,7 @@ def measure(
     state
         The state *after* the step.
     grads, params_before, params_after
-        Of that step. A parameter whose gradient is ``None`` has not moved: its step, direction and decay are 0, and its
+        Of that step; ``None`` may stand in place of a parameter throughout. A parameter whose gradient is ``None`` has not moved: its step, direction and decay are 0, and its
         effective lr is that of its last step.
     quantiles
         Levels of the effective lr's quantiles (static).
@@ -102,13 +105,12 @@ def measure(
     def parts(hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, ...]:
         effective = rule.effective_lr(hyper, state)
         penalty = _where_stepped(grads, rule.penalty(hyper, params, state))
-        scale = rule.scale(hyper, state)
         return (
             effective,
             rule.direction(hyper, params, state, grads),
             rule.decay(hyper, params, state, grads),
             penalty,
-            jax.tree.map(lambda e: None, effective) if scale is None else scale,
+            rule.scale(hyper, state),
         )
 
     made = hyper, state, grads, params_before
@@ -151,20 +153,30 @@ def measure(
             decay_share=jnp.where(decay_norm == 0, 0, decay_norm / (decay_norm + rest_norm)),
             angular_lr=lr / param_norm**lr_power,
             rotation=_angle(p, after),
+            absorbed=jnp.mean((moved == 0) & (jnp.abs(e * d + decayed) > 0), dtype=dtype),
         )
 
-    return jax.tree.map(
-        of_leaf,
-        params_before,
-        params_after,
-        effective,
-        direction,
-        decay,
-        penalty,
-        scale,
-        sizes,
-        is_leaf=lambda x: x is None,
-    )
+    structure = jax.tree.structure(params_before)
+    trees = params_before, params_after, effective, direction, decay, penalty, scale, sizes
+    columns = ([None] * structure.num_leaves if tree is None else structure.flatten_up_to(tree) for tree in trees)
+    return structure.unflatten([of_leaf(*leaf) for leaf in zip(*columns, strict=True)])
+
+
+def per_example(effective_lr: PyTree, batch_size: int | Array, reduction: str) -> PyTree:
+    """Effective lr for the gradient of one example.
+
+    Parameters
+    ----------
+    effective_lr : pytree
+    batch_size : examples the loss was reduced over
+    reduction : "mean" or "sum"
+        A mean divides by the batch size; in a sum every example has the whole effective lr.
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"reduction={reduction!r} must be 'mean' or 'sum'")
+    if is_concrete(batch_size) and not np.all(np.asarray(batch_size) >= 1):
+        raise ValueError(f"batch_size={batch_size}: a batch has one example or more")
+    return jax.tree.map(lambda e: e / batch_size if reduction == "mean" else e, effective_lr)
 
 
 def _where_stepped(grads: PyTree, tree: PyTree) -> PyTree:

@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from ..numbers import is_concrete
 from ..rules import Rule
-from .summary import QUANTILES, SAMPLE, measure
+from ._summary import QUANTILES, SAMPLE, measure
 
 PyTree = Any
 

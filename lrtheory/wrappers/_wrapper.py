@@ -114,6 +114,10 @@ class Wrapper(ABC):
         """The estimate of the gradient's size of the rule inside."""
         return self.rule.scale(self.inner(hyper), self.own(state).rule)
 
+    def moved(self, state: Any) -> Any:
+        """Whether the step that led to ``state`` was one: ``True`` for rules, and false where a wrapper only gathered."""
+        return self.rule.moved(self.own(state).rule) if isinstance(self.rule, Wrapper) else True
+
     def leaves(self, params: PyTree, grads: PyTree) -> tuple[Any, list[Any]]:
         """The structure of params and the gradients in its order, ``None`` among them.
 
