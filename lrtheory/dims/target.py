@@ -16,7 +16,6 @@ import numpy as np
 
 from ..spec import NoRuleError, Part, Spec, SpecError, Unread, is_schedule, is_torch, parse, part, read, resolve, short
 from ..spec.curves import Curve, of_part
-from ..spec.parts import plain
 from ..spec.text import inside
 from ..units import PARAM
 from ._jaxpr.program import SHAPES
@@ -131,7 +130,7 @@ def _of_rule(spec: Spec) -> Target:
 def _of_torch(root: Part) -> Target:
     from .torch_reader.infer import constructor_arguments, default_numbers
 
-    given: dict[str, Any] = {name: inside(value, plain) for name, value in root.given.items()}
+    given: dict[str, Any] = root.values()
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
     numbers, others = default_numbers(root.factory, given)
 
@@ -156,12 +155,16 @@ def _of_optax(root: Part) -> Target:
     numbers: dict[str, float] = {}
     curves: dict[str, Curve] = {}
     called = [p for p in root.all() if not is_schedule(p.spec)]
+    for p in called:
+        p.values()  # refuses what is not read
     found = [(p, default_numbers(p.factory, {n: v for n, v in p.given.items() if not _holds_parts(v)})) for p in called]
     names = [name for _, (own, _, _) in found for name in own]
     full = len(set(names)) < len(names)  # two parts have a number of one name
     paths: dict[str, str] = {}
     for p, (own, _, _) in found:
         for name, value in own.items():
+            if p.value(name) is None or name == "every_k_schedule":  # the lr of optax.adadelta() is none; a count
+                continue
             shown = p.path + name if full else name
             numbers[shown], paths[shown] = value, p.path + name
         for name, value in p.given.items():
@@ -194,7 +197,14 @@ def _of_optax(root: Part) -> Target:
         )
         return replace(result, notes=(*notes, *result.notes))
 
-    notes = tuple(dict.fromkeys(note for p, (_, _, held) in found for note in (*p.notes, *held)))
+    notes = tuple(
+        dict.fromkeys(
+            note
+            for p, (_, _, held) in found
+            for note in (*p.notes, *held)
+            if "has no default" not in note or note in p.notes
+        )
+    )
     return Target(root.spec.text, numbers, make, write, inferred, notes, None, curves, shapes)
 
 

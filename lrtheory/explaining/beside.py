@@ -41,7 +41,11 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
         If the new code cannot be constructed.
     """
     why, steps = "", STEPS * max(1, min(_every(parse(old)), 4))
-    for shapes in _tried(old):
+    try:
+        tried = list(_tried(old))
+    except SpecError as error:  # a mask is a name of the user's
+        return Seen(None, f"not run beside the old ({error})")
+    for shapes in tried:
         try:
             one = run(old, shapes, steps=steps)
         except Exception as error:

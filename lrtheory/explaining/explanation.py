@@ -156,6 +156,11 @@ def explain(text: str, change: Change | None = None) -> Explanation:
                 return _of_schedule(spec, change)
             return _of_unruled(read_unruled(text, str(reason)), change)
         return _of_reading(reading, change)
+    except ValueError as error:
+        head = short(text).partition("(")[0]
+        if isinstance(error, SpecError) or head in str(error):
+            raise
+        raise ValueError(f"{short(text)}: {error}") from error
     except ArithmeticError as error:
         raise ValueError(f"{short(text)}: a number is too large or too small to compute with ({error})") from error
 

@@ -219,6 +219,10 @@ def _rate(spec: Spec, rates: list[Part]) -> _Place:
         )
     carrier, value, sign = carriers[0]
     factor = -sign * math.prod(s * v for p, v, s in factors if p is not carrier)
+    if value is None:
+        raise NoRuleError(
+            f"{short(carrier.spec.text)}: without a learning_rate optax neither scales nor turns the gradient's sign"
+        )
     if not (isinstance(value, Part) or is_number(value)):
         raise SpecError(_not_evaluated(carrier, _RATES[carrier.name]))
     if factor * (1 if isinstance(value, Part) else value) < 0:
@@ -279,6 +283,10 @@ def _numbers(spec: Spec, places: Mapping[str, _Place], notes: list[str]) -> tupl
                     f"{short(spec.text)}: {place.argument} follows a schedule, and rules have one for lr alone"
                 )
             value = found.peak.lr
+        elif value is None and number == "lr":
+            raise NoRuleError(
+                f"{short(place.part.spec.text)}: without a learning_rate optax neither scales nor turns the gradient's sign"
+            )
         elif isinstance(value, (Spec, Unread)) and number == "lr":
             raise SpecError(_not_evaluated(place.part, place.argument))
         if number == "weight_decay":

@@ -133,6 +133,8 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
     known = np.isfinite(lrs)
     if lrs.ndim != 1 or not known[0]:
         raise SpecError(f"{short(made.spec.text)} gives no lr at the first step")
+    if not known.all():  # a scheduler of torch that ends in an error takes one step past its end
+        known = known & (t < t[known][-1])
     t, lrs = t[known], lrs[known]
     best = int(np.argmax(lrs))
     if best not in (0, len(t) - 1) and t[best + 1] - t[best - 1] > 2:  # between points of a coarse grid

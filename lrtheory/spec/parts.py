@@ -66,7 +66,10 @@ def _ours(spec: Spec) -> Any:
         return schedules.get(name) if name in schedules.names() else schedules.plateau
     absent = rules.ABSENT.get(name.lower())
     close = nearest(name, [n for names in rooms.values() for n in names])
-    reason = absent or f"there are {', '.join([*rules.names(), *WRAPPERS])}{close}; expected one of them, {EXPECTED}"
+    reason = (
+        absent
+        or f"there are {', '.join([*rules.names(), *WRAPPERS])}, and the schedules {', '.join(rooms['schedules'])}{close}; expected one of them, {EXPECTED}"
+    )
     raise SpecError(f"{short(spec.text)}: no rule named {name!r}: {reason}")
 
 
@@ -259,6 +262,24 @@ class Part:
         for part in self.inner():
             yield from part.all()
 
+    def values(self) -> dict[str, Any]:
+        """Arguments as values, calls among them as they are.
+
+        Raises
+        ------
+        SpecError
+            For what is not evaluated.
+        """
+        try:
+            return {
+                n: inside(v, lambda entry: entry if isinstance(entry, Part) else plain(entry))
+                for n, v in self.given.items()
+            }
+        except SpecError as error:
+            raise SpecError(
+                str(error) if self.spec.text in str(error) else f"{short(self.spec.text)}: {error}"
+            ) from error
+
     def make(self, new: Mapping[str, Any] | None = None, first: Any = None) -> Any:
         """Call it; ``new`` has values in the place of given ones, by path and argument, ``first`` is what stands before them."""
         new = new or {}
@@ -327,8 +348,8 @@ def part(spec: Spec, path: str = "") -> Part:
     notes: list[str] = []
     for rate in RATES:
         default = parameters[rate].default if rate in parameters else 0
-        nothing = default is inspect.Parameter.empty or (default is None and spec.name.startswith("optax."))
-        if nothing and given.get(rate) is None:
+        nothing = default is inspect.Parameter.empty or (default is None and not spec.called)
+        if nothing and rate not in given:
             given = {**given, rate: DEFAULT_LR} if rate != first else {rate: DEFAULT_LR, **given}
             notes.append(f"{rate} has no default: 1e-3")
     missing = [

@@ -253,8 +253,9 @@ def is_number(value: Any) -> bool:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``; did you mean …`` for a message, or nothing."""
-    close = difflib.get_close_matches(name, list(known), 1, 0.6)
-    return f"; did you mean {close[0]!r}" if close else ""
+    lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), list(lower), 1, 0.6)
+    return f"; did you mean {lower[close[0]]!r}" if close else ""
 
 
 def inside(value: Any, change: Callable[[Any], Any]) -> Any:

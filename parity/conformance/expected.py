@@ -33,6 +33,9 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "state-dict": "the same: mu_product changes its dtype when it is loaded",
     },
     "torch.optim.Rprop": {"lr-zero": _FIRST_STEP_SIZE, "schedule": _FIRST_STEP_SIZE},
+    "optax.lbfgs": {
+        "first-step": "its line search asks for the loss as a function of the parameters, which no check has"
+    },
     "optax.noisy_sgd": {"zero-gradient": "adds noise to every gradient, which is its purpose"},
     "optax.rprop": {"lr-zero": _NO_SCHEDULE, "schedule": _NO_SCHEDULE, "injected-lr": _NO_SCHEDULE},
     "optax.sm3": {

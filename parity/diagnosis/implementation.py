@@ -324,10 +324,7 @@ def _defaults(part: Part) -> dict[str, Any]:
 
 def _bound(part: Part) -> dict[str, Any]:
     """All arguments, defaults included; calls among them stay parts."""
-    given = {
-        name: inside(value, lambda e: e if isinstance(e, Part) else plain(e)) for name, value in part.given.items()
-    }
-    return _defaults(part) | given
+    return _defaults(part) | part.values()
 
 
 def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementation:

@@ -305,7 +305,12 @@ class ScalarMath(Each):
         p.sub_(g * (h["lr"] / (np.sqrt(float((g * g).sum())) + 1e-3)))  # HERE
 
 
-@pytest.mark.parametrize("optimizer", [AllClose, IsClose, ToList, OuterProduct, ScalarMath])
+class Cosine(Each):
+    def one(self, p, g, h):
+        p.sub_(g.sign() * torch.cosine_similarity(g, p, dim=0) * h["lr"])  # HERE
+
+
+@pytest.mark.parametrize("optimizer", [AllClose, IsClose, ToList, OuterProduct, ScalarMath, Cosine])
 def test_what_can_be_followed_is_blamed_where_it_stands(optimizer):
     assert "# HERE" in source(dims.infer(optimizer).breaks[0])
 
@@ -610,6 +615,18 @@ class InnocentConstant(Each):
     def one(self, p, g, h):
         ratio = g.abs() / (g.norm() + 1e-8)  # HERE
         p.sub_(ratio.clamp(max=10.0), alpha=h["lr"])
+
+
+class Normalized(Each):
+    def one(self, p, g, h):
+        direction = torch.nn.functional.normalize(g, dim=0)
+        p.sub_(direction.scatter(0, torch.zeros_like(g, dtype=torch.long), g.sign() * 0.5), alpha=h["lr"])
+
+
+def test_length_of_a_normalised_array_is_guarded():
+    found = dims.infer(Normalized)
+    assert found.verdict.startswith("proven unless a value is below 1e-12")
+    assert found.hyper == {"lr": PARAM}
 
 
 @pytest.mark.parametrize("optimizer", [Helped, InnocentConstant])

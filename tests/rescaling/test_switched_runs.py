@@ -50,10 +50,10 @@ def _worst(found: Any, expected: Any) -> float:
 
 
 SWITCHED: dict[str, tuple[Rule, dict[str, float], str | None, float]] = {
-    "sgd": (rules.sgd(), {"lr": 0.02}, None, 0.15),
-    "sgd, momentum": (rules.sgd(), {"lr": 0.004, "momentum": 0.9}, None, 0.15),
-    "sgd, momentum, sde": (rules.sgd(), {"lr": 0.002, "momentum": 0.95}, "sde", 0.15),
-    "asgd": (rules.asgd(), {"lr": 0.02}, None, 0.15),
+    "sgd": (rules.sgd(), {"lr": 0.02}, None, 0.25),
+    "sgd, momentum": (rules.sgd(), {"lr": 0.004, "momentum": 0.9}, None, 0.25),
+    "sgd, momentum, sde": (rules.sgd(), {"lr": 0.002, "momentum": 0.95}, "sde", 0.25),
+    "asgd": (rules.asgd(), {"lr": 0.02}, None, 0.25),
     "schedule_free_sgd": (rules.schedule_free_sgd(), {"lr": 0.05}, None, 0.12),
     "schedule_free_adamw": (rules.schedule_free_adamw(), {"lr": 0.02}, None, 0.08),
     "adafactor": (rules.adafactor(), {"lr": 0.03}, None, 0.1),

@@ -143,6 +143,28 @@ def spread(c: Call) -> Value:
     return c.apply("div", number(1.0), c.value(1, "lambd", 1.0))
 
 
+def normalized(c: Call) -> Value:
+    """An array over its length, which an eps bounds from below."""
+    return _over_length(c, c.self, c.given(3, "eps", 1e-12))
+
+
+def cosine(c: Call) -> Value:
+    """The cosine of two arrays, with an eps for each length."""
+    eps = c.given(3, "eps", 1e-8)
+    return c.apply("mul", *(_over_length(c, x, eps) for x in (c.self, c.value(1, "x2"))))
+
+
+def _over_length(c: Call, value: Value, eps: Any) -> Value:
+    return c.apply("div", value, c.apply("max", c.apply("abs", value), c.known(eps)))
+
+
+def written_at(c: Call) -> Value:
+    """Other values in some of the places."""
+    return c.apply(
+        "dynamic_update_slice", c.self, c.value(3, next((n for n in ("src", "source") if n in c.kwargs), "value"))
+    )
+
+
 def pure_operands(c: Call) -> Value:
     """Random numbers from pure ones, such as chances."""
     for x in c.args[1 if c.in_place else 0 :]:
@@ -313,6 +335,9 @@ TABLE: dict[str, Reading] = {
     **dict.fromkeys(("addmm", "addmv", "addr", "addbmm", "baddbmm"), addmm), "nan_to_num": without_nan,
     "where": where, "masked_fill": masked_fill, "setitem": written_into, **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "block_diag"), joined),
     "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": plus("add"),
+    **dict.fromkeys(("scatter", "scatter_add", "index_copy"), written_at), "index_fill": written_at,
+    "normalize": normalized, "cosine_similarity": cosine, "std_mean": lambda c: [norm(c), keep(c)],
+    "constant": filled(1, "val"),
     # products and powers
     "mul": binary("mul"), "multiply": binary("mul"), "rmul": binary("mul"), "div": binary("div"),
     "divide": binary("div"), "true_divide": binary("div"), "truediv": binary("div"), "rdiv": swapped("div"),

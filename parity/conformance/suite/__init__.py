@@ -20,7 +20,7 @@ _TWO_RUNS = (
         "company",
     ),
     *("foreach", "schedule", "injected-lr", "lr-zero", "param-groups", "add-param-group", "resume", "state-dict"),
-    *("scaling-law", "reference", "at-rest", "descent", "global-state"),
+    *("scaling-law", "reference", "zero-gradient", "at-rest", "descent", "global-state"),
 )
 
 _MORE = {

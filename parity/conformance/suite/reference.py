@@ -55,7 +55,7 @@ def _agree(target: Target, theirs: Target, run: Run, cause: str, *, moving: bool
     try:
         close(found, expected, cause, gate, of_lr * largest)
     except Failed:
-        nudged = {n: np.nextafter(g, np.sign(g) * np.inf) if np.any(g) else g for n, g in run.grads.items()}
+        nudged = {n: np.where(g == 0, g, np.nextafter(g, np.copysign(np.inf, g))) for n, g in run.grads.items()}
         amplified = follow(theirs, run, moving=moving, grads=nudged)
         besides = {n: of_lr * largest + AMPLIFIED * np.abs(amplified[n] - v).max(axis=0) for n, v in expected.items()}
         close(found, expected, cause, gate, besides)

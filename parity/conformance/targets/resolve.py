@@ -12,8 +12,6 @@ from lrtheory.dims.target import target as numbered
 from lrtheory.rules import Rule
 from lrtheory.spec import Spec, SpecError, parse, part, read
 from lrtheory.spec import resolve as resolve_spec
-from lrtheory.spec.parts import plain
-from lrtheory.spec.text import inside
 
 from ..outcome import told
 from .target import RATES, Target, TargetError
@@ -68,7 +66,7 @@ def _of_spec(spec: Spec, given: dict[str, Any]) -> Target:
     if target.kind is not None:
         return _of_object(target.kind, {**target.make({}), **given}, names)
     if root.through is None and not any(root.inner()):
-        return _of_object(root.factory, {**{n: inside(v, plain) for n, v in root.given.items()}, **given}, names)
+        return _of_object(root.factory, {**root.values(), **given}, names)
     return _of_tree(target, given, names)
 
 

@@ -1,0 +1,88 @@
+"""Schedules in a SPEC are built and evaluated (R3, A6, B6)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lrtheory.spec import SpecError, curve, parse
+
+KNOWN = [
+    ("optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 1000)", (0, 0.0), (100, 1e-3), (1000, 0.0), True),
+    ("optax.piecewise_constant_schedule(0.1, {100: 10.0, 1000: 0.01})", (0, 0.1), (100, 1.0), (1000, 0.01), True),
+    ("optax.linear_schedule(0.1, 1.0, 10)", (0, 0.1), (10, 1.0), (10, 1.0), True),
+    ("optax.exponential_decay(0.1, 10, 0.5)", (0, 0.1), (0, 0.1), (10, 0.05), False),
+    ("optax.constant_schedule(0.0)", (0, 0.0), (0, 0.0), (0, 0.0), True),
+    ("torch.optim.lr_scheduler.StepLR(step_size=3, gamma=0.5)", (0, 1e-3), (0, 1e-3), None, False),
+    ("torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=100)", (0, 0.004), (29, 0.1), (99, 4e-7), True),
+    ("linear(lr=0.1, start_factor=0.5, total_iters=4)", (0, 0.05), (4, 0.1), (4, 0.1), True),
+]
+
+
+@pytest.mark.parametrize(("text", "start", "peak", "end", "rests"), KNOWN)
+def test_figures_of_a_schedule(text, start, peak, end, rests) -> None:
+    found = curve(parse(text))
+    assert tuple(found.start) == pytest.approx(start)
+    assert tuple(found.peak) == pytest.approx(peak)
+    assert end is None or tuple(found.end) == pytest.approx(end, abs=1e-12)
+    assert found.rests is rests
+
+
+RESCALED = [
+    ("optax.piecewise_constant_schedule(0.1, {30: 0.1, 80: 0.1})", "boundaries_and_scales={8: 0.1, 20: 0.1}"),
+    ("optax.piecewise_constant_schedule(0.1, {100: 0.1})", "boundaries_and_scales={25: 0.1}"),
+    ("optax.piecewise_interpolate_schedule('linear', 0.1, {40: 0.1})", "{10: 0.1}"),
+    (
+        "optax.join_schedules([optax.linear_schedule(0.0, 0.1, 20), optax.cosine_decay_schedule(0.1, 80)], [20])",
+        "boundaries=[5]",
+    ),
+    ("optax.warmup_exponential_decay_schedule(0.0, 0.1, 12, 100, 0.9, end_value=None)", "transition_steps=25"),
+    ("optax.cosine_onecycle_schedule(400, 0.1)", "transition_steps=100"),
+    ("torch.optim.lr_scheduler.MultiStepLR(milestones=[8, 20], gamma=0.5)", "milestones=[2, 5]"),
+    ("torch.optim.lr_scheduler.ConstantLR(factor=0.5, total_iters=8)", "total_iters=2"),
+    ("torch.optim.lr_scheduler.ExponentialLR(gamma=0.9)", "gamma=0.6561"),
+    ("cosine_annealing(lr=0.1, T_max=100)", "T_max=25"),
+    ("sequential(schedules=[constant(lr=0.1), exponential(lr=0.1, gamma=0.5)], milestones=[40])", "milestones=[10]"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), RESCALED)
+def test_every_count_is_divided_and_levels_multiplied(text: str, words: str) -> None:
+    old = curve(parse(text))
+    new = old.rescaled(1.0, 4.0)
+    assert words in new.text, new.text
+    t = np.arange(0, 120, 4) if "OneCycle" not in text else np.arange(0, 96, 4)
+    np.testing.assert_allclose(new.at(t // 4), old.at(t), rtol=1e-5, atol=1e-9)
+    if not text.startswith("torch"):
+        np.testing.assert_allclose(old.rescaled(3.0).at(t), 3 * old.at(t), rtol=1e-9, atol=1e-12)
+
+
+def test_what_its_arguments_cannot_bring_about_is_refused(monkeypatch) -> None:
+    """A table of names that misses a count is caught by comparing the new schedule with the old."""
+    from lrtheory.spec import curves
+
+    monkeypatch.setattr(curves, "COUNTS", curves.COUNTS - {"warmup_steps"})
+    with pytest.raises(ValueError, match="another schedule"):
+        curve(parse("optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 1000)")).rescaled(1.0, 4.0)
+    monkeypatch.setattr(curves, "LEVELS", curves.LEVELS - {"end_value"})
+    with pytest.raises(ValueError, match="another schedule"):
+        curve(parse("optax.linear_schedule(0.1, 1.0, 10)")).rescaled(2.0)
+    with pytest.raises(ValueError, match="two boundaries"):
+        curve(parse("optax.piecewise_constant_schedule(0.1, {1: 0.1, 2: 0.5})")).rescaled(1.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 50)", "decay_steps=-50"),
+        ("optax.cosine_decay_schedule(0.1, 0)", "positive decay_steps"),
+        ("optax.join_schedules([0.1], [1])", "join_schedules"),
+        ("optax.cosine_decay_schedule(0.1, decay_step=9)", "did you mean 'decay_steps'"),
+        ("torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=-1)", "total_steps"),
+        ("cosine_annealing(lr=-1, T_max=3)", "outside"),
+    ],
+)
+def test_what_its_framework_refuses_is_refused(text: str, words: str) -> None:
+    with pytest.raises(SpecError) as error:
+        curve(parse(text))
+    assert words in str(error.value)
