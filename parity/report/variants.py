@@ -118,7 +118,8 @@ def _panel(
 def _keys(variants: list[str]) -> list[Key]:
     keys = []
     for order, variant in enumerate(variants):
-        colour, dash = (styles[order % len(VARIANT_COLOURS)] for styles in (VARIANT_COLOURS, VARIANT_DASHES))
+        colour = VARIANT_COLOURS[order % len(VARIANT_COLOURS)]
+        dash = VARIANT_DASHES[order % len(VARIANT_COLOURS)]
         line = "solid" if dash == [1, 0] else "dotted" if dash[0] <= 2 else "dashed"
         keys.append(Key(variant, colour.removeprefix("@"), line if order else "thick"))
     return keys

@@ -54,8 +54,8 @@ class TinySum(Each):
 
 class TinySumOfAList(Each):
     def one(self, p, g, h):
-        (norm,) = torch._foreach_norm([g])
-        torch._foreach_add_([norm], 1e-30)
+        (norm,) = torch._foreach_norm([g])  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_add_([norm], 1e-30)  # pyright: ignore[reportPrivateImportUsage]
         p.add_(g / norm, alpha=-h["lr"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -210,8 +211,9 @@ def test_average_moves_once_a_step_and_not_with_each_micro_batch(inside, between
         state = rule.init(params)
         for g in grads:
             params, state = rule.step(hyper, params, state, {"w": jnp.asarray(g)})
-        averages.append((state if rule is outside else state.rule).average["w"])
-        assert int((state if rule is outside else state.rule).count) == 2
+        averaged: Any = state if rule is outside else state.rule
+        averages.append(averaged.average["w"])
+        assert int(averaged.count) == 2
     np.testing.assert_array_equal(*averages)
 
 
