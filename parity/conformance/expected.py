@@ -10,6 +10,8 @@ from typing import Any
 
 _NO_SCHEDULE = "learning_rate must be a number: a schedule raises TypeError"
 
+_NUMBER_ONLY = "learning_rate must be a number, and it says so: optimistic_adam_v2 takes schedules"
+
 # Ours have torch's semantics in these too.
 _LATE = "the step is taken with eta, which the step before computed from its own lr: a change is one step late"
 
@@ -36,7 +38,12 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     "optax.lbfgs": {
         "first-step": "its line search asks for the loss as a function of the parameters, which no check has"
     },
-    "optax.noisy_sgd": {"zero-gradient": "adds noise to every gradient, which is its purpose"},
+    "optax.noisy_sgd": {
+        "zero-gradient": "adds noise to every gradient, which is its purpose",
+        "at-rest": "adds noise to every gradient, which is its purpose",
+        "company": "draws the noise of all tensors from one key, which is split by their number",
+    },
+    "optax.optimistic_adam": {"schedule": _NUMBER_ONLY, "lr-zero": _NUMBER_ONLY, "injected-lr": _NUMBER_ONLY},
     "optax.rprop": {"lr-zero": _NO_SCHEDULE, "schedule": _NO_SCHEDULE, "injected-lr": _NO_SCHEDULE},
     "optax.sm3": {
         "lr-zero": _NO_SCHEDULE,
