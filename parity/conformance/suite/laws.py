@@ -110,12 +110,14 @@ def step_bound(target: Target) -> None:
     bound = sharp_bound(rule, hyper)
     # Coupled decay is part of the gradient, for which the bound holds whatever it is.
     decay = hyper.lr * getattr(hyper, "weight_decay", 0.0) if rule.array_rule.penalty is None else 0.0
+    # Roundings of some ten operations; torch's NAdam keeps the product of its momenta in float32 (torch/optim/nadam.py, 2.13).
+    rounding = 2.0**-22 if "momentum_decay" in rule.Hyper._fields else 1e-9
     for stream in streams(hyper):
         run = _constant_in_space(target, 1e6 * stream)
         for name, value in follow(target, run).items():
             steps = np.abs(np.diff(value, axis=0)).reshape(STEPS, -1).max(axis=1)
             decayed = decay * np.abs(value[:-1]).reshape(STEPS, -1).max(axis=1)
-            over = np.flatnonzero(~(steps <= bound * (1 + 1e-9) + decayed))  # 1e-9: roundings of some ten operations
+            over = np.flatnonzero(~(steps <= bound * (1 + rounding) + decayed))
             where = (
                 f"step {over[0] + 1} moves {name} by {steps[over[0]]:.6g}, {steps[over[0]] / bound[over[0]]:.4g} "
                 "times the sharp bound"
