@@ -617,6 +617,20 @@ class InnocentConstant(Each):
         p.sub_(ratio.clamp(max=10.0), alpha=h["lr"])
 
 
+class UnderASign(Each):
+    """A bare number that a sign makes irrelevant."""
+
+    def one(self, p, g, h):
+        p.sub_((g / (g.norm() + 1e-3)).sign(), alpha=h["lr"])
+
+
+def test_break_that_numbers_do_not_show_is_unknown():
+    found = dims.infer(UnderASign)
+    assert found.verdict.startswith("unknown (broken at ")
+    assert "in numbers the law holds" in found.verdict
+    assert dims.infer(UnderASign, judge=False).status == "broken"
+
+
 class Normalized(Each):
     def one(self, p, g, h):
         direction = torch.nn.functional.normalize(g, dim=0)

@@ -7,7 +7,7 @@ import inspect
 import itertools
 import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -287,8 +287,20 @@ class _Attempt:
 
         With the numbers that it was come by, or with others.
         """
-        if found.status not in ("proven", "guarded"):
-            return found
+        if found.status in ("proven", "guarded"):
+            return replace(
+                found, unknown=self._evidence(found, numbers, SIZES if found.status == "proven" else SIZES[:1])
+            )
+        if found.status == "broken" and self._evidence(found, numbers, SIZES, 1e-9) is None:
+            return replace(
+                found, unknown=f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
+            )
+        return found
+
+    def _evidence(
+        self, found: Dimensions, numbers: Numbers | None, sizes: Sequence[float], tolerance: float = 1e-6
+    ) -> str | None:
+        """What a run says that does not obey the units found; ``None`` where all do."""
         of = next(run for run in self.runs if run.found.hyper is found.hyper)
         values = of.numbers if numbers is None else numbers
 
@@ -298,26 +310,24 @@ class _Attempt:
             with _seeded(), _as_written():
                 instance = self._made(problem, rescaled_numbers(values, found.hyper, loss / size, params))
                 _train(instance)
-                for step in range(of.steps):
+                for step in range(min(of.steps, 20) if needs_closure(instance) else of.steps):  # each is many
                     problem.give_gradients(step)
                     instance.step(*([problem.evaluate] if needs_closure(instance) else []))
                     path.append([p.detach() / params for p in problem.params.values()])
             return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
 
-        for size in SIZES if found.status == "proven" else SIZES[:1]:
+        for size in sizes:
             try:
                 base = run(size, 1.0)
                 for loss, params in SCALES:
                     for name, expected, got in zip(of.shapes, base, run(loss * size, params), strict=True):
                         apart = float((got - expected).nan_to_num(1e300).abs().max())
                         travel = float((expected - expected[0]).nan_to_num(1e300).abs().max())
-                        if apart > 1e-6 * travel:
-                            return replace(
-                                found, unknown=disagreement(loss, params, size, name, apart / (travel or apart))
-                            )
+                        if apart > tolerance * travel:
+                            return disagreement(loss, params, size, name, apart / (travel or apart))
             except Exception as error:
-                return replace(found, unknown=f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}")
-        return found
+                return f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}"
+        return None
 
 
 @contextlib.contextmanager
