@@ -6,6 +6,8 @@ import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lrtheory import rules
+
 from . import suite
 from .execute import TIME_LIMIT, WITHOUT_HYPOTHESIS
 from .outcome import About, Check, Report, Result
@@ -47,7 +49,8 @@ def check(
     time_limit : seconds for each check, and for making the target
     own_process : bool, optional
         Whether the target runs in a process of its own, with a limit of memory, which it may end without ending the
-        report. Unless given, where target and reference are text.
+        report. Unless given, where target and reference are text, and the target is no rule of :mod:`lrtheory.rules`: one
+        that this program has registered is known in this process alone.
     progress : called with what runs now and the share that is done
 
     Returns
@@ -74,7 +77,9 @@ def check(
     as_text = isinstance(target, str) and isinstance(reference, str | None)
     if own_process and not as_text:
         raise ValueError("a process of its own needs the target and the reference as text")
-    subject = (Elsewhere if (as_text if own_process is None else own_process) else Here)(target, given)
+    if own_process is None:
+        own_process = as_text and target.partition("(")[0].strip() not in rules.names()
+    subject = (Elsewhere if own_process else Here)(target, given)
     try:
         return _report(subject, expected_failures, only, time_limit, progress)
     finally:

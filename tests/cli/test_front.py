@@ -180,7 +180,8 @@ def test_package_is_a_command(tmp_path):
 
 
 def test_shells_are_told_how_to_complete():
-    done = lrtheory("--show-completion", "bash")
+    code = "import os; os.environ['_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION'] = '1'"
+    done = python(f"{code}; from lrtheory.cli import main; main()", "--show-completion", "bash")
     assert "_LRTHEORY_COMPLETE" in done.stdout, done.stderr
 
 

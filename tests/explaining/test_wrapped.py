@@ -119,10 +119,10 @@ def test_bitwise_is_said_of_what_was_seen_alone(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("text", "change", "words"),
     [  # C5, C7
-        ("adagrad(initial_accumulator_value=0.1)", Change(loss=1e200), "too large"),
+        ("adagrad(initial_accumulator_value=0.1)", Change(loss=1e200), "beyond floating-point"),
         ("adam(lr=0.1)", Change(loss=1e-320), "eps"),
         ("adam(beta2=0.9999999999999999)", Change(batch=4), "outside"),
-        ("lars()", Change(params=1e-300), "too large or too small"),
+        ("lars()", Change(params=1e-300), "beyond floating-point"),
         ("optax.cosine_decay_schedule(0.1, 100)", Change(loss=2), "is a schedule"),
         ("keras.optimizers.Adam(1e-3)", Change(), "is of Keras"),
     ],

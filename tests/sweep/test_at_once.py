@@ -56,6 +56,15 @@ def test_a_failing_call_ends_it(workers):
     assert len(begun) <= workers + 1
 
 
+@pytest.fixture
+def interruptible():
+    """A shell that starts tests in the background has them ignore interrupts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_for_what_runs_and_begins_nothing():
     """A compiled program cannot be stopped in the middle; what it uses must outlive it."""
     begun, ended, waits, sent = [], [], threading.Event(), threading.Event()
