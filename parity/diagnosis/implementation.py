@@ -227,6 +227,13 @@ def _composed(parsed: Spec, root: Part) -> Implementation:
     name = "+".join(p.spec.full_name for p in root.all())
     rate = next((n for n in ("learning_rate", "lr") if is_number(arguments.get(n))), None)
 
+    def made(values: Mapping[str, Any]) -> Any:
+        if name.partition("+")[0] != "optax.lookahead":
+            return root.make(values)
+        from lrtheory.dims.optax_reader.combined import Pairs
+
+        return Pairs(root.make(values))  # of parameters, of which the fast ones are compared
+
     def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
         new = {places[n]: v for n, v in given.items() if v is not arguments[n] and v != arguments[n]}
 
@@ -234,12 +241,12 @@ def _composed(parsed: Spec, root: Part) -> Implementation:
             import optax
 
             if rate is not None and not callable(learning_rate):
-                return root.make({**new, places[rate]: learning_rate})
+                return made({**new, places[rate]: learning_rate})
             if rate is not None:
                 with contextlib.suppress(TypeError, ValueError):  # which takes no schedule
-                    return root.make({**new, places[rate]: learning_rate})
+                    return made({**new, places[rate]: learning_rate})
             base = float(given[rate]) if rate is not None else 1.0
-            return optax.chain(root.make(new), optax.scale_by_schedule(lambda count: learning_rate(count) / base))  # type: ignore[operator]
+            return optax.chain(made(new), optax.scale_by_schedule(lambda count: learning_rate(count) / base))  # type: ignore[operator]
 
         def run(probe: Probe) -> Path:
             return with_optax(factory, name, {"learning_rate": given[rate] if rate else 1.0}, probe)

@@ -70,10 +70,6 @@ def with_optax(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
             lrs = jnp.asarray(float(arguments["learning_rate"]) * probe.factors)
             given["learning_rate"] = lambda count: lrs[count]
         optimizer = factory(**given)
-        if name == "optax.lookahead":  # it takes pairs of parameters, of which the fast ones are compared
-            from lrtheory.dims.optax_reader.combined import Pairs
-
-            optimizer = Pairs(optimizer)
         params: Any = {key: jnp.asarray(value, probe.dtype) for key, value in probe.start.items()}
         state = optimizer.init(params)
         seen = [_seen(params, averages(state, params))]
