@@ -102,6 +102,11 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    @classmethod
+    def of(cls, title: str, records: Iterable[Record], columns: Mapping[str, Callable[[Record], str]]) -> Table:
+        """A row for each record: what the columns, by their heads, make of it."""
+        return cls(title, list(columns), [[cell(record) for cell in columns.values()] for record in records])
+
     def markdown(self) -> str:
         """GitHub's table syntax, numbers to the right."""
         lines = [self.columns, ["---", *["--:"] * (len(self.columns) - 1)], *self.rows]
@@ -110,16 +115,16 @@ class Table:
 
 def show(table: Table, caption: str = "") -> None:
     """Print to the terminal."""
-    from rich.console import Console
     from rich.table import Table as Grid
+
+    from lrtheory.cli._terminal import console
 
     grid = Grid(title=table.title, caption=caption or None, title_justify="left")
     for i, column in enumerate(table.columns):
         grid.add_column(column, justify="right" if i else "left", no_wrap=not i)
     for row in table.rows:
         grid.add_row(*row)
-    console = Console(highlight=False)
-    (console if console.is_terminal else Console(highlight=False, width=140)).print(grid)
+    console(140).print(grid)
 
 
 def facts() -> Record:
@@ -170,10 +175,20 @@ def number(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def times(ratio: Spread | Sequence[float]) -> str:
+def times(ratio: Spread | Sequence[float], digits: str = ".2f") -> str:
     """A ratio with its quartiles."""
-    low, median, high = ratio
-    return f"{median:.2f} ({low:.2f}–{high:.2f})"
+    low, median, high = (format(value, digits) for value in ratio)
+    return f"{median} ({low}–{high})"
+
+
+def aim(limit: float | None, value: float, shown: Callable[[float], str]) -> str:
+    """Whether a value is within its limit, where it has one."""
+    return "" if limit is None else f"{shown(limit)}: {'met' if value <= limit else 'not met'}"
+
+
+def of_part(records: Iterable[Record], name: str) -> list[Record]:
+    """The records of one part of a benchmark."""
+    return [record for record in records if record["part"] == name]
 
 
 def run(

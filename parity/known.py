@@ -18,26 +18,13 @@ from .cases import Case, LrSchedule
 
 @dataclass(frozen=True)
 class KnownDifference:
-    """One difference.
-
-    Attributes
-    ----------
-    id : str
-    backend : str
-        The implementation that differs from torch and from us.
-    pair : str
-        The pair of :data:`parity.differences.PAIRS` that shows it.
-    applies : callable
-        Whether a case meets it.
-    example : Case
-        A run that shows it, by more than ``at_least`` of the distance travelled.
-    """
+    """One difference."""
 
     id: str
-    backend: str
-    pair: str
-    applies: Callable[[Case], bool]
-    example: Case
+    backend: str  # the implementation that differs from torch and from us
+    pair: str  # the pair of parity.differences.PAIRS that shows it
+    applies: Callable[[Case], bool]  # whether a case meets it
+    example: Case  # a run that shows it, by more than at_least of the distance travelled
     at_least: float
 
     @property

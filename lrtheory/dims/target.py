@@ -29,34 +29,19 @@ class TargetError(SpecError):
 
 @dataclass(frozen=True)
 class Target:
-    """An optimizer in text that can be run with other numbers.
-
-    Attributes
-    ----------
-    text : str
-    numbers : mapping of str to float
-        By argument; an entry of a tuple is ``betas[0]``, and the second part of a chain has ``2.eps`` where another has an
-        eps too. A schedule counts as its peak.
-    make : numbers -> transformation of optax, or arguments of a class of torch
-    write : numbers -> code
-    infer : () -> Dimensions
-    notes : tuple of str
-    kind : a class of torch optimizers, or None
-    curves : mapping
-        Schedules by the number that follows one.
-    shapes : mapping or None
-        Of the parameters, where masks or labels in it name them.
-    """
+    """An optimizer in text that can be run with other numbers."""
 
     text: str
+    # by argument; an entry of a tuple is betas[0], and the second part of a chain has 2.eps where another has an eps
+    # too. A schedule counts as its peak.
     numbers: Mapping[str, float]
-    make: Callable[[Mapping[str, Any]], Any]
-    write: Callable[[Mapping[str, float]], str]
+    make: Callable[[Mapping[str, Any]], Any]  # numbers -> transformation of optax, or arguments of a class of torch
+    write: Callable[[Mapping[str, float]], str]  # numbers -> code
     infer: Callable[[], Dimensions]
     notes: tuple[str, ...] = ()
-    kind: Any = None
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    shapes: Mapping[str, tuple[int, ...]] | None = None
+    kind: Any = None  # a class of torch optimizers, or None
+    curves: Mapping[str, Curve] = field(default_factory=dict)  # schedules by the number that follows one
+    shapes: Mapping[str, tuple[int, ...]] | None = None  # of the parameters, where masks or labels in it name them
 
     @property
     def framework(self) -> str:

@@ -32,40 +32,18 @@ Bind = Callable[[Mapping[str, Any]], Callable[[Probe], Path]]
 
 @dataclass(frozen=True)
 class Implementation:
-    """One implementation with its arguments.
+    """One implementation with its arguments."""
 
-    Attributes
-    ----------
-    text : str
-        What it is called in a sentence.
-    name : str
-        Its entry in the vocabulary; one name is one factory.
-    arguments : mapping
-        All of them, defaults included.
-    run : callable
-        ``run(probe) -> path``, in float64.
-    family : str
-        The family that it is read as a member of; its own where it is empty.
-    bind : callable, optional
-        From other arguments to the run with them.
-    defaults : mapping
-        Those of the arguments that have one.
-    without : mapping
-        Parts of a composition → the SPEC that is left without them.
-    library : str
-        torch, schedulefree, optax, keras or lrtheory.
-    is_schedule : bool
-    """
-
-    text: str
-    name: str
-    arguments: Mapping[str, Any]
-    run: Callable[[Probe], Path]
-    family: str = ""
-    bind: Bind | None = None
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    library: str = "lrtheory"
+    text: str  # what it is called in a sentence
+    name: str  # its entry in the vocabulary; one name is one factory
+    arguments: Mapping[str, Any]  # all of them, defaults included
+    run: Callable[[Probe], Path]  # run(probe) -> path, in float64
+    family: str = ""  # the family that it is read as a member of; its own where it is empty
+    bind: Bind | None = None  # from other arguments to the run with them
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # those of the arguments that have one
+    library: str = "lrtheory"  # torch, schedulefree, optax, keras or lrtheory
     is_schedule: bool = False
+    # parts of a composition → the SPEC that is left without them
     without: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -62,12 +62,7 @@ class Weak(np.ndarray):
 
 @dataclass(frozen=True)
 class NarrowFamily(Family):
-    """A family that runs in another dtype than float64.
-
-    Attributes
-    ----------
-    dtype : str
-    """
+    """A family that runs in another dtype than float64."""
 
     dtype: str = "float32"
 

@@ -21,7 +21,7 @@ from ..comparing import Walk
 from ..outcome import Skip, told
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
 from ..worker import OutOfTime
-from .target import Session, Target, is_decay
+from .target import Session, Target, going_on, is_decay
 
 
 class Functions(NamedTuple):
@@ -127,14 +127,9 @@ class JaxTarget(Target):
 
     def eagerly(self, run: Run, steps: int) -> Walk:
         """The walk of an optimizer that nobody compiles."""
-        functions = self.functions()
-        params = as_tree(run.params)
-        state = functions.init(params)
-        history = [params]
-        for step in range(steps):
-            params, state = functions.step(params, state, self.gradients(as_tree(run.at(step))))
-            history.append(params)
-        return Walk.of(history)
+        functions, tree = self.functions(), as_tree(run.params)
+        session = _JaxSession(self, tree, functions.init(tree), None, lambda lrs, *given: functions.step(*given))
+        return going_on(session, run, range(steps))
 
     def rescaled(self, found: Any, run: Run, loss: float, params: float) -> dict[str, np.ndarray]:
         """As one compiled scan with every number traced: one program for every scale."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -156,8 +156,13 @@ def follow(target: Target, run: Run, *, moving: bool = False, **changes: Any) ->
 
 def going_on(session: Session, run: Run, steps: range) -> Walk:
     """Parameters before and after each of these steps of a run."""
+    return walked(session, steps, lambda step: session.step(run.at(step)))
+
+
+def walked(session: Session, steps: Iterable[int], act: Callable[[int], Any]) -> Walk:
+    """Parameters before and after each of these steps, which are taken by calling ``act``."""
     history = [session.params()]
     for step in steps:
-        session.step(run.at(step))
+        act(step)
         history.append(session.params())
     return Walk.of(history)
