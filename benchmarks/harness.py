@@ -115,16 +115,16 @@ class Table:
 
 def show(table: Table, caption: str = "") -> None:
     """Print to the terminal."""
+    from rich.console import Console
     from rich.table import Table as Grid
-
-    from lrtheory.cli._terminal import console
 
     grid = Grid(title=table.title, caption=caption or None, title_justify="left")
     for i, column in enumerate(table.columns):
         grid.add_column(column, justify="right" if i else "left", no_wrap=not i)
     for row in table.rows:
         grid.add_row(*row)
-    console(140).print(grid)
+    console = Console(highlight=False)
+    (console if console.is_terminal else Console(highlight=False, width=140)).print(grid)
 
 
 def facts() -> Record:
