@@ -11,7 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from lrtheory.dims import Break, Dimensions, Location
-from lrtheory.dims.audit import LIBRARIES, Row, audit, summary
+from lrtheory.dims.audit import LIBRARIES, Audited, audit, summary
 from lrtheory.dims.target import TargetError, infer_target
 from lrtheory.units import Units
 
@@ -101,7 +101,7 @@ def _audit(libraries: Sequence[str], json: bool) -> int:
     unknown = [name for name in libraries if name not in LIBRARIES]
     if unknown:
         raise BadInput(f"no audit of {', '.join(unknown)}: there is one of {', '.join(LIBRARIES)}")
-    rows: list[Row] = [row for name in libraries for row in audit(name)]
+    rows: list[Audited] = [row for name in libraries for row in audit(name)]
     if json:
         print_json([row.as_json() for row in rows])
         return 0

@@ -28,7 +28,7 @@ class TargetError(SpecError):
 
 
 @dataclass(frozen=True)
-class Target:
+class Numbered:
     """An optimizer in text that can be run with other numbers."""
 
     text: str
@@ -71,7 +71,7 @@ def infer_target(text: str) -> Dimensions:
     return replace(result, target=spec.text)
 
 
-def target(spec: Spec) -> Target:
+def target(spec: Spec) -> Numbered:
     """What a SPEC names, with its numbers.
 
     Raises
@@ -97,13 +97,13 @@ def target(spec: Spec) -> Target:
     return _of_torch(root) if is_torch(root.factory) else _of_optax(root)
 
 
-def _of_rule(spec: Spec) -> Target:
+def _of_rule(spec: Spec) -> Numbered:
     try:
         reading = read(spec.text)
     except NoRuleError as error:
         raise TargetError(str(error)) from error
     numbers = {name: float(value) for name, value in reading.hyper._asdict().items() if value is not None}
-    return Target(
+    return Numbered(
         spec.text,
         numbers,
         lambda new: reading.hyper._replace(**new),
@@ -112,7 +112,7 @@ def _of_rule(spec: Spec) -> Target:
     )
 
 
-def _of_torch(root: Part) -> Target:
+def _of_torch(root: Part) -> Numbered:
     from .torch_reader.infer import constructor_arguments, default_numbers
 
     given: dict[str, Any] = root.values()
@@ -123,7 +123,7 @@ def _of_torch(root: Part) -> Target:
         before, after = (constructor_arguments(n, others) for n in (numbers, {**numbers, **new}))
         return root.write({name: value for name, value in after.items() if name not in before or value != before[name]})
 
-    return Target(
+    return Numbered(
         root.spec.text,
         numbers,
         lambda new: constructor_arguments({**numbers, **{n: v for n, v in new.items() if v != numbers[n]}}, others),
@@ -134,7 +134,7 @@ def _of_torch(root: Part) -> Target:
     )
 
 
-def _of_optax(root: Part) -> Target:
+def _of_optax(root: Part) -> Numbered:
     from .optax_reader.infer import default_numbers, infer_optax, is_optimizer
 
     numbers: dict[str, float] = {}
@@ -190,7 +190,7 @@ def _of_optax(root: Part) -> Target:
             if "has no default" not in note or note in p.notes
         )
     )
-    return Target(root.spec.text, numbers, make, write, inferred, notes, None, curves, shapes)
+    return Numbered(root.spec.text, numbers, make, write, inferred, notes, None, curves, shapes)
 
 
 _RATES = ("scale", "scale_by_learning_rate", "scale_by_schedule")

@@ -16,7 +16,7 @@ from .family import MISSING, Family
 from .implementation import Implementation, implementation, of_family, with_lr_of
 from .members import as_argument, fitted, placed
 from .narrow import narrowed
-from .pair import Pair, numbers_of
+from .sides import Sides, numbers_of
 from .told import Change, Diagnosis, given, listed, shown
 from .vocabulary import WORDS
 
@@ -60,7 +60,7 @@ def diagnose(
     probes = [f.probe(numbers_of(i), missing=missing) for f, i in ((family, one), (second, other))]
     probe = replace(max(probes, key=lambda p: p.steps), averaged=any(p.averaged for p in probes))
     paths = acting.level(one.path(probe), other.path(probe))
-    pair = Pair(one, other, family, probe, paths, dtype)
+    pair = Sides(one, other, family, probe, paths, dtype)
     if pair.size <= pair.alike:
         return _agreed(pair)
     direct = acting.enough(one, acting.differing(one, other, dtype), [(probe, paths[1])], pair.alike)
@@ -74,7 +74,7 @@ def _asked(family: Family, dtype: str, missing: bool) -> Family:
     return replace(family, switches={**family.switches, **MISSING}) if missing else family
 
 
-def _agreed(pair: Pair) -> Diagnosis:
+def _agreed(pair: Sides) -> Diagnosis:
     """They run alike along the probe: equal if every argument in which they differ acts, there or on a further run."""
     one, other, bound, unlike = pair.one, pair.other, pair.alike, pair.unlike()
     silent = _silent(pair, unlike)
@@ -100,7 +100,7 @@ def _agreed(pair: Pair) -> Diagnosis:
     return pair.told("unseen", sentence, unseen=names)
 
 
-def _silent(pair: Pair, names: tuple[Mapping[str, Any], Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _silent(pair: Sides, names: tuple[Mapping[str, Any], Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Those of the arguments of each that were not seen to act."""
     one, other = (
         acting.unseen(i, given, pair.probe, path, pair.alike)
@@ -109,7 +109,7 @@ def _silent(pair: Pair, names: tuple[Mapping[str, Any], Mapping[str, Any]]) -> t
     return one, other
 
 
-def _idle(pair: Pair) -> list[str]:
+def _idle(pair: Sides) -> list[str]:
     """Numbers in which they differ and that change nothing along the probe; where one states none it has the neutral value."""
     stated = [{**pair.family.numbers, **numbers_of(i)} for i in (pair.one, pair.other)]
     idle = []
@@ -126,7 +126,7 @@ def _idle(pair: Pair) -> list[str]:
     return idle
 
 
-def _direct(pair: Pair, arguments: Mapping[str, Any], residual: float) -> Diagnosis:
+def _direct(pair: Sides, arguments: Mapping[str, Any], residual: float) -> Diagnosis:
     """Arguments of the first that make it the second, and no setting of a model."""
     had = pair.one.arguments
     changes = tuple(Change(n, _value(had.get(n)), _value(value), {n: value}) for n, value in arguments.items())
@@ -137,7 +137,7 @@ def _value(value: Any) -> float | str:
     return value if isinstance(value, (int, float, str)) and not isinstance(value, bool) else shown(value)
 
 
-def _part(pair: Pair) -> Diagnosis | None:
+def _part(pair: Sides) -> Diagnosis | None:
     """A part of a composition that one has and the other lacks."""
     for mine, theirs, path in ((pair.one, pair.other, pair.paths[1]), (pair.other, pair.one, pair.paths[0])):
         for part, left in mine.without.items():
@@ -158,7 +158,7 @@ def _part(pair: Pair) -> Diagnosis | None:
     return None
 
 
-def _simplest(pair: Pair, found: Diagnosis, direct: tuple[dict[str, Any], float] | None) -> Diagnosis:
+def _simplest(pair: Sides, found: Diagnosis, direct: tuple[dict[str, Any], float] | None) -> Diagnosis:
     """What the model says, unless arguments alone say it in fewer words, or the model's advice is there already."""
     one, known = pair.one, found.outcome == "settings"
     advised = {name: value for change in found.changes for name, value in (change.arguments or {}).items()}

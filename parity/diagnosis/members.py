@@ -12,10 +12,10 @@ from lrtheory.spec import SpecError
 from .families import FAMILIES
 from .family import Family
 from .implementation import Implementation, with_arguments
-from .pair import SAME, Pair, merged, numbers_of
 from .probe import Path, Probe, distance
 from .schedules import ScheduleFamily
 from .search import Fit, fit, nearest
+from .sides import SAME, Sides, merged, numbers_of
 from .told import Change, Diagnosis
 from .vocabulary import phrase
 
@@ -48,7 +48,7 @@ def _kept(family: Family, probe: Probe, path: Path) -> Path:
     return {n: v for n, v in path.items() if family.averaged or n in probe.start or not probe.start}
 
 
-def fitted(pair: Pair, second: Family) -> Diagnosis:
+def fitted(pair: Sides, second: Family) -> Diagnosis:
     """The difference of the two members of a family that run as they do."""
     one, other, family, probe = pair.one, pair.other, pair.family, pair.probe
     if other.words.family != family.name:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 Collect = Callable[[Callable[[str, float], None]], list[Any]]
 
 
-class Deferred(NamedTuple):
+class Job(NamedTuple):
     """A function of a module, its arguments, and what it does in words; arguments and result can be pickled."""
 
     what: str
@@ -25,12 +25,12 @@ class Deferred(NamedTuple):
 
 
 @contextlib.contextmanager
-def begun(calls: Sequence[Deferred], *, processes: int) -> Iterator[Collect]:
+def begun(calls: Sequence[Job], *, processes: int) -> Iterator[Collect]:
     """Begin calls in another process; what is yielded gives all results in order.
 
     Parameters
     ----------
-    calls : sequence of Deferred
+    calls : sequence of Job
         None of which depends on another.
     processes : int
         1 makes every call where the results are asked for.
@@ -54,7 +54,7 @@ def begun(calls: Sequence[Deferred], *, processes: int) -> Iterator[Collect]:
                 future.cancel()
 
 
-def _collected(calls: Sequence[Deferred], futures: list[Future], progress: Callable[[str, float], None]) -> list[Any]:
+def _collected(calls: Sequence[Job], futures: list[Future], progress: Callable[[str, float], None]) -> list[Any]:
     results: dict[int, Any] = {}
 
     def here(index: int) -> None:

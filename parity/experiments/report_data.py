@@ -23,7 +23,7 @@ from . import (
     phase_diagram,
     what_to_change,
 )
-from .beside import Collect, Deferred, begun
+from .beside import Collect, Job, begun
 
 Progress = Callable[[str, float], None]
 
@@ -53,18 +53,18 @@ def measure(
         return _measured(quick, seed, collect, progress)
 
 
-def _calls(quick: bool, seed: int) -> list[Deferred]:
+def _calls(quick: bool, seed: int) -> list[Job]:
     """What may be measured beside the training runs; the order is that of ``_measured``."""
     return [
-        Deferred("loss scaling", loss_scaling.measure_regression, (seed,)),
-        Deferred("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
-        Deferred("batch size", batch_size.measure, (seed,)),
-        Deferred("Adam's effective lr", effective_curves.measure_adam, (seed,)),
-        Deferred("StepLR", effective_curves.measure_schedule, (seed,)),
-        Deferred("claims", claims.measure, (seed,)),
-        Deferred("phase diagram", phase_diagram.measure),
+        Job("loss scaling", loss_scaling.measure_regression, (seed,)),
+        Job("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
+        Job("batch size", batch_size.measure, (seed,)),
+        Job("Adam's effective lr", effective_curves.measure_adam, (seed,)),
+        Job("StepLR", effective_curves.measure_schedule, (seed,)),
+        Job("claims", claims.measure, (seed,)),
+        Job("phase diagram", phase_diagram.measure),
         *(
-            Deferred(f"parity of {rule}, {dtype}", parity_matrix.measure, (rule, dtype))
+            Job(f"parity of {rule}, {dtype}", parity_matrix.measure, (rule, dtype))
             for rule, dtype in parity_matrix.parts(quick)
         ),
     ]

@@ -87,7 +87,7 @@ def _word(field: str, title: str | None = None) -> alt.Tooltip:
     return alt.Tooltip(f"{field}:N", title=title or field)
 
 
-def _layered(*layers: Any, axes: str = "y") -> alt.LayerChart:
+def _layered(*layers: Any, axes: str = "y") -> Chart:
     """Layers on log axes whose limits and ticks are params."""
     return alt.layer(*layers).add_params(
         *(

@@ -15,7 +15,7 @@ from .._kernel.equations import Demand, UnknownOperationError
 from .._kernel.expression import PURE_EXPRESSION, Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.value import PURE_VALUE, Value
-from .._verdict import Reading, diagnose, dimensions, settled
+from .._verdict import Walked, diagnose, dimensions, settled
 from ..dimensions import Dimensions
 from .judge import evidence_against
 from .walk import walk
@@ -92,7 +92,7 @@ def infer_program(program: Program, *, judge: bool = True) -> Dimensions:
     return replace(found, unknown=against) if against else found
 
 
-def _infer(program: Program) -> Reading:
+def _infer(program: Program) -> Walked:
     ledger = Ledger()
     hyper = {
         name: ledger.unknown(name, LEARNING_RATE if position == 0 or name in ("lr", "learning_rate") else HYPER)
@@ -153,7 +153,7 @@ def _infer(program: Program) -> Reading:
         for value in results:
             ledger.settle(value)
     except UnknownOperationError as error:
-        return Reading(Dimensions(program.target, unknown=str(error), notes=program.notes))
+        return Walked(Dimensions(program.target, unknown=str(error), notes=program.notes))
 
     updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]
     for value, path in zip(new_state, paths, strict=True):
@@ -169,7 +169,7 @@ def _infer(program: Program) -> Reading:
     found = dimensions(
         program.target, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update, program.notes
     )
-    return Reading(found, ledger.exponents, {ledger.names[number] for number in diagnosis.involved})
+    return Walked(found, ledger.exponents, {ledger.names[number] for number in diagnosis.involved})
 
 
 def _read_inputs(jaxpr: Any) -> list[bool]:

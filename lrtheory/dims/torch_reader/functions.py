@@ -46,7 +46,7 @@ class Call:
         return self.known(self.args[0])
 
 
-Reading = Callable[[Call], Value | list[Value]]
+TorchRule = Callable[[Call], Value | list[Value]]
 
 
 def keep(c: Call) -> Value:
@@ -54,12 +54,12 @@ def keep(c: Call) -> Value:
     return c.self if c.self.is_zero else c.self.but(constant=None)
 
 
-def unary(primitive: str) -> Reading:
+def unary(primitive: str) -> TorchRule:
     """A shared rule of one operand."""
     return lambda c: c.apply(primitive, c.self)
 
 
-def binary(primitive: str, name: str = "other", position: int = 1) -> Reading:
+def binary(primitive: str, name: str = "other", position: int = 1) -> TorchRule:
     """A shared rule of two operands."""
 
     def rule(c: Call) -> Value:
@@ -69,7 +69,7 @@ def binary(primitive: str, name: str = "other", position: int = 1) -> Reading:
     return rule
 
 
-def plus(primitive: str) -> Reading:
+def plus(primitive: str) -> TorchRule:
     """``self ± alpha·other``."""
 
     def rule(c: Call) -> Value:
@@ -86,12 +86,12 @@ def _times(c: Call, factor: Any, value: Value) -> Value:
     return value.but(constant=known, nonnegative=value.nonnegative and factor > 0)
 
 
-def swapped(primitive: str, name: str = "other") -> Reading:
+def swapped(primitive: str, name: str = "other") -> TorchRule:
     """An operator with its operands the other way round."""
     return lambda c: c.apply(primitive, c.value(1, name), c.self)
 
 
-def of_kept(primitive: str) -> Reading:
+def of_kept(primitive: str) -> TorchRule:
     """A shared rule of the first argument, whose entries are moved or added up."""
     return lambda c: c.apply(primitive, keep(c))
 
@@ -168,7 +168,7 @@ def pure_operands(c: Call) -> Value:
     return PURE_VALUE
 
 
-def factors(*pure_at: int) -> Reading:
+def factors(*pure_at: int) -> TorchRule:
     """A decomposition: orthogonal factors are pure, the others have the matrix's units."""
     return lambda c: [PURE_VALUE if position in pure_at else keep(c) for position in range(3)]
 
@@ -198,7 +198,7 @@ def clamp(c: Call) -> Value:
     return value
 
 
-def extreme(primitive: str) -> Reading:
+def extreme(primitive: str) -> TorchRule:
     """Of two tensors entry by entry, or of one along its axes."""
 
     def rule(c: Call) -> Value:
@@ -215,12 +215,12 @@ def where(c: Call) -> Value:
     return c.apply("select_n", c.self, c.value(2, "other"), c.value(1, "self"))
 
 
-def argument(position: int, name: str) -> Reading:
+def argument(position: int, name: str) -> TorchRule:
     """Another argument's units, whatever the first one's."""
     return lambda c: c.value(position, name)
 
 
-def constant(x: float) -> Reading:
+def constant(x: float) -> TorchRule:
     """A tensor full of a number that the function's name says."""
     return lambda c: number(x)
 
@@ -253,12 +253,12 @@ def pure(c: Call) -> Value:
     return PURE_VALUE.but(measured=c.self.measured if c.args and hasattr(c.args[0], "dtype") else False)
 
 
-def truth(outcome: bool, condition: str) -> Reading:
+def truth(outcome: bool, condition: str) -> TorchRule:
     """A truth value with a rare outcome."""
     return lambda c: PURE_VALUE.but(measured=True, rare=Rare(outcome, condition))
 
 
-TABLE: dict[str, Reading] = {
+TABLE: dict[str, TorchRule] = {
     # moved, copied, summed over axes
     **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "flatten", "contiguous", "to", "float", "double",
                      "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",

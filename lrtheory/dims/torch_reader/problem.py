@@ -13,7 +13,7 @@ from ...units import GRADIENT, LOSS, PARAM, Units
 Note = Callable[[torch.Tensor, Units], None]
 
 
-class Problem:
+class SmallProblem:
     """Parameters, and gradients that change sign and size; for an optimizer with a closure, a bowl to descend.
 
     Parameters

@@ -7,14 +7,14 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from lrtheory.dims.target import Target as Numbered
+from lrtheory.dims.target import Numbered, TargetError
 from lrtheory.dims.target import target as numbered
 from lrtheory.rules import Rule
 from lrtheory.spec import Spec, SpecError, parse, part, read
 from lrtheory.spec import resolve as resolve_spec
 
 from ..outcome import told
-from .target import RATES, Target, TargetError
+from .target import RATES, Target
 
 EXPECTED = (
     "an optax transformation or a factory of one, a torch.optim.Optimizer class or a factory of one, a rule, or a SPEC "

@@ -29,10 +29,6 @@ def is_decay(name: str) -> bool:
     return _DECAY.match(name) is not None
 
 
-class TargetError(ValueError):
-    """What was given cannot be checked; the message says what would do."""
-
-
 class Session(ABC):
     """One optimizer at work on one set of parameters."""
 

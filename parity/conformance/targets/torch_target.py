@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from lrtheory import dims
+from lrtheory.dims.target import TargetError
 from lrtheory.dims.torch_reader import infer as torch_dims
 from lrtheory.dims.torch_reader.problem import needs_closure
 
 from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from .target import Session, Target, TargetError, going_on, is_decay
+from .target import Session, Target, going_on, is_decay
 
 
 class TorchTarget(Target):

@@ -22,7 +22,7 @@ SAME = 1e-9
 
 
 @dataclass(frozen=True)
-class Pair:
+class Sides:
     """Two implementations with their paths along one probe."""
 
     one: Implementation
