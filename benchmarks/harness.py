@@ -149,13 +149,7 @@ def save(name: str, records: Sequence[Record]) -> Path:
 
 
 def load(name: str) -> tuple[Record, list[Record]]:
-    """Facts and records of ``results/NAME.json``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it was never measured.
-    """
+    """Facts and records of ``results/NAME.json``. Raises FileNotFoundError if it was never measured."""
     kept = json.loads((RESULTS / f"{name}.json").read_text())
     return kept["facts"], kept["records"]
 

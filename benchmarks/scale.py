@@ -133,10 +133,7 @@ def received(record: Record) -> int:
 def at(layers: int, few: list[Record]) -> int:
     """What is received at that many layers, if every layer adds as much as the second does.
 
-    Raises
-    ------
-    ValueError
-        If the four layers that were compiled do not keep to it.
+    Raises ValueError if the four layers that were compiled do not keep to it.
     """
     one, two, four = (received(next(r for r in few if r["layers"] == count)) for count in SIZES)
     if four != one + 3 * (two - one):

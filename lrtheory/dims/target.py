@@ -52,10 +52,7 @@ class Numbered:
 def infer_target(text: str) -> Dimensions:
     """Units of what a TARGET names.
 
-    Raises
-    ------
-    TargetError
-        If it cannot be imported or run, is no optimizer, prints, or changes global state.
+    Raises TargetError if it cannot be imported or run, is no optimizer, prints, or changes global state.
     """
     try:
         spec = parse(text)
@@ -72,13 +69,7 @@ def infer_target(text: str) -> Dimensions:
 
 
 def target(spec: Spec) -> Numbered:
-    """What a SPEC names, with its numbers.
-
-    Raises
-    ------
-    SpecError
-        For arguments that do not fit, or what is no optimizer.
-    """
+    """What a SPEC names, with its numbers. Raises SpecError for arguments that do not fit, or what is no optimizer."""
     if spec.is_rule:
         return _of_rule(spec)
     if is_schedule(spec):

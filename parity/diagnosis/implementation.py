@@ -77,10 +77,7 @@ class Implementation:
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them.
 
-        Raises
-        ------
-        SpecError
-            For arguments that are no numbers, or that another is divided by and are 0.
+        Raises SpecError for arguments that are no numbers, or that another is divided by and are 0.
         """
         try:
             return self._numbers()
@@ -101,13 +98,7 @@ class Implementation:
         return found | {name: read(self.arguments) for name, read in self.words.read.items()}
 
     def path(self, probe: Probe) -> Path:
-        """Its parameters along a probe.
-
-        Raises
-        ------
-        SpecError
-            With the cause, where it does not run.
-        """
+        """Its parameters along a probe. Raises SpecError with the cause, where it does not run."""
         try:
             path = self.run(probe)
         except SpecError:
@@ -136,10 +127,7 @@ class _Watched(dict[str, Any]):
 def implementation(target: str | Rule, **numbers: float) -> Implementation:
     """Of a SPEC, or of a Rule with numbers.
 
-    Raises
-    ------
-    SpecError
-        For a text that is no SPEC, or arguments that do not fit.
+    Raises SpecError for a text that is no SPEC, or arguments that do not fit.
     """
     if isinstance(target, Rule):
         return _of_rule(repr(target), target, numbers)

@@ -61,10 +61,8 @@ class Distance:
 def distance(a: Trained, b: Trained, beyond: float = BEYOND_ROUNDING) -> Distance:
     """Largest difference of any coordinate at any step, and the first step at which it is beyond rounding.
 
-    Raises
-    ------
-    ValueError
-        If the runs are not of the same parameters and steps, or the first went nowhere: nothing could be told.
+    Raises ValueError if the runs are not of the same parameters and steps, or the first went nowhere: nothing could be
+    told.
     """
     shapes = [{name: values.shape for name, values in run.params.items()} for run in (a, b)]
     if shapes[0] != shapes[1]:

@@ -31,10 +31,7 @@ def resolve(target: Any, arguments: Mapping[str, Any] | None = None) -> Target:
     target : text, or an object
     arguments : keyword arguments of the class, factory or, for a rule, its ``hyper``
 
-    Raises
-    ------
-    TargetError
-        If it cannot be imported, needs arguments, or is no optimizer.
+    Raises TargetError if it cannot be imported, needs arguments, or is no optimizer.
     """
     given = dict(arguments or {})
     if isinstance(target, Target):
