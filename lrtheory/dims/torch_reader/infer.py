@@ -118,7 +118,7 @@ def infer_torch(
     numbers, others = default_numbers(optimizer, given)
     for name in expected or {}:
         if name not in numbers:
-            raise ValueError(f"{optimizer.__name__} has no number {name!r}: it has {', '.join(numbers)}")
+            raise ValueError(f"{optimizer.__name__} has no hyperparameter {name!r}: it has {', '.join(numbers)}")
     zeros = {name for name, value in numbers.items() if value == 0 and name.partition("[")[0] not in given}
     attempt = _Attempt(optimizer, numbers, others, expected or {}, target or f"torch.optim.{optimizer.__name__}")
     forms = [dict(shapes)] if shapes else [{"matrix": (4, 3), "vector": (5,)}, {"matrix": (4, 3)}, {"sparse": (4, 3)}]

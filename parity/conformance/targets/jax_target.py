@@ -227,7 +227,7 @@ class OptaxTarget(JaxTarget):
         from lrtheory.dims.optax_reader.infer import default_numbers
 
         if self.is_instance:
-            raise Skip("its numbers are inside: give the factory, and they can be traced")
+            raise Skip("its hyperparameters are inside: give the factory, and they can be traced")
         numbers, others, _ = default_numbers(self.make, self.given)
         return dims.infer(self.make, hyper=numbers, shapes=self.shapes, **others)
 

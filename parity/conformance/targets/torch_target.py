@@ -69,7 +69,7 @@ class TorchTarget(Target):
     def dimensions(self) -> Any:
         """Inferred from the class."""
         if not isinstance(self.make, type):
-            raise Skip("its numbers are inside: give the class, and they can be followed")
+            raise Skip("its hyperparameters are inside: give the class, and they can be followed")
         if self.sparse:
             return dims.infer(self.make, shapes={"sparse": (4, 3)}, **self.given)
         return dims.infer(in_training(self.make), shapes={n: s for n, s in self.shapes.items() if s}, **self.given)
