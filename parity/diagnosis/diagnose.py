@@ -11,14 +11,13 @@ import numpy as np
 from lrtheory.spec import SpecError
 
 from . import acting
-from .families import FAMILIES
 from .family import MISSING, Family
 from .implementation import Implementation, implementation, of_family, with_lr_of
 from .members import as_argument, fitted, placed
 from .narrow import narrowed
 from .sides import Sides, numbers_of
 from .told import Change, Diagnosis, given, listed, shown
-from .vocabulary import WORDS
+from .vocabulary import FAMILIES, WORDS
 
 
 def diagnose(

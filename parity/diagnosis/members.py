@@ -9,7 +9,6 @@ from typing import Any
 
 from lrtheory.spec import SpecError
 
-from .families import FAMILIES
 from .family import Family
 from .implementation import Implementation, with_arguments
 from .probe import Path, Probe, distance
@@ -17,7 +16,7 @@ from .schedules import ScheduleFamily
 from .search import Fit, fit, nearest
 from .sides import SAME, Sides, merged, numbers_of
 from .told import Change, Diagnosis
-from .vocabulary import phrase
+from .vocabulary import FAMILIES, phrase
 
 
 def placed(one: Implementation, other: Implementation) -> Implementation:
