@@ -54,22 +54,17 @@ class Timings:
 
 
 def interleaved(
-    candidates: Mapping[str, Callable[[], Any]], *, rounds: int = 15, warm_up: int = 2, seconds: float = 10.0
+    candidates: Mapping[str, Callable[[], Any]],  # that return when their work is done (``jax.block_until_ready``)
+    *,
+    rounds: int = 15,  # that count, fewer if ``seconds`` have passed, but at least 3
+    warm_up: int = 2,  # rounds before those, which compile and fill caches
+    seconds: float = 10.0,
 ) -> Timings:
     """Time candidates in turns, each round in an order of its own, so that drift and neighbours strike all alike.
 
     A pause before each lets the threads of the one before it go to sleep: those of OpenMP, which torch uses, look out for
     work for some milliseconds after they have done theirs, and took a third of the speed of whatever came next. What is
     short is called once before it is timed, so that its own threads are awake, and then timed over several calls.
-
-    Parameters
-    ----------
-    candidates : mapping
-        Functions without arguments that return when their work is done (``jax.block_until_ready``).
-    rounds : int
-        Rounds that count, fewer if ``seconds`` have passed, but at least 3.
-    warm_up : int
-        Rounds before those, which compile and fill caches.
     """
     names, orders = list(candidates), random.Random(0)
     calls = dict.fromkeys(names, 1)

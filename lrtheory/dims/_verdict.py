@@ -228,19 +228,12 @@ def dimensions(
     diagnosis: Solved,
     hyper: Mapping[str, Expression],
     state: Mapping[str, Expression],
-    paths: Iterable[str],
-    leaf_names: Sequence[str],
+    paths: Iterable[str],  # all numeric state in order; what is not in ``state`` is pure
+    leaf_names: Sequence[str],  # of the parameters, with which the paths of their slots end
     update: Units = PARAM,
     notes: Sequence[str] = (),
 ) -> Dimensions:
-    """Read the solution.
-
-    Parameters
-    ----------
-    hyper, state : the unknowns by name and by path
-    paths : all numeric state in order; what is not in ``state`` is pure
-    leaf_names : names of the parameters, with which the paths of their slots end
-    """
+    """Read the solution, given the unknowns of hyperparameters by name and of state by path."""
     solver = diagnosis.solver
     units: dict[str, Units] = {}
     free: set[str] = set()

@@ -26,20 +26,10 @@ class Job(NamedTuple):
 
 @contextlib.contextmanager
 def begun(calls: Sequence[Job], *, processes: int) -> Iterator[Collect]:
-    """Begin calls in another process; what is yielded gives all results in order.
+    """Begin calls, none of which depends on another, in another process; with one, all are made where they are asked for.
 
-    Parameters
-    ----------
-    calls : sequence of Job
-        None of which depends on another.
-    processes : int
-        1 makes every call where the results are asked for.
-
-    Yields
-    ------
-    collect : progress -> list
-        Makes the calls that the other process has not begun, from the last on, and waits for those it has; ``progress``
-        is told what a call does and the share that is done.
+    What is yielded gives all results in order: it makes the calls that the other process has not begun, from the last on, and
+    waits for those it has; its argument is told what a call does and the share that is done.
     """
     if processes < 2:
         yield lambda progress: _collected(calls, [], progress)

@@ -31,22 +31,13 @@ PACKAGES = ("lrtheory", "jax", "torch", "optax", "numpy", "scikit-learn")
 
 
 def measure(
-    *, quick: bool = False, seed: int = 0, processes: int = 1, progress: Progress = lambda text, done: None
+    *,
+    quick: bool = False,  # fewer training runs, parity for fewer rules; all of the experiments
+    seed: int = 0,  # of the data, first parameters and batches; the same seed measures the same
+    processes: int = 1,  # 2 measures what is no training run in a second process while the first trains
+    progress: Progress = lambda text, done: None,  # called with what runs now and the share that is done
 ) -> Measured:
-    """Run the experiments and judge them.
-
-    Parameters
-    ----------
-    quick : fewer training runs, parity for fewer rules; all of the experiments
-    seed : of the data, first parameters and batches; the same seed measures the same
-    processes : 2 measures what is no training run in a second process while the first trains
-    progress : called with what runs now and the share that is done
-
-    Returns
-    -------
-    Measured
-        Plain JSON values; a number that is not finite is ``None``.
-    """
+    """Run the experiments and judge them: plain JSON values, where a number that is not finite is ``None``."""
     if seed < 0:
         raise ValueError(f"seed={seed} must be 0 or more")
     with begun(_calls(quick, seed), processes=processes) as collect:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import demand, finite, same, stands
+from ..comparing import demand, equal, finite, same, stands
 from ..outcome import Note, a_check
 from ..runs import Run, standard
 from ..targets import Target, follow, going_on, walked
@@ -122,7 +122,7 @@ def _with_entry(run: Run, name: str, place: tuple[int, ...], value: float) -> Ru
 
 
 def _differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.any(~((a == b) | ((a != a) & (b != b))), axis=0)
+    return np.any(~equal(a, b), axis=0)
 
 
 @a_check(

@@ -24,12 +24,7 @@ DEFAULT_LR = 1e-3
 
 
 def resolve(target: Any, arguments: Mapping[str, Any] | None = None) -> Target:
-    """The target that was meant.
-
-    Parameters
-    ----------
-    target : text, or an object
-    arguments : keyword arguments of the class, factory or, for a rule, its ``hyper``
+    """The target that was meant, by text or as an object, with arguments of its class, factory or, of a rule, ``hyper``.
 
     Raises TargetError if it cannot be imported, needs arguments, or is no optimizer.
     """
