@@ -97,6 +97,15 @@ class Clipped(Wrapper):
         clipped, _ = self._clipped(hyper, grads, params)
         return self.rule.decay(inner, params, state.rule, clipped)
 
+    def clip_factor(self, hyper: Any, params: PyTree, state: ClippedState, grads: PyTree) -> PyTree:
+        """The factor of this step, with that of a rule inside that clips too; 1 for a tensor without a gradient."""
+        clipped, factors = self._clipped(hyper, grads, params)
+        within = super().clip_factor(hyper, params, state, clipped)
+        structure = jax.tree.structure(params)
+        own = [jnp.ones(()) if f is None else f for f in structure.flatten_up_to(factors)]
+        inside = [1.0] * len(own) if within is None else structure.flatten_up_to(within)
+        return structure.unflatten([a * b for a, b in zip(own, inside, strict=True)])
+
     def _factor_shape(self, p: Any) -> tuple[int, ...]:
         return jnp.shape(p) if self.per_entry else (1,) * jnp.ndim(p)
 
