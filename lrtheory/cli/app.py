@@ -208,6 +208,26 @@ def laws(
     return command(name, seed=seed, as_json=json)
 
 
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def watch(
+    script: Annotated[
+        Path, typer.Argument(help="A training script, or the directory of a record.", show_default=False)
+    ],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="Of the script.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Measure the first step, and every so many after it.")] = 100,
+    sample: Annotated[int, typer.Option(min=1, help="Coordinates of a tensor that are recorded.")] = 256,
+    out: Annotated[Path, typer.Option(help="Directory of the record, the table and the findings.")] = Path("run"),
+    json: Json = False,
+) -> int:
+    """Run a training script as it is, and say what learning rate its torch optimizers really trained with.
+
+    Exits as the script does. Given the directory of a record, reads it again.
+    """
+    from .watch import watch as command
+
+    return command(script, arguments or [], every=every, sample=sample, out=out, as_json=json)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; what the user can mend is said in one line."""
     try:
