@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -111,12 +112,11 @@ class _Program:
 
     # --- runs on numbers ---
 
-    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """Normal tensors, each as wide as the given one."""
-        given = [np.asarray(x, dtype=np.float64) for x in self.tensors]
-        return [rng.normal(size=x.shape) * (np.sqrt(np.mean(x**2)) or 0.1) if x.size else x for x in given]
+    def given(self) -> list[np.ndarray]:
+        """The tensors as they were given."""
+        return [np.asarray(x, dtype=np.float64) for x in self.tensors]
 
-    def at(self, tensors: Sequence[np.ndarray]) -> tuple[float, list[np.ndarray]]:
+    def at(self, tensors: Sequence[np.ndarray], *, slopes: bool = True) -> tuple[float, list[np.ndarray]]:
         """The loss and its gradient, in float64 where the program can be run so, as given otherwise."""
         if self._run is None:
             try:
@@ -163,8 +163,7 @@ def _opened(loss: Callable[..., Any], params: Any) -> tuple[Any, Callable[..., A
 
 
 def _of_nnx(loss: Callable[..., Any], model: Any) -> tuple[Any, Callable[..., Any]]:
-    from flax import nnx
-
+    nnx = importlib.import_module("flax.nnx")
     graph, tensors, rest = nnx.split(model, nnx.Param, ...)
     return tensors, lambda new, *data: loss(nnx.merge(graph, new, rest), *data)
 

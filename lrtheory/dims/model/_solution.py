@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 from .._kernel.equations import Equation, Origin
@@ -34,31 +33,30 @@ def solve(ledger: Ledger, tensors: Mapping[str, Expression], sizes: Sizes, notes
     residuals = [_residual(full, e, name_of) for e in guarding]
     acting = [(e, residual) for e, residual in zip(guarding, residuals, strict=True) if residual]
 
-    basis = _null_space(full, number.values())
-    exact = _sparse(_kernel(basis, [residual for _, residual in acting]))
-    chosen = list(exact)
-    for vector in _sparse(basis):
-        if _independent(chosen, vector):
-            chosen.append(vector)
     order = {n: at for at, n in enumerate(number.values())}
-    vectors = [_whole(vector, order) for vector in chosen]
-    vectors.sort(key=lambda v: (any(_dot(r, v) for _, r in acting), min(order[n] for n in v)))
 
-    used = {e.origin: e.guard.threshold or 0.0 for e, r in acting if e.guard and any(_dot(r, v) for v in vectors)}
+    def readable(space: Sequence[Vector]) -> list[Vector]:
+        return sorted((_whole(v, order) for v in _sparse(space)), key=lambda v: min(order[n] for n in v))
+
+    basis = readable(_null_space(full, number.values()))
+    used = {e.origin: e.guard.threshold or 0.0 for e, r in acting if e.guard and any(_dot(r, v) for v in basis)}
     seen = sizes(used) if used else {}
     guards = {id(e): _guard(e, seen) for e, _ in acting if e.origin in used}
-    generators = tuple(
-        Generator(
+
+    def generator(v: Vector) -> Generator:
+        return Generator(
             {name_of[n]: v[n] for n in sorted(v, key=order.__getitem__)},
             {guards[id(e)]: power for e, r in acting if (power := _dot(r, v))},
         )
-        for v in vectors
-    )
+
+    generators = tuple(map(generator, basis))
+    exact = tuple(map(generator, readable(_kernel(basis, [r for _, r in acting])))) if used else generators
     scaled = {name for generator in generators for name in generator}
     return Symmetries(
         tensors=tuple(tensors),
         generators=generators,
-        invariant=tuple(name for name, n in number.items() if not _independent(chosen, {n: Fraction(1)})),
+        exact=exact,
+        invariant=tuple(name for name, n in number.items() if not _independent(basis, {n: Fraction(1)})),
         fixed={name: _fixed(ledger, full, tensors[name]) for name in number if name not in scaled},
         unread=tuple(name for name in tensors if name not in number),
         guards=tuple(dict.fromkeys(guards.values())),
@@ -158,13 +156,12 @@ def _whole(vector: Vector, order: Mapping[int, int]) -> Vector:
 def _guard(equation: Equation, sizes: Mapping[Origin, tuple[float, float]]) -> Guard:
     assert equation.guard is not None
     assert equation.guard.threshold is not None
-    smallest, typical = sizes.get(equation.origin, (None, None))
-    found = Guard(equation.origin.location(), equation.guard.condition, equation.guard.threshold, smallest, typical)
-    return (
-        found
-        if smallest is None
-        else replace(found, smallest=float(f"{smallest:.3g}"), typical=float(f"{typical:.3g}"))
+    eps, smallest, typical = (
+        None if x is None else float(f"{x:.3g}")
+        for x in (equation.guard.threshold, *sizes.get(equation.origin, (None, None)))
     )
+    assert eps is not None
+    return Guard(equation.origin.location(), equation.guard.condition, eps, smallest, typical)
 
 
 def _fixed(ledger: Ledger, solver: Solver, unknown: Expression) -> Fixed:
@@ -172,7 +169,7 @@ def _fixed(ledger: Ledger, solver: Solver, unknown: Expression) -> Fixed:
     sources = [ledger.equations[n] for n in solver.sources(unknown)]
     pure = [e for e in sources if not e.left.terms or not e.right.terms]
     own = [e for e in pure if any(n == unknown.terms[0][0] for n, _ in e.difference.terms)]
-    found = next((e for e in own or pure or sources if e.origin.location() is not None), sources[0])
+    found = next((e for e in reversed(own or pure or sources) if e.origin.location() is not None), sources[-1])
     sides = [side.show(ledger.names.__getitem__) for side in (found.left, found.right) if side.terms]
     what = sides[0] if len(sides[0]) <= 80 else "a product of tensors"
     if found.literal is not None:

@@ -109,12 +109,12 @@ class Runner(Protocol):
     precision: float
     """Of the numbers it computes with: the spacing of floats at 1."""
 
-    def draw(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """Random tensors, of the sizes that the given ones have."""
+    def given(self) -> list[np.ndarray]:
+        """The tensors as they were given."""
         ...
 
-    def at(self, tensors: list[np.ndarray]) -> tuple[float, list[np.ndarray]]:
-        """The loss, and its gradient by tensor."""
+    def at(self, tensors: list[np.ndarray], *, slopes: bool = True) -> tuple[float, list[np.ndarray]]:
+        """The loss, and its gradient by tensor unless that is not asked for."""
         ...
 
 
@@ -127,7 +127,9 @@ class Symmetries:
     tensors : tuple of str
         All real tensors among the parameters, by path.
     generators : tuple of Generator
-        Exact ones first. All scale symmetries that the walk knows are products of powers of them.
+        All scale symmetries that the walk knows are products of powers of these, each exact or up to the eps of guards.
+    exact : tuple of Generator
+        Those of the symmetries that hold to rounding, whatever an eps is: the same generators where nothing guards.
     invariant : tuple of str
         Tensors that may be scaled alone: the loss does not depend on their length.
     fixed : mapping of tensor to Fixed
@@ -143,6 +145,7 @@ class Symmetries:
 
     tensors: tuple[str, ...]
     generators: tuple[Generator, ...] = ()
+    exact: tuple[Generator, ...] = ()
     invariant: tuple[str, ...] = ()
     fixed: Mapping[str, Fixed] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
@@ -150,11 +153,6 @@ class Symmetries:
     unknown: tuple[Unknown, ...] = ()
     notes: tuple[str, ...] = ()
     runner: Runner | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def exact(self) -> tuple[Generator, ...]:
-        """The generators that hold to rounding."""
-        return tuple(g for g in self.generators if g.exact)
 
     def run_by(self, runner: Runner | None) -> Symmetries:
         """The same, which can be tried in numbers."""
@@ -179,25 +177,21 @@ class Symmetries:
             return location and {"file": location.file, "line": location.line, "source": location.source}
 
         def guard(g: Guard) -> dict[str, Any]:
-            return {
-                "at": at(g.location),
-                "condition": g.condition,
-                "eps": g.eps,
-                "smallest": g.smallest,
-                "typical": g.typical,
-            }
+            return {"at": at(g.location), "condition": g.condition, "eps": g.eps,
+                    "smallest": g.smallest, "typical": g.typical}  # fmt: skip
+
+        def listed(generators: tuple[Generator, ...]) -> list[dict[str, Any]]:
+            return [
+                {"exponents": {name: str(power) for name, power in g.items()}, "exact": g.exact,
+                 "guards": [self.guards.index(each) for each in g.guards]}
+                for g in generators
+            ]  # fmt: skip
 
         return plain(
             {
                 "tensors": self.tensors,
-                "generators": [
-                    {
-                        "exponents": {name: str(power) for name, power in g.items()},
-                        "exact": g.exact,
-                        "guards": [guard(each) for each in g.guards],
-                    }
-                    for g in self.generators
-                ],
+                "generators": listed(self.generators),
+                "exact": listed(self.exact),
                 "invariant": self.invariant,
                 "fixed": {name: {"at": at(f.location), "statement": f.statement} for name, f in self.fixed.items()},
                 "unread": self.unread,

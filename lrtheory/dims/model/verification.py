@@ -92,36 +92,40 @@ class Verification:
 
 
 def verify(found: Symmetries, seed: int = 0) -> Verification:
-    """Run the loss at random parameters and at scaled ones."""
+    """Run the loss at random parameters, each tensor as wide as the given one, and at scaled ones."""
     runner = found.runner
     if runner is None:
         raise ValueError("nothing can be run: give arrays, not shapes, as the parameters and the data")
-    drawn = runner.draw(np.random.default_rng(seed))
+    rng, given = np.random.default_rng(seed), runner.given()
+    drawn = [rng.normal(size=x.shape) * (np.sqrt(np.mean(x**2)) if np.any(x) else 0.1) for x in given]
 
     def scaled(tensors: list[np.ndarray], exponents: Mapping[str, Any], k: float) -> list[np.ndarray]:
         return [t * k ** float(exponents.get(name, 0)) for name, t in zip(found.tensors, tensors, strict=True)]
 
-    def change(tensors: list[np.ndarray], exponents: Mapping[str, Any]) -> float:
-        plain, _ = runner.at(tensors)
-        others = [runner.at(scaled(tensors, exponents, k))[0] for k in FACTORS]
-        apart = [abs(other - plain) / (abs(plain) or 1.0) for other in others]
+    def change(tensors: list[np.ndarray], value: float, exponents: Mapping[str, Any]) -> float:
+        others = [runner.at(scaled(tensors, exponents, k), slopes=False)[0] for k in FACTORS]
+        apart = [abs(other - value) / (abs(value) or 1.0) for other in others]
         return max(math.inf if math.isnan(each) else each for each in apart)
 
-    def euler(tensors: list[np.ndarray], exponents: Mapping[str, Any]) -> float:
-        value, slopes = runner.at(tensors)
-        both = {name: (t, s) for name, t, s in zip(found.tensors, tensors, slopes, strict=True) if name in exponents}
-        terms = {name: float(exponents[name]) * float(np.sum(t * s)) for name, (t, s) in both.items()}
-        size = sum(abs(float(exponents[name])) * np.linalg.norm(t) * np.linalg.norm(s) for name, (t, s) in both.items())
-        return abs(sum(terms.values())) / float(max(size, abs(value), 1e-300))
+    def euler(tensors: list[np.ndarray], at: tuple[float, list[np.ndarray]], exponents: Mapping[str, Any]) -> float:
+        value, slopes = at
+        both = [(exponents[n], t, s) for n, t, s in zip(found.tensors, tensors, slopes, strict=True) if n in exponents]
+        terms = [float(e) * float(np.sum(t * s)) for e, t, s in both]
+        size = sum(abs(float(e)) * float(np.linalg.norm(t) * np.linalg.norm(s)) for e, t, s in both)
+        return abs(sum(terms)) / max(size, abs(value), 1e-300)
 
+    here = runner.at(drawn)
     trials = []
-    for generator in found.generators:
-        near = change(drawn, generator)
+    for generator in (*found.generators, *(g for g in found.exact if g not in found.generators)):
+        near = change(drawn, here[0], generator)
         k = _outwards(generator) if generator.guards else 1.0
-        far = drawn if k is None else scaled(drawn, generator, k)
-        beyond = near if generator.exact else math.nan if k is None else change(far, generator)
-        trials.append(Trial(generator, near, beyond, euler(far, generator)))
-    fixed = {name: change(drawn, {name: 1}) for name in found.fixed}
+        if generator.exact or k is None:
+            trials.append(Trial(generator, near, math.nan if k is None else near, euler(drawn, here, generator)))
+            continue
+        far = scaled(drawn, generator, k)
+        there = runner.at(far)
+        trials.append(Trial(generator, near, change(far, there[0], generator), euler(far, there, generator)))
+    fixed = {name: change(drawn, here[0], {name: 1}) for name in found.fixed}
     return Verification(tuple(trials), fixed, runner.precision * ROUNDINGS)
 
 
