@@ -14,7 +14,8 @@ from .._kernel.equations import Equation, Origin
 from .._kernel.expression import Expression
 from .._kernel.ledger import Ledger
 from .._kernel.solver import Solver
-from .result import Fixed, Generator, Guard, Symmetries, Unknown
+from .generator import Generator, Guard
+from .result import Fixed, Symmetries, Unknown
 
 Vector = dict[int, Fraction]
 #: From bare numbers by line, the smallest and the typical size of what each protects.

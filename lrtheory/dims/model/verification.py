@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .result import Generator, Symmetries
+from .generator import Generator, Runner
 
 #: The factors that are tried: a power of two, and one that rounds.
 FACTORS = (4.0, 0.7)
@@ -91,16 +91,15 @@ class Verification:
         }
 
 
-def verify(found: Symmetries, seed: int = 0) -> Verification:
+def verify(
+    runner: Runner, names: Sequence[str], generators: Sequence[Generator], fixed: Sequence[str], seed: int = 0
+) -> Verification:
     """Run the loss at random parameters, each tensor as wide as the given one, and at scaled ones."""
-    runner = found.runner
-    if runner is None:
-        raise ValueError("nothing can be run: give arrays, not shapes, as the parameters and the data")
     rng, given = np.random.default_rng(seed), runner.given()
     drawn = [rng.normal(size=x.shape) * (np.sqrt(np.mean(x**2)) if np.any(x) else 0.1) for x in given]
 
     def scaled(tensors: list[np.ndarray], exponents: Mapping[str, Any], k: float) -> list[np.ndarray]:
-        return [t * k ** float(exponents.get(name, 0)) for name, t in zip(found.tensors, tensors, strict=True)]
+        return [t * k ** float(exponents.get(name, 0)) for name, t in zip(names, tensors, strict=True)]
 
     def change(tensors: list[np.ndarray], value: float, exponents: Mapping[str, Any]) -> float:
         others = [runner.at(scaled(tensors, exponents, k), slopes=False)[0] for k in FACTORS]
@@ -109,14 +108,14 @@ def verify(found: Symmetries, seed: int = 0) -> Verification:
 
     def euler(tensors: list[np.ndarray], at: tuple[float, list[np.ndarray]], exponents: Mapping[str, Any]) -> float:
         value, slopes = at
-        both = [(exponents[n], t, s) for n, t, s in zip(found.tensors, tensors, slopes, strict=True) if n in exponents]
+        both = [(exponents[n], t, s) for n, t, s in zip(names, tensors, slopes, strict=True) if n in exponents]
         terms = [float(e) * float(np.sum(t * s)) for e, t, s in both]
         size = sum(abs(float(e)) * float(np.linalg.norm(t) * np.linalg.norm(s)) for e, t, s in both)
         return abs(sum(terms)) / max(size, abs(value), 1e-300)
 
     here = runner.at(drawn)
     trials = []
-    for generator in (*found.generators, *(g for g in found.exact if g not in found.generators)):
+    for generator in generators:
         near = change(drawn, here[0], generator)
         k = _outwards(generator) if generator.guards else 1.0
         if generator.exact or k is None:
@@ -125,8 +124,8 @@ def verify(found: Symmetries, seed: int = 0) -> Verification:
         far = scaled(drawn, generator, k)
         there = runner.at(far)
         trials.append(Trial(generator, near, change(far, there[0], generator), euler(far, there, generator)))
-    fixed = {name: change(drawn, here[0], {name: 1}) for name in found.fixed}
-    return Verification(tuple(trials), fixed, runner.precision * ROUNDINGS)
+    alone = {name: change(drawn, here[0], {name: 1}) for name in fixed}
+    return Verification(tuple(trials), alone, runner.precision * ROUNDINGS)
 
 
 def _outwards(generator: Generator) -> float | None:
