@@ -105,6 +105,23 @@ def dims(
 
 
 @app.command()
+def symmetries(
+    target: Annotated[
+        str, typer.Argument(help="module:factory, a function that returns (loss, params or torch module, *data).")
+    ],
+    seed: Annotated[int, typer.Option(parser=_seed, metavar="INTEGER", help="Seed of the parameters tried.")] = 0,
+    json: Json = False,
+) -> int:
+    """Find the scale symmetries of a network, the line that fixes each other tensor, and try all of it in numbers.
+
+    Exits with 1 if a symmetry does not hold in numbers.
+    """
+    from .symmetries import command
+
+    return command(target, seed=seed, as_json=json)
+
+
+@app.command()
 def check(
     target: Annotated[
         str | None,
@@ -187,6 +204,26 @@ def laws(
     Exits with 1 if a law is not as stated.
     """
     return _run("laws", **locals())
+
+
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def watch(
+    script: Annotated[
+        Path, typer.Argument(help="A training script, or the directory of a record.", show_default=False)
+    ],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="Of the script.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Measure the first step, and every so many after it.")] = 100,
+    sample: Annotated[int, typer.Option(min=1, help="Coordinates of a tensor that are recorded.")] = 256,
+    out: Annotated[Path, typer.Option(help="Directory of the record, the table and the findings.")] = Path("run"),
+    json: Json = False,
+) -> int:
+    """Run a training script as it is, and say what learning rate its torch optimizers really trained with.
+
+    Exits as the script does. Given the directory of a record, reads it again.
+    """
+    from .watch import watch as command
+
+    return command(script, arguments or [], every=every, sample=sample, out=out, as_json=json)
 
 
 def run(arguments: list[str]) -> int:
