@@ -171,6 +171,7 @@ def test_record_that_is_cut_short_is_read_up_to_there(cut: str, model: Any, tmp_
     optimizer = sgd(model)
     with lrtheory.watch(optimizer, model=model, every=1, out=tmp_path / "run") as watch:
         train(model, optimizer, 3)
+        assert watch.out is not None
         size = (watch.out / cut).stat().st_size
     os.truncate(watch.out / cut, size - 7)
     record = Record(watch.out)
