@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from lrtheory.watching import Run
 from lrtheory.watching.analysis import analyse
 from lrtheory.watching.record import Record
-from lrtheory.watching.run import Run
 
 
 def batch(seed: int, dtype: Any = torch.float32) -> tuple[Any, Any]:

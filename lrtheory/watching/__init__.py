@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .figures import Run, Watched
+from .findings import Finding, findings_of
 from .handle import Watch, worked_out
 from .record import Record, RecordWarning, Writer
+from .saved import load, save
+from .table import Table, table_of
 
-__all__ = ["Record", "RecordWarning", "Watch", "Writer", "watch", "worked_out"]
+if TYPE_CHECKING:
+    from .in_torch import TorchWatch
+
+__all__ = [
+    "Finding", "Record", "RecordWarning", "Run", "Table", "Watch", "Watched", "Writer", "findings_of", "load", "save", "table_of",
+    "watch", "worked_out",
+]  # fmt: skip
 
 
 def watch(
@@ -25,7 +35,7 @@ def watch(
     sample: int = 256,
     out: str | Path = "run",
     log: Callable[[dict[str, Any]], None] | None = None,
-) -> Watch:
+) -> TorchWatch:
     """Watch the steps of a torch optimizer, and leave them as they are, bit for bit.
 
     Parameters

@@ -8,10 +8,11 @@ from pathlib import Path
 from .analysis import analyse
 from .following import follow
 from .record import Record
+from .saved import save
 
 if __name__ == "__main__":
     out = Path(sys.argv[1])
     if "--follow" in sys.argv:
         follow(out)
     else:
-        analyse(Record(out)).save()
+        save(analyse(Record(out)))

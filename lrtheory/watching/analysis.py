@@ -1,5 +1,8 @@
 """From a record to figures: the rules and ``effective.measure`` on what was recorded. No formula of a rule is written here.
 
+The state after a step is that which the rule itself makes of the state before it, so that also what a framework does not keep
+(the lr that ASGD has just used, the size of Adafactor's parameter) is known.
+
 A rule that works coordinate by coordinate is measured on the sampled coordinates, which are all of a small tensor. Any other
 rule (Muon, Adafactor, LAMB, LARS) is measured where a whole tensor was recorded; of its larger tensors, and of optimizers that
 are no rule of ours, only what can be read off a step is known.
@@ -14,6 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .. import effective
@@ -22,8 +26,8 @@ from ..compiling import quickly_compiled
 from ..effective import Summary, Whole
 from ..rules import Rule, SparseGradient
 from ..wrappers import torch_factor
+from .figures import Run, Watched
 from .record import Clip, Entry, OptimizerRecord, Record, Step
-from .run import Run, Watched
 
 #: How the state and the groups of each framework's record are read.
 READERS = {"torch": (group_rule, kept_state)}
@@ -59,11 +63,21 @@ def analyse(record: Record) -> Run:
 
 
 class Job:
-    """What is measured of one tensor in one step."""
+    """What is measured of one tensor in one step; ``carries`` if the next step needs state that only our rule keeps."""
 
-    def __init__(self, row: int, tensor: int, rule: Rule | None, hyper: Any, state: Any, entry: Entry, whole: Whole):
+    def __init__(
+        self,
+        row: int,
+        tensor: int,
+        rule: Rule | None,
+        hyper: Any,
+        state: Any,
+        entry: Entry,
+        whole: Whole,
+        carries: bool = False,
+    ) -> None:
         self.row, self.tensor, self.rule, self.hyper, self.state = row, tensor, rule, hyper, state
-        self.entry, self.whole = entry, whole
+        self.entry, self.whole, self.carries = entry, whole, carries
 
     @property
     def signature(self) -> Any:
@@ -83,6 +97,7 @@ class Figures:
         self._rules: dict[int, str] = {}
         self._reasons: dict[int, str] = {}
         self._read: dict[str, Any] = {}
+        self._carried: dict[int, tuple[int, Any]] = {}
 
     def take(self, steps: list[Step]) -> list[dict[int, dict[str, Any]]]:
         """Figures of further steps, by tensor: a list like ``steps``."""
@@ -92,8 +107,11 @@ class Figures:
             for step in steps:
                 self._steps.append(step)
                 self._rows.append({})
+                at_once: dict[Any, list[Job]] = {}
                 for job in self._jobs(step, len(self._steps) - 1):
-                    jobs.setdefault(job.signature, []).append(job)
+                    (at_once if job.carries else jobs).setdefault(job.signature, []).append(job)
+                for alike in at_once.values():
+                    self._measure(alike, step.number)
             for alike in jobs.values():
                 for i in range(0, len(alike), TOGETHER):
                     self._measure(alike[i : i + TOGETHER])
@@ -109,7 +127,7 @@ class Figures:
         tensors, steps = self.record.tensors, self._steps
         place = {number: i for i, number in enumerate(tensors)}
         names = [*Summary._fields, "grad_norm"]
-        figures = {name: np.full((len(steps), len(tensors)), np.nan) for name in names}
+        figures: dict[str, np.ndarray] = {name: np.full((len(steps), len(tensors)), np.nan) for name in names}
         figures["quantiles"] = np.full((len(steps), len(tensors), len(effective.QUANTILES)), np.nan)
         for row, found in enumerate(self._rows):
             for tensor, values in found.items():
@@ -151,20 +169,33 @@ class Figures:
                 continue
             rule, hyper, reason = self._rule(step.groups[group])
             lr = _number(step.groups[group].get("lr"))
-            known: dict[int, tuple[Any, tuple[int, ...]]] = {}
+            known: dict[int, tuple[Any, tuple[int, ...], tuple[str, ...]]] = {}
             if rule is not None:
                 known = self._states(step, rule, hyper, entries)
             for tensor, entry in entries.items():
                 size = int(np.prod(self.record.tensors[tensor]["shape"]))
                 whole = Whole(float(size), entry.param_norm)
                 if tensor in known:
-                    state, shape = known[tensor]
-                    entry = _shaped(entry, shape)
+                    state, shape, unknown = known[tensor]
+                    carries = needs(rule, unknown) or step.number == 0
+                    if unknown and carries:
+                        state = self._carry(step, tensor, state, unknown)
                     self._rules[tensor] = repr(rule)
-                    yield Job(row, tensor, rule, hyper, state, entry, whole)
+                    yield Job(row, tensor, rule, hyper, state, _shaped(entry, shape), whole, carries)
                 else:
                     self._reasons.setdefault(tensor, reason)
                     yield Job(row, tensor, None, lr, (), entry, whole)
+
+    def _carry(self, step: Step, tensor: int, state: Any, unknown: tuple[str, ...]) -> Any:
+        """The state with slots that only our rule keeps, where the step before was measured too."""
+        number, before = self._carried.get(tensor, (-1, None))
+        if number == step.number - 1 and before is not None:
+            return state._replace(**{slot: getattr(before, slot) for slot in unknown})
+        if step.number or not self.record.fields.get("fresh", True):
+            text = f"{self.record.fields['class']} keeps no {', '.join(unknown)}, on which the effective lr depends: it is known where "
+            text += "every step is measured from the first (every=1)"
+            self.notes += [] if text in self.notes else [text]
+        return state
 
     def _rule(self, group: dict[str, Any]) -> tuple[Rule | None, Any, str]:
         """Rule and hyperparameters of a group, or why there are none; read once for each set of values."""
@@ -179,10 +210,10 @@ class Figures:
 
     def _states(
         self, step: Step, rule: Rule, hyper: Any, entries: dict[int, Entry]
-    ) -> dict[int, tuple[Any, tuple[int, ...]]]:
-        """Our state of each tensor of a group that can be measured, and the shape it is measured in."""
-        steps = step.number + 1 + (0 if self.record.fields.get("fresh", True) else LONG)
-        found: dict[int, tuple[Any, tuple[int, ...]]] = {}
+    ) -> dict[int, tuple[Any, tuple[int, ...], tuple[str, ...]]]:
+        """Our state of each tensor of a group that can be measured, the shape it is measured in, and slots not known."""
+        steps = step.number + (0 if self.record.fields.get("fresh", True) else LONG)
+        found: dict[int, tuple[Any, tuple[int, ...], tuple[str, ...]]] = {}
         if not by_coordinates(rule):
             floor = next(iter(entries.values())).before.dtype
             for tensor, entry in entries.items():
@@ -222,28 +253,27 @@ class Figures:
         except AdoptError as error:
             self._reasons |= dict.fromkeys(tensors, str(error))
             return
-        if unknown:
-            text = f"{self.record.fields['class']} keeps no {', '.join(unknown)}: what depends on it is missing"
-            self.notes += [] if text in self.notes else [text]
         if sizes is None:
-            found[tensors[0]] = state, like.shape
+            found[tensors[0]] = state, like.shape, unknown
             return
         at = 0
         for tensor, size in zip(tensors, sizes, strict=True):
             cut = slice(at, at + size)
             parts = (None if v is None else (v[cut] if np.ndim(v) else v) for v in state)
-            found[tensor] = type(state)(*parts), (size,)
+            found[tensor] = type(state)(*parts), (size,), unknown
             at += size
 
-    def _measure(self, jobs: list[Job]) -> None:
+    def _measure(self, jobs: list[Job], step: int = 0) -> None:
         rule, count = jobs[0].rule, len(jobs)
-        padded = jobs + [jobs[-1]] * (min(TOGETHER, 1 << (count - 1).bit_length()) - count)
+        padded = jobs + [jobs[-1]] * (max(count, min(TOGETHER, 1 << (count - 1).bit_length())) - count)
         stack = lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves])  # noqa: E731
         given = [(j.hyper, j.state, j.entry.grad, j.entry.before, j.entry.after, j.whole) for j in padded]
-        found = _measured(rule)(*jax.tree.map(stack, *given))
+        found, stepped = _measured(rule)(*jax.tree.map(stack, *given))
         found = type(found)(*(np.asarray(value, np.float64) for value in found))
         for i, job in enumerate(jobs):
             self._rows[job.row][job.tensor] = {name: value[i] for name, value in zip(found._fields, found, strict=True)}
+            if job.carries:
+                self._carried[job.tensor] = step, jax.tree.map(lambda x, i=i: np.asarray(x[i]), stepped)
 
 
 @functools.cache
@@ -251,28 +281,47 @@ def by_coordinates(rule: Rule) -> bool:
     """Whether a sample of coordinates is moved as it would be among all."""
     if rule.array_rule.sparse:
         return True
-    p = {"w": jax.ShapeDtypeStruct((3,), np.float32)}
+    if len(rule.facts.shape) != 1:
+        return False
     with on_cpu():
-        return effective.is_elementwise(rule.step, rule.hyper(**_needed(rule)), p, jax.eval_shape(rule.init, p), p)
+        p = {"w": jax.ShapeDtypeStruct((3,), np.float32)}
+        return effective.is_elementwise(rule.step, _some_hyper(rule), p, jax.eval_shape(rule.init, p), p)
 
 
-def _needed(rule: Rule) -> dict[str, float]:
-    numbers = rule.Hyper._numbers  # type: ignore[attr-defined]
-    return {"momentum": 0.5} if rule.options.get("nesterov") and "momentum" in numbers else {}
+@functools.cache
+def needs(rule: Rule, unknown: tuple[str, ...]) -> bool:
+    """Whether the effective lr after a step depends on these slots before it: as one sees by nan in their place."""
+    if not unknown:
+        return False
+    with on_cpu():
+        p = jnp.ones(rule.facts.shape)
+        state = rule.array_rule.init(p)
+        state = state._replace(**{s: jnp.full_like(getattr(state, s), jnp.nan) for s in unknown if s != "t"})
+        g, still = p.at[..., 0].set(0), {"w": p}
+        g = SparseGradient.from_dense(g) if rule.array_rule.sparse else g
+        state = type(state)(*(None if value is None else {"w": value} for value in state))
+        _, state = rule.step(_some_hyper(rule), still, state, {"w": g})
+        return bool(jnp.isnan(rule.effective_lr(_some_hyper(rule), state)["w"]).any())
+
+
+def _some_hyper(rule: Rule) -> Any:
+    return rule.hyper(**({"momentum": 0.5} if "momentum" in rule.Hyper._fields else {}))
 
 
 @functools.cache
 def _measured(rule: Rule | None) -> Any:
-    """One program for many tensors: ``effective.measure`` under ``vmap``."""
+    """One program for many tensors: a step and ``effective.measure`` of it, under ``vmap``."""
 
-    def one(hyper: Any, state: Any, grad: Any, before: Any, after: Any, whole: Whole) -> Summary:
+    def one(hyper: Any, state: Any, grad: Any, before: Any, after: Any, whole: Whole) -> tuple[Summary, Any]:
         of = {"w": whole}
         if rule is None:
-            return effective.realised(hyper, {"w": grad}, {"w": before}, {"w": after}, whole=of)["w"]
+            return effective.realised(hyper, {"w": grad}, {"w": before}, {"w": after}, whole=of)["w"], None
         if rule.array_rule.sparse:
             grad = SparseGradient.from_dense(grad)
         states = type(state)(*(None if value is None else {"w": value} for value in state))
-        return effective.measure(rule, hyper, states, {"w": grad}, {"w": before}, {"w": after}, whole=of)["w"]
+        _, stepped = rule.step(hyper, {"w": before}, states, {"w": grad})
+        summary = effective.measure(rule, hyper, stepped, {"w": grad}, {"w": before}, {"w": after}, whole=of)["w"]
+        return summary, type(state)(*(None if value is None else value["w"] for value in stepped))
 
     return quickly_compiled()(jax.vmap(one))
 
@@ -284,7 +333,8 @@ def _is_scalar(value: Any, entry: Entry) -> bool:
 def _shaped(entry: Entry, shape: tuple[int, ...]) -> Entry:
     assert entry.grad is not None
     parts = (entry.before, entry.after, entry.grad)
-    return Entry(*(part.reshape(shape) for part in parts), {}, entry.param_norm, entry.grad_norm)
+    before, after, grad = (part.reshape(shape) for part in parts)
+    return Entry(before, after, grad, {}, entry.param_norm, entry.grad_norm)
 
 
 def _tuples(group: dict[str, Any]) -> dict[str, Any]:
@@ -318,7 +368,7 @@ def _skipped_inside(steps: list[Step]) -> int:
     if not counts:
         return 0
     (first, before), (last, after) = counts[0], counts[-1]
-    return max(0, round(last - first - (after - before) + (steps[0].fields["found_inf"] > 0)))
+    return max(0, round(last - first - (after - before))) + (steps[-1].fields.get("found_inf", 0) > 0)
 
 
 def _schedulers(steps: list[Step], taken: int, ended: list[dict[str, Any]]) -> list[dict[str, Any]]:

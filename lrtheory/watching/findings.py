@@ -12,8 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .run import Run, Watched
-from .table import middle
+from .figures import Run, Watched, middle
 
 LEAST = 3
 #: Of a healthy layer, ‖Δθ‖/‖θ‖ is some 1e-3; these are three and two powers of ten off.
@@ -62,7 +61,7 @@ class Finding:
         return f"{self.text}\n    {self.fix}"
 
 
-def findings(run: Run) -> list[Finding]:
+def findings_of(run: Run) -> list[Finding]:
     """All findings, warnings first."""
     found = list(_coverage(run))
     for watched in run.optimizers:
@@ -199,7 +198,7 @@ def decay_on_norms(watched: Watched, medians: Medians) -> Given:
         t["group"] < len(decay) and decay[t["group"]] > 0 and (len(t["shape"]) < 2 or "Norm" in t["module"])
         for t in watched.tensors
     ]
-    names = _names(watched, list(np.flatnonzero(hit)))
+    names = _names(watched, [int(i) for i in np.flatnonzero(hit)])
     if names and any(len(t["shape"]) >= 2 for t in watched.tensors):
         yield {
             "level": "hint",
@@ -322,7 +321,7 @@ CHECKS: dict[str, Callable[[Watched, Medians], Given]] = {
 def _groups_of(watched: Watched, hit: np.ndarray) -> Iterator[list[int]]:
     """Places of the tensors that were hit, group by group."""
     for group in sorted({t["group"] for t in watched.tensors}):
-        places = [i for i in np.flatnonzero(hit) if watched.tensors[i]["group"] == group]
+        places = [int(i) for i in np.flatnonzero(hit) if watched.tensors[i]["group"] == group]
         if places:
             yield places
 

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from .record import Writer
 
 if TYPE_CHECKING:
+    from .figures import Run
     from .findings import Finding
-    from .run import Run
     from .table import Table
 
 Log = Callable[[dict[str, Any]], None]
@@ -40,7 +40,7 @@ class Watch:
         if log is not None and writer is not None:
             self._follower = Follower(writer.out, log)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -79,29 +79,34 @@ class Watch:
 
     def summary(self) -> Table:
         """A row for each tensor, worst first where something was found."""
-        return self.run().table()
+        from .table import table_of
+
+        return table_of(self.run())
 
     def findings(self) -> list[Finding]:
         """What should be set otherwise, each with its evidence and the line to paste."""
-        return self.run().findings()
+        from .findings import findings_of
+
+        return findings_of(self.run())
 
     def report(self) -> Path:
         """Write ``summary.json`` beside the record, and say where."""
-        run = self.run()
-        return run.save()
+        from .saved import save
+
+        return save(self.run())
 
 
 def worked_out(out: Path) -> Run:
     """The figures of a record."""
-    from .run import Run
-
     if _alone_on_cpu():
         from .analysis import analyse
         from .record import Record
 
         return analyse(Record(out))
     subprocess.run([sys.executable, "-m", "lrtheory.watching", str(out)], env=_environment(), check=True)
-    return Run.load(out)
+    from .saved import load
+
+    return load(out)
 
 
 def _alone_on_cpu() -> bool:

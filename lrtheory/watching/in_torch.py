@@ -76,8 +76,11 @@ class TorchWatch(Watch):
         self.recorders.append(recorder)
         torch_patches.listen(recorder)
         if self._hooked:
-            self._handles.append(optimizer.register_step_pre_hook(recorder.before))
-            self._handles.append(optimizer.register_step_post_hook(recorder.after))
+            import torch
+
+            # Where the step is compiled the graph ends at the hooks, which no compiler can read.
+            self._handles.append(optimizer.register_step_pre_hook(torch.compiler.disable(recorder.before)))
+            self._handles.append(optimizer.register_step_post_hook(torch.compiler.disable(recorder.after)))
         return recorder
 
     def cover(self) -> None:

@@ -14,14 +14,14 @@ A directory with two files, to which each measured step is appended, so that wha
     ``missing``: why nothing is recorded of it, or "". A later line of the same number takes its place.
 ``layout``
     ``layout``: its number; ``entries``: ``[tensor, what, dtype, shape]`` in the order of their bytes. ``what`` is ``before``,
-    ``after`` (the parameter's coordinates), ``grad``, ``param_norm``, ``grad_norm`` (exact), ``state/NAME`` in the framework's
-    own names, ``group/NAME`` with a group's number in place of the tensor, ``clip/N`` for the norm that clip N saw, and
+    ``after`` (the parameter's coordinates), ``grad``, ``param_norm``, ``grad_norm`` (exact), ``state/NAME`` before the
+    step in the framework's own names, ``group/NAME`` with a group's number in place of the tensor, ``clip/N`` for the norm that clip N saw, and
     ``found_inf``. bfloat16 goes by its bits.
 ``step``
     ``optimizer``; ``step``: from 0; ``time``: seconds since the start; ``layout``; ``at``, ``bytes``: its block; ``groups``:
     hyperparameters of each group; ``clips``: ``max_norm`` and ``tensors`` (``null``: all) of each clip before it;
     ``skipped``: steps so far that a gradient scaler left out; ``schedulers``: ``kind``, ``steps``, ``planned`` of each;
-    ``numbers``: state that is a number, by tensor and name.
+    ``numbers``: state that is a number, by tensor and name. Scalars of a group that are ``null`` stand in the block.
 ``note``
     ``text``: something the reader should know.
 ``coverage``

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..spec import short
-from .run import Run, Watched
+from .figures import Run, Watched, middle
+from .findings import findings_of
 
 
 class Row(NamedTuple):
@@ -79,10 +80,10 @@ class Table:
         return found
 
 
-def table(run: Run) -> Table:
+def table_of(run: Run) -> Table:
     """The table of a run."""
     found: dict[str, list[str]] = {}
-    findings = run.findings()
+    findings = findings_of(run)
     for finding in findings:
         for name in finding.where:
             found.setdefault(name, []).append(finding.id)
@@ -96,20 +97,18 @@ def _rows(watched: Watched, found: dict[str, list[str]]) -> Iterable[Row]:
     medians = {name: middle(value) for name, value in watched.figures.items() if name != "quantiles"}
     for i, tensor in enumerate(watched.tensors):
         at = {name: float(value[i]) for name, value in medians.items()}
-        size = int(np.prod(tensor["shape"]))
         yield Row(
-            tensor["name"], watched.name, tensor["group"], size, tensor["rule"], at["nominal_lr"], at["harmonic_mean"],
-            *(at[name] for name in Row._fields[7:14]), tuple(found.get(tensor["name"], ())), tensor["reason"],
-        )  # fmt: skip
-
-
-def middle(values: np.ndarray) -> np.ndarray:
-    """Medians over steps, without nan; nan where there is nothing else."""
-    kept = np.full(values.shape[1:], np.nan)
-    for i in np.flatnonzero(~np.isnan(values).all(0)):
-        column = values[:, i]
-        kept[i] = np.median(column[~np.isnan(column)])
-    return kept
+            name=tensor["name"],
+            optimizer=watched.name,
+            group=tensor["group"],
+            size=int(np.prod(tensor["shape"])),
+            rule=tensor["rule"],
+            lr=at["nominal_lr"],
+            effective_lr=at["harmonic_mean"],
+            findings=tuple(found.get(tensor["name"], ())),
+            reason=tensor["reason"],
+            **{name: at[name] for name in Row._fields if name in at},
+        )
 
 
 def _line(cells: Iterable[str], widths: list[int]) -> str:

@@ -2,7 +2,8 @@
 
 Everything is read, and nothing written, so that the trajectory is the same bit for bit. At a step that is not measured each
 of the two hooks makes one comparison. At a measured one, the sampled coordinates of a tensor's parameter (before and after),
-gradient and state are picked on its device, put together, and brought over in one transfer a device.
+gradient (after, as the step may make it) and state (before) are picked on its device, put together, and brought over in one
+transfer a device.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ class Block:
 
     def __init__(self, step: int) -> None:
         self.step = step
+        self.numbers: dict[int, dict[str, float]] = {}
         self._pieces: dict[Any, list[tuple[Any, str, Any, tuple[int, ...]]]] = {}
         self._shared: dict[Any, list[tuple[Any, str, Any, tuple[int, ...], str, bool]]] = {}
 
@@ -257,10 +259,11 @@ class Recorder:
         kept = [(i, p, places) for i, p, places in self._tensors if places is not None]
         for i, p, places in kept:
             self._coordinates(block, i, "before", p, places)
+            for key, value in (self.optimizer.state.get(p) or {}).items():
+                self._state(block, i, key, value, places)
         self._norms(block, "param_norm", [(i, p) for i, p, _ in kept])
 
     def _finish(self, block: Block) -> None:
-        numbers: dict[int, dict[str, float]] = {}
         gradients = []
         for i, p, places in self._tensors:
             if places is None:
@@ -269,8 +272,6 @@ class Recorder:
             if p.grad is not None:
                 gradients.append((i, p.grad))
                 self._coordinates(block, i, "grad", p.grad, places)
-            for key, value in (self.optimizer.state.get(p) or {}).items():
-                self._state(block, i, key, value, places, numbers)
         self._norms(block, "grad_norm", gradients)
         groups = self._groups(block)
         clips = self._clipped(block)
@@ -279,8 +280,7 @@ class Recorder:
         entries, data = block.brought()
         self._measured += 1
         if self.writer is not None:
-            fields: dict[str, Any] = {"numbers": numbers} if numbers else {}
-            fields |= {"schedulers": self.schedules()}
+            fields = {"numbers": block.numbers, "schedulers": self.schedules()}
             self.writer.step(
                 entries, data, optimizer=self.number, step=self.step, groups=groups, clips=clips, skipped=self.skipped,
                 **fields,
@@ -328,12 +328,10 @@ class Recorder:
         else:
             block.add(i, what, places.pick(tensor))
 
-    def _state(
-        self, block: Block, i: int, key: str, value: Any, places: Places, numbers: dict[int, dict[str, float]]
-    ) -> None:
+    def _state(self, block: Block, i: int, key: str, value: Any, places: Places) -> None:
         what = f"state/{key}"
         if isinstance(value, bool | int | float):
-            numbers.setdefault(i, {})[key] = value
+            block.numbers.setdefault(i, {})[key] = value
         elif not hasattr(value, "layout"):
             return
         elif tuple(value.shape) == places.shape and value.dim():
@@ -360,7 +358,9 @@ class Recorder:
                 apart.setdefault((flat.device, flat.dtype), []).append((i, flat))
         for (_, dtype), found in apart.items():
             wide = dtype if dtype.itemsize >= 4 else torch.float32
-            norms = torch._foreach_norm([flat for _, flat in found], 2, dtype=wide)
+            norms = torch._foreach_norm(  # type: ignore[attr-defined]
+                [flat for _, flat in found], 2, dtype=wide
+            )
             for (i, _), norm in zip(found, norms, strict=True):
                 block.add(i, what, norm.reshape(1), ())
 
