@@ -79,7 +79,7 @@ def wandb(run: Any = None) -> Log:
             raise ValueError("no run of wandb is active: call wandb.init() first, or give its run")
     run.define_metric(STEP, hidden=True)
     run.define_metric(f"{PREFIX}/*", step_metric=STEP)
-    return lambda figures, step: run.log({**_prefixed(figures), STEP: step})
+    return lambda figures, step: run.log({**prefixed(figures), STEP: step})
 
 
 def trackio(run: Any = None) -> Log:
@@ -94,8 +94,23 @@ def trackio(run: Any = None) -> Log:
         import trackio as library
 
         run = library
-    return lambda figures, step: run.log(_prefixed(figures), step=step)
+    return lambda figures, step: run.log(prefixed(figures), step=step)
 
 
-def _prefixed(figures: Figures) -> dict[str, float]:
+def prefixed(figures: Figures) -> dict[str, float]:
+    """The figures under names that are told from what else a run logs."""
     return {f"{PREFIX}/{name}": float(value) for name, value in figures.items()}
+
+
+def taking_rows(log: Log) -> Callable[[Mapping[str, Any]], None]:
+    """The same, called with a row of :mod:`.following`."""
+
+    def take(row: Mapping[str, Any]) -> None:
+        figures = {}
+        for key, value in row.items():
+            if key not in ("optimizer", "step"):
+                tensor, _, figure = key.rpartition("/")
+                figures[key if tensor == "lr" else f"{figure}/{tensor}"] = value
+        log(figures, row["step"])
+
+    return take
