@@ -86,7 +86,9 @@ def test_the_state_carries_the_last_measured_step():
 
 
 def test_the_summary_is_found_wherever_the_transformation_stands():
-    tx = optax.chain(optax.clip_by_global_norm(1.0), optax.masked(ours.watched(optax.sgd(0.1)), {"w": True, "inner": False}))
+    tx = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.masked(ours.watched(optax.sgd(0.1)), {"w": True, "inner": False})
+    )
     _, state = trained(tx, fresh())
     assert optax.tree.get(state, "effective").relative_update.shape == (1,)
 
@@ -138,7 +140,9 @@ def test_a_state_without_a_summary_is_refused():
 def test_figures_go_to_any_logger(tmp_path):
     params, state = trained(ours.watched(optax.sgd(0.1)), fresh())
     seen = []
-    log = loggers.several(loggers.jsonl(tmp_path / "new" / "f.jsonl"), lambda figures, step: seen.append((step, figures)))
+    log = loggers.several(
+        loggers.jsonl(tmp_path / "new" / "f.jsonl"), lambda figures, step: seen.append((step, figures))
+    )
     log(ours.figures(state, params), int(state.measured))
     import json
 

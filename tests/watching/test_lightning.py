@@ -20,7 +20,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 class Digits(lightning.LightningModule):
     def __init__(self, fails_at=None):
         super().__init__()
-        self.net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Dropout(0.2), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(6, 8), torch.nn.Dropout(0.2), torch.nn.Tanh(), torch.nn.Linear(8, 2)
+        )
         self.fails_at = fails_at
 
     def training_step(self, batch, number):
@@ -84,7 +86,11 @@ def test_figures_go_through_the_trainers_own_loggers(tmp_path):
     fit(tmp_path, callbacks=[watch], logger=[CSVLogger(tmp_path, name="csv"), TensorBoardLogger(tmp_path, name="tb")])
     with open(tmp_path / "csv/version_0/metrics.csv") as file:
         rows = [row for row in csv.DictReader(file) if row["lrtheory/lr/0"]]
-    assert [(int(row["step"]), float(row["lrtheory/lr/0"])) for row in rows] == [(0, 1e-2), (4, 1e-2), (8, pytest.approx(1e-3))]
+    assert [(int(row["step"]), float(row["lrtheory/lr/0"])) for row in rows] == [
+        (0, 1e-2),
+        (4, 1e-2),
+        (8, pytest.approx(1e-3)),
+    ]
     effective = float(rows[0]["lrtheory/effective_lr/net.0.weight"])
     assert effective > 0
     events = read_events(tmp_path / "tb/version_0")

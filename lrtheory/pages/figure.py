@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from ..measured import Curve, FigureId
-
 POINTS = 100
 """A curve is thinned to this many points; the data beside the page holds them all."""
 
@@ -20,6 +18,9 @@ Block = dict[str, Any]
 
 AXES = {"step", "since", "batch", "nominal", "predicted"}
 """Columns that a measurement is drawn against: alone they make no picture."""
+
+Curve = list[float | None]
+"""Values over steps; ``None`` is drawn as a gap."""
 
 Run = TypeVar("Run")
 
@@ -35,7 +36,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: a chart of :mod:`~parity.report.charts` by name, and its data."""
+    """One picture: a chart of :mod:`.charts` by name, and its data."""
 
     title: str
     chart: str
@@ -65,6 +66,8 @@ class Table:
     rows: list[list[str]]
     run: int | None = None
     prose: bool = False  # cells are sentences, which wrap
+    summary: str = "Numbers"  # what opens it, where it stands below pictures
+    open: bool = False
 
     @classmethod
     def of(cls, caption: str, runs: Iterable[Run], columns: Mapping[str, Callable[[Run], str]], **more: Any) -> Table:
@@ -76,7 +79,7 @@ class Table:
 class Figure:
     """Pictures that answer one question, with the sentence on how to read them."""
 
-    id: FigureId
+    id: str
     title: str
     reading: str
     panels: list[Panel] = field(default_factory=list)
