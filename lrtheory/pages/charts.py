@@ -128,6 +128,34 @@ def relative_update() -> Chart:
     return alt.layer(lines, guide, words, touch(base, tooltip)).add_params(*bounds())
 
 
+def shares() -> Chart:
+    """A share of each layer's coordinates, or a factor up to 1."""
+    y = alt.Y("value:Q", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(title=None, format="~g", tickCount=5))
+    colour, dash = slot_styles()
+    base = alt.Chart(ROWS).encode(x=step_axis())
+    lines = base.mark_line(strokeWidth=1.6, clip=True).encode(y=y, color=colour, strokeDash=dash)
+    return alt.layer(lines, touch(base, [word("layer"), tip("step"), tip("value")]))
+
+
+def norms() -> Chart:
+    """Norm of the gradient that a clip saw, and the largest that it lets through."""
+    y = {"scale": log_scale(), "axis": value_axis("‖g‖")}
+    base = alt.Chart(ROWS).encode(x=step_axis())
+    norm = base.mark_line(color="@c0", strokeWidth=1.6, clip=True).encode(y=alt.Y("value:Q", **y))
+    most = base.mark_line(color="@ink", strokeDash=[5, 4], strokeWidth=1.5, clip=True)
+    most = most.encode(y=alt.Y("most:Q", **y)).properties(name="guide")
+    return alt.layer(norm, most, touch(base, [tip("step"), tip("value", "norm"), tip("most")])).add_params(*bounds())
+
+
+CHARTS = {
+    "ribbon": ribbon,
+    "heat-map": heat_map,
+    "relative-update": relative_update,
+    "shares": shares,
+    "norms": norms,
+}
+
+
 @functools.cache
 def specification(chart: Callable[[], Chart]) -> dict[str, Any]:
     """The Vega-Lite specification of a chart, as wide as its place on the page."""

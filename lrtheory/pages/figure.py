@@ -47,10 +47,13 @@ class Panel:
     run: int | None = None  # shown only while that training run is chosen
     height: int = 190  # pixels, axes left out
     reach: str | None = None  # end of the diverging colour scale, which is shown if there is one
+    live: bool = False  # data come from a script of the page, as events named "picture"
 
     @property
     def empty(self) -> bool:
         """Whether there is no finite number to draw."""
+        if self.live:
+            return False
         columns = [values for block in self.blocks for key, values in block.items() if key not in AXES]
         return not any(
             isinstance(value, int | float) for column in columns if isinstance(column, list) for value in column

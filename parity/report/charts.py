@@ -7,15 +7,13 @@ from typing import Literal
 
 import altair as alt
 
+from lrtheory.pages import charts
 from lrtheory.pages.charts import (
     LABEL,
     ROWS,
     Chart,
     bounds,
-    heat_map,
     log_scale,
-    relative_update,
-    ribbon,
     slot_styles,
     step_axis,
     tip,
@@ -159,9 +157,7 @@ def steps() -> Chart:
 
 
 CHARTS = {
-    "ribbon": ribbon,
-    "heat-map": heat_map,
-    "relative-update": relative_update,
+    **charts.CHARTS,
     "frameworks": frameworks,
     "losses": losses,
     "losses-by-example": functools.partial(losses, "examples seen", "loss"),
