@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,14 +140,12 @@ def test_a_state_without_a_summary_is_refused():
 
 
 def test_figures_go_to_any_logger(tmp_path):
-    params, state = trained(ours.watched(optax.sgd(0.1)), fresh())
+    params, state = trained(ours.watched(optax.sgd(0.1), every=2), fresh())
     seen = []
     log = loggers.several(
         loggers.jsonl(tmp_path / "new" / "f.jsonl"), lambda figures, step: seen.append((step, figures))
     )
     log(ours.figures(state, params), int(state.measured))
-    import json
-
     line = json.loads((tmp_path / "new" / "f.jsonl").read_text())
     assert [(line["step"], line["figures"])] == seen
     assert line["figures"]["relative_update/inner.b"] > 0

@@ -33,9 +33,10 @@
     return node.closest(".panel");
   }
 
-  function legend(panel, names) {
+  // One legend for all pictures of a figure.
+  function legend(figure, names) {
     const list = document.createElement("ul");
-    list.className = "legend";
+    list.className = "legend layers";
     list.setAttribute("aria-label", "Legend");
     names.forEach((name, slot) => {
       const entry = document.createElement("li");
@@ -46,7 +47,8 @@
       entry.append(key, name);
       list.append(entry);
     });
-    panel.querySelector("h4 + div").replaceChildren(list);
+    figure.querySelector(".legend.layers")?.remove();
+    figure.querySelector(".reading").after(list);
   }
 
   const panels = JSON.parse(document.getElementById("charts").textContent).panels;
@@ -55,7 +57,7 @@
 
   function lines(id, some, value) {
     const panel = picture(id, some.map((layer, slot) => ({ step: steps(layer), value: layer[value], layer: layer.name, slot })));
-    legend(panel, some.map((layer) => layer.name));
+    legend(panel.closest("figure"), some.map((layer) => layer.name));
   }
 
   function show() {
