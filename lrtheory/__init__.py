@@ -23,15 +23,22 @@ if TYPE_CHECKING:
         watching,
         wrappers,
     )
+    from .dims.model import symmetries
     from .explaining import explain
     from .rescaling import rescale, rescale_schedule
     from .watching import watch
 
 #: Functions that are called from here, by the room they live in.
-_FUNCTIONS = {"explain": "explaining", "rescale": "rescaling", "rescale_schedule": "rescaling", "watch": "watching"}
+_FUNCTIONS = {
+    "explain": "explaining",
+    "rescale": "rescaling",
+    "rescale_schedule": "rescaling",
+    "symmetries": "dims.model",
+    "watch": "watching",
+}
 __all__ = [
     "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale", "rescale_schedule",
-    "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "theory", "watch", "watching", "wrappers",
+    "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch", "watching", "wrappers",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -201,7 +201,10 @@ def _list(curve: Any) -> list[float | None]:
 
 def _layer_figures(run: Run, layers: list[dict[str, Any]], groups: list[dict[str, Any]]) -> Iterable[Figure]:
     """Figures whose layers a script chooses; their axes hold all layers."""
-    bands = [*(_list(layer[q]) for layer in layers for q in ("q05", "q50", "q95")), *(_list(g["nominal"]) for g in groups)]
+    bands = [
+        *(_list(layer[q]) for layer in layers for q in ("q05", "q50", "q95")),
+        *(_list(g["nominal"]) for g in groups),
+    ]
     axis = log_axis(map(positive, bands))
     yield Figure(
         id="effective-lr",
@@ -211,14 +214,18 @@ def _layer_figures(run: Run, layers: list[dict[str, Any]], groups: list[dict[str
         panels=[Panel("–", "ribbon", [], axis, live=True, height=150) for _ in range(min(SIZE, len(layers)))],
         keys=[Key("nominal lr", "ink", "dashed"), Key("median", "c0"), Key("5 to 95 % of coordinates", "c0", "band")],
     )
-    ratios = [abs(value) for layer in layers for value in _list(layer["ratio"]) if value is not None and np.isfinite(value)]
+    ratios = [
+        abs(value) for layer in layers for value in _list(layer["ratio"]) if value is not None and np.isfinite(value)
+    ]
     reach = max([*ratios, 0.1])
     yield Figure(
         id="heat-map",
         title="Where and when the effective lr leaves the nominal one",
         reading="Colour is the base-ten logarithm of the median effective lr over the nominal lr: 0 is what was set, +1 ten "
         "times more, −1 ten times less.",
-        panels=[Panel("Layer × step", "heat-map", [], {"reach": reach}, reach=number(reach, 2), live=True)] if layers else [],
+        panels=[Panel("Layer × step", "heat-map", [], {"reach": reach}, reach=number(reach, 2), live=True)]
+        if layers
+        else [],
         layout="wide",
     )
     axis = log_axis([*(positive(_list(layer["update"])) for layer in layers), [1e-3]], span=1e9)

@@ -8,6 +8,7 @@ import math
 import pytest
 
 from lrtheory.pages import charts as shared
+from lrtheory.pages import marks
 from lrtheory.pages.figure import POINTS, SLOTS, Panel, log_axis, log_ticks, pick, positive, slot, slot_keys, thinned
 from lrtheory.words import number
 from parity.report import charts, experiments, matrix, training, variants
@@ -75,12 +76,12 @@ def test_number_reads(value, text):
 
 
 def test_slots_tell_curves_apart():
-    styles = [(shared.COLOURS[slot(i)], tuple(shared.DASHES[slot(i)])) for i in range(SLOTS)]
+    styles = [(marks.COLOURS[slot(i)], tuple(marks.DASHES[slot(i)])) for i in range(SLOTS)]
     assert len(set(styles)) == SLOTS
     for i in range(SLOTS):  # the legend shows what the chart draws
         key = slot_keys(["name"] * SLOTS)[i]
-        assert f"@{key.colour}" == shared.COLOURS[slot(i)]
-        assert (key.line == "solid") == (shared.DASHES[slot(i)] == [1, 0])
+        assert f"@{key.colour}" == marks.COLOURS[slot(i)]
+        assert (key.line == "solid") == (marks.DASHES[slot(i)] == [1, 0])
 
 
 def test_panel_is_empty_without_a_measured_number():
