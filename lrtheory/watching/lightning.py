@@ -47,7 +47,7 @@ class Watch(Callback):
             every=self.every,
             sample=self.sample,
             out=Path(trainer.log_dir or trainer.default_root_dir) / "lrtheory" if self.out is None else self.out,
-            log=loggers.taking_rows(log) if trainer.loggers else None,
+            log=log if trainer.loggers else None,
         )
         for optimizer in trainer.optimizers:
             self.watch.add(optimizer)

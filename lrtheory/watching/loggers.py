@@ -100,17 +100,3 @@ def trackio(run: Any = None) -> Log:
 def prefixed(figures: Figures) -> dict[str, float]:
     """The figures under names that are told from what else a run logs."""
     return {f"{PREFIX}/{name}": float(value) for name, value in figures.items()}
-
-
-def taking_rows(log: Log) -> Callable[[Mapping[str, Any]], None]:
-    """The same, called with a row of :mod:`.following`."""
-
-    def take(row: Mapping[str, Any]) -> None:
-        figures = {}
-        for key, value in row.items():
-            if key not in ("optimizer", "step"):
-                tensor, _, figure = key.rpartition("/")
-                figures[key if tensor == "lr" else f"{figure}/{tensor}"] = value
-        log(figures, row["step"])
-
-    return take

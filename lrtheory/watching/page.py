@@ -36,6 +36,11 @@ SHARES = (
     ("decay_share", "Weight decay in the step", 0.0),
     ("moved_without_gradient", "Coordinates that moved without a gradient", 0.0),
 )
+#: What the navigation calls a figure.
+SHORT = {
+    "groups": "Groups", "effective-lr": "Layers", "heat-map": "Layer × step", "relative-update": "Relative updates",
+    "shares": "Absorbed and clipped",
+}  # fmt: skip
 COLUMNS = {
     "Tensor": lambda row: row.name,
     "Group": lambda row: str(row.group),
@@ -68,7 +73,8 @@ def write_page(run: Run) -> Path:
 def page_of(run: Run) -> str:
     """The page as text."""
     found, table = findings_of(run), table_of(run)
-    rows = sorted(table.rows, key=_badness, reverse=True)
+    warnings = Counter(name for finding in found if finding.level == "warning" for name in finding.where)
+    rows = sorted(table.rows, key=lambda row: (warnings[row.name], *_badness(row)), reverse=True)
     layers, groups = _data(run, rows)
     figures = [_groups_figure(groups), *_layer_figures(run, layers, groups), _shares_figure(run, layers)]
     return render(
@@ -81,9 +87,7 @@ def page_of(run: Run) -> str:
         findings=[_card(finding) for finding in found],
         figures=figures,
         groups=[group["label"] for group in groups],
-        size=SIZE,
-        rows=ROWS,
-        points=POINTS,
+        short=SHORT,
         columns=list(COLUMNS),
         table=[[cell(row) for cell in COLUMNS.values()] for row in rows],
         charts=script_json(chart_data(figures, CHARTS)),

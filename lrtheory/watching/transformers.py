@@ -61,7 +61,7 @@ class Watch(TrainerCallback):
             every=self.every,
             sample=self.sample,
             out=out,
-            log=loggers.taking_rows(log) if logs else None,
+            log=log if logs else None,
         )
         self.watch.add(optimizer)
         self.watch.cover()

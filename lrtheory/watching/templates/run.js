@@ -18,6 +18,12 @@
     large: (a, b) => known(b, 0) - known(a, 0),
   };
 
+  // Rows of the heat map go without what all names begin with.
+  const common = layers.reduce((prefix, { name }) => {
+    while (!name.startsWith(prefix)) prefix = prefix.slice(0, prefix.lastIndexOf(".", prefix.length - 2) + 1);
+    return prefix;
+  }, layers.length > 1 ? layers[0].name.slice(0, layers[0].name.lastIndexOf(".") + 1) : "");
+
   function chosen() {
     const text = field.search.value.trim().toLowerCase();
     const group = field.group.value;
@@ -76,9 +82,9 @@
     const mapped = all.slice(from, from + rows);
     for (const id of ids("heat-map")) {
       const panel = picture(id, mapped.map((layer) => ({
-        step: steps(layer), since: [0, ...steps(layer).slice(0, -1)], layer: layer.name, ratio: layer.ratio,
+        step: steps(layer), since: [0, ...steps(layer).slice(0, -1)], layer: layer.name.slice(common.length), ratio: layer.ratio,
       })), { height: Math.max(40, 20 * mapped.length) });
-      panel.querySelector("h4").textContent = `${mapped.length} of ${all.length} layers`;
+      panel.querySelector("h4").textContent = `${mapped.length} of ${all.length} layers${common ? `, each ${common}…` : ""}`;
     }
     for (const id of ids("relative-update")) lines(id, some, "update");
     for (const id of ids("shares")) if (panels[id].params.share) lines(id, some, panels[id].params.share);
