@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import (
+        adopting,
         dims,
         effective,
         explaining,
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
         theory,
         wrappers,
     )
+    from .adopting import adopt
     from .explaining import explain
     from .rescaling import rescale, rescale_schedule
 
 #: Functions that are called from here, by the room they live in.
-_FUNCTIONS = {"explain": "explaining", "rescale": "rescaling", "rescale_schedule": "rescaling"}
+_FUNCTIONS = {"adopt": "adopting", "explain": "explaining", "rescale": "rescaling", "rescale_schedule": "rescaling"}
 __all__ = [
-    "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale", "rescale_schedule",
-    "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "theory", "wrappers",
+    "adopt", "adopting", "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale",
+    "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "theory", "wrappers",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
