@@ -15,7 +15,20 @@ response to the next gradient: −∂Δθ/∂g over E is 0 for sign rules and Ad
 reads an even sample instead; :func:`measure_every` and :func:`scan` measure one step in many.
 """
 
+from ._elementwise import is_elementwise
 from ._seldom import INTERVAL, measure_every, scan
-from ._summary import QUANTILES, SAMPLE, Summary, Whole, measure, per_example
+from ._summary import QUANTILES, SAMPLE, Summary, Whole, measure, per_example, realised
 
-__all__ = ["INTERVAL", "QUANTILES", "SAMPLE", "Summary", "Whole", "measure", "measure_every", "per_example", "scan"]
+__all__ = [
+    "INTERVAL",
+    "QUANTILES",
+    "SAMPLE",
+    "Summary",
+    "Whole",
+    "is_elementwise",
+    "measure",
+    "measure_every",
+    "per_example",
+    "realised",
+    "scan",
+]

@@ -42,19 +42,12 @@ class FirstStep:
 
 @dataclass(frozen=True)
 class BatchSize:
-    """What the experiment found.
+    """What the experiment found."""
 
-    Attributes
-    ----------
-    runs : one a framework, rule, reduction and size
-    law_error : by framework
-        Largest difference between the summed gradient and B times the mean one, over the largest coordinate.
-    accumulation_error : by framework
-        The same between the sum of B single gradients and the gradient of the summed loss.
-    """
-
-    runs: list[BatchRun]
+    runs: list[BatchRun]  # one a framework, rule, reduction and size
+    # by framework: the largest difference between the summed gradient and B times the mean one, over the largest coordinate
     law_error: dict[str, float]
+    # by framework: the same between the sum of B single gradients and the gradient of the summed loss
     accumulation_error: dict[str, float]
 
 

@@ -167,10 +167,7 @@ HARDLY = 1e-2
 def distances(runs: Iterable[LossScaleRun], rule: str, variant: str) -> dict[str, float]:
     """Largest distance from the unscaled run by problem, over the frameworks; inf where one diverged.
 
-    Raises
-    ------
-    ValueError
-        If there is no such run: a verdict on nothing would be none.
+    Raises ValueError if there is no such run: a verdict on nothing would be none.
     """
     found: dict[str, float] = {}
     for run in runs:

@@ -58,10 +58,7 @@ def sections_of(report: Measured) -> list[Section]:
 def render(report: Measured) -> str:
     """The whole page as text.
 
-    Raises
-    ------
-    ValueError
-        For a verdict that points at a figure there is not, or has an unknown outcome.
+    Raises ValueError for a verdict that points at a figure there is not, or has an unknown outcome.
     """
     sections = sections_of(report)
     figures = [figure for section in sections for figure in section.figures]

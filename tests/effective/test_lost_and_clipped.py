@@ -100,3 +100,22 @@ def test_sample_of_a_known_whole_has_its_norm() -> None:
         rule, hyper, sampled, cut(grads), cut(params), cut(after), whole={"w": Whole(1000, jnp.nan)}
     )["w"]
     np.testing.assert_allclose(unknown.param_norm, 2 * np.linalg.norm(params["w"][::4]), rtol=1e-6)
+
+
+def test_step_of_no_known_rule_is_read_off_as_one_of_a_known_rule() -> None:
+    rule = rules.adamw()
+    params = {"w": jnp.asarray([1.0, 2.0**-12, 1.0], jnp.bfloat16)}
+    grads = {"w": jnp.asarray([1.0, 1.0, 0.0], jnp.bfloat16)}
+    hyper = rule.hyper(lr=6e-4, weight_decay=1e-4)
+    after, state = rule.step(hyper, params, rule.init(params), grads)
+    known = effective.measure(rule, hyper, state, grads, params, after)["w"]
+    found = effective.realised(6e-4, grads, params, after)["w"]
+    for name, a, b in zip(found._fields, found, known, strict=True):
+        if np.all(np.isfinite(a)) and name != "absorbed":
+            np.testing.assert_array_equal(a, b, err_msg=name)
+    assert np.isnan(found.mean)
+    assert np.isnan(found.quantiles).all()
+    # Of the three the last was meant to decay, which only a rule can tell.
+    np.testing.assert_allclose([known.absorbed, found.absorbed], [2 / 3, 1 / 3], rtol=1e-6)
+    moved = np.linalg.norm(np.asarray(after["w"], np.float32) - np.asarray(params["w"], np.float32))
+    np.testing.assert_allclose(found.step_over_gradient, moved / 2**0.5, rtol=1e-6)
