@@ -6,6 +6,7 @@ Any function ``log(figures, step)`` will do, such as ``lambda figures, step: pri
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,7 @@ def tensorboard(writer: Any) -> Log:
         writes to.
     """
     if isinstance(writer, (str, Path)):
-        from tensorboard.summary import Writer
-
-        writer = Writer(str(writer))
+        writer = _Events(str(writer))
 
     def log(figures: Figures, step: int) -> None:
         for name, value in figures.items():
@@ -61,6 +60,23 @@ def tensorboard(writer: Any) -> Log:
         writer.flush()
 
     return log
+
+
+class _Events:
+    """Scalars in event files, by ``tensorboard`` alone."""
+
+    def __init__(self, folder: str) -> None:
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._writer = EventFileWriter(folder)
+        self.flush = self._writer.flush
+
+    def add_scalar(self, tag: str, value: float, step: int) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
+        self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def wandb(run: Any = None) -> Log:

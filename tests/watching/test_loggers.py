@@ -20,14 +20,13 @@ def read_events(folder):
 
 @pytest.mark.filterwarnings("ignore")
 def test_tensorboard_writes_event_files(tmp_path):
-    summary = pytest.importorskip("tensorboard.summary")
+    pytest.importorskip("tensorboard")
     log = loggers.tensorboard(tmp_path)
     log(FIGURES, 0)
     log({"lr/0": 0.0625}, 100)
     found = read_events(tmp_path)
     assert found["lrtheory/lr/0"] == [(0, 0.125), (100, 0.0625)]
     assert found["lrtheory/relative_update/fc1.weight"] == [(0, pytest.approx(1.5e-3))]
-    assert summary
 
 
 @pytest.mark.filterwarnings("ignore")
