@@ -60,7 +60,7 @@ def adopt_keras(optimizer: Any, *, arrays: bool = True) -> Adopted:
 def _numpy(value: Any) -> np.ndarray:
     import keras
 
-    return np.array(keras.ops.convert_to_numpy(value))
+    return np.array(keras.ops.convert_to_numpy(value.value if isinstance(value, keras.Variable) else value))
 
 
 def _distinct(paths: list[str]) -> tuple[str, ...]:
