@@ -11,7 +11,8 @@ from typing import Any
 
 from ..adopting.in_torch import kind_of
 from . import torch_patches
-from .handle import Log, Watch
+from .handle import Watch
+from .loggers import Log
 from .record import Writer
 from .torch_recorder import Recorder
 

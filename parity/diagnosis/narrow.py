@@ -62,12 +62,7 @@ class Weak(np.ndarray):
 
 @dataclass(frozen=True)
 class NarrowFamily(Family):
-    """A family that runs in another dtype than float64.
-
-    Attributes
-    ----------
-    dtype : str
-    """
+    """A family that runs in another dtype than float64."""
 
     dtype: str = "float32"
 
@@ -94,10 +89,7 @@ class NarrowFamily(Family):
 def narrowed(family: Family, dtype: str) -> Family:
     """The family in a dtype.
 
-    Raises
-    ------
-    SpecError
-        For a dtype that is not known, and for rules that are not written for a narrow one.
+    Raises SpecError for a dtype that is not known, and for rules that are not written for a narrow one.
     """
     if dtype == "float64":
         return family

@@ -20,30 +20,16 @@ ABSENT_STEPS = 3
 
 @dataclass(frozen=True)
 class Probe:
-    """Data of one run.
+    """Data of one run."""
 
-    Attributes
-    ----------
-    start : dict
-        First parameters: 0 in every other entry, so that no step is too small to show.
-    gradients : dict
-        Shape (steps, *shape); from sizes far below any eps to far above one.
-    factors : array of shape (steps,)
-        What the lr is multiplied by at each step.
-    absent : dict
-        At how many steps from the first a tensor has no gradient: zeros stand in for it where there is no other way to say so.
-    dtype : str
-        In which the run is made.
-    averaged : bool
-        Whether the averages of the parameters are compared as well.
-    """
-
-    start: dict[str, np.ndarray]
-    gradients: dict[str, np.ndarray]
-    factors: np.ndarray
+    start: dict[str, np.ndarray]  # first parameters: 0 in every other entry, so that no step is too small to show
+    gradients: dict[str, np.ndarray]  # shape (steps, *shape); from sizes far below any eps to far above one
+    factors: np.ndarray  # what the lr is multiplied by at each step
+    # at how many steps from the first a tensor has no gradient: zeros stand in for it where there is no other way to
+    # say so
     absent: dict[str, int] = field(default_factory=dict)
-    dtype: str = "float64"
-    averaged: bool = False
+    dtype: str = "float64"  # in which the run is made
+    averaged: bool = False  # whether the averages of the parameters are compared as well
 
     @classmethod
     def drawn(

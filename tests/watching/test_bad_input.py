@@ -33,7 +33,7 @@ def test_closed_handle_answers_and_records_no_more(model: Any, tmp_path: Any) ->
     assert len(watch.run().optimizers[0].steps) == 3
     assert len(watch.summary()) == 6
     assert watch.findings() == []
-    assert json.loads(watch.report().read_text())["ended"]
+    assert json.loads(watch.report().with_name("summary.json").read_text())["ended"]
 
 
 def test_open_handle_answers_too(model: Any, tmp_path: Any) -> None:
