@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..names.optax import DERIVED, STATE
+from ..names.optax import ARGUMENTS, DERIVED, STATE
 from ..rules import Rule
 from ..spec import Part, Spec, SpecError, optax_rule, written
 from ._closures import Made, as_part, opened
@@ -40,7 +40,45 @@ class _Row:
     labels: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     count: int | None = None
-    schedules: list[tuple[frozenset[str], Callable[[Any], Any]]] = field(default_factory=list)
+
+    def walks(self) -> Mapping[str, Callable[..., None]]:
+        """What is done with a transformation that has others inside, by name."""
+        return _WALKS
+
+
+@dataclass
+class Traced(_Row):
+    """A state that is being traced: the states of the parts, and the numbers that states and schedules hold.
+
+    Names of numbers are optax's; "" is a factor by a schedule.
+    """
+
+    states: list[tuple[frozenset[str], Any]] = field(default_factory=list)
+    numbers: list[tuple[frozenset[str], Mapping[str, Any]]] = field(default_factory=list)
+
+    def walks(self) -> Mapping[str, Callable[..., None]]:
+        """Without what needs concrete numbers."""
+        return {**_WALKS, "inject_hyperparams": _injected_traced, "scale_by_schedule": _scheduled_traced}
+
+    def hyper(self, hyper: Any, name: str) -> Any:
+        """A group's numbers in the next step, those in place that the state holds; ``name`` is one of its parameters."""
+        ours = {theirs: number for number, theirs in ARGUMENTS.items()}
+        for over, numbers in self.numbers:
+            if name in over:
+                own = {"lr" if not n else ours.get(n, n): v if n else abs(v) for n, v in numbers.items()}
+                hyper = hyper._replace(**{n: v for n, v in own.items() if n in hyper._fields})
+        return hyper
+
+    def slots(self, rule: Rule, hyper: Any, name: str) -> dict[str, Any]:
+        """Slots of a parameter's state that optax keeps."""
+        return _slots_of(rule, hyper, name, [state for over, state in self.states if name in over])
+
+
+def traced(tx: Any, state: Any, params: Any) -> Traced:
+    """What the state of a transformation that has been adopted holds, where its arrays are tracers."""
+    row = Traced()
+    _walk(tx, state, frozenset(named(params)), row, params)
+    return row
 
 
 def adopt_optax(tx: Any, state: Any, params: Any, *, arrays: bool = True, check: bool = True) -> Adopted:
@@ -112,11 +150,13 @@ def _walk(tx: Any, state: Any, over: frozenset[str], row: _Row, params: Any) -> 
     """Append what a transformation does to the parameters ``over``."""
     update, init = (tx.update, getattr(tx, "init", None)) if hasattr(tx, "update") else (tx, None)
     made = opened(update, init)
-    walk = _WALKS.get(made.name)
+    walk = row.walks().get(made.name)
     if walk is not None:
         walk(made, state, over, row, params)
     elif not made.name:
         raise AdoptError(f"{made.said} is none of our rules")
+    elif isinstance(row, Traced):
+        row.states.append((over, state))
     elif made.name in _CLIPS:
         wrapper, argument, ours, options = _CLIPS[made.name]
         if any(entry.over & over for entry in row.entries):
@@ -175,6 +215,18 @@ def _injected(made: Made, state: Any, over: frozenset[str], row: _Row, params: A
     arguments = {**made.cells["other_hps"], **state.hyperparams, **scheduled}
     row.count = int(state.count) if row.count is None else row.count
     _walk(made.cells["inner_factory"](**arguments), state.inner_state, over, row, params)
+
+
+def _injected_traced(made: Made, state: Any, over: frozenset[str], row: Traced, params: Any) -> None:
+    scheduled = {k: f(state.hyperparams_states[k]) for k, f in made.cells["sched_hps"].items()}
+    numbers = {**state.hyperparams, **scheduled}
+    row.numbers.append((over, numbers))
+    inner = made.cells["inner_factory"](**{**made.cells["other_hps"], **numbers})
+    _walk(inner, state.inner_state, over, row, params)
+
+
+def _scheduled_traced(made: Made, state: Any, over: frozenset[str], row: Traced, params: Any) -> None:
+    row.numbers.append((over, {"": made.cells["step_size_fn"](state.count)}))
 
 
 def _multi_steps(made: Made, state: Any, over: frozenset[str], row: _Row, params: Any) -> None:
@@ -266,9 +318,19 @@ def _group(by_name: Mapping[str, Any], entries: list[_Entry], label: str, row: _
 
 def _kept(rule: Rule, hyper: Any, name: str, like: np.ndarray, entries: list[_Entry], count: int | None) -> Kept:
     """The rule's state of one parameter."""
+    found = _slots_of(rule, hyper, name, [entry.state for entry in entries])
+    found = {slot: np.array(value) for slot, value in found.items()}
+    try:
+        return filled(rule, hyper, found, like, count)
+    except AdoptError as error:
+        raise AdoptError(f"{name}: {error}") from error
+
+
+def _slots_of(rule: Rule, hyper: Any, name: str, states: list[Any]) -> dict[str, Any]:
+    """Slots of a parameter's state of ours, from the states of parts."""
     theirs: dict[str, Any] = {}
-    for entry in entries:
-        for key, value in zip(getattr(entry.state, "_fields", ()), entry.state, strict=False):
+    for state in states:
+        for key, value in zip(getattr(state, "_fields", ()), state, strict=False):
             if key == "count" and key in theirs:
                 continue
             theirs.setdefault(key, value if np.ndim(value) == 0 and hasattr(value, "dtype") else named(value).get(name))
@@ -278,11 +340,7 @@ def _kept(rule: Rule, hyper: Any, name: str, like: np.ndarray, entries: list[_En
     strange = set(theirs) - {*names.values(), *(key for key, _ in derived.values()), "count"}
     if strange:
         raise AdoptError(f"{name}: the state has {sorted(strange)[0]}, which is no state of {rule!r}")
-    found = {slot: np.array(value) for slot, value in found.items() if value is not None}
-    try:
-        return filled(rule, hyper, found, like, count)
-    except AdoptError as error:
-        raise AdoptError(f"{name}: {error}") from error
+    return {slot: value for slot, value in found.items() if value is not None}
 
 
 # --- one step beside theirs ---
