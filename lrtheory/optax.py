@@ -119,8 +119,7 @@ class _Read(NamedTuple):
         seen, zero = traced(self.tx, inner, params), jnp.zeros(())
         moved = []
         for group, before in zip(self.groups, counted, strict=True):
-            hyper = seen.hyper(group.hyper, group.names[0])
-            hyper = type(hyper)(*(None if value is None else jnp.asarray(value, zero.dtype) for value in hyper))
+            hyper = _arrays(seen.hyper(group.hyper, group.names[0]))
             after = group.rule.array_rule.step(hyper, zero, before, jnp.ones(()))[1]
             moved.append(jax.tree.map(lambda new, old: new.astype(old.dtype), after, before))
         return tuple(moved)
@@ -152,7 +151,8 @@ class _Read(NamedTuple):
         columns = []
         slots = {name: seen.slots(group.rule, hyper, name) for name in group.names}
         for slot, weight in zip(weights._fields, weights, strict=True):
-            column = {name: slots[name].get(slot, weight) for name in group.names}
+            array = group.rule.State._slots[slot].kind == "array"
+            column = {n: slots[n].get(slot, jnp.zeros_like(own[0][n]) if array else weight) for n in group.names}
             columns.append(None if weight is None else column)
         _, stepped = group.rule.step(hyper, own[0], type(weights)(*columns), own[2])
         found = effective.measure(group.rule, hyper, stepped, own[2], own[0], own[1], exact=False, sample=sample)
@@ -173,34 +173,47 @@ def _read(tx: Any, params: PyTree) -> _Read:
         state = tx.init(jax.tree.map(lambda p: jnp.zeros(p.shape, p.dtype), shapes))
         return [x for x in jax.tree.leaves(state) if jnp.ndim(x) == 0]
 
-    with jax.ensure_compile_time_eval():
+    hollow = lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape)  # noqa: E731
+    with jax.ensure_compile_time_eval():  # also while an update is being traced
         numbers = iter(jax.device_get(jax.jit(scalars)()))
-    hollow = lambda x: next(numbers) if x.ndim == 0 else np.broadcast_to(np.zeros((), x.dtype), x.shape)  # noqa: E731
-    try:
-        state = jax.tree.map(hollow, jax.eval_shape(tx.init, shapes))
-        nothing = jax.tree.map(lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), shapes)
+        state = jax.tree.map(lambda x: hollow(x) if x.ndim else next(numbers), jax.eval_shape(tx.init, shapes))
+        nothing = jax.tree.map(hollow, shapes)
         found = adopt_optax(tx, state, nothing, arrays=False, check=False)
-        if any(around.name == "accumulate" for around in found.around):
-            raise AdoptError("a step is made of several updates")
-        groups = [_Group(g.names, g.rule, g.hyper) for g in found.groups if g.rule is not None]
-        seen = traced(tx, state, nothing)
-        known = tuple(group for group in groups if _complete(group, seen, named(nothing)))
-        return _Read(tx, known, found.around)
-    except (AdoptError, KeyError, TypeError, ValueError):
-        return _Read(tx, (), ())
+        ours = [_Group(g.names, g.rule, g.hyper) for g in found.groups if g.rule is not None]
+        if not ours or any(around.name == "accumulate" for around in found.around):
+            return _Read(tx, (), ())  # a step is made of several updates
+        seen, like = traced(tx, state, nothing), named(nothing)
+        return _Read(tx, tuple(group for group in ours if _complete(group, seen, like)), found.around)
 
 
 def _complete(group: _Group, seen: Any, like: dict[str, Any]) -> bool:
-    """Whether every array of the rule's state is kept: what else there is follows from the number of steps."""
-    for name in group.names:
-        start = jax.eval_shape(group.rule.array_rule.init, like[name])
-        kept = seen.slots(group.rule, group.hyper, name)
-        declared = group.rule.State._slots
-        for slot, value in start._asdict().items():
-            alone = declared[slot].kind == "count" or (declared[slot].kind == "scalar" and declared[slot].units == "1")
-            if value is not None and slot not in kept and not alone:
+    """Whether all is known that a step depends on: optax keeps it, or it follows from the number of steps."""
+    try:
+        for name in group.names:
+            start = jax.eval_shape(group.rule.array_rule.init, like[name])
+            missing = {s for s, v in start._asdict().items() if v is not None} - set(
+                seen.slots(group.rule, group.hyper, name)
+            )
+            if not all(_follows(group, slot) for slot in missing):
                 return False
+    except AdoptError:
+        return False
     return True
+
+
+def _arrays(hyper: Any) -> Any:
+    return type(hyper)(*(None if value is None else jnp.asarray(value, jnp.zeros(()).dtype) for value in hyper))
+
+
+def _follows(group: _Group, slot: str) -> bool:
+    declared = group.rule.State._slots[slot]
+    if declared.kind == "array":
+        return slot == "buffer" and not getattr(group.hyper, "momentum", 1)
+    if declared.kind == "count" or declared.units == "1":
+        return True
+    rule, one = group.rule.array_rule, jnp.ones(())
+    after = rule.step(_arrays(group.hyper), one, rule.init(one)._replace(**{slot: jnp.nan}), one)[1]
+    return bool(jnp.isfinite(getattr(after, slot)))  # made anew in every step
 
 
 def summaries(state: Any, params: PyTree) -> dict[str, Summary]:
