@@ -87,9 +87,17 @@ def watched(
         if params is None:
             raise ValueError("a watched transformation measures steps of parameters: tx.update(grads, state, params)")
         updates, inner = inside.update(grads, state.inner, params, **extra)
-        seen, read = lax.optimization_barrier((grads, updates, params, state.inner)), _read(tx, params)
-        due = state.calls % every == 0
-        measured = lax.cond(due, lambda: read.measured(*seen, state.counted, sample), lambda: state.effective)
+        due, read = state.calls % every == 0, _read(tx, params)
+        # What is looked at is made once more from what the update is made of: another reader of the updates themselves
+        # would be one more place for them to be kept, and XLA on CPU rounds otherwise what it keeps.
+        seen = lax.optimization_barrier((grads, params, state.inner))
+
+        def look() -> Summary:
+            grads, params, inner = seen
+            again, _ = inside.update(grads, inner, params, **extra)
+            return read.measured(grads, again, params, inner, state.counted, sample)
+
+        measured = lax.cond(due, look, lambda: state.effective)
         counted = read.after(state.inner, params, state.counted)
         at = jnp.where(due, state.calls, state.measured)
         return updates, WatchedState(inner, optax.safe_increment(state.calls), at, measured, counted)
