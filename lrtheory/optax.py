@@ -42,7 +42,8 @@ def watched(
 ) -> optax.GradientTransformationExtraArgs:
     """The same transformation, with a summary of its last measured step in its state.
 
-    The updates are the same, bit for bit, under ``jit``, ``scan`` and sharding. The summary is
+    The updates are the same, bit for bit, under ``jit``, ``scan`` and sharding, as far as XLA rounds a gradient alike whether
+    or not it is looked at: on CPU one float32 ulp was seen in a loop of flax. The summary is
     ``optax.tree.get(state, "effective")``, or by name :func:`figures`. It is that of :func:`lrtheory.effective.measure` where
     the transformation is one of our rules with clipping before it, schedules, injected hyperparameters, masks and partitions;
     of other parameters what :func:`lrtheory.effective.realised` knows. Inside ``optax.MultiSteps`` the steps are counted

@@ -108,6 +108,8 @@ class Watch(keras.callbacks.Callback):
         return adopt_keras(self.model.optimizer)
 
     def _begin(self) -> None:
+        if not self.model.optimizer.built:  # as its first step would do
+            self.model.optimizer.build(self.model.trainable_variables)
         found = self._read()
         self._before = found if any(group.params for group in found.groups) else None
 
@@ -149,7 +151,7 @@ class Watch(keras.callbacks.Callback):
         clips, entries, blocks = [], [], []
 
         def add(tensor: int, what: str, value: Any) -> None:
-            value = np.ascontiguousarray(value)
+            value = np.asarray(value)
             entries.append([tensor, what, str(value.dtype), list(np.shape(value))])
             blocks.append(value.tobytes())
 
