@@ -17,11 +17,11 @@ report: $(VENV)/.installed
 
 # A file is run by one worker: its tests share compiled programs and fixtures.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What needs jax and numpy alone, on a newer Python and the newest JAX: what needs torch is skipped, with the reason.
 test-core: $(VENV)-core/.installed
-	$(VENV)-core/bin/python -m pytest -n $(WORKERS) --dist loadfile -o addopts="--strict-markers --import-mode=importlib" \
+	$(VENV)-core/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -o addopts="--strict-markers --import-mode=importlib" \
 	  $(CORE_TESTS)
 
 lint: $(VENV)/.installed
@@ -34,7 +34,7 @@ types: $(VENV)/.installed
 
 # Slow, deep runs: more examples, longer streams. Run before a release.
 deep: $(VENV)/.installed
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m deep tests
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m deep tests
 
 # Measures, prints, and writes benchmarks/results, the tables in README and docs, and docs/charts: some half hour.
 bench: $(VENV)/.installed

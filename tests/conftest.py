@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Generator
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, settings
 # small ones too: there are thousands. Set before JAX is imported; delete the folder for a cold run.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# One thread for torch and for NumPy's BLAS: the arrays are small, and each core has its own worker.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 IN_CI = bool(os.environ.get("CI"))
 
@@ -34,12 +37,8 @@ OPTIONAL = ("torch", "keras", "optax", "sklearn", "typer", "mpmath", "schedulefr
 MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_torch_thread() -> None:
-    if "torch" not in MISSING:
-        import torch
-
-        torch.set_num_threads(1)
+#: The files that take longest, by their CPU time.
+LONGEST = ()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -67,10 +66,22 @@ def pytest_runtest_call() -> Generator[None]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deep runs only when they are asked for with ``-m deep``."""
-    if "deep" in (config.option.markexpr or ""):
-        return
-    skip = pytest.mark.skip(reason="a deep run: `make deep`")
-    for item in items:
-        if item.get_closest_marker("deep"):
-            item.add_marker(skip)
+    """Deep runs only when they are asked for with ``-m deep``; the longest files first, lest one is begun at the end."""
+    if "deep" not in (config.option.markexpr or ""):
+        deep = [item for item in items if item.get_closest_marker("deep")]
+        config.hook.pytest_deselected(items=deep)
+        items[:] = [item for item in items if not item.get_closest_marker("deep")]
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    root = Path(__file__).parent
+    items.sort(
+        key=lambda item: rank.get(
+            item.path.relative_to(root).as_posix() if root in item.path.parents else "", len(rank)
+        )
+    )
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the garbage collector need not walk it again and again while programs are traced."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
