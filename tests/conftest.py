@@ -41,6 +41,14 @@ MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
 LONGEST = ()
 
 
+@pytest.fixture
+def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``check`` in this process: its own costs seconds of imports, where it is not what is tested."""
+    from parity.conformance import checking
+
+    monkeypatch.setattr(checking, "Elsewhere", checking.Here)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,

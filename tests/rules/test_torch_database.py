@@ -40,16 +40,18 @@ def entry_named(description: str) -> Iterator[None]:
         raise
 
 
+@pytest.mark.parametrize("steps", [60, pytest.param(200, marks=pytest.mark.deep)])
 @pytest.mark.parametrize("optimizer", sorted(RULE_OF))
-def test_configurations_replay_within_the_gate(optimizer: str) -> None:
+def test_configurations_replay_within_the_gate(optimizer: str, steps: int) -> None:
     entries = [entry for entry in configurations()[0] if entry.optimizer == optimizer]
     assert entries
-    for entry in entries:
+    # Some entries differ in how a number is given alone.
+    for entry in {(str(entry.options), str(entry.numbers)): entry for entry in entries}.values():
         with entry_named(entry.description):
-            check_configuration(entry)
+            check_configuration(entry, steps)
 
 
-def check_configuration(entry: Configuration) -> None:
+def check_configuration(entry: Configuration, steps: int) -> None:
     """At a moving lr, which the database leaves out.
 
     RAdam's parameters with decay may be off by 2e-12 of the largest lr besides. Torch's 1 − beta2^t is off by half an ulp of 1, 1.1e-16, and its ρ_t by
@@ -57,7 +59,7 @@ def check_configuration(entry: Configuration) -> None:
     relative: over all t ≥ 6 at most 2e-12 of a step of lr. Decay feeds it back, so that it is seen where a coordinate
     travels less than one such step, and in the averages as the penalty's share. Ours is exact to a few ulp (test_radam).
     """
-    case = parity.Case(entry.rule, entry.options, entry.numbers, schedule=parity.LrSchedule("moving"), steps=200)
+    case = parity.Case(entry.rule, entry.options, entry.numbers, schedule=parity.LrSchedule("moving"), steps=steps)
     theirs = parity.replay(case, "torch")
     comparison = parity.compare(parity.replay(case, "lrtheory"), theirs)
     if entry.rule == "radam" and "weight_decay" in entry.numbers:
@@ -137,8 +139,8 @@ def stepped(optimizer: str, arguments: dict) -> None:
 
 
 def test_good_arguments_are_not_refused() -> None:
-    for entry in configurations()[0]:
-        stepped(entry.optimizer, {})
+    for optimizer in RULE_OF:
+        stepped(optimizer, {})
 
 
 def test_every_error_case_is_run_or_left_out_by_name() -> None:
