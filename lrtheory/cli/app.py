@@ -105,6 +105,23 @@ def dims(
 
 
 @app.command()
+def symmetries(
+    target: Annotated[
+        str, typer.Argument(help="module:factory, a function that returns (loss, params or torch module, *data).")
+    ],
+    seed: Annotated[int, typer.Option(parser=_seed, metavar="INTEGER", help="Seed of the parameters tried.")] = 0,
+    json: Json = False,
+) -> int:
+    """Find the scale symmetries of a network, the line that fixes each other tensor, and try all of it in numbers.
+
+    Exits with 1 if a symmetry does not hold in numbers.
+    """
+    from .symmetries import command
+
+    return command(target, seed=seed, as_json=json)
+
+
+@app.command()
 def check(
     target: Annotated[
         str | None,

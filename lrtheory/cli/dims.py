@@ -86,21 +86,23 @@ def _tell_break(console: Console, broken: Break) -> None:
     if len(broken.chain) > 1:
         console.print("These demands cannot all hold:", style="dim")
         for link in broken.chain:
-            where = f"{_short(link.location)}  {link.location.source}" if link.location else "(not a line)"
+            where = f"{place(link.location)}  {link.location.source}" if link.location else "(not a line)"
             console.print(Text(f"  {where}"), soft_wrap=True)
             console.print(Text(f"      {link.demand}", "dim"), soft_wrap=True)
 
 
 def _tell_line(console: Console, location: Location) -> None:
-    console.print(Text(f"{_short(location)} in {location.function}", "bold"), soft_wrap=True)
+    console.print(Text(f"{place(location)} in {location.function}", "bold"), soft_wrap=True)
     console.print(Text(f"    {location.source}"), soft_wrap=True)
     console.print(Text("    " + "^" * len(location.source), "red"), soft_wrap=True)
     for caller in location.callers[:2]:
-        console.print(Text(f"  called from {_short(caller)}  {caller.source}", "dim"), soft_wrap=True)
+        console.print(Text(f"  called from {place(caller)}  {caller.source}", "dim"), soft_wrap=True)
 
 
-def _short(location: Location) -> str:
+def place(location: Location | None) -> str:
     """The file from its package on, which is enough to find it."""
+    if location is None:
+        return "no line"
     file = location.file.rpartition("site-packages/")[2].removeprefix(str(Path.cwd()) + "/")
     return f"{file}:{location.line}"
 

@@ -2,6 +2,7 @@
 
 from ._optax import as_alias
 from ._reading import NoRuleError, Reading
+from ._torch import torch_fields, torch_rule
 from .curves import Curve, Figure, curve
 from .parts import Part, is_schedule, is_torch, part, resolve
 from .reading import read
@@ -26,5 +27,7 @@ __all__ = [
     "read",
     "resolve",
     "short",
+    "torch_fields",
+    "torch_rule",
     "written",
 ]

@@ -229,7 +229,7 @@ class _Attempt:
         before = {name: p.detach().clone() for name, p in problem.params.items()}
         state: dict[str, Expression] = {}
         paths: dict[str, None] = {}
-        with standing_in(_modules(self.optimizer)), _as_written(), _seeded():
+        with standing_in(_modules(self.optimizer)), as_written(), seeded():
             ledger.checking = True
             with mode:
                 instance = self._made(problem, carried)
@@ -307,7 +307,7 @@ class _Attempt:
         def run(loss: float, params: float) -> list[torch.Tensor]:
             problem = Problem(of.shapes, loss, params)
             path = [[p.detach() / params for p in problem.params.values()]]
-            with _seeded(), _as_written():
+            with seeded(), as_written():
                 instance = self._made(problem, rescaled_numbers(values, found.hyper, loss / size, params))
                 _train(instance)
                 for step in range(min(of.steps, 20) if needs_closure(instance) else of.steps):  # each is many
@@ -331,7 +331,7 @@ class _Attempt:
 
 
 @contextlib.contextmanager
-def _seeded() -> Iterator[None]:
+def seeded() -> Iterator[None]:
     """The same random numbers in every run, and the generators put back after."""
     kept = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
@@ -346,7 +346,7 @@ def _seeded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _as_written() -> Iterator[None]:
+def as_written() -> Iterator[None]:
     """What is to be compiled is run as it is written."""
     compiles = "torch._dynamo" in sys.modules  # and takes seconds to import
     if compiles:
