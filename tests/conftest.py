@@ -37,8 +37,14 @@ OPTIONAL = ("torch", "keras", "optax", "sklearn", "typer", "mpmath", "schedulefr
 MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
 
 
-#: The files that take longest, by their CPU time.
-LONGEST = ()
+#: The files that take longest, by the CPU time of a cold run: they are begun first, lest one is left for the end.
+LONGEST = (
+    "laws/test_catalogue", "parity/test_gate", "parity/conformance/test_controls", "experiments/test_report_data",
+    "diagnosis/test_pairs", "laws/test_loss_scale", "parity/conformance/test_sound", "rules/test_contract",
+    "oracle/test_bounds", "rules/test_torch_database", "dims/test_rules", "spec/test_commands", "cli/test_check",
+    "diagnosis/test_acting", "schedules/test_transforms", "diagnosis/test_planted", "rules/test_half_precision",
+    "experiments/test_closed_loop", "laws/test_facts", "schedules/test_accuracy",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -79,13 +85,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         deep = [item for item in items if item.get_closest_marker("deep")]
         config.hook.pytest_deselected(items=deep)
         items[:] = [item for item in items if not item.get_closest_marker("deep")]
-    rank = {name: place for place, name in enumerate(LONGEST)}
-    root = Path(__file__).parent
-    items.sort(
-        key=lambda item: rank.get(
-            item.path.relative_to(root).as_posix() if root in item.path.parents else "", len(rank)
-        )
-    )
+    rank = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
 
 
 def pytest_collection_finish() -> None:
