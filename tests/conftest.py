@@ -25,7 +25,7 @@ settings.register_profile(
     deadline=None,  # the first example compiles
     derandomize=IN_CI,  # the same examples every time where nobody is there to look
     print_blob=True,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("deep", settings.get_profile("lrtheory"), max_examples=1000, derandomize=False)
@@ -73,9 +73,12 @@ def pytest_runtest_call() -> Generator[None]:
     """As for modules: a test that imports what is not installed is skipped."""
     try:
         return (yield)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in MISSING:
-            pytest.skip(f"{error.name} is not installed")
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:  # also where it was told in other words
+            if isinstance(cause, ModuleNotFoundError) and (cause.name or "").split(".")[0] in MISSING:
+                pytest.skip(f"{cause.name} is not installed")
+            cause = cause.__cause__ or cause.__context__
         raise
 
 
