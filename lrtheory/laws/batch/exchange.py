@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array, lax
 
 from ... import rules
+from ...compiling import quickly_compiled
 from ...quadratic import linear_step, stationary
 from ...wrappers import average_weights
 from ..law import Rng, Shown, distance, law
@@ -20,7 +21,7 @@ AVERAGED = average_weights(SGD)
 SMALL = np.array([1e-3, 2e-3, 5e-3, 1e-2, 2e-2])  # lr·h
 
 
-@jax.jit
+@quickly_compiled()
 def _descend(lr: Array, curvature: Array, steps: Array) -> Array:
     """Where SGD leaves p from 1 on ½hp², for each curvature."""
     hyper, p = SGD.hyper(lr=lr), jnp.ones_like(curvature)
@@ -28,12 +29,12 @@ def _descend(lr: Array, curvature: Array, steps: Array) -> Array:
     return lax.fori_loop(0, steps, step, (p, SGD.init(p)))[0]
 
 
-_stationary = jax.jit(
+_stationary = quickly_compiled()(
     lambda lr, h, c: jax.vmap(lambda lr, h: stationary(linear_step(SGD, SGD.hyper(lr=lr)), h, c)[0, 0])(lr, h)
 )
 
 
-@jax.jit
+@quickly_compiled()
 def _averages(lr: Array, decay: Array, curvature: Array, steps: Array) -> Array:
     """The weight average after some steps, from an average that begins 1 above the parameters."""
     hyper, p = AVERAGED.hyper(lr=lr, ema_decay=decay), jnp.ones_like(curvature)

@@ -7,7 +7,6 @@ gives lr/(2(1+μ)) − eps/h, but that cycle need not attract: at momentum 0.5 a
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ import numpy as np
 from jax import Array, lax
 
 from ... import rules
+from ...compiling import quickly_compiled
 from ...rules import Rule
 from ...theory import stability
 from ..law import Rng, Shown, law
@@ -25,7 +25,7 @@ DRAWS = 8
 RULE = rules.rmsprop(momentum_buffer=False)
 
 
-@jax.jit
+@quickly_compiled()
 def _ends(hyper: Any, curvature: Array) -> Array:
     """The last two parameters of each run."""
 
@@ -44,7 +44,7 @@ def _ends(hyper: Any, curvature: Array) -> Array:
 FREE = (rules.schedule_free_sgd(), rules.schedule_free_adamw())
 
 
-@functools.partial(jax.jit, static_argnames="rule")
+@quickly_compiled(static_argnames="rule")
 def _free_growth(rule: Rule, hyper: Any, curvature: Array) -> Array:
     """Log growth of |p| over the last 300 of 600 steps, from an average so long that it stands still."""
     p = jnp.asarray(1e-120)
