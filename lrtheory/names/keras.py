@@ -44,6 +44,12 @@ class KerasName:
         Our state field → the name Keras gives its variable, after the tensor's.
     starts_at_params : mapping
         Those of them that start as a copy of the parameters.
+    held : mapping
+        Our numbers that it has at a value of its own.
+    inside_root : bool
+        Whether eps is added to squares, so that only without one it is our rule.
+    before_correction : bool
+        Whether eps is added before the bias correction, so that at step t it counts as eps/√(1 − β₂ᵗ).
     """
 
     optimizer: str
@@ -54,6 +60,9 @@ class KerasName:
     decoupled: bool = False
     state: Mapping[str, str] = field(default_factory=dict)
     starts_at_params: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, float] = field(default_factory=dict)
+    inside_root: bool = False
+    before_correction: bool = False
 
 
 ADAM = ("lr", "beta1", "beta2", "eps")
@@ -61,13 +70,16 @@ MOMENTS = {"t": "iteration", "m": "momentum", "v": "velocity"}
 
 NAMES: Mapping[str, KerasName] = {
     "sgd": KerasName("SGD", ("lr", "momentum"), ("nesterov",)),
-    "adam": KerasName("Adam", ADAM, ("amsgrad",), state=MOMENTS),
-    "rmsprop": KerasName("RMSprop", ("lr", "alpha", "momentum", "eps"), ("centered",), state={"v": "velocity"}),
+    "adam": KerasName("Adam", ADAM, ("amsgrad",), state=MOMENTS, before_correction=True),
+    "rmsprop": KerasName(
+        "RMSprop", ("lr", "alpha", "momentum", "eps"), ("centered",), state={"v": "velocity"}, inside_root=True
+    ),
     "adagrad": KerasName(
         "Adagrad",
         ("lr", "initial_accumulator_value", "eps"),
         zero={"lr_decay": "keras's Adagrad has no lr_decay"},
         state={"sum": "accumulator"},
+        inside_root=True,
     ),
     "adadelta": KerasName(
         "Adadelta",
@@ -75,7 +87,7 @@ NAMES: Mapping[str, KerasName] = {
         state={"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"},
     ),
     "adamax": KerasName("Adamax", ADAM, state={"m": "momentum"}),
-    "nadam": KerasName("Nadam", ADAM, state=MOMENTS),
+    "nadam": KerasName("Nadam", ADAM, state=MOMENTS, held={"momentum_decay": 1.0}),
     "lion": KerasName("Lion", ("lr", "beta1", "beta2"), decoupled=True, state={"m": "momentum"}),
     "lamb": KerasName(
         "Lamb",
@@ -91,6 +103,7 @@ NAMES: Mapping[str, KerasName] = {
         ("lr", "beta2_decay", "eps1", "eps2", "d"),
         zero={"machine_eps": "keras's Adafactor has no machine epsilon"},
         fixed={"relative_step": False},
+        inside_root=True,
         decoupled=True,
     ),
     "schedule_free_adamw": KerasName(

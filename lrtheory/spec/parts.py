@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -99,6 +100,8 @@ def _of_optax(spec: Spec) -> Any:
 
 
 def _of_keras(spec: Spec) -> Any:
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "jax")  # which is here, as the TensorFlow of its default may not be
     try:
         importlib.import_module("keras")
     except (Exception, SystemExit) as error:
