@@ -1,4 +1,4 @@
-"""Code in docs/sweeps.md and docs/scale.md does what it says, as pasted."""
+"""Code in docs/sweeps.md, docs/symmetries.md and docs/scale.md does what it says, as pasted."""
 
 from __future__ import annotations
 
@@ -41,6 +41,15 @@ def test_sweeps_page_runs(tmp_path, monkeypatch):
     assert list(names["drawn"].axes) == ["run"]
     np.testing.assert_allclose(names["again"].values["final_loss"], found.values["final_loss"], rtol=1e-4)
     assert list(Path("sweep").glob("*.npz"))
+
+
+def test_symmetries_page_runs(capsys):
+    """All of it, and it prints what the page shows."""
+    names: dict = {}
+    for block in code("symmetries.md"):
+        exec(block, names)
+    shown = re.findall(r"^```text\n(.*?)^```", (ROOT / "docs" / "symmetries.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert capsys.readouterr().out == shown[0]
 
 
 def test_layout_of_the_scale_page_runs():

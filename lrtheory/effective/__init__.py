@@ -9,13 +9,26 @@ response to the next gradient: −∂Δθ/∂g over E is 0 for sign rules and Ad
 −0.9 for Adamax under a constant gradient.
 
 Δθ = −E⊙d − decay holds up to the rounding of θ in its own dtype: a bfloat16 parameter of 1 loses every step below 2⁻⁹.
-``absorbed`` is the share of coordinates to which that happened.
+``absorbed`` is the share of coordinates to which that happened, and ``decay_resolution`` says it of decay alone.
 
 :func:`measure` reads every coordinate several times, which costs some training steps where batches are small. ``exact=False``
 reads an even sample instead; :func:`measure_every` and :func:`scan` measure one step in many.
 """
 
+from ._elementwise import is_elementwise
 from ._seldom import INTERVAL, measure_every, scan
-from ._summary import QUANTILES, SAMPLE, Summary, measure, per_example
+from ._summary import QUANTILES, SAMPLE, Summary, Whole, measure, per_example, realised
 
-__all__ = ["INTERVAL", "QUANTILES", "SAMPLE", "Summary", "measure", "measure_every", "per_example", "scan"]
+__all__ = [
+    "INTERVAL",
+    "QUANTILES",
+    "SAMPLE",
+    "Summary",
+    "Whole",
+    "is_elementwise",
+    "measure",
+    "measure_every",
+    "per_example",
+    "realised",
+    "scan",
+]

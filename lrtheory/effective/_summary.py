@@ -11,7 +11,8 @@ from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ..numbers import is_concrete
-from ..rules import Rule, compute_dtype, euclidean_norm
+from ..rules import Rule, SparseGradient, compute_dtype, euclidean_norm
+from ..wrappers import Wrapper
 from ._elementwise import is_elementwise, on_coordinates
 from ._quantiles import quantiles as quantiles_of
 
@@ -62,10 +63,28 @@ class Summary(NamedTuple):
     """Angle between θ before and after, in radians."""
     absorbed: Any
     """Share of coordinates that did not move although E⊙d + D is not 0 there: θ's own dtype rounds the step away."""
+    clip_factor: Any
+    """What a wrapper that clips multiplied this step's gradient by, a mean over coordinates; 1 without one."""
+    decay_resolution: Any
+    """‖D‖/‖θ‖ over a quarter of the machine epsilon of θ's dtype: below 1 decay alone rounds away at every coordinate,
+    above 2 at none; 0 without decay. For decoupled decay it is lr·weight_decay over that."""
+    moved_without_gradient: Any
+    """Share of coordinates that moved although their gradient was 0 or ``None``: by momentum, by decay."""
+    step_over_gradient: Any
+    """‖Δθ‖/‖g‖, the realised step over this step's gradient: known without a rule."""
+
+
+class Whole(NamedTuple):
+    """What is known of the parameter that a sample was drawn from."""
+
+    size: Any
+    """Its number of coordinates."""
+    param_norm: Any
+    """‖θ‖ before the step; nan where the sample has to tell."""
 
 
 def measure(
-    rule: Rule,
+    rule: Rule | Wrapper,
     hyper: Any,
     state: Any,
     grads: PyTree,
@@ -75,6 +94,7 @@ def measure(
     quantiles: tuple[float, ...] = QUANTILES,
     sample: int = SAMPLE,
     exact: bool = True,
+    whole: PyTree = None,
 ) -> PyTree:
     """Summaries of one step, per parameter.
 
@@ -94,13 +114,17 @@ def measure(
     exact
         Whether all other figures are over every coordinate, or over that sample too (static). Then extremes are those of
         the sample, and norms are its root mean squares times the root of the parameter's size.
+    whole
+        Like params with a :class:`Whole` in place of every array, where the arrays given are samples themselves.
 
     Returns
     -------
     pytree like params, a :class:`Summary` in place of every array
     """
     state, grads, params_before, params_after = lax.optimization_barrier((state, grads, params_before, params_after))
-    sizes = jax.tree.map(lambda p: max(p.size, 1), params_before)
+    wholes = whole
+    if wholes is None:
+        wholes = jax.tree.map(lambda p: Whole(max(p.size, 1), jnp.nan), params_before)
 
     def parts(hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, ...]:
         effective = rule.effective_lr(hyper, state)
@@ -111,6 +135,8 @@ def measure(
             rule.decay(hyper, params, state, grads),
             penalty,
             rule.scale(hyper, state),
+            jax.tree.map(_dense, params, grads),
+            rule.clip_factor(hyper, params, state, grads) if isinstance(rule, Wrapper) else None,
         )
 
     made = hyper, state, grads, params_before
@@ -119,25 +145,29 @@ def measure(
         figures = on_coordinates(lambda x: _spread(x, sample) if x.ndim else x, parts, *made)
     else:
         figures = parts(*made)
-    effective, direction, decay, penalty, scale = figures
     lr_power = float(rule.units["lr"].param)
 
     def of_leaf(
-        p: Array, after: Array, e: Array, d: Array, decayed: Array, coupled: Array, root: Array | None, count: int
+        p: Array,
+        after: Array,
+        e: Array,
+        d: Array,
+        decayed: Array,
+        coupled: Array,
+        root: Array | None,
+        g: Array,
+        clipped: Array | None,
+        whole: Whole,
     ) -> Summary:
-        dtype = compute_dtype(p)
+        dtype, lost = compute_dtype(p), jnp.finfo(p.dtype).eps / 4
         if not exact:
-            p, after, e, d, decayed, coupled = (_spread(x, sample) for x in (p, after, e, d, decayed, coupled))
-            root = None if root is None else _spread(root, sample)
-        grown = (count / max(p.size, 1)) ** 0.5
-        p, after = p.astype(dtype), after.astype(dtype)
-        moved = after - p
-        lr = jnp.asarray(hyper.lr, dtype)
-        param_norm, step_norm = grown * euclidean_norm(p), grown * euclidean_norm(moved)
+            p, after, e, d, decayed, coupled, g = (_spread(x, sample) for x in (p, after, e, d, decayed, coupled, g))
+            root, clipped = (None if x is None else _spread(x, sample) for x in (root, clipped))
+        seen = _seen(p, after, g, hyper.lr, whole)
         decays = decayed + e * coupled.astype(dtype)
         decay_norm, rest_norm = euclidean_norm(decays), euclidean_norm(e * (d - coupled.astype(dtype)))
         return Summary(
-            nominal_lr=lr,
+            **seen,
             minimum=jnp.min(e),
             maximum=jnp.max(e),
             quantiles=quantiles_of(_spread(e, sample), quantiles),
@@ -145,21 +175,54 @@ def measure(
             harmonic_mean=1 / jnp.mean(1 / e),
             eps_dominated=jnp.zeros((), dtype) if root is None else jnp.mean(root < hyper.eps, dtype=dtype),
             direction_rms=euclidean_norm(d) / max(d.size, 1) ** 0.5,
-            param_norm=param_norm,
-            param_rms=param_norm / count**0.5,
-            step_norm=step_norm,
-            step_rms=step_norm / count**0.5,
-            relative_update=step_norm / param_norm,
             decay_share=jnp.where(decay_norm == 0, 0, decay_norm / (decay_norm + rest_norm)),
-            angular_lr=lr / param_norm**lr_power,
-            rotation=_angle(p, after),
-            absorbed=jnp.mean((moved == 0) & (jnp.abs(e * d + decayed) > 0), dtype=dtype),
+            angular_lr=seen["nominal_lr"] / seen["param_norm"] ** lr_power,
+            absorbed=jnp.mean((p == after) & (jnp.abs(e * d + decayed) > 0), dtype=dtype),
+            clip_factor=jnp.ones((), dtype) if clipped is None else jnp.mean(clipped, dtype=dtype),
+            decay_resolution=jnp.where(decay_norm == 0, 0, decay_norm / euclidean_norm(p.astype(dtype)) / lost),
         )
 
     structure = jax.tree.structure(params_before)
-    trees = params_before, params_after, effective, direction, decay, penalty, scale, sizes
+    trees = params_before, params_after, *figures, wholes
     columns = ([None] * structure.num_leaves if tree is None else structure.flatten_up_to(tree) for tree in trees)
     return structure.unflatten([of_leaf(*leaf) for leaf in zip(*columns, strict=True)])
+
+
+def realised(
+    lr: Any,
+    grads: PyTree,
+    params_before: PyTree,
+    params_after: PyTree,
+    *,
+    quantiles: tuple[float, ...] = QUANTILES,
+    whole: PyTree = None,
+) -> PyTree:
+    """Summaries of a step of which no rule is known: what can be read off it, and nan for the rest.
+
+    ``absorbed`` is the share of coordinates that did not move although they have a gradient.
+
+    Parameters
+    ----------
+    lr : scalar
+        The nominal lr.
+    others
+        As :func:`measure` takes them.
+
+    Returns
+    -------
+    pytree like params, a :class:`Summary` in place of every array
+    """
+    if whole is None:
+        whole = jax.tree.map(lambda p: Whole(max(p.size, 1), jnp.nan), params_before)
+
+    def of_leaf(p: Array, after: Array, g: Any, whole: Whole) -> Summary:
+        g, dtype = _dense(p, g), compute_dtype(p)
+        unknown = dict.fromkeys(Summary._fields, jnp.asarray(jnp.nan, dtype))
+        unknown["quantiles"] = jnp.full(len(quantiles), jnp.nan, dtype)
+        unknown["absorbed"] = jnp.mean((p == after) & (g != 0), dtype=dtype)
+        return Summary(**{**unknown, **_seen(p, after, g, lr, whole)})
+
+    return jax.tree.map(of_leaf, params_before, params_after, grads, whole)
 
 
 def per_example(effective_lr: PyTree, batch_size: int | Array, reduction: str) -> PyTree:
@@ -182,6 +245,34 @@ def per_example(effective_lr: PyTree, batch_size: int | Array, reduction: str) -
 def _where_stepped(grads: PyTree, tree: PyTree) -> PyTree:
     """Zero for a parameter without a gradient, which took no step."""
     return jax.tree.map(lambda x, g: jnp.zeros_like(x) if g is None else x, tree, grads)
+
+
+def _dense(p: Array, g: Any) -> Array:
+    if g is None:
+        return jnp.zeros(p.shape)
+    return g.todense() if isinstance(g, SparseGradient) else g
+
+
+def _seen(p: Array, after: Array, g: Array, lr: Any, whole: Whole) -> dict[str, Array]:
+    """The fields that are read off a step, whatever the rule."""
+    dtype = compute_dtype(p)
+    grown = (whole.size / max(p.size, 1)) ** 0.5
+    p, after, g = (x.astype(dtype) for x in (p, after, g))
+    moved = after - p
+    step_norm = grown * euclidean_norm(moved)
+    param_norm = grown * euclidean_norm(p)
+    param_norm = jnp.where(jnp.isnan(whole.param_norm), param_norm, whole.param_norm).astype(dtype)
+    return {
+        "nominal_lr": jnp.asarray(lr, dtype),
+        "param_norm": param_norm,
+        "param_rms": param_norm / whole.size**0.5,
+        "step_norm": step_norm,
+        "step_rms": step_norm / whole.size**0.5,
+        "relative_update": step_norm / param_norm,
+        "rotation": _angle(p, after),
+        "step_over_gradient": euclidean_norm(moved) / euclidean_norm(g),
+        "moved_without_gradient": jnp.mean((g == 0) & (moved != 0), dtype=dtype),
+    }
 
 
 def _angle(a: Array, b: Array) -> Array:

@@ -21,6 +21,8 @@ class TorchName:
         Our option → torch's argument, where the names differ; ``None`` for an option torch has no argument for.
     state : mapping
         Our state field → key in torch's per-parameter state.
+    derived : mapping
+        Our state field → key in torch's state, and what it is made of that.
     implementations : tuple
         Those beside the plain loop: ``"foreach"``, ``"fused"``.
     """
@@ -29,6 +31,7 @@ class TorchName:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, str | None] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    derived: Mapping[str, tuple[str, Callable[[Any], Any]]] = field(default_factory=dict, kw_only=True)
     implementations: tuple[str, ...] = field(default=("foreach",), kw_only=True)
 
     def class_name(self, options: Mapping[str, Any]) -> str:
@@ -77,7 +80,9 @@ NAMES: Mapping[str, TorchName] = {
         state={"t": "step", "v": "square_avg", "g_avg": "grad_avg", "buffer": "momentum_buffer"},
     ),
     "adamax": TorchName("Adamax", state={"t": "step", "m": "exp_avg", "u": "exp_inf"}),
-    "nadam": TorchName("NAdam", options=DECOUPLED, state=MOMENTS),
+    "nadam": TorchName(
+        "NAdam", options=DECOUPLED, state=MOMENTS, derived={"mu_gap": ("mu_product", lambda product: 1 - product)}
+    ),
     "radam": TorchName("RAdam", options=DECOUPLED, state=MOMENTS),
     "adagrad": TorchName("Adagrad", state={"t": "step", "sum": "sum"}, implementations=FUSED),
     "adadelta": TorchName("Adadelta", state={"t": "step", "square_avg": "square_avg", "acc_delta": "acc_delta"}),
@@ -138,6 +143,11 @@ POSITIONAL: Mapping[str, tuple[str, ...]] = {
 
 #: Arguments that say how to compute, not what.
 EXECUTION = ("foreach", "fused", "capturable", "differentiable")
+
+#: Fields of a group that no step reads: those of schedulers and averages, and names.
+UNREAD = (
+    "params", "param_names", "initial_lr", "swa_lr", "base_lr", "max_lr", "min_lr", "base_momentum", "max_momentum",
+)  # fmt: skip
 
 #: Our schedule's name → torch's scheduler class; its numbers have torch's names but for the lr itself.
 SCHEDULERS = {

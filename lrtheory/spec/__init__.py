@@ -1,7 +1,8 @@
 """The one reader of SPECs: text in, a tree of calls with every argument accounted for, and a rule where it is one of ours."""
 
-from ._optax import as_alias
+from ._optax import as_alias, optax_rule
 from ._reading import NoRuleError, Reading
+from ._torch import torch_fields, torch_rule
 from .curves import Curve, Figure, curve
 from .parts import Part, is_schedule, is_torch, part, resolve
 from .reading import read
@@ -21,10 +22,13 @@ __all__ = [
     "curve",
     "is_schedule",
     "is_torch",
+    "optax_rule",
     "parse",
     "part",
     "read",
     "resolve",
     "short",
+    "torch_fields",
+    "torch_rule",
     "written",
 ]

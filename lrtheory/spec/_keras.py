@@ -83,6 +83,8 @@ def read_keras(spec: Spec) -> Reading:
         notes.append(
             "Keras adds epsilon to √v before the correction of v: at step t it counts as epsilon/√(1 − beta_2^t)"
         )
+    if name.apart:
+        notes.append(f"Keras {name.apart}, which counts where that gradient is near epsilon")
     if curve is not None and numbers.get("momentum"):
         notes.append("Keras multiplies by lr before its momentum: steps that are remembered keep the lr that they had")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,35 +32,9 @@ def read_torch(spec: Spec) -> Reading:
             )
         resolve(spec)
         raise NoRuleError(f"{short(spec.text)} is none of torch.optim's {', '.join(CLASSES)}")
-    rule_name, fixed = CLASSES[name]
-    names = NAMES[rule_name]
-    factory = rules.get(rule_name)
+    names = NAMES[CLASSES[name][0]]
     params, given = by_name(spec, _signature(name), "params")
-    options: dict[str, Any] = dict(fixed)
-    if rule_name == "adafactor":
-        eps = given.get("eps")
-        options["machine_eps"] = not isinstance(eps, (list, tuple)) or not eps or eps[0] is None
-    for option in factory().options:
-        argument = names.options.get(option, option)
-        if argument in given:
-            options[option] = given[argument]
-    if name == "Adam" and given.get("decoupled_weight_decay"):
-        options["decoupled"] = True
-    try:
-        rule: Rule = factory(**options)
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"{short(spec.text)}: {error}") from error
-    numbers = {}
-    for number in rule.Hyper._fields:
-        argument = names.argument(number)
-        argument, entry = argument if isinstance(argument, tuple) else (argument, None)
-        if argument in given:
-            value = _entry(spec, argument, given[argument], entry)
-            if value is not None:
-                numbers[number] = value
-    # Adam without decoupled= has a default decay of 0 even where AdamW's is 0.01.
-    if name == "Adam" and options.get("decoupled"):
-        numbers.setdefault("weight_decay", 0.0)
+    rule, numbers = torch_rule(name, given, short(spec.text))
     hyper = made(spec, rule, numbers)
 
     def write(new: Any, lr: float, batch: float) -> str:
@@ -76,6 +51,51 @@ def read_torch(spec: Spec) -> Reading:
     return Reading(spec.text, "torch", rule, hyper, write, notes)
 
 
+def torch_rule(name: str, given: Mapping[str, Any], text: str) -> tuple[Rule, dict[str, Any]]:
+    """The rule that a class of torch.optim is with these arguments, and those of its numbers that are given.
+
+    ``given`` are arguments by name, or a group of a live optimizer, which has all of them.
+
+    Raises
+    ------
+    SpecError
+        For options that do not go together, said of ``text``.
+    """
+    rule_name, fixed = CLASSES[name]
+    names, factory = NAMES[rule_name], rules.get(rule_name)
+    options: dict[str, Any] = dict(fixed)
+    if rule_name == "adafactor":
+        eps = given.get("eps")
+        options["machine_eps"] = not isinstance(eps, (list, tuple)) or not eps or eps[0] is None
+    for option in factory().options:
+        argument = names.options.get(option, option)
+        if argument is not None and argument in given:
+            options[option] = given[argument]
+    if rule_name == "adam":
+        options["decoupled"] = bool(given.get("decoupled_weight_decay", options.get("decoupled", False)))
+    try:
+        rule: Rule = factory(**options)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"{text}: {error}") from error
+    numbers = {}
+    for number in rule.Hyper._fields:
+        argument = names.argument(number)
+        argument, entry = argument if isinstance(argument, tuple) else (argument, None)
+        if argument in given:
+            value = _entry(text, argument, given[argument], entry)
+            if value is not None:
+                numbers[number] = value
+    # Adam without decoupled= has a default decay of 0 even where AdamW's is 0.01.
+    if name == "Adam" and options.get("decoupled"):
+        numbers.setdefault("weight_decay", 0.0)
+    return rule, numbers
+
+
+def torch_fields(name: str) -> set[str]:
+    """The arguments of a class that its groups have as fields."""
+    return {*_signature(name), *(["decoupled_weight_decay"] if CLASSES[name][0] == "adam" else [])}
+
+
 def _signature(name: str) -> dict[str, inspect.Parameter]:
     """The arguments of a class as they are written down, after the parameters."""
     positional = POSITIONAL[name]
@@ -88,11 +108,11 @@ def _signature(name: str) -> dict[str, inspect.Parameter]:
     return {n: inspect.Parameter(n, kinds[n]) for n in (*positional, *(k for k in kinds if k not in positional))}
 
 
-def _entry(spec: Spec, argument: str, value: Any, entry: int | None) -> Any:
+def _entry(text: str, argument: str, value: Any, entry: int | None) -> Any:
     if entry is None:
         return value
     if not isinstance(value, (list, tuple)) or len(value) <= entry:
-        raise SpecError(f"{short(spec.text)}: {argument}={written(value)} must be a tuple, as in betas=(0.9, 0.999)")
+        raise SpecError(f"{text}: {argument}={written(value)} must be a tuple, as in betas=(0.9, 0.999)")
     return value[entry]
 
 

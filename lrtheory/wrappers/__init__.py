@@ -3,7 +3,7 @@
 from ._wrapper import Wrapper
 from .accumulation import AccumulatedState, accumulate
 from .averaging import AveragedState, average_weights
-from .clipping import ClippedState, clip_by_global_norm, clip_by_norm, clip_by_value
+from .clipping import ClippedState, clip_by_global_norm, clip_by_norm, clip_by_value, torch_factor
 
 __all__ = [
     "AccumulatedState",
@@ -15,4 +15,5 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
+    "torch_factor",
 ]

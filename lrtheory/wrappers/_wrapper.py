@@ -114,6 +114,12 @@ class Wrapper(ABC):
         """The estimate of the gradient's size of the rule inside."""
         return self.rule.scale(self.inner(hyper), self.own(state).rule)
 
+    def clip_factor(self, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> PyTree | None:
+        """What this step's gradient was multiplied by in clipping, one entry a tensor or one each; ``None`` without."""
+        if not isinstance(self.rule, Wrapper):
+            return None
+        return self.rule.clip_factor(self.inner(hyper), params, self.own(state).rule, grads)
+
     def moved(self, state: Any) -> Any:
         """Whether the step that led to ``state`` was one: ``True`` for rules, and false where a wrapper only gathered."""
         return self.rule.moved(self.own(state).rule) if isinstance(self.rule, Wrapper) else True

@@ -86,6 +86,10 @@ class Accumulated(Wrapper):
         decay = self.rule.decay(self.inner(hyper), params, self.own(state).rule, state.mean)
         return self._chosen(state.count == self.every, decay, jax.tree.map(jnp.zeros_like, decay))
 
+    def clip_factor(self, hyper: Any, params: PyTree, state: AccumulatedState, grads: PyTree) -> PyTree | None:
+        """That of the mean gradient so far."""
+        return super().clip_factor(hyper, params, state, state.mean)
+
     @staticmethod
     def _chosen(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
         return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -97,6 +97,15 @@ class Clipped(Wrapper):
         clipped, _ = self._clipped(hyper, grads, params)
         return self.rule.decay(inner, params, state.rule, clipped)
 
+    def clip_factor(self, hyper: Any, params: PyTree, state: ClippedState, grads: PyTree) -> PyTree:
+        """The factor of this step, with that of a rule inside that clips too; 1 for a tensor without a gradient."""
+        clipped, factors = self._clipped(hyper, grads, params)
+        within = super().clip_factor(hyper, params, state, clipped)
+        structure = jax.tree.structure(params)
+        own = [jnp.ones(()) if f is None else f for f in structure.flatten_up_to(factors)]
+        inside = [1.0] * len(own) if within is None else structure.flatten_up_to(within)
+        return structure.unflatten([a * b for a, b in zip(own, inside, strict=True)])
+
     def _factor_shape(self, p: Any) -> tuple[int, ...]:
         return jnp.shape(p) if self.per_entry else (1,) * jnp.ndim(p)
 
@@ -198,6 +207,11 @@ def clip_by_global_norm(rule: Rule | Wrapper, *, homogeneous: bool = False, norm
     return _by_norm("clip_by_global_norm", rule, homogeneous, _checked(norm_type), True)
 
 
+def torch_factor(max_norm: Any, norm: Any) -> Array:
+    """What torch multiplies gradients of this norm by."""
+    return jnp.minimum(max_norm / (norm + TORCH_EPS), 1)
+
+
 @functools.cache
 def _by_norm(name: str, rule: Rule | Wrapper, homogeneous: bool, norm_type: float, together: bool) -> Clipped:
     def clip(hyper: Any, grads: list[Array]) -> tuple[list[Array], list[Array]]:
@@ -211,7 +225,7 @@ def _by_norm(name: str, rule: Rule | Wrapper, homogeneous: bool, norm_type: floa
             norms = [total.astype(g.dtype) for g in grads]
         max_norms = [jnp.asarray(hyper.max_norm, n.dtype) for n in norms]
         if not homogeneous:
-            factors = [jnp.minimum(m / (n + TORCH_EPS), 1) for n, m in zip(norms, max_norms, strict=True)]
+            factors = [torch_factor(m, n) for n, m in zip(norms, max_norms, strict=True)]
             return [g * f for g, f in zip(grads, factors, strict=True)], factors
         within = [(n < m) | (n == 0) for n, m in zip(norms, max_norms, strict=True)]  # 0/0 at a bound of 0
         factors = [jnp.where(w, 1, m / n) for w, n, m in zip(within, norms, max_norms, strict=True)]

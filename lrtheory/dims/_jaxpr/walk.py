@@ -83,6 +83,7 @@ def _apply(site: Site, operands: list[Value], call: Origin | None) -> Sequence[V
     name = site.eqn.primitive.name
     if name in BODIES:
         return BODIES[name](site, operands, call)
+    site.ledger.read.update(v.name for v in operands)
     known = folded(site, operands)
     if known is not None:
         return [known]
@@ -90,9 +91,20 @@ def _apply(site: Site, operands: list[Value], call: Origin | None) -> Sequence[V
     if rule is None:
         if not any(_is_real(v.aval) for v in (*site.eqn.invars, *site.eqn.outvars)):
             return [PURE_VALUE for _ in site.eqn.outvars]  # integers, truth values and keys are pure numbers
-        raise UnknownOperationError("primitive", name, site.at.location())
+        if not site.ledger.lenient:
+            raise UnknownOperationError("primitive", name, site.at.location())
+        return [strange(site.ledger, name, site.at, operands) for _ in site.eqn.outvars]
     results = rule(site, operands)
     return [results] if isinstance(results, Value) else results
+
+
+def strange(ledger: Ledger, name: str, at: Origin, operands: Values) -> Value:
+    """What an operation that no table has makes of pure numbers: where its operands do not change, it does not either."""
+    for value in operands:
+        if value.units is not None and value.units.terms:
+            ledger.strange[name, at] = None
+            ledger.pure(value, f"hands to {name}, which has no rule,", at)
+    return PURE_VALUE.but(measured=any(v.measured for v in operands))
 
 
 def _is_real(aval: Any) -> bool:
@@ -121,12 +133,13 @@ def known_array(value: Any) -> Value:
 Body = Callable[[Site, list[Value], Origin | None], Sequence[Value]]
 
 
-def _closed(jaxpr: Any) -> Any:
+def closed_body(jaxpr: Any) -> Any:
+    """A jaxpr with its constants."""
     return jaxpr if hasattr(jaxpr, "consts") else ClosedJaxpr(jaxpr, ())
 
 
 def _inside(site: Site, body: Any, values: Values, call: Origin | None) -> list[Value]:
-    body = _closed(body)
+    body = closed_body(body)
     return walk(site.ledger, body, values, origin_inside(call, site.at, body.jaxpr))
 
 
@@ -184,6 +197,7 @@ def _carried(site: Site, initial: Values, avals: Values, what: str) -> list[Valu
         if not _is_real(aval):
             carry.append(PURE_VALUE.but(measured=value.measured))
             continue
+        site.ledger.read.add(value.name)
         unknown = Value(site.ledger.unknown(f"<{what} {position}>"), measured=measured)
         site.ledger.same([unknown, value], "starts a loop with", site.at)
         carry.append(unknown)
@@ -195,16 +209,24 @@ def _hand_on(site: Site, carry: Values, new: Values) -> None:
         site.ledger.same([before, after], "hands on in a loop", after.origin or site.at)
 
 
+def scan_counts(eqn: Any) -> tuple[int, int]:
+    """How many operands of a scan are the same in every turn, and how many it carries.
+
+    What a turn takes and gives has one axis less where it is a slice. jax's own counts differ between versions.
+    """
+    body = closed_body(eqn.params["jaxpr"])
+    carries = sum(_rank(v) == _rank(a) for v, a in zip(eqn.outvars, body.out_avals, strict=True))
+    return sum(_rank(v) == _rank(a) for v, a in zip(eqn.invars, body.in_avals, strict=True)) - carries, carries
+
+
 def scan(site: Site, operands: list[Value], call: Origin | None) -> list[Value]:
     """A loop over slices: what is carried keeps its units from turn to turn."""
     _settle(site, operands)
     body = site.params["jaxpr"]
-    # What a turn takes and gives has one axis less where it is a slice. jax's own counts differ between versions.
-    carries = sum(_rank(v) == _rank(a) for v, a in zip(site.eqn.outvars, _closed(body).out_avals, strict=True))
-    kept = sum(_rank(v) == _rank(a) for v, a in zip(site.eqn.invars, _closed(body).in_avals, strict=True))
-    consts = kept - carries
+    consts, carries = scan_counts(site.eqn)
+    kept = consts + carries
     fixed, initial, slices = operands[:consts], operands[consts:kept], operands[kept:]
-    carry = _carried(site, initial, _closed(body).in_avals[consts:kept], "carried by scan")
+    carry = _carried(site, initial, closed_body(body).in_avals[consts:kept], "carried by scan")
     results = _inside(site, body, [*fixed, *carry, *slices], call)
     _settle(site, results)
     _hand_on(site, carry, results[:carries])
@@ -225,18 +247,20 @@ def while_loop(site: Site, operands: list[Value], call: Origin | None) -> list[V
     return carry
 
 
+_CALLS = {
+    **dict.fromkeys(("jit", "pjit", "remat2", "checkpoint"), "jaxpr"),
+    **dict.fromkeys(("closed_call", "core_call", "call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
+                    "call_jaxpr"),
+}  # fmt: skip
 BODIES: dict[str, Body] = {
-    "jit": inline("jaxpr"),
-    "pjit": inline("jaxpr"),
-    "closed_call": inline("call_jaxpr"),
-    "core_call": inline("call_jaxpr"),
-    "call": inline("call_jaxpr"),
-    "remat2": inline("jaxpr"),
-    "checkpoint": inline("jaxpr"),
-    "custom_jvp_call": inline("call_jaxpr"),
-    "custom_vjp_call": inline("call_jaxpr"),
-    "custom_vjp_call_jaxpr": inline("call_jaxpr"),
+    **{name: inline(body) for name, body in _CALLS.items()},
     "cond": cond,
     "scan": scan,
     "while": while_loop,
 }
+
+
+def called_body(eqn: Any) -> Any:
+    """The body that a call stands for; ``None`` for what is no call."""
+    body = _CALLS.get(eqn.primitive.name)
+    return closed_body(eqn.params[body]) if body is not None else None

@@ -18,9 +18,16 @@ INTERNAL, STATE, LEARNING_RATE, HYPER = 3, 2, 1, 0
 
 
 class Ledger:
-    """Unknown units by name, and the equations between them in the order of the program."""
+    """Unknown units by name, and the equations between them in the order of the program.
 
-    def __init__(self) -> None:
+    ``protecting`` is the largest bare number that, beside a value that is never negative, only protects it from zero.
+    With ``lenient`` an operation that no table has is noted in ``strange`` and taken for any function of pure numbers.
+    """
+
+    def __init__(self, *, protecting: float = TINY, lenient: bool = False) -> None:
+        self.protecting, self.lenient = protecting, lenient
+        self.strange: dict[tuple[str, Origin], None] = {}
+        self.read: set[str] = set()  # names of the inputs that an operation has taken
         self.names: list[str] = []
         self.priorities: list[int] = []
         self.equations: list[Equation] = []
@@ -89,7 +96,8 @@ class Ledger:
         lead = next((v for v in with_units if v.constant is None), with_units[0])
         for v in with_units:
             if v is not lead and not (lower and _is_below(v, lead)):
-                self._equate(lead, v, what, at, _bound(v.constant, lower) if lead.constant is None else None)
+                rare = _bound(v.constant, lower, self._tiny(lead)) if lead.constant is None else None
+                self._equate(lead, v, what, at, rare)
         return lead.units
 
     def sum(self, values: Sequence[Value], what: str, at: Origin) -> Expression | None:
@@ -98,11 +106,14 @@ class Ledger:
         if len(with_units) == 2:
             small = next((v for v in with_units if v.constant is not None), None)
             lead = next((v for v in with_units if v.constant is None), None)
-            if lead is not None and small is not None and abs(small.constant or 0) <= TINY:
+            if lead is not None and small is not None and abs(small.constant or 0) <= self._tiny(lead):
                 size = abs(small.constant or 0)
                 self._equate(lead, small, what, at, Rare(True, f"a value is not far above {size:g}", size))
                 return lead.units
         return self.same(values, what, at)
+
+    def _tiny(self, value: Value) -> float:
+        return self.protecting if value.nonnegative else TINY
 
     def product(self, left: Value, right: Value) -> Expression | None:
         """Units of a product; zero times anything is zero."""
@@ -170,7 +181,7 @@ class Ledger:
                 continue
             if threshold == 0:
                 return _against_zero(op, value)
-            if abs(threshold) <= TINY and value.nonnegative and threshold > 0 and op in ("lt", "le", "gt", "ge"):
+            if value.nonnegative and 0 < threshold <= self.protecting and op in ("lt", "le", "gt", "ge"):
                 rare = Rare(op in ("lt", "le"), f"a tested value is below {threshold:g}", threshold)
                 self._equate(value, other, "compares", at, rare)
                 return rare
@@ -195,10 +206,10 @@ def _against_zero(operator: str, value: Value) -> Rare | None:
     return None
 
 
-def _bound(constant: float | None, lower: bool) -> Rare | None:
+def _bound(constant: float | None, lower: bool, tiny: float) -> Rare | None:
     if constant is None or constant <= 0:
         return None
-    if lower and constant <= TINY:
+    if lower and constant <= tiny:
         return Rare(True, f"a value is below {constant:g}", constant)
     if not lower and constant >= HUGE:
         return Rare(True, f"a value is above {constant:g}", constant)

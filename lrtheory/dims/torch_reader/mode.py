@@ -28,10 +28,14 @@ HARMLESS = frozenset(
 
 
 class UnitsMode(TorchFunctionMode):
-    """Runs every call as it is, and keeps the units of tensors by the memory they share, so that views agree."""
+    """Runs every call as it is, and keeps the units of tensors by the memory they share, so that views agree.
 
-    def __init__(self, ledger: Ledger) -> None:
+    With ``constants`` a tensor that no call was seen to make is a constant of the program.
+    """
+
+    def __init__(self, ledger: Ledger, *, constants: bool = False) -> None:
         super().__init__()
+        self.constants = constants
         self.ledger = ledger
         self.paused = False
         self._known: dict[Any, Value] = {}
@@ -51,16 +55,18 @@ class UnitsMode(TorchFunctionMode):
 
     def note(self, tensor: torch.Tensor, value: Value) -> None:
         """Write down what is known of a tensor."""
-        key = _memory(tensor)
+        key = memory(tensor)
         self._known[key] = value
         self._alive[key] = tensor
 
     def known(self, x: Any) -> Value:
         """What is known of a tensor or a Python number."""
         if isinstance(x, torch.Tensor):
-            value = self._known.get(_memory(x))
+            value = self._known.get(memory(x))
             if value is not None:
                 return value
+            if self.constants:
+                return _constant(x)
             if x.is_floating_point() and x.numel():
                 raise refused("tensor that no call was seen to make, of shape", str(tuple(x.shape)))
             return PURE_VALUE
@@ -94,9 +100,9 @@ class UnitsMode(TorchFunctionMode):
         old = self.known(overwritten) if isinstance(overwritten, torch.Tensor) else None
         result = func(*args, **kwargs)
         if isinstance(overwritten, torch.Tensor) and old is not None and isinstance(value, Value):
-            self._overwrite(overwritten, old, value)
+            self.overwrite(overwritten, old, value)
             return result
-        return self._note_all(result, value)
+        return self.note_all(result, value)
 
     def _carried(self, result: Any, value: Value) -> Any:
         """Python's floats, also those in lists, with their units."""
@@ -104,13 +110,15 @@ class UnitsMode(TorchFunctionMode):
             return [self._carried(item, value) for item in result]
         return carry(result, value, self.ledger) if type(result) is float else result
 
-    def _overwrite(self, tensor: torch.Tensor, old: Value, new: Value) -> None:
+    def overwrite(self, tensor: torch.Tensor, old: Value, new: Value) -> None:
+        """Write down what was written into a tensor, or into a part of its memory."""
         if not tensor.is_sparse and tensor.numel() * tensor.element_size() < tensor.untyped_storage().nbytes():
             units = self.ledger.same([old, new], "writes into one array", FrameOrigin.here())  # part of an array
             new = new.but(units=units, constant=new.constant if old.constant == new.constant else None)
         self.note(tensor, new)
 
-    def _note_all(self, result: Any, value: Value | Sequence[Value]) -> Any:
+    def note_all(self, result: Any, value: Value | Sequence[Value]) -> Any:
+        """Write down what is known of every tensor in a result, and give Python's floats their units."""
         if isinstance(result, torch.Tensor):
             one = value if isinstance(value, Value) else value[0]
             if not result.is_floating_point() and one.units is not None:
@@ -119,7 +127,7 @@ class UnitsMode(TorchFunctionMode):
         elif isinstance(result, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in result):
             each = [value] * len(result) if isinstance(value, Value) else value
             for item, one in zip(result, each, strict=False):
-                self._note_all(item, one)
+                self.note_all(item, one)
         elif isinstance(value, Value):
             return self._carried(result, value)
         return result
@@ -140,9 +148,9 @@ class UnitsMode(TorchFunctionMode):
         result = func(*args, **kwargs)
         for tensor, value in zip(args[0] if in_place else result, rows, strict=True):
             if in_place:
-                self._overwrite(tensor, self.known(tensor), value)
+                self.overwrite(tensor, self.known(tensor), value)
             else:
-                self._note_all(tensor, value)
+                self.note_all(tensor, value)
         return result
 
     def _refuse_unknown(self, name: str, result: Any, args: Any, kwargs: Any) -> None:
@@ -157,7 +165,7 @@ class UnitsMode(TorchFunctionMode):
         if not writes and all(self.known(t).or_pure == PURE_EXPRESSION for t in given):
             for item in made:
                 self.note(item, PURE_VALUE)
-        elif writes or not made or any(_memory(item) not in self._known for item in made):
+        elif writes or not made or any(memory(item) not in self._known for item in made):
             raise refused("torch function", name)
 
 
@@ -167,7 +175,8 @@ def _tensors(x: Any) -> list[torch.Tensor]:
     return [t for item in x for t in _tensors(item)] if isinstance(x, (list, tuple)) else []
 
 
-def _memory(tensor: torch.Tensor) -> Any:
+def memory(tensor: torch.Tensor) -> Any:
+    """Where a tensor's entries are: the same for views."""
     if tensor.is_sparse or tensor.numel() == 0:
         return id(tensor)
     return tensor.untyped_storage().data_ptr()

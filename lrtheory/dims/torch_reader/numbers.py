@@ -28,7 +28,8 @@ _TORCH = str(torch.__path__[0])
 _OPTIMIZERS = str(torch.optim.__path__[0])
 _FRAMES_KEPT = 5
 _HERE = str(Path(__file__).parent)
-_READER = str(Path(__file__).with_name("infer.py"))  # it calls the optimizer: who calls it is no matter
+# They call the optimizer or the module: who calls them is no matter.
+_READERS = frozenset(str(Path(_HERE).parent / name) for name in ("torch_reader/infer.py", "model/_torch.py"))
 
 
 def is_optimizer_code(file: str) -> bool:
@@ -49,7 +50,7 @@ class FrameOrigin:
         """The line of the optimizer that is running now."""
         frames = []
         frame: FrameType | None = sys._getframe(1)
-        while frame is not None and len(frames) < _FRAMES_KEPT and frame.f_code.co_filename != _READER:
+        while frame is not None and len(frames) < _FRAMES_KEPT and frame.f_code.co_filename not in _READERS:
             if is_optimizer_code(frame.f_code.co_filename):
                 frames.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
             frame = frame.f_back
@@ -63,6 +64,7 @@ class FrameOrigin:
 def apply(ledger: Ledger, name: str, *values: Value, same: bool = False) -> Value:
     """A shared rule, by the name of its primitive, at the line that is running."""
     site = Site(ledger, FrameOrigin.here(), same)
+    ledger.read.update(v.name for v in values)
     if name in FOLD and all(v.constant is not None for v in values):
         with contextlib.suppress(ArithmeticError, ValueError, TypeError):
             return number(FOLD[name](*(v.constant for v in values))).but(origin=site.at)

@@ -1,0 +1,134 @@
+"""A live optimizer of torch, read without touching it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ..names.torch import EXECUTION
+from ..spec import call, torch_fields
+from ._slots import AdoptError
+from .adopted import Adopted, Group, joined
+from .torch_group import group_rule, kept_state, plain
+
+#: What a subclass, or an object, may have of its own under a name that its parent has, and still take its parent's steps.
+_HARMLESS = frozenset((
+    "__init__", "__doc__", "__module__", "__annotations__", "__repr__", "__slotnames__", "step", "zero_grad",
+    "add_param_group", "state_dict", "load_state_dict", "_zero_grad_profile_name",
+))  # fmt: skip
+_READ = ("state", "param_groups", "defaults")
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """An array of its own with the same numbers and dtype; torch's bfloat16 is not NumPy's, and goes by its bits."""
+    import torch
+
+    tensor = torch.as_tensor(tensor).detach()
+    tensor = (tensor.to_dense() if tensor.layout != torch.strided else tensor).cpu()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().copy().view(ml_dtypes.bfloat16)
+    return tensor.numpy().copy()
+
+
+def kind_of(optimizer: Any) -> tuple[str, str]:
+    """The class of ``torch.optim`` whose steps an optimizer takes, and "", or its own name and why there is none."""
+    import torch
+
+    own, classes = type(optimizer), []
+    for base in own.__mro__:
+        if getattr(torch.optim, base.__name__, None) is base:
+            break
+        classes.append(base)
+    else:
+        inside = "; the optimizer inside it is its .optimizer: adopt that" if hasattr(optimizer, "optimizer") else ""
+        return own.__name__, f"{_name(own)} is none of torch.optim's classes{inside}"
+    for where, found in [*((_name(c), {**vars(c)}) for c in classes), ("it", vars(optimizer))]:
+        others = sorted(n for n in found if (hasattr(base, n) or (n in _READ and where != "it")) and n not in _HARMLESS)
+        if others:
+            return (
+                own.__name__,
+                f"{where} has a {others[0]} of its own, so that its steps may be others than those of torch.optim.{base.__name__}",
+            )
+    step = inspect.unwrap(optimizer.step)
+    module, name = getattr(step, "__module__", ""), getattr(step, "__qualname__", "")
+    if not f"{module}.".startswith("torch.optim.") or name not in {f"{c.__name__}.step" for c in base.__mro__}:
+        return own.__name__, f"its step is {module}.{name}, not that of torch.optim.{base.__name__}"
+    return base.__name__, ""
+
+
+def adopt_torch(
+    optimizer: Any,
+    model: Any = None,
+    names: Mapping[int, str] | None = None,
+    *,
+    arrays: bool = True,
+    steps: int | None = None,
+) -> Adopted:
+    """Read an optimizer; ``names`` are those of parameters by their ``id``, and ``model`` gives them as it has them."""
+    kind, reason = kind_of(optimizer)
+    given = {id(p): name for name, p in model.named_parameters()} if model is not None else dict(names or {})
+    groups, position = [], 0
+    for number, group in enumerate(optimizer.param_groups):
+        params = list(group["params"])
+        own = group.get("param_names") or [str(position + i) for i in range(len(params))]
+        called = tuple(given.get(id(p), name) for p, name in zip(params, own, strict=True))
+        position += len(params)
+        groups.append(_group(optimizer, kind, reason, number, called, arrays, steps))
+    hooks = [*optimizer._optimizer_step_pre_hooks.values(), *optimizer._optimizer_step_post_hooks.values()]
+    notes = tuple(f"{_name(hook)} is called at every step; what it changes is not seen" for hook in hooks)
+    return Adopted("torch", kind, tuple(groups), notes)
+
+
+def _name(named: Any) -> str:
+    return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', type(named).__name__)}"
+
+
+def _spec(kind: str, group: Mapping[str, Any]) -> str:
+    """The group as code; how it is computed is left out."""
+    fields = torch_fields(kind) - set(EXECUTION)
+    given = {name: plain(name, value) for name, value in group.items() if name in fields}
+    if kind in ("AdamW", "Adam") and given["decoupled_weight_decay"] == (kind == "AdamW"):
+        del given["decoupled_weight_decay"]
+    return call(f"torch.optim.{kind}", given)
+
+
+def _group(
+    optimizer: Any, kind: str, reason: str, number: int, names: tuple[str, ...], arrays: bool, steps: int | None
+) -> Group:
+    group = optimizer.param_groups[number]
+    params = {name: p.detach() for name, p in zip(names, group["params"], strict=True)}
+    lr = float(group["lr"]) if "lr" in group else None
+    rule, hyper, why, notes = (None, None, reason, ()) if reason else group_rule(kind, group)
+    if not why and len(params) < len(names):
+        rule, why = None, "two of its parameters have one name"
+    odd = next((name for name, p in params.items() if not p.is_floating_point()), None)
+    if not why and odd is not None:
+        rule, why = (
+            None,
+            f"{odd} is {str(params[odd].dtype).removeprefix('torch.')}, and rules take real floating-point parameters",
+        )
+    if rule is None or not arrays:
+        values = {name: to_numpy(p) for name, p in params.items()} if arrays and not odd else {}
+        spec = _spec(kind, group) if rule else ""
+        return Group(names, rule, hyper if rule else None, why, lr, values, notes=notes, spec=spec)
+    values = {name: to_numpy(p) for name, p in params.items()}
+    first = next(
+        (v.dtype for v, p in zip(values.values(), group["params"], strict=True) if optimizer.state.get(p)), None
+    )
+    states, unknown = {}, {}
+    for (name, value), p in zip(values.items(), group["params"], strict=True):
+        kept = {
+            key: to_numpy(entry) if hasattr(entry, "detach") else entry
+            for key, entry in optimizer.state.get(p, {}).items()
+        }
+        try:
+            state, missing = kept_state(kind, rule, hyper, kept, value, steps=steps, floor=first)
+        except AdoptError as error:
+            return Group(names, None, None, f"{name}: {error}", lr, values, notes=notes)
+        states[name] = state
+        unknown |= {slot: f"torch.optim.{kind} keeps no {slot}" for slot in missing}
+    return Group(names, rule, hyper, "", lr, values, joined(rule, states), unknown, notes, spec=_spec(kind, group))

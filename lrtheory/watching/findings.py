@@ -1,0 +1,339 @@
+"""What should be set otherwise in a watched run: each finding with its evidence and what to do.
+
+A finding is said of medians over the measured steps, at least :data:`LEAST` of them, so that a few odd steps raise nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .figures import Run, Watched, middle
+
+LEAST = 3
+#: Of a healthy layer, ‖Δθ‖/‖θ‖ is some 1e-3; these are three and two powers of ten off.
+HARDLY, REWRITTEN, TYPICAL = 1e-6, 0.1, 1e-3
+MOST = 0.5
+NEARLY_ALWAYS = 0.9
+SKIPS, SKIPPED_SHARE = 10, 0.05
+LONG_BEFORE = 0.15
+FEW_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to set otherwise.
+
+    Attributes
+    ----------
+    id : str
+        Of :data:`CHECKS`; it stays the same over versions.
+    level : {"warning", "hint"}
+        Whether training is likely not what was meant, or a habit that many differ on.
+    text : str
+        One sentence.
+    where : list of str
+        Tensors by name; empty where all of an optimizer are meant.
+    evidence : dict
+        Figures by name.
+    fix : str
+        Lines to paste, or what to do.
+    optimizer : str
+    """
+
+    id: str
+    level: str
+    text: str
+    fix: str
+    where: list[str] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+    optimizer: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.text}\n    {self.fix}"
+
+
+def findings_of(run: Run) -> list[Finding]:
+    """All findings, warnings first."""
+    found = list(_coverage(run))
+    for watched in run.optimizers:
+        medians = {name: middle(value) for name, value in watched.figures.items() if name != "quantiles"}
+        for name, check in CHECKS.items():
+            if len(watched.steps) >= LEAST:
+                found += [_of(name, watched, **given) for given in check(watched, medians)]
+    return sorted(found, key=lambda finding: finding.level != "warning")
+
+
+def _of(name: str, watched: Watched, **given: Any) -> Finding:
+    return Finding(name, given.pop("level", "warning"), optimizer=watched.name, **given)
+
+
+Given = Iterable[dict[str, Any]]
+Medians = dict[str, np.ndarray]
+
+
+def _coverage(run: Run) -> Iterator[Finding]:
+    outside, twice = run.coverage["outside"], run.coverage["twice"]
+    if outside:
+        yield Finding(
+            "in-no-group",
+            "warning",
+            f"{named(outside)} {'is' if len(outside) == 1 else 'are'} trained by no optimizer that is watched, though set to require gradients.",
+            f'optimizer.add_param_group({{"params": [p for n, p in model.named_parameters() if n in {outside[:3]!r}]}})  # or '
+            "p.requires_grad_(False)",
+            outside,
+            {"tensors": len(outside)},
+        )
+    if twice:
+        yield Finding(
+            "in-two-groups",
+            "warning",
+            f"{named(twice)} {'is' if len(twice) == 1 else 'are'} moved more than once a step: in two optimizers, or twice in a group.",
+            "give each parameter to one group of one optimizer: params = list(dict.fromkeys(params))",
+            twice,
+            {"tensors": len(twice)},
+        )
+
+
+def hardly_moves(watched: Watched, medians: Medians) -> Given:
+    """Steps that are no share of a layer to speak of, though they are not rounded away."""
+    moves = medians["relative_update"]
+    for i in _groups_of(watched, (moves < HARDLY) & ~(medians["absorbed"] > MOST)):
+        own, lr = float(np.median(moves[i])), float(np.median(medians["nominal_lr"][i]))
+        names, evidence = _names(watched, i), {"relative_update": own, "lr": lr}
+        if np.all(medians["grad_norm"][i] == 0):
+            text = f"{named(names)} had a gradient of 0 at the measured steps, and did not learn."
+            fix = "see that it takes part in the loss; if it should not learn: p.requires_grad_(False)"
+        elif lr == 0:
+            continue
+        else:
+            text = f"{named(names)} hardly moved: a step is {own:.1g} of its size."
+            fix = f'{_group_line(names)}, "lr": {lr * TYPICAL / own if own else lr * 10:.1g}}}'
+        yield {"text": text, "fix": fix, "where": names, "evidence": evidence}
+
+
+def rewritten(watched: Watched, medians: Medians) -> Given:
+    """Steps that are a large part of a layer, step after step. Vectors start at 0, and are left out."""
+    moves = medians["relative_update"]
+    matrices = np.array([len(t["shape"]) >= 2 for t in watched.tensors], bool)
+    for i in _groups_of(watched, (moves > REWRITTEN) & matrices):
+        own, lr = float(np.median(moves[i])), float(np.median(medians["nominal_lr"][i]))
+        names = _names(watched, i)
+        yield {
+            "text": f"{named(names)} was rewritten again and again: a step is {own:.0%} of its size.",
+            "fix": f'{_group_line(names)}, "lr": {lr * TYPICAL / own:.1g}}}',
+            "where": names,
+            "evidence": {"relative_update": own, "lr": lr},
+        }
+
+
+def eps_dominates(watched: Watched, medians: Medians) -> Given:
+    """Most coordinates with a gradient have an estimate of its size below eps, so that the rule is SGD with lr/eps there."""
+    for i in _groups_of(watched, (medians["eps_dominated"] > MOST) & (medians["grad_norm"] > 0)):
+        names, size = _names(watched, i), float(np.median(medians["direction_rms"][i]))
+        share = float(np.median(medians["eps_dominated"][i]))
+        yield {
+            "text": f"{named(names)}: eps is above the size of the gradient at {share:.0%} of coordinates, so that lr/eps decides there.",
+            "fix": f'optimizer.param_groups[{watched.tensors[i[0]]["group"]}]["eps"] = {size / 100:.1g}',
+            "where": names,
+            "evidence": {"eps_dominated": share, "direction_rms": size},
+        }
+
+
+def absorbed(watched: Watched, medians: Medians) -> Given:
+    """Steps that the parameter's own dtype rounds away."""
+    for i in _groups_of(watched, medians["absorbed"] > MOST):
+        names, share = _names(watched, i), float(np.median(medians["absorbed"][i]))
+        dtype = watched.tensors[i[0]]["dtype"]
+        yield {
+            "text": f"{named(names)}: {share:.0%} of coordinates lose their step to rounding in {dtype}.",
+            "fix": "model.float()  # and compute in half precision: with torch.autocast(device, dtype=torch.bfloat16): ...",
+            "where": names,
+            "evidence": {"absorbed": share, "dtype": dtype},
+        }
+
+
+def decay_absorbed(watched: Watched, medians: Medians) -> Given:
+    """Weight decay below what the parameter's dtype resolves."""
+    resolution = medians["decay_resolution"]
+    for i in _groups_of(watched, (resolution > 0) & (resolution < 1)):
+        names, own = _names(watched, i), float(np.median(resolution[i]))
+        dtype, group = watched.tensors[i[0]]["dtype"], watched.tensors[i[0]]["group"]
+        decay = float(np.nanmedian(watched.groups["weight_decay"][:, group]))
+        yield {
+            "text": f"{named(names)}: weight decay is {own:.2g} of the smallest change that {dtype} can hold, and does nothing.",
+            "fix": f'model.float()  # or optimizer.param_groups[{group}]["weight_decay"] = {decay * 2 / own:.1g}',
+            "where": names,
+            "evidence": {"decay_resolution": own, "dtype": dtype, "weight_decay": decay},
+        }
+
+
+def clipping(watched: Watched, medians: Medians) -> Given:
+    """Gradients clipped in nearly every step, so that the lr in force is another."""
+    max_norm, norm = watched.groups["max_norm"][:, 0], watched.groups["norm"][:, 0]
+    seen = ~np.isnan(norm)
+    often = np.mean(norm[seen] > max_norm[seen]) if seen.sum() >= LEAST else 0
+    if often > NEARLY_ALWAYS:
+        factor = float(np.nanmedian(watched.figures["clip_factor"][seen]))
+        allowed = float(np.quantile(norm[seen], 0.9))
+        yield {
+            "text": f"Gradients were clipped in {often:.0%} of the measured steps: what reaches the optimizer is {factor:.2g} of the gradient.",
+            "fix": f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={allowed:.2g})  # clips one step in ten",
+            "evidence": {"clipped": float(often), "clip_factor": factor, "max_norm": float(np.median(max_norm[seen]))},
+        }
+
+
+def decay_on_norms(watched: Watched, medians: Medians) -> Given:
+    """Weight decay on biases and on the scales of normalisation."""
+    decay = [float(value) for value in middle(watched.groups["weight_decay"])]
+    hit = [
+        t["group"] < len(decay) and decay[t["group"]] > 0 and (len(t["shape"]) < 2 or "Norm" in t["module"])
+        for t in watched.tensors
+    ]
+    names = _names(watched, [int(i) for i in np.flatnonzero(hit)])
+    if names and any(len(t["shape"]) >= 2 for t in watched.tensors):
+        yield {
+            "level": "hint",
+            "text": f"{named(names)}: weight decay acts on norms and biases too.",
+            "fix": 'groups = [{"params": [p for p in model.parameters() if p.ndim >= 2]}, '
+            '{"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}]',
+            "where": names,
+            "evidence": {"weight_decay": max(decay)},
+        }
+
+
+def moves_without_gradient(watched: Watched, medians: Medians) -> Given:
+    """Tensors whose whole gradient is 0, not absent, and that decay and momentum move all the same."""
+    none = np.mean(watched.figures["grad_norm"] == 0, axis=0) > NEARLY_ALWAYS
+    for i in _groups_of(watched, none & (medians["moved_without_gradient"] > MOST)):
+        names = _names(watched, i)
+        yield {
+            "text": f"{named(names)} moved without a gradient: by momentum or decay.",
+            "fix": "p.requires_grad_(False)  # or optimizer.zero_grad(set_to_none=True), which leaves it out of the step",
+            "where": names,
+            "evidence": {"moved_without_gradient": float(np.median(medians["moved_without_gradient"][i]))},
+        }
+
+
+def scheduler_calls(watched: Watched, medians: Medians) -> Given:
+    """A scheduler that is never stepped, stepped more than once a step, or not as often as it was planned for."""
+    for scheduler in watched.schedulers:
+        if len(scheduler["at"]) < 2 or watched.taken < FEW_STEPS:
+            continue
+        calls = scheduler["steps"][-1] - scheduler["steps"][0]
+        steps = scheduler["at"][-1] - scheduler["at"][0]
+        planned, kind = scheduler["planned"], scheduler["kind"]
+        evidence = {"scheduler_steps": float(calls), "optimizer_steps": float(steps), "planned": planned}
+        if calls == 0:
+            yield {
+                "text": f"{kind} was never stepped: lr stayed as it was for {steps:.0f} steps.",
+                "fix": "scheduler.step()  # after each optimizer.step()",
+                "evidence": evidence,
+            }
+        elif calls > 1.5 * steps:
+            yield {
+                "text": f"{kind} was stepped {calls:.0f} times for {steps:.0f} steps of the optimizer.",
+                "fix": "scheduler.step()  # once, and only where optimizer.step() was called",
+                "evidence": evidence,
+            }
+        elif planned and steps >= planned and calls < planned / 2:
+            yield {
+                "text": f"{kind} was planned for {planned} of its steps and made {calls:.0f}, in {steps:.0f} steps of the optimizer.",
+                "fix": "scheduler.step()  # after each optimizer.step(), or plan it in the unit in which it is stepped",
+                "evidence": evidence,
+            }
+
+
+def lr_at_zero(watched: Watched, medians: Medians) -> Given:
+    """An lr that is 0 long before the end."""
+    lr = np.nanmax(watched.groups["lr"], axis=1, initial=0)
+    alive = np.flatnonzero(lr > 1e-8 * lr.max())
+    if lr.max() > 0 and len(lr) >= LEAST:
+        last = int(watched.steps[alive[-1]])
+        over = (watched.taken - 1 - last) / max(1, watched.taken)
+        if len(lr) - 1 - alive[-1] >= LEAST and over > LONG_BEFORE:
+            yield {
+                "text": f"lr is 0 after step {last} of {watched.taken}: the rest of the run learnt nothing.",
+                "fix": f"plan the schedule for {watched.taken} steps, such as T_max={watched.taken} or total_steps={watched.taken}",
+                "evidence": {"last_step_with_lr": last, "steps": watched.taken},
+            }
+
+
+def skipped(watched: Watched, medians: Medians) -> Given:
+    """Steps that a gradient scaler left out again and again."""
+    share = watched.skipped / max(1, watched.skipped + watched.taken)
+    if watched.skipped > SKIPS and share > SKIPPED_SHARE:
+        yield {
+            "text": f"{watched.skipped} steps ({share:.0%}) were skipped, because scaled gradients were not finite.",
+            "fix": "torch.amp.GradScaler(init_scale=2.0**8, growth_interval=10_000)  # or bfloat16, which needs no scaler",
+            "evidence": {"skipped": watched.skipped, "share": share},
+        }
+
+
+def decay_longer_than_run(watched: Watched, medians: Medians) -> Given:
+    """Weight decay whose time scale, one over what it removes of a parameter in a step, is longer than the run."""
+    eps = np.array([float(jnp.finfo(t["dtype"]).eps) if t["rule"] else np.nan for t in watched.tensors])
+    rate = np.array(
+        [np.mean(c[~np.isnan(c)]) if not np.isnan(c).all() else 0 for c in watched.figures["decay_resolution"].T]
+    )
+    rate = rate * eps / 4
+    decay = middle(watched.groups["weight_decay"])
+    for group in sorted({t["group"] for t in watched.tensors}):
+        own = [r for r, t in zip(rate, watched.tensors, strict=True) if t["group"] == group and r > 0]
+        if not own or group >= len(decay) or watched.taken < FEW_STEPS:
+            continue
+        scale = 1 / float(np.median(own))
+        if scale > watched.taken:
+            yield {
+                "level": "hint",
+                "text": f"Weight decay of group {group} would take {scale:.3g} steps to matter, and the run has {watched.taken}.",
+                "fix": f'optimizer.param_groups[{group}]["weight_decay"] = {decay[group] * 3 * scale / watched.taken:.1g}'
+                "  # a time scale of a third of the run; or 0",
+                "evidence": {"time_scale": scale, "steps": watched.taken, "weight_decay": float(decay[group])},
+            }
+
+
+#: Checks of one optimizer by the id of what they find.
+CHECKS: dict[str, Callable[[Watched, Medians], Given]] = {
+    "hardly-moves": hardly_moves,
+    "rewritten": rewritten,
+    "eps-dominates": eps_dominates,
+    "absorbed": absorbed,
+    "decay-absorbed": decay_absorbed,
+    "clipping": clipping,
+    "decay-on-norms": decay_on_norms,
+    "moves-without-gradient": moves_without_gradient,
+    "scheduler-calls": scheduler_calls,
+    "lr-at-zero": lr_at_zero,
+    "skipped-steps": skipped,
+    "decay-longer-than-run": decay_longer_than_run,
+}
+
+
+def _groups_of(watched: Watched, hit: np.ndarray) -> Iterator[list[int]]:
+    """Places of the tensors that were hit, group by group."""
+    for group in sorted({t["group"] for t in watched.tensors}):
+        places = [int(i) for i in np.flatnonzero(hit) if watched.tensors[i]["group"] == group]
+        if places:
+            yield places
+
+
+def _names(watched: Watched, places: list[int]) -> list[str]:
+    return [watched.tensors[i]["name"] for i in places]
+
+
+def named(names: list[str]) -> str:
+    """Some of the names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _group_line(names: list[str]) -> str:
+    return f'{{"params": [p for n, p in model.named_parameters() if n in {names[:3]!r}]'

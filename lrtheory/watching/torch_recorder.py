@@ -1,0 +1,461 @@
+"""What is read of a torch optimizer around a measured step: a sample of coordinates, and exact norms. Nothing is computed here.
+
+Everything is read, and nothing written, so that the trajectory is the same bit for bit. At a step that is not measured each
+of the two hooks makes one comparison. At a measured one, the sampled coordinates of a tensor's parameter (before and after),
+gradient (after, as the step may make it) and state (before) are picked on its device, put together, and brought over in one
+transfer a device.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .record import RecordWarning, Writer
+
+ELSEWHERE = "float64"
+
+
+class Places:
+    """The coordinates of one parameter that are recorded: all, or a fixed sample drawn by the seed and its name."""
+
+    def __init__(self, name: str, shape: Sequence[int], sample: int, seed: int) -> None:
+        size = int(np.prod(shape))
+        if size <= sample:
+            flat = np.arange(size)
+        else:
+            rng = np.random.default_rng((seed, zlib.crc32(name.encode())))
+            flat = np.sort(rng.choice(size, sample, replace=False, shuffle=False))
+        self.count = len(flat)
+        self.shape = tuple(shape)
+        self.at = np.unravel_index(flat, self.shape) if self.shape else ()
+        self._offsets: dict[Any, Any] = {}
+
+    def pick(self, tensor: Any) -> Any:
+        """Those coordinates of a strided tensor of this shape, as a flat copy on its device."""
+        import torch
+
+        key = (tensor.stride(), tensor.device)
+        if key not in self._offsets:
+            offsets = sum((at * stride for at, stride in zip(self.at, key[0], strict=True)), np.zeros(self.count, int))
+            extent = 1 + sum((n - 1) * stride for n, stride in zip(self.shape, key[0], strict=True))
+            self._offsets[key] = torch.as_tensor(offsets, device=tensor.device), extent
+        offsets, extent = self._offsets[key]
+        if not self.count:
+            return tensor.reshape(-1).clone()
+        flat = tensor.as_strided((extent,), (1,), tensor.storage_offset())
+        return flat.index_select(0, offsets)
+
+    def pick_sparse(self, gradient: Any) -> Any:
+        """Those coordinates of a sparse gradient, without making it dense."""
+        import torch
+
+        gradient = gradient.coalesce()
+        sparse = gradient.sparse_dim()
+        sizes = np.array(self.shape[:sparse])
+        strides = np.append(np.cumprod(sizes[:0:-1])[::-1], 1).astype(int)
+        on = gradient.device
+        wanted = sum((a * s for a, s in zip(self.at[:sparse], strides, strict=True)), np.zeros(self.count, int))
+        wanted = torch.as_tensor(wanted, device=on)
+        rows = (gradient.indices() * torch.as_tensor(strides, device=on)[:, None]).sum(0)
+        values = gradient.values()
+        if not len(rows):
+            return torch.zeros(self.count, dtype=values.dtype, device=on)
+        found = torch.searchsorted(rows, wanted).clamp_(max=len(rows) - 1)
+        within = tuple(torch.as_tensor(a, device=on) for a in self.at[sparse:])
+        return torch.where(rows[found] == wanted, values[(found, *within)], 0)
+
+    def pick_sharded(self, tensor: Any) -> Any:
+        """Those coordinates of a sharded tensor that this process holds for all, and 0 elsewhere, in float64."""
+        import torch
+        from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+        mesh, local = tensor.device_mesh, tensor.to_local()
+        picked = torch.zeros(self.count, dtype=torch.float64, device=local.device)
+        if not _speaks(tensor):
+            return picked
+        shape, start = compute_local_shape_and_global_offset(tensor.shape, mesh, tensor.placements)
+        inside = np.full(self.count, True)
+        for at, n, first in zip(self.at, shape, start, strict=True):
+            inside &= (at >= first) & (at < first + n)
+        mine = np.flatnonzero(inside)
+        if len(mine):
+            within = tuple(
+                torch.as_tensor(a[mine] - first, device=local.device) for a, first in zip(self.at, start, strict=True)
+            )
+            values = local[within] if within else local.reshape(1)
+            picked[torch.as_tensor(mine, device=local.device)] = values.to(torch.float64)
+        return picked
+
+
+def left_to_python(function: Any) -> Any:
+    """A function that ``torch.compile`` leaves alone, at no cost: ``torch.compiler.disable`` takes some 7 µs at each call."""
+    import torch
+
+    try:
+        from torch._dynamo.eval_frame import skip_code
+
+        skip_code(function.__code__)
+        function._torchdynamo_disable = True
+    except ImportError:
+        return torch.compiler.disable(function)
+    return function
+
+
+def _speaks(tensor: Any) -> bool:
+    """Whether this process's part counts: one process for each part that several have."""
+    coordinate = tensor.device_mesh.get_coordinate()
+    if coordinate is None:
+        return False
+    return all(place.is_shard() or at == 0 for place, at in zip(tensor.placements, coordinate, strict=True))
+
+
+def is_sharded(tensor: Any) -> bool:
+    """Whether it is a DTensor."""
+    return hasattr(tensor, "device_mesh") and hasattr(tensor, "placements")
+
+
+def plain_dtype(tensor: Any) -> str:
+    """Such as ``bfloat16``."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+class Block:
+    """What is picked in one step, brought to the host in one transfer a device, and summed over processes at once."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.numbers: dict[int, dict[str, float]] = {}
+        self._pieces: dict[Any, list[tuple[Any, str, Any, tuple[int, ...]]]] = {}
+        self._shared: dict[Any, list[tuple[Any, str, Any, tuple[int, ...], str, bool]]] = {}
+
+    def add(self, tensor: Any, what: str, piece: Any, shape: Sequence[int] | None = None) -> None:
+        """A flat piece that this process has whole."""
+        self._pieces.setdefault((piece.device, piece.dtype), []).append(
+            (tensor, what, piece, tuple(piece.shape if shape is None else shape))
+        )
+
+    def share(self, mesh: Any, tensor: Any, what: str, piece: Any, dtype: str, root: bool = False) -> None:
+        """A flat float64 piece to be summed over a mesh, and of which the root is taken then."""
+        shape = () if root else tuple(piece.shape)
+        self._shared.setdefault(mesh, []).append((tensor, what, piece, shape, dtype, root))
+
+    def brought(self) -> tuple[list[list[Any]], bytes]:
+        """Entries of the layout, and the bytes."""
+        import torch
+
+        entries: list[list[Any]] = []
+        blocks: list[bytes] = []
+        for mesh, pieces in self._shared.items():
+            together = torch.cat([piece.reshape(-1) for _, _, piece, *_ in pieces])
+            for dimension in range(mesh.ndim):
+                torch.distributed.all_reduce(together, group=mesh.get_group(dimension))
+            sums, at = together.cpu(), 0
+            for tensor, what, piece, shape, dtype, root in pieces:
+                part = sums[at : at + piece.numel()]
+                at += piece.numel()
+                blocks.append(_bytes((part.sqrt() if root else part).to(getattr(torch, dtype))))
+                entries.append([tensor, what, dtype, list(shape)])
+        for (_, dtype), pieces in self._pieces.items():
+            together = torch.cat([piece.reshape(-1) for _, _, piece, _ in pieces]).cpu()
+            blocks.append(_bytes(together))
+            name = str(dtype).removeprefix("torch.")
+            entries += [[tensor, what, name, list(shape)] for tensor, what, _, shape in pieces]
+        return entries, b"".join(blocks)
+
+
+def _bytes(tensor: Any) -> bytes:
+    import torch
+
+    return tensor.contiguous().view(torch.uint8).numpy().tobytes()
+
+
+class Recorder:
+    """The two hooks of one optimizer.
+
+    Parameters
+    ----------
+    number : int
+        The optimizer's number in the record.
+    names : mapping
+        Parameter's ``id`` to its qualified name; others are called by their place.
+    modules : mapping
+        Parameter's ``id`` to the class of its module.
+    kind : function
+        Class and reason of an optimizer, as ``adopting`` reads them.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        optimizer: Any,
+        writer: Writer | None,
+        *,
+        names: Mapping[int, str],
+        modules: Mapping[int, str],
+        every: int,
+        sample: int,
+        seed: int,
+        kind: tuple[str, str],
+        on_measured: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.number, self.optimizer, self.writer = number, optimizer, writer
+        self.every, self.sample, self.seed = every, sample, seed
+        self.step, self.due, self.skipped = -1, 0, 0
+        self.clips: list[tuple[float, Any, Any]] = []
+        self._names, self._modules, self._on_measured = names, modules, on_measured
+        self._tensors: list[tuple[int, Any, Places | None]] = []
+        self._known: list[Any] = []
+        self._next = 0
+        self._block: Block | None = None
+        self._told = set[str]()
+        self._schedulers: list[Any] = []
+        self._measured = 0
+        self._look_at = 1
+        if writer is not None:
+            fresh = not optimizer.state
+            writer.line("optimizer", optimizer=number, name=name, **{"class": kind[0]}, reason=kind[1], fresh=fresh)
+
+    def hooks(self) -> tuple[Any, Any]:
+        """The hooks before and after a step. Where it is compiled the graph ends at them, as no compiler can read them."""
+        import torch
+
+        disable: Any = torch.compiler.disable
+        begin, finish = disable(self._begin_safely), disable(self._finish_safely)
+
+        def before(optimizer: Any, args: Any, kwargs: Any) -> None:
+            self.step += 1
+            if self.step == self.due:
+                begin()
+
+        def after(optimizer: Any, args: Any, kwargs: Any) -> None:
+            if self._block is not None:
+                finish()
+
+        return left_to_python(before), left_to_python(after)
+
+    def _begin_safely(self) -> None:
+        self._safely(self._begin)
+
+    def _finish_safely(self) -> None:
+        block, self._block = self._block, None
+        if block is not None and block.step == self.step:  # else the step that it was begun for has failed
+            self._safely(self._finish, block)
+
+    @property
+    def about_to_measure(self) -> bool:
+        """Whether the next step will be measured."""
+        return self.step + 1 == self.due
+
+    def tell(self, text: str) -> None:
+        """A line in the record that says what is missing, once."""
+        if text not in self._told and self.writer is not None:
+            self._told.add(text)
+            self.writer.line("note", optimizer=self.number, step=self.step, text=text)
+
+    def _safely(self, act: Callable[..., Any], *given: Any) -> None:
+        import torch
+
+        try:
+            with torch.no_grad():
+                act(*given)
+        except Exception as error:
+            import warnings
+
+            self.due, self._block = -1, None
+            text = f"step {self.step} could not be recorded ({type(error).__name__}: {error}); recording of optimizer "
+            text += f"{self.number} stops, and training goes on"
+            self.tell(text)
+            warnings.warn(text, RecordWarning, stacklevel=4)
+
+    def _begin(self) -> None:
+        import torch
+
+        self.due += self.every
+        if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
+            self.tell(f"step {self.step} was captured into a CUDA graph: replayed steps call no hooks and are not seen")
+            return
+        self._planned()
+        if self.writer is None and not any(is_sharded(p) for _, p, _ in self._tensors):
+            return
+        block = self._block = Block(self.step)
+        kept = [(i, p, places) for i, p, places in self._tensors if places is not None]
+        for i, p, places in kept:
+            self._coordinates(block, i, "before", p, places)
+            for key, value in (self.optimizer.state.get(p) or {}).items():
+                self._state(block, i, key, value, places)
+        self._norms(block, "param_norm", [(i, p) for i, p, _ in kept])
+
+    def _finish(self, block: Block) -> None:
+        gradients = []
+        for i, p, places in self._tensors:
+            if places is None:
+                continue
+            self._coordinates(block, i, "after", p, places)
+            if p.grad is not None:
+                gradients.append((i, p.grad))
+                self._coordinates(block, i, "grad", p.grad, places)
+        self._norms(block, "grad_norm", gradients)
+        groups = self._groups(block)
+        clips = self._clipped(block)
+        if (found := getattr(self.optimizer, "found_inf", None)) is not None:
+            block.add(0, "found_inf", found.reshape(1), ())
+        entries, data = block.brought()
+        self._measured += 1
+        if self.writer is not None:
+            fields = {"numbers": block.numbers, "schedulers": self.schedules()}
+            self.writer.step(
+                entries, data, optimizer=self.number, step=self.step, groups=groups, clips=clips, skipped=self.skipped,
+                **fields,
+            )  # fmt: skip
+            if self.writer.stopped and not any(is_sharded(p) for _, p, _ in self._tensors):
+                self.due = -1
+            self._on_measured()
+
+    def _planned(self) -> None:
+        """Number the tensors, anew where parameters are others than at the last measured step."""
+        import torch
+
+        present = [(g, p) for g, group in enumerate(self.optimizer.param_groups) for p in group["params"]]
+        known = [(g, id(p), p.shape, p.dtype, p.device) for g, p in present]
+        if known == self._known:
+            return
+        if self._known:
+            self.tell(f"parameters changed before step {self.step}: from there on they are recorded as new ones")
+        self._known, self._tensors = known, []
+        for place, (g, p) in enumerate(present):
+            i, self._next = self._next, self._next + 1
+            name = self._names.get(id(p)) or self._own_name(g, p) or f"{place}"
+            missing = "" if p.is_floating_point() else f"{plain_dtype(p)} is not a real floating-point dtype"
+            if p.layout != torch.strided:
+                missing = f"its layout is {p.layout}"
+            places = None if missing else Places(name, p.shape, self.sample, self.seed)
+            self._tensors.append((i, p, places))
+            if self.writer is not None:
+                self.writer.line(
+                    "tensor", optimizer=self.number, tensor=i, name=name, shape=list(p.shape), dtype=plain_dtype(p),
+                    group=g, count=places.count if places else 0, module=self._modules.get(id(p), ""), missing=missing,
+                    sharded=is_sharded(p),
+                )  # fmt: skip
+
+    def _own_name(self, group: int, p: Any) -> str:
+        """What the optimizer itself calls it, where it was given named parameters."""
+        found = self.optimizer.param_groups[group]
+        return next((n for n, q in zip(found.get("param_names", ()), found["params"], strict=False) if q is p), "")
+
+    def _coordinates(self, block: Block, i: int, what: str, tensor: Any, places: Places) -> None:
+        if is_sharded(tensor):
+            block.share(tensor.device_mesh, i, what, places.pick_sharded(tensor), plain_dtype(tensor))
+        elif tensor.is_sparse:
+            block.add(i, what, places.pick_sparse(tensor))
+        else:
+            block.add(i, what, places.pick(tensor))
+
+    def _state(self, block: Block, i: int, key: str, value: Any, places: Places) -> None:
+        what = f"state/{key}"
+        if isinstance(value, bool | int | float):
+            block.numbers.setdefault(i, {})[key] = value
+        elif not hasattr(value, "layout"):
+            return
+        elif tuple(value.shape) == places.shape and value.dim():
+            self._coordinates(block, i, what, value, places)
+        elif is_sharded(value):
+            self.tell(f"state {key} is sharded and has another shape than its parameter: it is not recorded")
+        elif value.numel() <= max(1, self.sample):
+            block.add(i, what, value.detach().reshape(-1).clone(), value.shape)
+        else:
+            self.tell(f"state {key} is large and has another shape than its parameter: it is not recorded")
+
+    def _norms(self, block: Block, what: str, tensors: Sequence[tuple[int, Any]]) -> None:
+        """Exact norms, in float32 or wider; squares are summed over processes where tensors are sharded."""
+        import torch
+
+        apart: dict[Any, list[tuple[int, Any]]] = {}
+        for i, tensor in tensors:
+            if is_sharded(tensor):
+                square = torch.linalg.vector_norm(tensor.to_local(), dtype=torch.float64).square().reshape(1)
+                square = square if _speaks(tensor) else torch.zeros_like(square)
+                block.share(tensor.device_mesh, i, what, square, ELSEWHERE, root=True)
+            else:
+                flat = tensor.coalesce().values() if tensor.is_sparse else tensor.detach()
+                apart.setdefault((flat.device, flat.dtype), []).append((i, flat))
+        for (_, dtype), found in apart.items():
+            wide = dtype if dtype.itemsize >= 4 else torch.float32
+            norms = torch._foreach_norm(  # type: ignore[attr-defined]
+                [flat for _, flat in found], 2, dtype=wide
+            )
+            for (i, _), norm in zip(found, norms, strict=True):
+                block.add(i, what, norm.reshape(1), ())
+
+    def _groups(self, block: Block) -> list[dict[str, Any]]:
+        found = []
+        for g, group in enumerate(self.optimizer.param_groups):
+            values: dict[str, Any] = {}
+            for name, value in group.items():
+                if name in ("params", "param_names"):
+                    continue
+                if hasattr(value, "layout"):
+                    if value.numel() != 1:
+                        continue
+                    block.add(g, f"group/{name}", value.detach().reshape(1).clone(), ())
+                    values[name] = None
+                else:
+                    values[name] = _json(value)
+            found.append(values)
+        return found
+
+    def _clipped(self, block: Block) -> list[dict[str, Any]]:
+        clips, self.clips = self.clips, []
+        place = {id(p): i for i, p, _ in self._tensors}
+        found = []
+        for max_norm, norm, params in clips:
+            tensors = [place[p] for p in params if p in place]
+            if not tensors:
+                continue
+            norm = norm.full_tensor() if is_sharded(norm) else norm
+            block.add(0, f"clip/{len(found)}", norm.detach().reshape(1), ())
+            found.append({"max_norm": max_norm, "tensors": None if len(tensors) == len(place) else tensors})
+        return found
+
+    def schedules(self, look: bool = False) -> list[dict[str, Any]]:
+        """Where each scheduler of this optimizer stands; they are looked for among all objects, ever more seldom."""
+        if look or self._measured == self._look_at:
+            self._look_at *= 2
+            self._schedulers = schedulers_of(self.optimizer) or self._schedulers
+        return [
+            {"kind": type(s).__name__, "steps": getattr(s, "last_epoch", None), "planned": _planned_steps(s)}
+            for s in self._schedulers
+        ]
+
+
+def schedulers_of(optimizer: Any) -> list[Any]:
+    """The schedulers that move an optimizer's lr, without those that others are made of."""
+    import gc
+
+    from torch.optim.lr_scheduler import LRScheduler
+
+    found = [
+        o for o in gc.get_objects() if issubclass(type(o), LRScheduler) and getattr(o, "optimizer", None) is optimizer
+    ]
+    inner = {id(part) for o in found for part in getattr(o, "_schedulers", ())}
+    return [o for o in found if id(o) not in inner]
+
+
+def _planned_steps(scheduler: Any) -> int | None:
+    """After how many of its steps a schedule is over, where it says so."""
+    for name in ("total_steps", "T_max", "total_iters"):
+        if isinstance(getattr(scheduler, name, None), int):
+            return getattr(scheduler, name)
+    return None
+
+
+def _json(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [_json(entry.item() if hasattr(entry, "item") else entry) for entry in value]
+    return repr(value)

@@ -1,0 +1,178 @@
+"""Scale symmetries of torch modules: the same as of the same network in JAX, each tried in numbers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from lrtheory import symmetries
+from lrtheory.dims.model import Generator, Symmetries
+
+from .networks import NETWORKS
+
+
+def spans(a: tuple[Generator, ...], b: tuple[Generator, ...], names: tuple[str, ...]) -> bool:
+    """Whether two bases are of one space."""
+    left, right = (
+        np.array([[float(g.get(n, 0)) for n in names] for g in each]).reshape(-1, len(names)) for each in (a, b)
+    )
+    rank = np.linalg.matrix_rank
+    return len(left) == len(right) == rank(left) == rank(np.concatenate([left, right]))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_torch_and_jax_agree(name):
+    in_torch, in_jax = NETWORKS[name]()
+    started = time.perf_counter()
+    ours, theirs = symmetries(*in_torch), symmetries(*in_jax)
+    assert time.perf_counter() - started < 20  # 1 s on an idle core
+    assert set(ours.tensors) == set(theirs.tensors)
+    assert ours.generators
+    assert spans(ours.generators, theirs.generators, ours.tensors)
+    assert spans(ours.exact, theirs.exact, ours.tensors)
+    assert set(ours.invariant) == set(theirs.invariant)
+    assert set(ours.fixed) == set(theirs.fixed)
+    for found in (ours, theirs):
+        tried = found.verify(0)
+        assert not tried.wrong
+        assert not tried.not_slopes
+        assert not tried.missed
+
+
+def test_transformer_pairs_are_found():
+    found = symmetries(*NETWORKS["transformer with RMSNorm and LoRA"]()[0])
+    exact = [dict(g) for g in found.exact]
+    for at in ("blocks.0", "blocks.1"):
+        for pair in (
+            (f"{at}.q.down", f"{at}.q.up"),
+            (f"{at}.v.weight", f"{at}.o.weight"),
+            (f"{at}.up.weight", f"{at}.down.weight"),
+        ):
+            assert spans(found.exact, (*found.exact[1:], Generator({})), found.tensors) is False
+            vector = np.array([[1.0 if n == pair[0] else -1.0 if n == pair[1] else 0.0 for n in found.tensors]])
+            matrix = np.array([[float(g.get(n, 0)) for n in found.tensors] for g in exact])
+            assert np.linalg.matrix_rank(np.concatenate([matrix, vector])) == len(matrix), pair
+
+
+def of(module: nn.Module, *data: Any) -> Symmetries:
+    return symmetries(lambda m, *x: m(*x).square().mean(), module, *data)
+
+
+def test_module_buffers_and_data_are_left_as_they_were():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    x = torch.randn(6, 3)
+    before, kept = {n: t.clone() for n, t in module.state_dict().items()}, x.clone()
+    state = torch.get_rng_state()
+    found = of(module, x)
+    assert found.verify(0).wrong == ()
+    assert all(torch.equal(t, before[n]) for n, t in module.state_dict().items())
+    assert torch.equal(x, kept)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert str(next(g for g in found.generators if "0.weight" in g)) == "0.weight ×k, 0.bias ×k"
+
+
+def test_statistics_in_evaluation_are_data():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval()
+    assert set(of(module, torch.randn(6, 3)).fixed) >= {"0.weight", "0.bias"}
+
+
+def test_parameters_that_the_loss_never_reads_are_said():
+    module = nn.ModuleDict({"used": nn.Linear(3, 4), "left": nn.Linear(3, 4), "dropped": nn.Linear(4, 4)})
+
+    def loss(m: Any, x: Any) -> Any:
+        h = m["used"](x)
+        torch.tanh(m["dropped"](h))  # nobody uses it
+        return F.relu(h).square().mean() / h.abs().mean() ** 2
+
+    found = symmetries(loss, module, torch.randn(5, 3))
+    assert set(found.unread) == {"left.weight", "left.bias", "dropped.weight", "dropped.bias"}
+    assert [str(g) for g in found.generators] == ["used.weight ×k, used.bias ×k"]
+    assert found.verify(0).passed
+
+
+class Strange(torch.autograd.Function):
+    """An operation of one's own, whose forward pass leaves torch."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return torch.from_numpy(np.array(x.detach().numpy()))
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Any) -> Any:
+        return slopes[0]
+
+
+class Escape(nn.Module):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.weight, self.how = nn.Parameter(torch.ones(3)), how
+
+    def forward(self, x: Any) -> Any:
+        w = self.weight
+        if self.how == "numpy":
+            w = Strange.apply(w)
+        elif self.how == "item":
+            w = torch.ones(3) * w[0].item()
+        elif self.how == "list":
+            w = torch.tensor(w.tolist())
+        elif self.how == "float":
+            w = torch.full((3,), float(w[1]))
+        return (w * x) / (self.weight.detach().norm() if self.how == "none" else 1)
+
+
+@pytest.mark.parametrize("how", ["numpy", "item", "list", "float"])
+def test_a_number_that_leaves_torch_is_taken_to_be_fixed(how):
+    found = of(Escape(how), torch.randn(3))
+    assert set(found.fixed) == {"weight"}
+
+
+def test_shared_tensors_are_one():
+    module = nn.Sequential(nn.Linear(4, 4, bias=False), nn.ReLU(), nn.Linear(4, 4, bias=False))
+    module[2].weight = module[0].weight
+    found = of(module, torch.randn(5, 4))
+    assert found.tensors == ("0.weight",)
+    assert set(found.fixed) == {"0.weight"}
+
+
+def test_an_operation_without_a_rule_is_named_and_nothing_false_is_said():
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.rand(3) + 1), nn.Parameter(torch.rand(3))
+
+        def forward(self, x: Any) -> Any:
+            return torch.special.i1(self.a * x) * torch.relu(self.b)
+
+    found = of(Odd(), torch.rand(3))
+    assert [u.name for u in found.unknown] == ["special_i1"]
+    assert "special_i1" in str(found.fixed["a"])
+    assert found.verify(0).passed
+
+
+@pytest.mark.parametrize(
+    ("loss", "error", "words"),
+    [
+        (lambda m, x: m(x), TypeError, "shape"),
+        (lambda m, x: (m(x).sum(), 1), TypeError, "tuple"),
+        (lambda m, x: m(x).sum().item(), TypeError, "float"),
+        (lambda m, x: m(x.T.T.T).sum(), ValueError, "cannot be run"),
+        (lambda m, x: m.weight.data.mul_(2).sum(), ValueError, "changes the parameter weight"),
+        (lambda m, x: m(x.mul_(2)).sum(), ValueError, "changes the data"),
+    ],
+)
+def test_bad_losses_are_refused_in_a_sentence(loss, error, words):
+    with pytest.raises(error, match=words):
+        symmetries(loss, nn.Linear(3, 2), torch.ones(4, 3))
+
+
+def test_bad_modules_are_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="no real parameter"):
+        of(nn.ReLU(), torch.ones(3))
+    with pytest.raises(TypeError, match="complex"):
+        of(nn.Linear(3, 2, dtype=torch.complex64), torch.ones(4, 3, dtype=torch.complex64))
