@@ -354,7 +354,8 @@ def part(spec: Spec, path: str = "") -> Part:
         nothing = default is inspect.Parameter.empty or (default is None and not spec.called)
         if nothing and rate not in given:
             given = {**given, rate: DEFAULT_LR} if rate != first else {rate: DEFAULT_LR, **given}
-            notes.append(f"{rate} has no default: 1e-3")
+            lacking = "is None by default, which is no lr" if default is None else "has no default"
+            notes.append(f"{rate} {lacking}: 1e-3")
     missing = [
         name
         for name, p in parameters.items()
