@@ -9,6 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, settings
 
 # Programs that JAX has compiled before, in the ignored folder .cache, also for the processes that tests start, and the
@@ -53,6 +54,13 @@ def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from parity.conformance import checking
 
     monkeypatch.setattr(checking, "Elsewhere", checking.Here)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Tests have no doctests, and scripts that they start cannot be imported to look for some."""
+    found = yield
+    return [collector for collector in found if not isinstance(collector, DoctestModule)]
 
 
 @pytest.hookimpl(wrapper=True)
