@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...compiling import known_options
-from .._jaxpr.sizes import sizes_of
+from .._jaxpr.sizes import coarsest, sizes_of
 from .._jaxpr.walk import walk
 from .._kernel.equations import Origin
 from .._kernel.expression import PURE_EXPRESSION
@@ -126,18 +126,22 @@ class _Program:
         return self._run(tensors)
 
     def _compiled(self, dtype: Any, tensors: Sequence[np.ndarray]) -> tuple[float, list[np.ndarray]]:
-        program = jax.jit(jax.value_and_grad(self._loss), compiler_options=known_options())
+        def arrays(tensors: Sequence[np.ndarray]) -> tuple[list[Any], list[Any]]:
+            given = [jnp.asarray(t, dtype=dtype or x.dtype) for t, x in zip(tensors, self.tensors, strict=True)]
+            return given, [_widened(x, dtype) for x in self.inputs]
+
+        with jax.enable_x64(dtype is not None):
+            traced = jax.jit(jax.value_and_grad(self._loss), compiler_options=known_options()).trace(*arrays(tensors))
+            program = traced.lower().compile()
+            self.precision = coarsest(traced.jaxpr.jaxpr)
 
         def run(tensors: Sequence[np.ndarray]) -> tuple[float, list[np.ndarray]]:
             with jax.enable_x64(dtype is not None):
-                arrays = [jnp.asarray(t, dtype=dtype or x.dtype) for t, x in zip(tensors, self.tensors, strict=True)]
-                value, slopes = program(arrays, [_widened(x, dtype) for x in self.inputs])
+                value, slopes = program(*arrays(tensors))
                 return float(value), [np.asarray(s, dtype=np.float64) for s in slopes]
 
-        result = run(tensors)
-        narrow = [x.dtype for x in self.tensors] if dtype is None else [dtype]
-        self.precision, self._run = max(float(jnp.finfo(each).eps) for each in narrow), run
-        return result
+        self._run = run
+        return run(tensors)
 
 
 def _widened(x: Any, dtype: Any) -> Any:
