@@ -5,12 +5,12 @@ Run ``python -m benchmarks.dims``; exits with 1 if any median is above the limit
 
 from __future__ import annotations
 
-import statistics
 import sys
-import time
 
 from lrtheory import rules
 from lrtheory.dims.target import infer_target
+
+from .harness import interleaved
 
 LIMIT = 0.1
 REPEATS = 5
@@ -26,13 +26,7 @@ OTHERS = (
 
 def median(target: str) -> float:
     """Seconds of one inference."""
-    infer_target(target)
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        infer_target(target)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return interleaved({target: lambda: infer_target(target)}, rounds=REPEATS, warm_up=1).time(target).median
 
 
 def main() -> int:

@@ -54,22 +54,17 @@ class Timings:
 
 
 def interleaved(
-    candidates: Mapping[str, Callable[[], Any]], *, rounds: int = 15, warm_up: int = 2, seconds: float = 10.0
+    candidates: Mapping[str, Callable[[], Any]],  # that return when their work is done (``jax.block_until_ready``)
+    *,
+    rounds: int = 15,  # that count, fewer if ``seconds`` have passed, but at least 3
+    warm_up: int = 2,  # rounds before those, which compile and fill caches
+    seconds: float = 10.0,
 ) -> Timings:
     """Time candidates in turns, each round in an order of its own, so that drift and neighbours strike all alike.
 
     A pause before each lets the threads of the one before it go to sleep: those of OpenMP, which torch uses, look out for
     work for some milliseconds after they have done theirs, and took a third of the speed of whatever came next. What is
     short is called once before it is timed, so that its own threads are awake, and then timed over several calls.
-
-    Parameters
-    ----------
-    candidates : mapping
-        Functions without arguments that return when their work is done (``jax.block_until_ready``).
-    rounds : int
-        Rounds that count, fewer if ``seconds`` have passed, but at least 3.
-    warm_up : int
-        Rounds before those, which compile and fill caches.
     """
     names, orders = list(candidates), random.Random(0)
     calls = dict.fromkeys(names, 1)
@@ -101,6 +96,11 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @classmethod
+    def of(cls, title: str, records: Iterable[Record], columns: Mapping[str, Callable[[Record], str]]) -> Table:
+        """A row for each record: what the columns, by their heads, make of it."""
+        return cls(title, list(columns), [[cell(record) for cell in columns.values()] for record in records])
 
     def markdown(self) -> str:
         """GitHub's table syntax, numbers to the right."""
@@ -144,13 +144,7 @@ def save(name: str, records: Sequence[Record]) -> Path:
 
 
 def load(name: str) -> tuple[Record, list[Record]]:
-    """Facts and records of ``results/NAME.json``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it was never measured.
-    """
+    """Facts and records of ``results/NAME.json``. Raises FileNotFoundError if it was never measured."""
     kept = json.loads((RESULTS / f"{name}.json").read_text())
     return kept["facts"], kept["records"]
 
@@ -170,10 +164,20 @@ def number(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def times(ratio: Spread | Sequence[float]) -> str:
+def times(ratio: Spread | Sequence[float], digits: str = ".2f") -> str:
     """A ratio with its quartiles."""
-    low, median, high = ratio
-    return f"{median:.2f} ({low:.2f}–{high:.2f})"
+    low, median, high = (format(value, digits) for value in ratio)
+    return f"{median} ({low}–{high})"
+
+
+def aim(limit: float | None, value: float, shown: Callable[[float], str]) -> str:
+    """Whether a value is within its limit, where it has one."""
+    return "" if limit is None else f"{shown(limit)}: {'met' if value <= limit else 'not met'}"
+
+
+def of_part(records: Iterable[Record], name: str) -> list[Record]:
+    """The records of one part of a benchmark."""
+    return [record for record in records if record["part"] == name]
 
 
 def run(

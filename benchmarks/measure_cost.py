@@ -17,7 +17,7 @@ import numpy as np
 
 from lrtheory import effective, rules
 
-from .harness import Record, Spread, Table, interleaved, number, run
+from .harness import Record, Spread, Table, aim, interleaved, number, run
 
 RULE = rules.adamw()
 MODELS = {  # widths, batch size, steps in one timed call
@@ -121,21 +121,19 @@ LIMITS = {"measure": 0.05, "measure, exact=False": 0.05, "measure_every": 0.01, 
 
 def tables(records: list[Record]) -> dict[str, Table]:
     """Extra time of a training step."""
-    rows = []
-    for r in records:
+
+    def extra(r: Record) -> str:
         low, median, high = r["extra"]
-        limit = LIMITS.get(r["variant"])
-        rows.append(
-            [
-                r["model"],
-                r["variant"],
-                number(r["seconds"]),
-                "" if limit is None else f"{median:+.1%} ({low:+.1%} to {high:+.1%})",
-                "" if limit is None else f"{limit:.0%}: {'met' if median <= limit else 'not met'}",
-            ]
-        )
-    columns = ["model", "variant", "time of a step", "extra (quartiles)", "aim"]
-    return {"measure_cost": Table("What measuring adds to a training step", columns, rows)}
+        return f"{median:+.1%} ({low:+.1%} to {high:+.1%})" if r["variant"] in LIMITS else ""
+
+    columns = {
+        "model": lambda r: r["model"],
+        "variant": lambda r: r["variant"],
+        "time of a step": lambda r: number(r["seconds"]),
+        "extra (quartiles)": extra,
+        "aim": lambda r: aim(LIMITS.get(r["variant"]), r["extra"][1], "{:.0%}".format),
+    }
+    return {"measure_cost": Table.of("What measuring adds to a training step", records, columns)}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import torch
 from lrtheory import in_place, rules
 from lrtheory.rules import Rule
 
-from .harness import Record, Table, interleaved, number, run, times
+from .harness import Record, Table, interleaved, number, of_part, run, times
 
 LARGE = 20_000_000
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
@@ -111,18 +111,6 @@ def torch_update(contest: Contest, values: dict[str, np.ndarray], **implementati
     return contest.torch(parameters, **contest.numbers, **implementation).step
 
 
-def copy_of(elements: int) -> Callable[[], Any]:
-    """A copy that reads and writes ``elements`` floats in all."""
-    source, target = torch.ones(elements // 2), torch.ones(elements // 2)
-    return lambda: target.copy_(source)
-
-
-def in_place_scaling(elements: int) -> Callable[[], Any]:
-    """The same in place, without the read that a processor does before it overwrites what it does not hold."""
-    array = torch.ones(elements // 2)
-    return lambda: array.mul_(0.999)
-
-
 def candidates(contest: Contest, tensors: int, size: int, *, all_torch: bool = True) -> dict[str, Callable[[], Any]]:
     """Everyone, for ``tensors`` tensors of ``size`` parameters."""
     rng = np.random.default_rng(0)
@@ -136,8 +124,11 @@ def candidates(contest: Contest, tensors: int, size: int, *, all_torch: bool = T
     if all_torch:
         found["torch foreach"] = torch_update(contest, values, foreach=True)
         found["torch loop"] = torch_update(contest, values, foreach=False)
-        found["copy"] = copy_of(contest.passes * tensors * size)
-        found["in place ×0.999"] = in_place_scaling(contest.passes * tensors * size)
+        # A copy that reads and writes as many floats, and the same in place, without the read that a processor does before it
+        # overwrites what it does not hold.
+        source, target, array = (torch.ones(contest.passes * tensors * size // 2) for _ in range(3))
+        found["copy"] = lambda: target.copy_(source)
+        found["in place ×0.999"] = lambda: array.mul_(0.999)
     return found
 
 
@@ -165,14 +156,8 @@ def measure() -> Iterator[Record]:
     torch.set_num_threads(THREADS)
     for name, contest in CONTESTS.items():
         for program, (loops, passes) in passes_of(contest).items():
-            yield {
-                "part": "passes",
-                "rule": name,
-                "program": program,
-                "loops": loops,
-                "passes": passes,
-                "least_passes": contest.passes,
-            }
+            counts = {"loops": loops, "passes": passes, "least_passes": contest.passes}
+            yield {"part": "passes", "rule": name, "program": program, **counts}
         for what, tensors, size in (("one", 1, LARGE), ("many", 300, LARGE // 300), ("small", 300, 1_000)):
             timings = interleaved(candidates(contest, tensors, size), rounds=15, seconds=6)
             base = "torch fused" if contest.fused else "torch foreach"
@@ -211,31 +196,27 @@ TITLES = {
 
 def tables(records: list[Record]) -> dict[str, Table]:
     """A table of ratios for each division of the parameters into tensors, and the counted passes."""
-    found = {}
-    for part, title in TITLES.items():
-        rows = [
-            [r["rule"], r["candidate"], number(r["seconds"]), f"{times(r['to_base'])}", f"{times(r['to_copy'])}"]
-            for r in records
-            if r["part"] == part
-        ]
-        columns = ["rule", "implementation", "time", "÷ torch fused (rmsprop: foreach)", "÷ copy of as many bytes"]
-        found[part] = Table(title, columns, rows)
-    kept = {(r["rule"], r["candidate"]): r for r in records if r["part"] == "one"}
+    columns = {
+        "rule": lambda r: r["rule"],
+        "implementation": lambda r: r["candidate"],
+        "time": lambda r: number(r["seconds"]),
+        "÷ torch fused (rmsprop: foreach)": lambda r: times(r["to_base"]),
+        "÷ copy of as many bytes": lambda r: times(r["to_copy"]),
+    }
+    found = {name: Table.of(title, of_part(records, name), columns) for name, title in TITLES.items()}
+    kept = {(r["rule"], r["candidate"]): r for r in of_part(records, "one")}
     short = ("lrtheory", "optax", "torch fused", "torch foreach", "copy")
     found["summary"] = Table(
         "One step of 20 million float32 parameters",
         ["rule", *short],
         [[rule, *(number(kept[rule, c]["seconds"]) if (rule, c) in kept else "–" for c in short)] for rule in CONTESTS],
     )
-    found["passes"] = Table(
-        "Loops of the compiled step on CPU, and arrays read and written in them",
-        ["rule", "program", "loops", "reads and writes", "of one loop"],
-        [
-            [r["rule"], r["program"], str(r["loops"]), str(r["passes"]), str(r["least_passes"])]
-            for r in records
-            if r["part"] == "passes"
-        ],
-    )
+    fields = {"rule": "rule", "program": "program", "loops": "loops", "reads and writes": "passes"}
+    counts = {
+        head: lambda r, field=field: str(r[field]) for head, field in {**fields, "of one loop": "least_passes"}.items()
+    }
+    title = "Loops of the compiled step on CPU, and arrays read and written in them"
+    found["passes"] = Table.of(title, of_part(records, "passes"), counts)
     return found
 
 
@@ -243,11 +224,8 @@ def charts(records: list[Record]) -> dict[str, Any]:
     """Time of a step as the parameters grow."""
     from .charts import growth
 
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for r in records:
-        if r["part"] == "growth":
-            lines.setdefault(r["candidate"], []).append((r["size"], r["seconds"]))
-    return {"one_step": growth(lines, x="parameters", y="seconds", title="One AdamW step, float32")}
+    points = [(r["candidate"], r["size"], r["seconds"]) for r in of_part(records, "growth")]
+    return {"one_step": growth(points, x="parameters", y="seconds", title="One AdamW step, float32")}
 
 
 if __name__ == "__main__":

@@ -30,13 +30,7 @@ def tables(name: str) -> tuple[Record, dict[str, Table]]:
 
 
 def filled(text: str) -> str:
-    """The page with its tables drawn anew.
-
-    Raises
-    ------
-    KeyError
-        For a table that its benchmark does not draw.
-    """
+    """The page with its tables drawn anew. Raises KeyError for a table that its benchmark does not draw."""
 
     def table(match: re.Match[str]) -> str:
         name, part = match[2], match[3]

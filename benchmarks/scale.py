@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 from lrtheory import rules, sharding, sweep
 from lrtheory.sweep.memory import words
 
-from .harness import Record, Table, number, run
+from .harness import Record, Table, number, of_part, run
 from .layout import COMMAND_R_PLUS, RULES, Laid, Model, device_bytes, mesh_of, total_bytes
 
 PyTree = Any
@@ -133,10 +133,7 @@ def received(record: Record) -> int:
 def at(layers: int, few: list[Record]) -> int:
     """What is received at that many layers, if every layer adds as much as the second does.
 
-    Raises
-    ------
-    ValueError
-        If the four layers that were compiled do not keep to it.
+    Raises ValueError if the four layers that were compiled do not keep to it.
     """
     one, two, four = (received(next(r for r in few if r["layers"] == count)) for count in SIZES)
     if four != one + 3 * (two - one):
@@ -146,12 +143,11 @@ def at(layers: int, few: list[Record]) -> int:
 
 def tables(records: list[Record]) -> dict[str, Table]:
     """Where the state goes, what a step and what reading it costs, how that grows, and tiles of a sweep."""
-    layouts = [r for r in records if r["part"] == "layout"]
-    programs = [r for r in records if r["part"] == "program"]
+    layouts, programs = of_part(records, "layout"), of_part(records, "program")
     layers, devices = layouts[0]["layers"], f"{layouts[0]['devices']} devices"
     whole = [r for r in programs if r["layers"] == layers]
     state = [
-        [r["rule"], f"{r['parameters'] / 1e9:.1f}·10⁹", *(words(r[part]) for part in _PARTS), words(_held(r))]
+        [r["rule"], f"{r['parameters'] / 1e9:.1f}·10⁹", *(words(r[p]) for p in _PARTS), words(_held(r))]
         for r in layouts
     ]
     step = [[r["rule"], *_costs(r)] for r in whole if r["program"] == "step"]
@@ -164,7 +160,7 @@ def tables(records: list[Record]) -> dict[str, Table]:
             if of_both[-1]["layers"] != layers:
                 share = next(words(r["params_device"]) for r in layouts if r["rule"] == name)
                 growth.append([program, name, f"{layers}, by that law", share, "", words(at(layers, of_both))])
-    tile = [[str(r["devices"]), str(r["runs"]), str(r["calls"]), *_costs(r)] for r in records if r["part"] == "sweep"]
+    tile = [[str(r["devices"]), str(r["runs"]), str(r["calls"]), *_costs(r)] for r in of_part(records, "sweep")]
     costs = ["arguments", "outputs", "of them in place", "temporaries", "collectives"]
     return {
         "state": Table(
@@ -192,8 +188,7 @@ def _held(r: Record) -> int:
 
 
 def _costs(r: Record) -> list[str]:
-    parts = ("arguments", "outputs", "aliased", "temporaries")
-    return [*(words(r[part]) for part in parts), said(r["collectives"])]
+    return [*(words(r[p]) for p in ("arguments", "outputs", "aliased", "temporaries")), said(r["collectives"])]
 
 
 if __name__ == "__main__":

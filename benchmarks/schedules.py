@@ -23,12 +23,13 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import SWALR
 
 from lrtheory import schedules
+from parity.training import NamedSchedule
 
 from .harness import Table, caption, facts, show
 
 
 @dataclass(frozen=True)
-class Pair:
+class Both:
     """One schedule of N steps, and the torch scheduler that it is."""
 
     name: str
@@ -43,35 +44,36 @@ def _warmup_cosine(optimizer: Any, n: int) -> Any:
 
 
 LR = 0.3
+
+
+def _named(label: str, schedule: str, numbers: Callable[[int], dict[str, Any]]) -> Both:
+    """A schedule and the scheduler of its name, which take the same numbers."""
+    return Both(
+        label,
+        lambda n: NamedSchedule(schedule, numbers(n)).ours(LR),
+        lambda optimizer, n: NamedSchedule(schedule, numbers(n)).torch(optimizer),
+    )
+
+
 ROWS = [
-    Pair("constant", lambda n: schedules.constant(lr=LR, factor=1 / 3, total_iters=n // 2),
-        lambda o, n: lr_scheduler.ConstantLR(o, factor=1 / 3, total_iters=n // 2)),
-    Pair("step", lambda n: schedules.step(lr=LR, step_size=max(n // 100, 1), gamma=0.9),
-        lambda o, n: lr_scheduler.StepLR(o, step_size=max(n // 100, 1), gamma=0.9)),
-    Pair("multi_step", lambda n: schedules.multi_step(lr=LR, milestones=[n // 2, 3 * n // 4], gamma=0.1),
-        lambda o, n: lr_scheduler.MultiStepLR(o, milestones=[n // 2, 3 * n // 4], gamma=0.1)),
-    Pair("exponential", lambda n: schedules.exponential(lr=LR, gamma=1 - 5 / n),
-        lambda o, n: lr_scheduler.ExponentialLR(o, gamma=1 - 5 / n)),
-    Pair("linear, down to 0", lambda n: schedules.linear(lr=LR, start_factor=1.0, end_factor=0.0, total_iters=n),
-        lambda o, n: lr_scheduler.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=n)),
-    Pair("polynomial, power 2", lambda n: schedules.polynomial(lr=LR, total_iters=n, power=2.0),
-        lambda o, n: lr_scheduler.PolynomialLR(o, total_iters=n, power=2.0)),
-    Pair("cosine_annealing, T_max 100", lambda n: schedules.cosine_annealing(lr=LR, T_max=100, eta_min=1e-3),
-        lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=100, eta_min=1e-3)),
-    Pair("cosine_annealing, T_max 10000", lambda n: schedules.cosine_annealing(lr=LR, T_max=10_000, eta_min=1e-3),
-        lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=10_000, eta_min=1e-3)),
-    Pair("cosine_annealing, T_max N", lambda n: schedules.cosine_annealing(lr=LR, T_max=n),
-        lambda o, n: lr_scheduler.CosineAnnealingLR(o, T_max=n)),
-    Pair("warm restarts, T_mult 2", lambda n: schedules.cosine_annealing_warm_restarts(lr=LR, T_0=10, T_mult=2),
-        lambda o, n: lr_scheduler.CosineAnnealingWarmRestarts(o, T_0=10, T_mult=2)),
-    Pair("cyclic, triangular2",
+    _named("constant", "constant", lambda n: {"factor": 1 / 3, "total_iters": n // 2}),
+    _named("step", "step", lambda n: {"step_size": max(n // 100, 1), "gamma": 0.9}),
+    _named("multi_step", "multi_step", lambda n: {"milestones": [n // 2, 3 * n // 4], "gamma": 0.1}),
+    _named("exponential", "exponential", lambda n: {"gamma": 1 - 5 / n}),
+    _named("linear, down to 0", "linear", lambda n: {"start_factor": 1.0, "end_factor": 0.0, "total_iters": n}),
+    _named("polynomial, power 2", "polynomial", lambda n: {"total_iters": n, "power": 2.0}),
+    _named("cosine_annealing, T_max 100", "cosine_annealing", lambda n: {"T_max": 100, "eta_min": 1e-3}),
+    _named("cosine_annealing, T_max 10000", "cosine_annealing", lambda n: {"T_max": 10_000, "eta_min": 1e-3}),
+    _named("cosine_annealing, T_max N", "cosine_annealing", lambda n: {"T_max": n}),
+    _named("warm restarts, T_mult 2", "cosine_annealing_warm_restarts", lambda n: {"T_0": 10, "T_mult": 2}),
+    Both("cyclic, triangular2",
         lambda n: schedules.cyclic(base_lr=0.01, max_lr=LR, step_size_up=2000, step_size_down=3000, mode="triangular2"),
         lambda o, n: lr_scheduler.CyclicLR(o, 0.01, LR, step_size_up=2000, step_size_down=3000, mode="triangular2")),
-    Pair("one_cycle", lambda n: schedules.one_cycle(max_lr=LR, total_steps=n + 1),
+    Both("one_cycle", lambda n: schedules.one_cycle(max_lr=LR, total_steps=n + 1),
         lambda o, n: lr_scheduler.OneCycleLR(o, max_lr=LR, total_steps=n + 1)),
-    Pair("swalr", lambda n: schedules.swalr(lr=LR, swa_lr=0.05, anneal_epochs=n // 2),
+    Both("swalr", lambda n: schedules.swalr(lr=LR, swa_lr=0.05, anneal_epochs=n // 2),
         lambda o, n: SWALR(o, swa_lr=0.05, anneal_epochs=n // 2)),
-    Pair("warm-up, then cosine", lambda n: schedules.sequential(
+    Both("warm-up, then cosine", lambda n: schedules.sequential(
             schedules=[schedules.linear(lr=LR, start_factor=0.1, total_iters=n // 100),
                        schedules.cosine_annealing(lr=LR, T_max=n - n // 100)], milestones=[n // 100]),
         _warmup_cosine),
@@ -84,7 +86,7 @@ def optimizer_of(lr: Any) -> torch.optim.Optimizer:
     return torch.optim.SGD([parameter], lr=lr, momentum=0.9)
 
 
-def step_torch(row: Pair, n: int, steps: int, lr: Any = LR) -> tuple[np.ndarray, float]:
+def step_torch(row: Both, n: int, steps: int, lr: Any = LR) -> tuple[np.ndarray, float]:
     """Torch's lr after 0 … ``steps`` scheduler steps, and the seconds the stepping took."""
     optimizer = optimizer_of(lr)
     scheduler = row.scheduler(optimizer, n)
@@ -98,7 +100,7 @@ def step_torch(row: Pair, n: int, steps: int, lr: Any = LR) -> tuple[np.ndarray,
     return values, time.perf_counter() - start
 
 
-def closed_form(row: Pair, n: int, steps: int) -> np.ndarray | None:
+def closed_form(row: Both, n: int, steps: int) -> np.ndarray | None:
     """Torch's closed form at 0 … ``steps``, where the scheduler has one."""
     scheduler = row.scheduler(optimizer_of(LR), n)
     if not hasattr(scheduler, "_get_closed_form_lr"):
@@ -133,7 +135,7 @@ def largest(difference: np.ndarray, scale: np.ndarray | float) -> float:
     return value
 
 
-def measure(row: Pair, steps: int, marks: list[int]) -> list[str]:
+def measure(row: Both, steps: int, marks: list[int]) -> list[str]:
     """The cells of one row of the table."""
     want, torch_seconds = step_torch(row, steps, steps)
     got, _, _ = evaluate(row.schedule(steps), steps, x64=True)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from .harness import Record, Table, interleaved, number, run
+from .harness import Record, Table, aim, interleaved, number, run
 
 PROGRAMS = {
     "python -c pass": "pass",
@@ -40,20 +40,17 @@ def measure() -> Iterator[Record]:
 
 def tables(records: list[Record]) -> dict[str, Table]:
     """Times and limits."""
-    rows = []
-    for r in records:
-        limit = LIMITS.get(r["program"])
-        counted = r["seconds"] if r["over_jax"] is None else r["over_jax"]
-        rows.append(
-            [
-                r["program"],
-                number(r["seconds"]),
-                "" if r["over_jax"] is None else f"{1e3 * r['over_jax']:+.0f} ms",
-                "" if limit is None else f"{number(limit)}: {'met' if counted <= limit else 'not met'}",
-            ]
-        )
-    columns = ["program", "time of the process", "over import jax", "aim"]
-    return {"start_up": Table("Start-up", columns, rows)}
+
+    def counted(r: Record) -> float:
+        return r["seconds"] if r["over_jax"] is None else r["over_jax"]
+
+    columns = {
+        "program": lambda r: r["program"],
+        "time of the process": lambda r: number(r["seconds"]),
+        "over import jax": lambda r: "" if r["over_jax"] is None else f"{1e3 * r['over_jax']:+.0f} ms",
+        "aim": lambda r: aim(LIMITS.get(r["program"]), counted(r), number),
+    }
+    return {"start_up": Table.of("Start-up", records, columns)}
 
 
 if __name__ == "__main__":

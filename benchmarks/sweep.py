@@ -23,7 +23,7 @@ from lrtheory.sweep import at_once
 from parity.training.digits import load_digits
 from parity.training.mlp import PLAIN
 
-from .harness import Record, Spread, Table, Timings, interleaved, number, run
+from .harness import Record, Table, Timings, interleaved, number, of_part, run, times
 
 CORES = at_once.cores()
 BATCHES = (1, 4, 16, 64)
@@ -210,48 +210,34 @@ def measure() -> Iterator[Record]:
 
 def tables(records: list[Record]) -> dict[str, Table]:
     """Time of a run-step and how many times a PyTorch loop's speed that is."""
-    rows = [
-        [
-            f"{r['candidate']}, batch {r['batch']}",
-            number(r["seconds"]),
-            f"{1 / r['seconds']:,.0f}",
-            _times(Spread(*r["faster"])),
-            f"{r['apart']:.0e}" if r["apart"] else "",
-        ]
-        for r in records
-        if r["part"] == "runs"
-    ]
-    columns = ["1,024 runs", "a run-step", "run-steps a second", "× torch loop", "final losses apart"]
-    whole = Table("1,024 runs of the digits perceptron with Adam", columns, rows)
-    kept = {(r["candidate"], r["batch"]): r for r in records if r["part"] == "runs"}
-    short = [
-        [
-            str(batch),
-            number(kept[OURS, batch]["seconds"]),
-            f"{kept[OURS, batch]['faster'][1]:.3g}",
-            f"{kept[OPTAX, batch]['seconds'] / kept[OURS, batch]['seconds']:.2g}",
-        ]
-        for batch in BATCHES
-    ]
-    columns = ["batch", "a run-step of lrtheory.sweep", "× PyTorch loop", "× vmap over optax"]
-    return {"runs": whole, "summary": Table("How many times as fast", columns, short)}
-
-
-def _times(spread: Spread) -> str:
-    low, median, high = spread
-    return f"{median:.3g} ({low:.3g}–{high:.3g})"
+    runs = of_part(records, "runs")
+    kept = {(r["candidate"], r["batch"]): r for r in runs}
+    whole = {
+        "1,024 runs": lambda r: f"{r['candidate']}, batch {r['batch']}",
+        "a run-step": lambda r: number(r["seconds"]),
+        "run-steps a second": lambda r: f"{1 / r['seconds']:,.0f}",
+        "× torch loop": lambda r: times(r["faster"], ".3g"),
+        "final losses apart": lambda r: f"{r['apart']:.0e}" if r["apart"] else "",
+    }
+    short = {
+        "batch": lambda r: str(r["batch"]),
+        "a run-step of lrtheory.sweep": lambda r: number(r["seconds"]),
+        "× PyTorch loop": lambda r: f"{r['faster'][1]:.3g}",
+        "× vmap over optax": lambda r: f"{kept[OPTAX, r['batch']]['seconds'] / r['seconds']:.2g}",
+    }
+    return {
+        "runs": Table.of("1,024 runs of the digits perceptron with Adam", runs, whole),
+        "summary": Table.of("How many times as fast", (kept[OURS, batch] for batch in BATCHES), short),
+    }
 
 
 def charts(records: list[Record]) -> dict[str, Any]:
     """Run-steps a second as the runs grow."""
     from .charts import growth
 
-    lines: dict[str, list[tuple[float, float]]] = {}
-    for r in records:
-        if r["part"] == "growth":
-            lines.setdefault(r["candidate"], []).append((r["runs"], 1 / r["seconds"]))
+    points = [(r["candidate"], r["runs"], 1 / r["seconds"]) for r in of_part(records, "growth")]
     title = f"Adam on the digits, batch {GROWTH_BATCH}"
-    return {"sweep": growth(lines, x="runs", y="run-steps a second", title=title)}
+    return {"sweep": growth(points, x="runs", y="run-steps a second", title=title)}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import (
+        adopting,
         dims,
         effective,
         explaining,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         watching,
         wrappers,
     )
+    from .adopting import adopt
     from .dims.model import symmetries
     from .explaining import explain
     from .rescaling import rescale, rescale_schedule
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 #: Functions that are called from here, by the room they live in.
 _FUNCTIONS = {
+    "adopt": "adopting",
     "explain": "explaining",
     "rescale": "rescaling",
     "rescale_schedule": "rescaling",
@@ -37,8 +40,9 @@ _FUNCTIONS = {
     "watch": "watching",
 }
 __all__ = [
-    "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale", "rescale_schedule",
-    "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch", "watching", "wrappers",
+    "adopt", "adopting", "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale",
+    "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
+    "watching", "wrappers",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -33,22 +33,16 @@ SMALL, LARGE = 2.0**-14, 2.0**16
 
 @dataclass(frozen=True)
 class Accuracy:
-    """One implementation of one rule.
-
-    Attributes
-    ----------
-    step : tuple
-        Median, 99 % and largest error of a step in ulp of the exact update. Every implementation starts every step from
-        the same float32 state, with numbers that float32 holds exactly, so that the truth is one. Parameters are 0
-        before the step, and so are the update after it.
-    run : tuple
-        The same of the parameters along a free run with the numbers as they are given, in ulp of the farthest that a
-        coordinate has been; the truth has the numbers as exact doubles.
-    """
+    """One implementation of one rule."""
 
     rule: str
     implementation: str
+    # median, 99 % and largest error of a step in ulp of the exact update. Every implementation starts every step from
+    # the same float32 state, with numbers that float32 holds exactly, so that the truth is one. Parameters are 0 before
+    # the step, and so are the update after it
     step: tuple[float, ...]
+    # the same of the parameters along a free run with the numbers as they are given, in ulp of the farthest that a
+    # coordinate has been; the truth has the numbers as exact doubles
     run: tuple[float, ...]
 
 

@@ -18,26 +18,13 @@ from .cases import Case, LrSchedule
 
 @dataclass(frozen=True)
 class KnownDifference:
-    """One difference.
-
-    Attributes
-    ----------
-    id : str
-    backend : str
-        The implementation that differs from torch and from us.
-    pair : str
-        The pair of :data:`parity.differences.PAIRS` that shows it.
-    applies : callable
-        Whether a case meets it.
-    example : Case
-        A run that shows it, by more than ``at_least`` of the distance travelled.
-    """
+    """One difference."""
 
     id: str
-    backend: str
-    pair: str
-    applies: Callable[[Case], bool]
-    example: Case
+    backend: str  # the implementation that differs from torch and from us
+    pair: str  # the pair of parity.differences.PAIRS that shows it
+    applies: Callable[[Case], bool]  # whether a case meets it
+    example: Case  # a run that shows it, by more than at_least of the distance travelled
     at_least: float
 
     @property
@@ -65,8 +52,9 @@ def _has_momentum(case: Case) -> bool:
     return case.numbers.get("momentum", 0) != 0
 
 
-def _always(case: Case) -> bool:
-    return True
+def _unless(number: str, default: float, value: float) -> Callable[[Case], bool]:
+    """Whether a number has another value."""
+    return lambda case: case.numbers.get(number, default) != value
 
 
 def _difference(
@@ -75,76 +63,33 @@ def _difference(
     rule: str,
     numbers: Mapping[str, float],
     at_least: float,
-    applies: Callable[[Case], bool] = _always,
-    *,
-    options: Mapping[str, Any] | None = None,
-    moving: bool = False,
+    *when: Callable[[Case], bool],
+    **options: Any,
 ) -> KnownDifference:
-    """An entry about one rule; the backend is the first word of its id."""
-    schedule = LrSchedule("moving" if moving else "constant")
-    example = Case(rule, options or {}, numbers, schedule=schedule)
-    about = lambda case: case.rule == rule and applies(case)  # noqa: E731
+    """An entry about one rule, where all of these hold; the backend is the first word of its id."""
+    example = Case(rule, options, numbers, schedule=LrSchedule("moving" if _moves in when else "constant"))
+    about = lambda case: case.rule == rule and all(holds(case) for holds in when)  # noqa: E731
     return KnownDifference(id, id.split("-")[0], pair, about, example, at_least)
 
 
 KNOWN: tuple[KnownDifference, ...] = (
-    _difference(
-        "optax-amsgrad-order",
-        "optax-amsgrad",
-        "adam",
-        {"lr": 0.1},
-        1e-2,
-        lambda case: bool(case.options.get("amsgrad")),
-        options={"amsgrad": True},
-    ),
-    _difference(
-        "optax-rmsprop-lr-in-buffer",
-        "optax-rmsprop-momentum",
-        "rmsprop",
-        {"lr": 0.01, "momentum": 0.9},
-        1e-2,
-        lambda case: _has_momentum(case) and _moves(case),
-        moving=True,
-    ),
+    _difference("optax-amsgrad-order", "optax-amsgrad", "adam", {"lr": 0.1}, 1e-2,
+                lambda case: bool(case.options.get("amsgrad")), amsgrad=True),
+    _difference("optax-rmsprop-lr-in-buffer", "optax-rmsprop-momentum", "rmsprop", {"lr": 0.01, "momentum": 0.9}, 1e-2,
+                _has_momentum, _moves),
     _difference("keras-adam-eps-before-correction", "keras-adam", "adam", {"lr": 0.1, "eps": 1e-3}, 1e-2),
     _difference("keras-rmsprop-eps-in-root", "keras-rmsprop-momentum", "rmsprop", {"lr": 0.01}, 1e-2),
     _difference("keras-adagrad-eps-in-root", "keras-adagrad", "adagrad", {"lr": 0.1, "eps": 1e-3}, 1e-2),
     _difference("keras-adamax-eps-after-maximum", "keras-adamax", "adamax", {"lr": 0.1, "eps": 1e-2}, 1e-3),
-    _difference(
-        "keras-sgd-lr-in-buffer",
-        "keras-sgd-momentum",
-        "sgd",
-        {"lr": 0.1, "momentum": 0.9},
-        1e-1,
-        lambda case: _has_momentum(case) and _moves(case),
-        moving=True,
-    ),
-    _difference(
-        "keras-nadam-momentum-schedule",
-        "keras-nadam",
-        "nadam",
-        {"lr": 0.1},
-        1e-3,
-        lambda case: case.numbers.get("momentum_decay", 4e-3) != 1,
-    ),
-    _difference(
-        "keras-adafactor-float32-mean",
-        "keras-adafactor",
-        "adafactor",
-        {"lr": 0.01, "eps1": 1e-30},
-        1e-9,
-        options={"machine_eps": False},
-    ),
-    _difference(
-        "keras-schedule-free-even-weights",
-        "keras-schedule-free-adamw",
-        "schedule_free_adamw",
-        {"lr": 0.1},
-        1e-2,
-        lambda case: _moves(case) and case.numbers.get("weight_lr_power", 2) != 0,
-        moving=True,
-    ),
-)
+    _difference("keras-sgd-lr-in-buffer", "keras-sgd-momentum", "sgd", {"lr": 0.1, "momentum": 0.9}, 1e-1,
+                _has_momentum, _moves),
+    _difference("keras-nadam-momentum-schedule", "keras-nadam", "nadam", {"lr": 0.1}, 1e-3,
+                _unless("momentum_decay", 4e-3, 1)),
+    _difference("keras-adafactor-float32-mean", "keras-adafactor", "adafactor", {"lr": 0.01, "eps1": 1e-30}, 1e-9,
+                machine_eps=False),
+    _difference("keras-schedule-free-even-weights", "keras-schedule-free-adamw", "schedule_free_adamw", {"lr": 0.1}, 1e-2,
+                _moves, _unless("weight_lr_power", 2, 0)),
+)  # fmt: skip
 
 
 def known_difference(case: Case, backend: str) -> KnownDifference | None:

@@ -19,27 +19,16 @@ Kind = Literal["beyond", "not finite"]
 
 @dataclass(frozen=True)
 class KnownPrecision:
-    """One fault of one arithmetic.
-
-    Attributes
-    ----------
-    id : str
-    kind : "beyond" or "not finite"
-        Steps beyond their bound, or parameters that end as nan or infinity where ours end finite.
-    dtypes : tuple of str
-    runs : mapping
-        Backend → rules, in each of the dtypes.
-    reason, source : str
-    decades : float, optional
-        Of the sizes of gradients that show it, where it takes more than in :data:`~parity.cases.STREAMS`.
-    """
+    """One fault of one arithmetic."""
 
     id: str
+    # steps beyond their bound, or parameters that end as nan or infinity where ours end finite
     kind: Kind
     dtypes: tuple[str, ...]
-    runs: Mapping[str, tuple[str, ...]]
+    runs: Mapping[str, tuple[str, ...]]  # backend → rules, in each of the dtypes
     reason: str
     source: str
+    # of the sizes of gradients that show it, where it takes more than in parity.cases.STREAMS
     decades: float | None = None
 
     def applies(self, rule: str, dtype: str, backend: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -147,17 +147,17 @@ def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:
             theirs = replay(case, backend)
         except table.Inexpressible as reason:
             if reference is None:  # what no framework has is not silently left out
-                yield _refused(case, backend, f"no counterpart: {reason}")
+                yield _row(case, backend, "free", refused=f"no counterpart: {reason}")
             continue
         except table.Refused as refused:
-            yield _refused(case, backend, str(refused))
+            yield _row(case, backend, "free", refused=str(refused))
             continue
         shares = own, _shares(case, theirs)
-        yield _row(case, backend, "free", compare(ours, theirs), shares)
+        yield _compared(case, backend, "free", compare(ours, theirs), shares)
         if backend == reference:
             forced = replay(case, "lrtheory", "forced", reference=theirs)
             shares = _shares(case, forced, theirs), shares[1]
-            yield _row(case, backend, "forced", compare(forced, theirs), shares)
+            yield _compared(case, backend, "forced", compare(forced, theirs), shares)
 
 
 def _shares(case: Case, run: Trajectory, reference: Trajectory | None = None) -> float | None:
@@ -169,7 +169,7 @@ def _shares(case: Case, run: Trajectory, reference: Trajectory | None = None) ->
     return max(float(share.max(initial=0)) for share in bounds.excess(case, run, reference=reference).values())
 
 
-def _row(
+def _compared(
     case: Case, backend: str, mode: str, comparison: Comparison, shares: tuple[float | None, float | None]
 ) -> ParityRow:
     ours, theirs = shares
@@ -177,62 +177,48 @@ def _row(
     known = known_difference(case, backend)
     noted = known or known_precision(case, backend, theirs, comparison.largest_error)
     first = comparison.first_difference()
-    median, high, largest = comparison.ulp_quantiles()
-    return ParityRow(
-        rule=case.rule,
-        options=case.label,
-        implementation=backend,
-        mode=mode,
-        dtype=case.dtype,
-        schedule=str(case.schedule),
+    where = None
+    if first is not None:
+        where = {"step": first.step, "tensor": first.tensor, "coordinate": list(first.coordinate)}
+        where |= {"ours": first.a, "theirs": first.b, "truth": None}
+    quantiles = zip(("ulp_median", "ulp_99", "ulp_largest"), comparison.ulp_quantiles(), strict=True)
+    return _row(
+        case,
+        backend,
+        mode,
         steps=case.steps,
         largest_error=comparison.largest_error,
         error_by_step=comparison.error_by_step(),
-        ulp_median=median,
-        ulp_99=high,
-        ulp_largest=largest,
-        first_difference=None
-        if first is None
-        else {
-            "step": first.step,
-            "tensor": first.tensor,
-            "coordinate": list(first.coordinate),
-            "ours": first.a,
-            "theirs": first.b,
-            "truth": None,
-        },
+        **dict(quantiles),
+        first_difference=where,
         gate=None if known else gate,
         bound_share=ours,
         their_bound_share=theirs,
         passed=_passed(comparison.largest_error, gate, ours, known is not None, noted is not None),
         note=f"{noted.reason} ({noted.source})" if noted else "",
-        refused="",
     )
 
 
-def _refused(case: Case, backend: str, message: str) -> ParityRow:
-    nothing = float("nan")
-    return ParityRow(
-        rule=case.rule,
-        options=case.label,
-        implementation=backend,
-        mode="free",
-        dtype=case.dtype,
-        schedule=str(case.schedule),
-        steps=0,
-        largest_error=nothing,
-        error_by_step=[],
-        ulp_median=nothing,
-        ulp_99=nothing,
-        ulp_largest=nothing,
-        first_difference=None,
-        gate=None,
-        bound_share=None,
-        their_bound_share=None,
-        passed=None,
-        note="",
-        refused=message,
-    )
+def _row(case: Case, backend: str, mode: str, **found: Any) -> ParityRow:
+    """A run that did not come about, but for what was found."""
+    nothing = dict.fromkeys(("ulp_median", "ulp_99", "ulp_largest"), float("nan"))
+    absent = dict.fromkeys(("first_difference", "gate", "bound_share", "their_bound_share", "passed"))
+    row = {
+        "rule": case.rule,
+        "options": case.label,
+        "implementation": backend,
+        "mode": mode,
+        "dtype": case.dtype,
+        "schedule": str(case.schedule),
+        "steps": 0,
+        "largest_error": float("nan"),
+        "error_by_step": [],
+        **nothing,
+        **absent,
+        "note": "",
+        "refused": "",
+    }
+    return cast(ParityRow, {**row, **found})
 
 
 def _passed(error: float, gate: float | None, share: float | None, known: bool, noted: bool) -> bool | None:

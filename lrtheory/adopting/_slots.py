@@ -62,6 +62,7 @@ def filled(rule: Rule, hyper: Any, found: Mapping[str, Any], like: Any, steps: i
     """
     like = np.asarray(like)
     start = fresh(rule, like)
+    at_rest = ("buffer", "gain", "weight") if found.get("buffer") is None and not getattr(hyper, "momentum", 1) else ()
     found = {name: value for name, value in found.items() if value is not None}
     if not found:
         return Kept(start)
@@ -89,7 +90,7 @@ def filled(rule: Rule, hyper: Any, found: Mapping[str, Any], like: Any, steps: i
             values[name] = _as(value, before.dtype)
         elif name in weights:
             values[name] = weights[name].astype(before.dtype)
-        elif count != 0:
+        elif count != 0 and name not in at_rest:
             values[name] = np.full_like(before, np.nan)
             unknown.append(name)
     return Kept(type(start)(**values), tuple(unknown))

@@ -9,10 +9,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..rules import Rule
-from ._slots import AdoptError, fresh
-from .adopted import Adopted, Group
-from .torch_group import group_rule, kept_state
+from ..names.torch import EXECUTION
+from ..spec import call, torch_fields
+from ._slots import AdoptError
+from .adopted import Adopted, Group, joined
+from .torch_group import group_rule, kept_state, plain
 
 #: What a subclass, or an object, may have of its own under a name that its parent has, and still take its parent's steps.
 _HARMLESS = frozenset((
@@ -43,7 +44,8 @@ def kind_of(optimizer: Any) -> tuple[str, str]:
             break
         classes.append(base)
     else:
-        return own.__name__, f"{_name(own)} is none of torch.optim's classes"
+        inside = "; the optimizer inside it is its .optimizer: adopt that" if hasattr(optimizer, "optimizer") else ""
+        return own.__name__, f"{_name(own)} is none of torch.optim's classes{inside}"
     for where, found in [*((_name(c), {**vars(c)}) for c in classes), ("it", vars(optimizer))]:
         others = sorted(n for n in found if (hasattr(base, n) or (n in _READ and where != "it")) and n not in _HARMLESS)
         if others:
@@ -85,6 +87,15 @@ def _name(named: Any) -> str:
     return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', type(named).__name__)}"
 
 
+def _spec(kind: str, group: Mapping[str, Any]) -> str:
+    """The group as code; how it is computed is left out."""
+    fields = torch_fields(kind) - set(EXECUTION)
+    given = {name: plain(name, value) for name, value in group.items() if name in fields}
+    if kind in ("AdamW", "Adam") and given["decoupled_weight_decay"] == (kind == "AdamW"):
+        del given["decoupled_weight_decay"]
+    return call(f"torch.optim.{kind}", given)
+
+
 def _group(
     optimizer: Any, kind: str, reason: str, number: int, names: tuple[str, ...], arrays: bool, steps: int | None
 ) -> Group:
@@ -102,12 +113,13 @@ def _group(
         )
     if rule is None or not arrays:
         values = {name: to_numpy(p) for name, p in params.items()} if arrays and not odd else {}
-        return Group(names, rule, hyper if rule else None, why, lr, values, notes=notes)
+        spec = _spec(kind, group) if rule else ""
+        return Group(names, rule, hyper if rule else None, why, lr, values, notes=notes, spec=spec)
     values = {name: to_numpy(p) for name, p in params.items()}
     first = next(
         (v.dtype for v, p in zip(values.values(), group["params"], strict=True) if optimizer.state.get(p)), None
     )
-    states, unknown = [], {}
+    states, unknown = {}, {}
     for (name, value), p in zip(values.items(), group["params"], strict=True):
         kept = {
             key: to_numpy(entry) if hasattr(entry, "detach") else entry
@@ -117,22 +129,6 @@ def _group(
             state, missing = kept_state(kind, rule, hyper, kept, value, steps=steps, floor=first)
         except AdoptError as error:
             return Group(names, None, None, f"{name}: {error}", lr, values, notes=notes)
-        states.append(state)
+        states[name] = state
         unknown |= {slot: f"torch.optim.{kind} keeps no {slot}" for slot in missing}
-    return Group(names, rule, hyper, "", lr, values, joined(rule, values, states), unknown, notes)
-
-
-def joined(rule: Rule, params: Mapping[str, Any], states: list[Any]) -> Any:
-    """States of single arrays as one over a dict of them, as the rule has it."""
-    if not states:
-        return fresh_over(rule)
-    columns = []
-    for column in zip(*states, strict=True):
-        columns.append(None if all(v is None for v in column) else dict(zip(params, column, strict=True)))
-    return rule.State(*columns)
-
-
-def fresh_over(rule: Rule) -> Any:
-    """The state over no parameters."""
-    state = fresh(rule, np.zeros(rule.facts.shape))
-    return type(state)(*(None if value is None else {} for value in state))
+    return Group(names, rule, hyper, "", lr, values, joined(rule, states), unknown, notes, spec=_spec(kind, group))

@@ -56,7 +56,7 @@ def group_rule(kind: str, group: Mapping[str, Any]) -> GroupRule:
     if missing:
         return GroupRule(None, None, f"the group has no {missing[0]}, which a step of torch.optim.{kind} reads")
     try:
-        given = {name: _plain(name, group[name]) for name in fields & set(group)}
+        given = {name: plain(name, group[name]) for name in fields & set(group)}
         rule, numbers = torch_rule(kind, given, f"torch.optim.{kind}")
         hyper = rule.hyper(**numbers)
     except (SpecError, TypeError, ValueError) as error:
@@ -120,15 +120,13 @@ def kept_state(
         return Kept(start)
     if getattr(start, "floor", None) is not None:
         found["floor"] = np.asarray(jnp.finfo(floor if floor is not None else like.dtype).eps, start.floor.dtype)
-    if found.get("buffer") is None and "gain" in start._fields and "buffer" in start._fields:
-        found |= {"buffer": start.buffer, "gain": start.gain}
     return filled(rule, hyper, found, like, steps)
 
 
-def _plain(name: str, value: Any) -> Any:
+def plain(name: str, value: Any) -> Any:
     """A number of a group as Python has it, whether it is a tensor or not."""
     if isinstance(value, (list, tuple)):
-        return tuple(_plain(name, entry) for entry in value)
+        return tuple(plain(name, entry) for entry in value)
     if hasattr(value, "item") and hasattr(value, "shape"):
         if tuple(value.shape) not in ((), (1,)):
             raise AdoptError(f"{name} has shape {tuple(value.shape)}; one number is read")

@@ -1,25 +1,42 @@
-"""What commands print with: a console, JSON, and a progress bar on stderr."""
+"""What commands print with: a console, tables, JSON, and a progress bar on stderr."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Column
+from rich.table import Column, Table
+from rich.text import Text
 
 from ..outputs import plain
 
 Step = Callable[[str, float], None]
+_SUPERSCRIPTS = str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def console(width: int = 140) -> Console:
     """Stdout; a file or a pipe has no width of its own, and gets this one."""
     found = Console(highlight=False)
     return found if found.is_terminal else Console(highlight=False, width=width)
+
+
+def table(*columns: Column | str, title: str | None = None) -> Table:
+    """A table with a line under its head."""
+    return Table(*columns, title=title, title_justify="left", box=box.SIMPLE_HEAD)
+
+
+def change(symbol: str, exponent: Fraction, none: str) -> Text:
+    """What a quantity is multiplied or divided by, such as ``× α²``; ``none`` where it stays."""
+    if exponent == 0:
+        return Text(none, "dim")
+    power = "" if abs(exponent) == 1 else str(abs(exponent)).translate(_SUPERSCRIPTS)
+    return Text(("× " if exponent > 0 else "÷ ") + symbol + power)
 
 
 def print_json(value: Any) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -32,6 +33,11 @@ def _seed(text: str) -> int:
     return seed
 
 
+def _run(module: str, /, **given: Any) -> int:
+    """The command of that module, which is imported now."""
+    return importlib.import_module(f".{module}", __package__).command(**given)
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"lrtheory {__version__}")
@@ -57,9 +63,7 @@ def report(
     json: Json = False,
 ) -> int:
     """Train a real model in JAX and PyTorch, and write one offline page of verdicts and pictures."""
-    from .report import report as command
-
-    return command(out, quick=quick, seed=seed, as_json=json)
+    return _run("report", **locals())
 
 
 @app.command()
@@ -75,7 +79,7 @@ def replay(
             metavar="NAMES", help="With what to compare: torch, optax, keras, eager, capturable; or several, by commas."
         ),
     ] = "torch,optax",
-    quick: Annotated[bool, typer.Option("--quick", help="One set of numbers for each set of options.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One set of hyperparameters for each set of options.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the matrix to this file, as one offline page.")] = None,
     json: Json = False,
 ) -> int:
@@ -83,9 +87,7 @@ def replay(
 
     Exits with 1 if a difference is beyond the bound it is held to.
     """
-    from .replay import replay as command
-
-    return command(rules or [], dtype=dtype, against=against, quick=quick, html=html, as_json=json)
+    return _run("replay", **locals())
 
 
 @app.command()
@@ -98,10 +100,8 @@ def dims(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Infer units of an optimizer's numbers and state from its own code, or the line where no scaling law holds."""
-    from .dims import dims as command
-
-    return command(target, libraries=audit or [], as_json=json)
+    """Infer units of an optimizer's hyperparameters and state from its own code, or the line where no scaling law holds."""
+    return _run("dims", **locals())
 
 
 @app.command()
@@ -146,17 +146,7 @@ def check(
 
     Exits with 1 if a check fails, or if one that is expected to fail passes.
     """
-    from .check import check as command
-
-    return command(
-        target,
-        reference=reference,
-        expect_fail=expect_fail or [],
-        only=only or [],
-        claims_law=claims_law,
-        time_limit=time_limit,
-        as_json=json,
-    )
+    return _run("check", **locals())
 
 
 @app.command()
@@ -173,9 +163,7 @@ def diagnose(
     json: Json = False,
 ) -> int:
     """Find the smallest change of settings that makes A run as B does, and say it in a sentence."""
-    from .diagnose import diagnose as command
-
-    return command(a, b, dtype=dtype, missing=missing, as_json=json)
+    return _run("diagnose", **locals())
 
 
 @app.command()
@@ -200,12 +188,7 @@ def explain(
     json: Json = False,
 ) -> int:
     """Explain an optimizer, and say what to set instead for another loss, other parameters or another batch."""
-    from lrtheory.explaining.explanation import Change
-
-    from .explain import command
-
-    change = Change(loss_scale, param_scale, batch_scale, reduction, method)
-    return command(spec, change, as_json=json)
+    return _run("explain", **locals())
 
 
 @app.command()
@@ -220,9 +203,27 @@ def laws(
 
     Exits with 1 if a law is not as stated.
     """
-    from .laws import laws as command
+    return _run("laws", **locals())
 
-    return command(name, seed=seed, as_json=json)
+
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def watch(
+    script: Annotated[
+        Path, typer.Argument(help="A training script, or the directory of a record.", show_default=False)
+    ],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[ARGS]...", help="Of the script.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Measure the first step, and every so many after it.")] = 100,
+    sample: Annotated[int, typer.Option(min=1, help="Coordinates of a tensor that are recorded.")] = 256,
+    out: Annotated[Path, typer.Option(help="Directory of the record, the table and the findings.")] = Path("run"),
+    json: Json = False,
+) -> int:
+    """Run a training script as it is, and say what learning rate its torch optimizers really trained with.
+
+    Exits as the script does. Given the directory of a record, reads it again.
+    """
+    from .watch import watch as command
+
+    return command(script, arguments or [], every=every, sample=sample, out=out, as_json=json)
 
 
 def run(arguments: list[str]) -> int:

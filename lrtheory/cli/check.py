@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.syntax import Syntax
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
-from lrtheory.outputs import plain
-
-from ._terminal import progress_bar
-from .errors import FAILED, BadInput
+from ._terminal import console, print_json, progress_bar, table
+from .errors import FAILED, BadInput, input_errors
 
 MARKS = {
     "passed": ("✓", "green"),
@@ -27,15 +23,13 @@ MARKS = {
 }
 
 
-def check(
+def command(
     target: str | None,
-    *,
-    reference: str | None,
-    expect_fail: Sequence[str],
-    only: Sequence[str],
-    claims_law: bool,
+    expect_fail: Sequence[str] | None,
+    only: Sequence[str] | None,
     time_limit: float | None,
-    as_json: bool,
+    json: bool,
+    **given: Any,
 ) -> int:
     """Run the command; 1 if a check fails."""
     with progress_bar() as step:
@@ -43,24 +37,20 @@ def check(
         from parity import conformance
 
         if target is None:
-            return _tell_checks(conformance.checks(), as_json=as_json)
-        try:
+            return _tell_checks(conformance.checks(), json)
+        with input_errors(ValueError):
             report = conformance.check(
                 target,
-                reference=reference,
-                expected_failures=_expected(expect_fail),
-                only=list(only) or None,
-                claims_law=claims_law,
+                expected_failures=_expected(expect_fail or ()),
+                only=only,
                 progress=step,
                 time_limit=conformance.TIME_LIMIT if time_limit is None else time_limit,
+                **given,
             )
-        except (conformance.TargetError, ValueError) as error:
-            raise BadInput(str(error)) from error
-    if as_json:
-        print(json.dumps(plain(report.as_json()), indent=1))
+    if json:
+        print_json(report.as_json())
     else:
-        console = Console(highlight=False)
-        tell(console if console.is_terminal else Console(highlight=False, width=140), report)
+        tell(console(), report)
     return FAILED if report.failures else 0
 
 
@@ -80,20 +70,21 @@ def tell(console: Console, report: Any) -> None:
     console.print(Text(f"{report.target}", "bold"), Text(f"({report.kind})", "dim"))
     for note in report.notes:
         console.print(Text(f"note: {note}", "dim"), soft_wrap=True)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("")
-    table.add_column("check", no_wrap=True)
-    table.add_column("verdict", overflow="fold", ratio=1)
-    table.add_column("compared", justify="right", style="dim")
-    table.add_column("s", justify="right", style="dim")
+    shown = table(
+        "",
+        Column("check", no_wrap=True),
+        Column("verdict", overflow="fold", ratio=1),
+        *(Column(name, justify="right", style="dim") for name in ("compared", "s")),
+    )
+    shown.pad_edge = False
     for result in report.values():
         mark, style = MARKS[result.status]
         words = f"{result.status}: " if result.status in ("skipped", "expected failure") else ""
         words = "not run " if result.status == "not run" else words
         row = (Text(mark, style), Text(result.check, style if result.status == "failed" else ""))
         told = Text(words + result.cause, "dim" if result.status in ("skipped", "not run") else "")
-        table.add_row(*row, told, str(result.compared or ""), f"{result.seconds:.1f}")
-    console.print(table)
+        shown.add_row(*row, told, str(result.compared or ""), f"{result.seconds:.1f}")
+    console.print(shown)
     for result in report.failures:
         console.print(Text(f"{result.check}: to see it fail again", "bold"))
         if result.example:
@@ -104,16 +95,12 @@ def tell(console: Console, report: Any) -> None:
     console.print(Text(f"{summary}, in {sum(r.seconds for r in report.values()):.1f} s"))
 
 
-def _tell_checks(checks: Any, *, as_json: bool) -> int:
-    if as_json:
-        listed = [{"id": c.id, "kinds": list(c.kinds), "demands": c.demands} for c in checks.values()]
-        print(json.dumps(listed, indent=1))
+def _tell_checks(checks: Any, json: bool) -> int:
+    if json:
+        print_json([{"id": c.id, "kinds": c.kinds, "demands": c.demands} for c in checks.values()])
         return 0
-    table = Table(title="Checks", title_justify="left", box=box.SIMPLE_HEAD)
-    for name in ("check", "of", "demands"):
-        table.add_column(name, overflow="fold")
+    shown = table(*(Column(name, overflow="fold") for name in ("check", "of", "demands")), title="Checks")
     for one in checks.values():
-        table.add_row(Text(one.id), Text(", ".join(one.kinds), "dim"), Text(one.demands))
-    console = Console(highlight=False)
-    (console if console.is_terminal else Console(highlight=False, width=140)).print(table)
+        shown.add_row(Text(one.id), Text(", ".join(one.kinds), "dim"), Text(one.demands))
+    console().print(shown)
     return 0

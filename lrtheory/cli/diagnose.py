@@ -8,24 +8,21 @@ from rich.text import Text
 from lrtheory.spec.text import SpecError
 
 from ._terminal import console, print_json, progress_bar
-from .errors import BadInput
+from .errors import input_errors
 
 STYLES = {"same": "green", "settings": "yellow", "unseen": "yellow", "unknown": "bold red"}
 
 
-def diagnose(a: str, b: str, *, dtype: str, missing: bool, as_json: bool) -> int:
+def command(a: str, b: str, dtype: str, missing: bool, json: bool) -> int:
     """Run the command."""
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
-        from parity.diagnosis import diagnose as run
-        from parity.diagnosis import size_in_words
+        from parity.diagnosis import diagnose, size_in_words
 
         step(f"{a} beside {b}", 0.3)
-        try:
-            found = run(a, b, dtype=dtype, missing=missing)
-        except SpecError as error:
-            raise BadInput(str(error)) from error
-    if as_json:
+        with input_errors(SpecError):
+            found = diagnose(a, b, dtype=dtype, missing=missing)
+    if json:
         print_json(found.as_json())
         return 0
     out = console()

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lrtheory.dims import Break, Dimensions, Location
-from lrtheory.dims.audit import LIBRARIES, Row, audit, summary
+from lrtheory.dims.audit import LIBRARIES, Audited, audit, summary
 from lrtheory.dims.target import TargetError, infer_target
 from lrtheory.units import Units
 
-from .errors import BadInput
+from ._terminal import change, print_json
+from .errors import BadInput, input_errors
 
 STYLES = {"proven": "green", "guarded": "cyan", "broken": "bold red", "unknown": "yellow"}
-_SUPERSCRIPTS = str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def dims(target: str | None, *, libraries: Sequence[str], as_json: bool) -> int:
+def command(target: str | None, audit: Sequence[str] | None, json: bool) -> int:
     """Run the command."""
-    if (target is None) == (not libraries):
+    if (target is None) == (not audit):
         raise BadInput("give one TARGET, such as adam(), optax.lamb or torch.optim.RAdam, or --audit LIBRARY")
-    if libraries:
-        return _audit(libraries, as_json=as_json)
+    if audit:
+        return _audit(audit, json)
     assert target is not None
-    try:
+    with input_errors(TargetError):
         found = infer_target(target)
-    except TargetError as error:
-        raise BadInput(str(error)) from error
-    if as_json:
-        print(json.dumps(found.as_json(), indent=1))
+    if json:
+        print_json(found.as_json())
     else:
         tell(Console(highlight=False), found)
     return 0
@@ -42,9 +39,7 @@ def dims(target: str | None, *, libraries: Sequence[str], as_json: bool) -> int:
 
 def tell(console: Console, found: Dimensions) -> None:
     """Print the table, the verdict, and the source line of every break."""
-    table = Table(title=found.target, title_justify="left")
-    for name in ("quantity", "units", "loss ×α", "params ×c"):
-        table.add_column(name, overflow="fold")
+    table = _table(found.target, "quantity", "units", "loss ×α", "params ×c")
     for what, quantities in (("hyperparameters", found.hyper), ("state", found.state)):
         if not quantities:
             continue
@@ -64,18 +59,15 @@ def tell(console: Console, found: Dimensions) -> None:
         _tell_break(console, broken)
 
 
+def _table(title: str, *names: str) -> Table:
+    return Table(*(Column(name, overflow="fold") for name in names), title=title, title_justify="left")
+
+
 def _cells(found: Dimensions, name: str, units: Units) -> list[Text]:
     if name in found.free:
-        return [Text("any", "dim"), Text("any", "dim"), Text("any", "dim")]
+        return 3 * [Text("any", "dim")]
     tied = f"  (= {found.ties[name]})" if name in found.ties else ""
-    return [Text(str(units) + tied), _change("α", units.loss), _change("c", units.param)]
-
-
-def _change(symbol: str, exponent: Fraction) -> Text:
-    if exponent == 0:
-        return Text("unchanged", "dim")
-    power = "" if abs(exponent) == 1 else str(abs(exponent)).translate(_SUPERSCRIPTS)
-    return Text(("× " if exponent > 0 else "÷ ") + symbol + power)
+    return [Text(str(units) + tied), *(change(s, e, "unchanged") for s, e in zip("αc", units, strict=True))]
 
 
 def _tell_break(console: Console, broken: Break) -> None:
@@ -107,17 +99,15 @@ def place(location: Location | None) -> str:
     return f"{file}:{location.line}"
 
 
-def _audit(libraries: Sequence[str], *, as_json: bool) -> int:
+def _audit(libraries: Sequence[str], json: bool) -> int:
     unknown = [name for name in libraries if name not in LIBRARIES]
     if unknown:
         raise BadInput(f"no audit of {', '.join(unknown)}: there is one of {', '.join(LIBRARIES)}")
-    rows: list[Row] = [row for name in libraries for row in audit(name)]
-    if as_json:
-        print(json.dumps([row.as_json() for row in rows], indent=1))
+    rows: list[Audited] = [row for name in libraries for row in audit(name)]
+    if json:
+        print_json([row.as_json() for row in rows])
         return 0
-    table = Table(title="Scaling laws of " + ", ".join(libraries), title_justify="left")
-    for name in ("target", "verdict", "where and why"):
-        table.add_column(name, overflow="fold")
+    table = _table("Scaling laws of " + ", ".join(libraries), "target", "verdict", "where and why")
     for row in rows:
         table.add_row(Text(row.name), Text(row.status, STYLES.get(row.status, "dim")), Text(row.reason))
     console = Console(highlight=False)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 BAD_INPUT = 2
@@ -28,6 +30,15 @@ class BadInput(Exception):
 
 class NotWritten(Exception):
     """All was measured, but the report could not be written."""
+
+
+@contextlib.contextmanager
+def input_errors(*kinds: type[Exception]) -> Iterator[None]:
+    """What is raised of these kinds is about what the user gave."""
+    try:
+        yield
+    except kinds as error:
+        raise BadInput(str(error)) from error
 
 
 def complain(message: object) -> None:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
+from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lrtheory.explaining import Explanation, explain
 from lrtheory.explaining.explanation import Change, Level, Number
-from lrtheory.outputs import plain
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
-from lrtheory.spec import SpecError
 
 from ..explaining.latex import readable
-from .errors import BadInput
+from ._terminal import change, console, print_json, table
+from .errors import input_errors
 
 WIDTH = 120
 #: Below so many columns, tables of facts and numbers become lines; below fewer, that of effective lr too.
@@ -29,24 +26,16 @@ WIDE, NARROW = 96, 72
 STYLES = {"bitwise": "green", "exact": "green", "asymptotic": "cyan", "statistical": "cyan", "heuristic": "yellow"}
 
 
-def command(spec: str, change: Change, *, as_json: bool) -> int:
+def command(spec: str, json: bool, loss_scale: float, param_scale: float, batch_scale: float, **how: Any) -> int:
     """Run the command."""
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, input_errors(ValueError):
         warnings.simplefilter("always", BatchRuleWarning)
-        try:
-            found = explain(spec, change)
-        except SpecError as error:
-            raise BadInput(str(error)) from error
-        except ValueError as error:
-            raise BadInput(str(error)) from error
+        found = explain(spec, Change(loss_scale, param_scale, batch_scale, **how))
     told = [str(w.message) for w in caught if issubclass(w.category, BatchRuleWarning)]
-    if as_json:
-        print(json.dumps(plain({**found.as_json(), "warnings": told}), indent=1, ensure_ascii=False))
-        return 0
-    console = Console(highlight=False)
-    if not console.is_terminal:  # a file or a pipe has no width
-        console = Console(highlight=False, width=WIDTH)
-    tell(console, found, told)
+    if json:
+        print_json({**found.as_json(), "warnings": told})
+    else:
+        tell(console(WIDTH), found, told)
     return 0
 
 
@@ -100,18 +89,16 @@ def _tell_effective(console: Console, found: Explanation) -> None:
         f"moves by, settled{peak}",
         *(["settled, at end"] if found.schedule else []),
     ]
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in names:
-        table.add_column(name, justify="right", overflow="fold")
+    shown = table(*(Column(name, justify="right", overflow="fold") for name in names))
     for row in found.effective:
         moves = None if row.steady is None else row.steady * row.gradient
         last = [_figure(row.last)] if found.schedule else []
         cells = [f"{row.gradient:g}", _figure(row.first), _figure(row.steady), _figure(moves), *last]
-        table.add_row(*cells)
+        shown.add_row(*cells)
         if console.width < NARROW:
             told = ", ".join(f"{name} {cell}" for name, cell in zip(names[1:], cells[1:], strict=True))
             console.print(Padding(Text.assemble((f"|g| = {cells[0]}: ", "dim"), told), (0, 0, 0, 2)))
-    console.print(table if console.width >= NARROW else "")
+    console.print(shown if console.width >= NARROW else "")
 
 
 def _course(levels: Sequence[Level]) -> str:
@@ -126,11 +113,8 @@ def _course(levels: Sequence[Level]) -> str:
 
 def _tell_facts(console: Console, found: Explanation) -> None:
     after = {fact.name: fact for fact in found.facts_after or found.facts}
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold", ratio=1)
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(style="dim", no_wrap=True)
+    name, new, law = (Column(style=style, no_wrap=True) for style in ("dim", "bold", "dim"))
+    grid = Table.grid(name, Column(overflow="fold", ratio=1), new, law, padding=(0, 2))
     for fact in found.facts:
         then = after.get(fact.name, fact)
         new = "" if then.value == fact.value or then.value is None else f"→ {_figure(then.value)}"
@@ -155,33 +139,19 @@ def _tell_numbers(console: Console, found: Explanation) -> None:
             value = f"{row.value:.6g}" + (
                 "" if not changed else " unchanged" if row.becomes == row.value else f" → {row.becomes:.6g}"
             )
-            powers = [str(_power(s, e)) for s, e in (("α", row.units.loss), ("c", row.units.param)) if e]
-            console.print(
-                Padding(
-                    Text.assemble((row.name, "dim"), f"  {value}  ", (f"{row.units}  {' '.join(powers)}", "dim")),
-                    (0, 0, 0, 2),
-                )
-            )
+            powers = [str(change(s, e, "")) for s, e in zip("αc", row.units, strict=True) if e]
+            line = Text.assemble((row.name, "dim"), f"  {value}  ", (f"{row.units}  {' '.join(powers)}", "dim"))
+            console.print(Padding(line, (0, 0, 0, 2)))
         console.print()
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("number", no_wrap=True)
-    table.add_column("is", justify="right", no_wrap=True)
-    table.add_column("units", no_wrap=True)
-    for name in ("loss ×α", "params ×c"):
-        table.add_column(name, no_wrap=True)
-    if changed:
-        table.add_column("becomes", justify="right", no_wrap=True)
+    heads = ["hyperparameter", "is", "units", "loss ×α", "params ×c", *(["becomes"] if changed else [])]
+    to_right = ("is", "becomes")
+    shown = table(*(Column(name, justify="right" if name in to_right else "left", no_wrap=True) for name in heads))
     for row in found.numbers:
-        cells = [
-            row.name,
-            f"{row.value:.6g}",
-            str(row.units),
-            _power("α", row.units.loss),
-            _power("c", row.units.param),
-        ]
-        table.add_row(*(Text(c) if isinstance(c, str) else c for c in cells), *([_becomes(row)] if changed else []))
-    console.print(table)
+        cells = [Text(row.name), Text(f"{row.value:.6g}"), Text(str(row.units))]
+        cells += [change(symbol, exponent, "·") for symbol, exponent in zip("αc", row.units, strict=True)]
+        shown.add_row(*cells, *([_becomes(row)] if changed else []))
+    console.print(shown)
 
 
 def _asked(change: Change) -> str:
@@ -199,13 +169,6 @@ def _becomes(row: Number) -> Text:
     if row.becomes == row.value:
         return Text("unchanged", "dim")
     return Text(f"{row.becomes:.6g}", "bold")
-
-
-def _power(symbol: str, exponent: Fraction) -> Text:
-    if exponent == 0:
-        return Text("·", "dim")
-    power = "" if abs(exponent) == 1 else str(abs(exponent)).translate(str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return Text(("× " if exponent > 0 else "÷ ") + symbol + power)
 
 
 def _figure(value: float | None) -> str:

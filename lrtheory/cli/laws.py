@@ -6,22 +6,21 @@ import difflib
 from collections.abc import Sequence
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lrtheory.laws import KINDS, SECTIONS, Evidence, Law, catalogue
 
 from ..explaining.latex import readable
-from ._terminal import console, print_json, progress_bar
+from ._terminal import console, print_json, progress_bar, table
 from .errors import FAILED, BadInput
 
 STYLES = {"true": "green", "false": "red", "depends": "cyan"}
 
 
-def laws(name: str | None, *, seed: int, as_json: bool) -> int:
+def command(name: str | None, seed: int, json: bool) -> int:
     """Run the command; 1 if a law does not hold, or a wrong version of one that was asked for passes its check."""
     chosen, whole = select(name)
     found: list[tuple[Law, Evidence]] = []
@@ -32,7 +31,7 @@ def laws(name: str | None, *, seed: int, as_json: bool) -> int:
             found.append((law, law.verify(seed)))
             if whole:
                 caught[law.id] = {what: law.check(mutant, seed) for what, mutant in law.mutants.items()}
-    if as_json:
+    if json:
         print_json([as_record(law, evidence, caught.get(law.id)) for law, evidence in found])
     elif whole:
         for law, evidence in found:
@@ -75,13 +74,7 @@ def _words(*texts: str) -> list[str]:
 def as_record(law: Law, evidence: Evidence, wrong: dict[str, Evidence] | None) -> dict[str, Any]:
     """One law in plain types, its statement in LaTeX."""
     record = {
-        "id": law.id,
-        "section": law.section,
-        "title": law.title,
-        "kind": law.kind,
-        "statement": law.statement,
-        "scope": law.scope,
-        "source": law.source,
+        **{field: getattr(law, field) for field in ("id", "section", "title", "kind", "statement", "scope", "source")},
         "formula": code_name(law.formula),
         "claim": law.claim,
         "decision": law.decision,
@@ -124,25 +117,19 @@ def _tell_all(console: Console, found: Sequence[tuple[Law, Evidence]]) -> None:
         here = [(law, evidence) for law, evidence in found if law.section == section]
         if not here:
             continue
-        table = Table(title=f"{title} ({section})", title_justify="left", box=box.SIMPLE_HEAD)
-        table.add_column("id", no_wrap=True)
-        table.add_column("what it says", overflow="fold", ratio=1)
-        table.add_column("kind")
-        table.add_column("residual", justify="right", no_wrap=True)
-        table.add_column("bound", justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
+        shown = table(
+            Column("id", no_wrap=True),
+            Column("what it says", overflow="fold", ratio=1),
+            "kind",
+            *(Column(name, justify="right", no_wrap=True) for name in ("residual", "bound")),
+            Column("", no_wrap=True),
+            title=f"{title} ({section})",
+        )
         for law, evidence in here:
-            kind = law.decision or law.kind
-            told = Text(law.claim or law.title)
-            table.add_row(
-                law.id.partition(".")[2],
-                told,
-                kind,
-                figure(evidence.residual),
-                figure(evidence.bound),
-                _verdict(law, evidence),
-            )
-        console.print(table)
+            told, kind = Text(law.claim or law.title), law.decision or law.kind
+            figures = figure(evidence.residual), figure(evidence.bound)
+            shown.add_row(law.id.partition(".")[2], told, kind, *figures, _verdict(law, evidence))
+        console.print(shown)
     failed = [law.id for law, evidence in found if not evidence.holds]
     refuted = sum(evidence.is_counterexample for _, evidence in found)
     console.print(
@@ -160,16 +147,18 @@ def _tell(console: Console, law: Law, evidence: Evidence, wrong: dict[str, Evide
         told = Text.assemble(f"“{law.claim}”  ", (law.decision, STYLES[law.decision]))
         console.print(Padding(told, (0, 0, 0, 2), expand=False))
     console.print(Padding(Text(readable(law.statement), "bold"), (1, 0, 1, 4), expand=False))
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(style="dim", no_wrap=True)
-    rows.add_column(overflow="fold")
-    rows.add_row("kind", f"{law.kind}: {KINDS[law.kind]}")
-    rows.add_row("scope", law.scope)
-    rows.add_row("source", law.source)
-    rows.add_row("code", code_name(law.formula))
-    rows.add_row("ran", evidence.ran)
-    rows.add_row("measured", Text.assemble(_verdict(law, evidence), f"  residual {comparison(evidence)}"))
-    rows.add_row("bound", evidence.derivation)
+    rows = Table.grid(Column(style="dim", no_wrap=True), Column(overflow="fold"), padding=(0, 2))
+    told = {
+        "kind": f"{law.kind}: {KINDS[law.kind]}",
+        "scope": law.scope,
+        "source": law.source,
+        "code": code_name(law.formula),
+        "ran": evidence.ran,
+        "measured": Text.assemble(_verdict(law, evidence), f"  residual {comparison(evidence)}"),
+        "bound": evidence.derivation,
+    }
+    for name, words in told.items():
+        rows.add_row(name, words)
     if evidence.sample_size is not None:
         rate = evidence.false_alarm_rate
         rows.add_row(

@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from parity.measured import ParityRow
 from parity.report.matrix import Cell, View, views, write_page
 
-from ._terminal import console, print_json, progress_bar
+from ._terminal import console, print_json, progress_bar, table
 from .errors import FAILED, BadInput, NotWritten, check_directory
 
 MARKS = {
@@ -29,7 +28,7 @@ OPTIONS_WIDTH = 22
 """Characters that options need to be read beside a column for each implementation."""
 
 
-def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html: Path | None, as_json: bool) -> int:
+def command(rules: Sequence[str] | None, dtype: str, against: str, quick: bool, html: Path | None, json: bool) -> int:
     """Run the command; 1 if a difference is beyond its bound."""
     if html is not None:
         check_directory(html.parent, "--html")
@@ -37,7 +36,7 @@ def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html:
             raise BadInput(f"--html {html} is a directory; give a file")
     with progress_bar() as step:
         step("loading JAX and PyTorch", 0.0)
-        chosen = canonical(names)
+        chosen = canonical(rules or [])
         others = implementations(against)
         from parity import matrix
 
@@ -46,7 +45,7 @@ def replay(names: Sequence[str], *, dtype: str, against: str, quick: bool, html:
         )
     if html is not None:
         _write_page(rows, html, others)
-    if as_json:
+    if json:
         print_json(rows)
     else:
         for view in views(rows):
@@ -90,21 +89,18 @@ def canonical(names: Sequence[str]) -> list[str]:
 def tell(console: Console, view: View) -> None:
     """Print a view: a column for each implementation where there is room, a row for each where there is not."""
     title = f"Largest error over the distance travelled, {view.label}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("rule and options", overflow="fold", min_width=OPTIONS_WIDTH)
+    shown = table(Column("rule and options", overflow="fold", min_width=OPTIONS_WIDTH), title=title)
     width = OPTIONS_WIDTH + 4
     for place, (implementation, mode) in enumerate(view.columns):
         head = [*implementation.split("-"), mode]
-        table.add_column("\n".join(head), justify="right", no_wrap=True)
+        shown.add_column("\n".join(head), justify="right", no_wrap=True)
         cells = [_shown(line.cells[place]).plain for lines in view.rules.values() for line in lines]
         width += 2 + max(map(len, [*head, *cells]))
     for rule, lines in view.rules.items():
-        table.add_row(Text(rule, "bold"))
+        shown.add_row(Text(rule, "bold"))
         for line in lines:
-            table.add_row(Text(f"{line.options}, {line.schedule} lr"), *map(_shown, line.cells))
-    if width > console.width:
-        table = _stacked(view, title)
-    console.print(table)
+            shown.add_row(Text(f"{line.options}, {line.schedule} lr"), *map(_shown, line.cells))
+    console.print(_stacked(view, title) if width > console.width else shown)
     told = [
         (f"{implementation} of {rule}", cell)
         for rule, lines in view.rules.items()
@@ -126,15 +122,14 @@ def tell(console: Console, view: View) -> None:
 
 
 def _stacked(view: View, title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("rule, options and implementation", overflow="fold")
-    table.add_column("error", justify="right", no_wrap=True)
+    first = Column("rule, options and implementation", overflow="fold")
+    shown = table(first, Column("error", justify="right", no_wrap=True), title=title)
     for rule, lines in view.rules.items():
         for line in lines:
-            table.add_row(Text(f"{rule} {line.options}, {line.schedule} lr", "bold"))
+            shown.add_row(Text(f"{rule} {line.options}, {line.schedule} lr", "bold"))
             for (implementation, mode), cell in zip(view.columns, line.cells, strict=True):
-                table.add_row(Text(f"  {implementation}, {mode}"), _shown(cell))
-    return table
+                shown.add_row(Text(f"  {implementation}, {mode}"), _shown(cell))
+    return shown
 
 
 def _shown(cell: Cell | None) -> Text:

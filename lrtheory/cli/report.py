@@ -16,7 +16,7 @@ from .errors import NotWritten, check_directory
 STYLES = {"holds": ("✓ holds", "green"), "fails": ("✗ does not hold", "bold red"), "depends": ("◐ it depends", "cyan")}
 
 
-def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
+def command(out: Path, quick: bool, seed: int, json: bool) -> int:
     """Run the command; the directory and the packages are tried before anything is measured."""
     check_directory(out, "--out")
     with progress_bar() as step:
@@ -34,7 +34,7 @@ def report(out: Path, *, quick: bool, seed: int, as_json: bool) -> int:
             page = write(measured, out)
         except OSError as error:
             raise NotWritten(f"the report could not be written to {out}: {error.strerror or error}") from error
-    if as_json:
+    if json:
         print_json(summary(measured, page))
         return 0
     for verdict in measured["verdicts"]:

@@ -14,7 +14,7 @@ from .dimensions import Break, ChainLink, Dimensions, GuardFound
 
 
 @dataclass
-class Diagnosis:
+class Solved:
     """The solved system, and what is wrong with the program."""
 
     solver: Solver
@@ -42,7 +42,7 @@ def disagreement(loss: float, params: float, size: float, what: str, apart: floa
 
 
 @dataclass
-class Reading:
+class Walked:
     """What came of one reading of a program, the numbers that are exponents, and those that contradictions are about."""
 
     found: Dimensions
@@ -50,7 +50,7 @@ class Reading:
     involved: set[str] = field(default_factory=set)
 
 
-def settled(read: Callable[[Mapping[str, str]], Reading], zeros: set[str]) -> Dimensions:
+def settled(read: Callable[[Mapping[str, str]], Walked], zeros: set[str]) -> Dimensions:
     """The verdict where no number is held or, if that is broken, where as few are held as make a law.
 
     A number in an exponent of something that is not pure allows no law while it may vary, and one that is 0 may allow
@@ -78,7 +78,7 @@ def settled(read: Callable[[Mapping[str, str]], Reading], zeros: set[str]) -> Di
     return first.found
 
 
-def diagnose(ledger: Ledger, held: Mapping[str, float] | None = None) -> Diagnosis:
+def diagnose(ledger: Ledger, held: Mapping[str, float] | None = None) -> Solved:
     """Solve the ledger. ``held`` names the numbers that were not traced, to call a bare number by its name."""
     hard = [number for number, e in enumerate(ledger.equations) if e.guard is None]
     solver, contradictions = _solve(ledger, hard)
@@ -112,7 +112,7 @@ def diagnose(ledger: Ledger, held: Mapping[str, float] | None = None) -> Diagnos
             chain = (*solver.sources(equation.difference), number)
             involved |= _unknowns(ledger, chain)
             breaks.append(_break(ledger, solver, [Contradiction(chain, residual)], {number}, held, {number}))
-    return Diagnosis(solver, breaks, list(guards), involved)
+    return Solved(solver, breaks, list(guards), involved)
 
 
 def _solve(ledger: Ledger, numbers: Sequence[int]) -> tuple[Solver, list[Contradiction]]:
@@ -225,22 +225,15 @@ def _bare(literal: float, held: Mapping[str, float] | None) -> str:
 def dimensions(
     target: str,
     ledger: Ledger,
-    diagnosis: Diagnosis,
+    diagnosis: Solved,
     hyper: Mapping[str, Expression],
     state: Mapping[str, Expression],
-    paths: Iterable[str],
-    leaf_names: Sequence[str],
+    paths: Iterable[str],  # all numeric state in order; what is not in ``state`` is pure
+    leaf_names: Sequence[str],  # of the parameters, with which the paths of their slots end
     update: Units = PARAM,
     notes: Sequence[str] = (),
 ) -> Dimensions:
-    """Read the solution.
-
-    Parameters
-    ----------
-    hyper, state : the unknowns by name and by path
-    paths : all numeric state in order; what is not in ``state`` is pure
-    leaf_names : names of the parameters, with which the paths of their slots end
-    """
+    """Read the solution, given the unknowns of hyperparameters by name and of state by path."""
     solver = diagnosis.solver
     units: dict[str, Units] = {}
     free: set[str] = set()

@@ -36,7 +36,7 @@ LIBRARIES = ("optax", "optax.contrib", "torch")
 
 
 @dataclass(frozen=True)
-class Row:
+class Audited:
     """One public name: what was inferred, or why it was left out."""
 
     target: str
@@ -85,7 +85,7 @@ def targets(library: str) -> dict[str, str]:
     return found
 
 
-def audit(library: str) -> Iterator[Row]:
+def audit(library: str) -> Iterator[Audited]:
     """Rows of a library, in the order of the names."""
     for name, target in targets(library).items():
         yield replace(row(target), name=name)
@@ -98,15 +98,15 @@ def _makes_transformation(function: Any) -> bool:
     return "GradientTransformation" in str(signature.return_annotation)
 
 
-def row(target: str) -> Row:
+def row(target: str) -> Audited:
     """One target."""
     try:
-        return Row(target, infer_target(target))
+        return Audited(target, infer_target(target))
     except TargetError as error:
-        return Row(target, None, str(error).removeprefix(target).lstrip(": "))
+        return Audited(target, None, str(error).removeprefix(target).lstrip(": "))
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[Audited]) -> str:
     """How many targets, and how many of each verdict."""
     counts = Counter(row.status for row in rows)
     order = ("proven", "guarded", "broken", "unknown", "skipped")

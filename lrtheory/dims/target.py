@@ -28,35 +28,20 @@ class TargetError(SpecError):
 
 
 @dataclass(frozen=True)
-class Target:
-    """An optimizer in text that can be run with other numbers.
-
-    Attributes
-    ----------
-    text : str
-    numbers : mapping of str to float
-        By argument; an entry of a tuple is ``betas[0]``, and the second part of a chain has ``2.eps`` where another has an
-        eps too. A schedule counts as its peak.
-    make : numbers -> transformation of optax, or arguments of a class of torch
-    write : numbers -> code
-    infer : () -> Dimensions
-    notes : tuple of str
-    kind : a class of torch optimizers, or None
-    curves : mapping
-        Schedules by the number that follows one.
-    shapes : mapping or None
-        Of the parameters, where masks or labels in it name them.
-    """
+class Numbered:
+    """An optimizer in text that can be run with other numbers."""
 
     text: str
+    # by argument; an entry of a tuple is betas[0], and the second part of a chain has 2.eps where another has an eps
+    # too. A schedule counts as its peak.
     numbers: Mapping[str, float]
-    make: Callable[[Mapping[str, Any]], Any]
-    write: Callable[[Mapping[str, float]], str]
+    make: Callable[[Mapping[str, Any]], Any]  # numbers -> transformation of optax, or arguments of a class of torch
+    write: Callable[[Mapping[str, float]], str]  # numbers -> code
     infer: Callable[[], Dimensions]
     notes: tuple[str, ...] = ()
-    kind: Any = None
-    curves: Mapping[str, Curve] = field(default_factory=dict)
-    shapes: Mapping[str, tuple[int, ...]] | None = None
+    kind: Any = None  # a class of torch optimizers, or None
+    curves: Mapping[str, Curve] = field(default_factory=dict)  # schedules by the number that follows one
+    shapes: Mapping[str, tuple[int, ...]] | None = None  # of the parameters, where masks or labels in it name them
 
     @property
     def framework(self) -> str:
@@ -67,10 +52,7 @@ class Target:
 def infer_target(text: str) -> Dimensions:
     """Units of what a TARGET names.
 
-    Raises
-    ------
-    TargetError
-        If it cannot be imported or run, is no optimizer, prints, or changes global state.
+    Raises TargetError if it cannot be imported or run, is no optimizer, prints, or changes global state.
     """
     try:
         spec = parse(text)
@@ -86,14 +68,8 @@ def infer_target(text: str) -> Dimensions:
     return replace(result, target=spec.text)
 
 
-def target(spec: Spec) -> Target:
-    """What a SPEC names, with its numbers.
-
-    Raises
-    ------
-    SpecError
-        For arguments that do not fit, or what is no optimizer.
-    """
+def target(spec: Spec) -> Numbered:
+    """What a SPEC names, with its numbers. Raises SpecError for arguments that do not fit, or what is no optimizer."""
     if spec.is_rule:
         return _of_rule(spec)
     if is_schedule(spec):
@@ -112,13 +88,13 @@ def target(spec: Spec) -> Target:
     return _of_torch(root) if is_torch(root.factory) else _of_optax(root)
 
 
-def _of_rule(spec: Spec) -> Target:
+def _of_rule(spec: Spec) -> Numbered:
     try:
         reading = read(spec.text)
     except NoRuleError as error:
         raise TargetError(str(error)) from error
     numbers = {name: float(value) for name, value in reading.hyper._asdict().items() if value is not None}
-    return Target(
+    return Numbered(
         spec.text,
         numbers,
         lambda new: reading.hyper._replace(**new),
@@ -127,7 +103,7 @@ def _of_rule(spec: Spec) -> Target:
     )
 
 
-def _of_torch(root: Part) -> Target:
+def _of_torch(root: Part) -> Numbered:
     from .torch_reader.infer import constructor_arguments, default_numbers
 
     given: dict[str, Any] = root.values()
@@ -138,7 +114,7 @@ def _of_torch(root: Part) -> Target:
         before, after = (constructor_arguments(n, others) for n in (numbers, {**numbers, **new}))
         return root.write({name: value for name, value in after.items() if name not in before or value != before[name]})
 
-    return Target(
+    return Numbered(
         root.spec.text,
         numbers,
         lambda new: constructor_arguments({**numbers, **{n: v for n, v in new.items() if v != numbers[n]}}, others),
@@ -149,7 +125,7 @@ def _of_torch(root: Part) -> Target:
     )
 
 
-def _of_optax(root: Part) -> Target:
+def _of_optax(root: Part) -> Numbered:
     from .optax_reader.infer import default_numbers, infer_optax, is_optimizer
 
     numbers: dict[str, float] = {}
@@ -205,7 +181,7 @@ def _of_optax(root: Part) -> Target:
             if "has no default" not in note or note in p.notes
         )
     )
-    return Target(root.spec.text, numbers, make, write, inferred, notes, None, curves, shapes)
+    return Numbered(root.spec.text, numbers, make, write, inferred, notes, None, curves, shapes)
 
 
 _RATES = ("scale", "scale_by_learning_rate", "scale_by_schedule")

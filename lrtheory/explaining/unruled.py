@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ..dims.dimensions import Dimensions
-from ..dims.target import Target, quiet, target
+from ..dims.target import Numbered, quiet, target
 from ..spec import SpecError, parse, short
 from ..theory.scaling import check_scale
 
@@ -16,7 +16,7 @@ from ..theory.scaling import check_scale
 class Unruled:
     """A SPEC of which units alone are known."""
 
-    target: Target
+    target: Numbered
     reason: str
     found: Dimensions
 

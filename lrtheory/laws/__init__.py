@@ -1,7 +1,7 @@
 """Laws of scaling, invariance, batch size, stability, momentum and bounds: stated, applied and verified.
 
 Each section is a package of its name, imported when it is first named; it offers the formulas of :mod:`lrtheory.theory` that
-its laws are about, and lists in ``PARTS`` the modules whose ``LAWS`` the catalogue gathers.
+its laws are about, and lists in ``PARTS`` the modules whose laws, and tuples of laws, the catalogue gathers in the order they stand in.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ def catalogue() -> Mapping[str, Law]:
     laws: dict[str, Law] = {}
     for section in SECTIONS:
         for part in importlib.import_module(f".{section}", __name__).PARTS:
-            for law in importlib.import_module(f".{section}.{part}", __name__).LAWS:
+            found = vars(importlib.import_module(f".{section}.{part}", __name__)).values()
+            for law in (law for value in found for law in (value if isinstance(value, tuple) else [value])):
+                if not isinstance(law, Law):
+                    continue
                 if law.section != section or law.id in laws:
                     raise ValueError(f"law {law.id} is listed twice or in the wrong section, {section}")
                 laws[law.id] = law

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import jax
+import numpy as np
 
 Kind = Literal["exact", "bitwise", "asymptotic", "statistical", "false"]
 KINDS: Mapping[Kind, str] = {
@@ -134,8 +138,92 @@ class Law:
         return self.check(self.formula, seed)
 
 
-def claim(name: str, title: str, sentence: str, decision: Any, kind: Any, statement: str, **rest: Any) -> Law:
-    """The law that decides a sentence people say; ``rest`` as for :class:`Law`."""
-    return Law(
-        id=f"claims.{name}", title=title, claim=sentence, decision=decision, kind=kind, statement=statement, **rest
-    )
+Rng = np.random.Generator
+#: What a check shows: numbers, the largest of which is the residual; a text, what was run; a mapping, its figures.
+Shown = Iterator[Any]
+
+
+def law(
+    text: str,
+    formula: Callable[..., Any],
+    mutants: Mapping[str, Callable[..., Any]],
+    *,
+    bound: float = 0.0,
+    why: str = "",
+    key: int | None = None,
+    x64: bool = True,
+    sample_size: int | None = None,
+    false_alarm_rate: float | None = None,
+) -> Callable[[Callable[[Any, Rng], Shown]], Law]:
+    """Make the law of a text and of what a check shows, given the formula and a generator of random numbers.
+
+    A check of kind ``"false"`` looks for a counterexample. A nan that is shown makes the residual one.
+
+    Parameters
+    ----------
+    text : str
+        ``KIND ID: TITLE``, of a claim ``KIND ID (DECISION): TITLE``; the statement; and what follows the words ``claim:``,
+        ``scope:``, ``source:``, ``ran:`` and ``why:`` at the beginning of a line, the last two as in :class:`Evidence`.
+    bound, why
+        Of the evidence.
+    key : int, optional
+        Begins another sequence of random numbers beside the seed.
+    x64 : bool
+        Whether JAX computes in double precision meanwhile.
+    """
+    heading, *parts = re.split(r"\n *(?:(claim|scope|source|ran|why): )?", text.strip())
+    named = re.fullmatch(r"(\w+) (\S+)(?: \((\w+)\))?: (.+)", heading)
+    if named is None:
+        raise ValueError(f"a law begins with 'KIND ID: TITLE' or 'KIND ID (DECISION): TITLE', not {heading!r}")
+    kind, law_id, decision, title = named.groups()
+    said, label = {"why": why}, "statement"
+    for begins, line in zip(parts[::2], parts[1::2], strict=True):
+        label = begins or label
+        said[label] = f"{said.get(label, '')} {line}".strip()
+
+    def decorate(shows: Callable[[Any, Rng], Shown]) -> Law:
+        if getattr(formula, "__name__", "") == "<lambda>":
+            formula.__qualname__ = shows.__name__  # where the formula stands
+
+        def check(formula: Callable[..., Any], seed: int) -> Evidence:
+            ran, figures, off = said.get("ran", ""), {}, []
+            with jax.enable_x64(x64):
+                for shown in shows(formula, np.random.default_rng(seed if key is None else [seed, key])):
+                    if isinstance(shown, str):
+                        ran = shown
+                    elif isinstance(shown, Mapping):
+                        figures.update(shown)
+                    else:
+                        off.append(np.max(shown))
+            return Evidence(
+                ran=ran,
+                residual=float(np.max(off)),
+                bound=bound,
+                derivation=said["why"],
+                is_counterexample=kind == "false",
+                sample_size=sample_size,
+                confidence=None if false_alarm_rate is None else 1 - false_alarm_rate,
+                false_alarm_rate=false_alarm_rate,
+                figures=figures,
+            )
+
+        about: dict[str, Any] = {name: said.get(name, "") for name in ("statement", "scope", "source")}
+        about |= {"kind": kind, "decision": decision, "claim": said.get("claim")}
+        return Law(id=law_id, title=title, formula=formula, check=check, mutants=mutants, **about)
+
+    return decorate
+
+
+def without(hyper: Any, name: str) -> Any:
+    """The hyperparameters with one of them at 0, if there is one of that name."""
+    return hyper._replace(**{name: 0.0}) if name in hyper._fields else hyper
+
+
+def relative(found: Any, expected: Any) -> Any:
+    """How far what was found is from what was expected, over that."""
+    return np.abs(found / expected - 1)
+
+
+def distance(found: Any, expected: Any) -> Any:
+    """The largest difference over the largest entry of what was expected."""
+    return np.max(np.abs(found - expected)) / np.max(np.abs(expected))

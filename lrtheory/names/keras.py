@@ -5,7 +5,7 @@ Its weight decay is decoupled and multiplied by the lr in every optimizer; it ha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,18 @@ class KerasName:
         Our state field → the name Keras gives its variable, after the tensor's.
     starts_at_params : mapping
         Those of them that start as a copy of the parameters.
+    lists : mapping
+        Attributes of the optimizer that have one variable for each tensor → the variables' name.
+    derived : mapping
+        Our state field → a variable's name, and what it is made of that, our numbers, the parameter and the step count.
+    held : mapping
+        Our numbers that it has at a value of its own.
+    inside_root : bool
+        Whether eps is added to squares, so that only without one it is our rule.
+    before_correction : bool
+        Whether eps is added before the bias correction, so that at step t it counts as eps/√(1 − β₂ᵗ).
+    apart : str
+        What else it does with eps, so that only without one it is our rule.
     """
 
     optimizer: str
@@ -54,29 +66,80 @@ class KerasName:
     decoupled: bool = False
     state: Mapping[str, str] = field(default_factory=dict)
     starts_at_params: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, str] = field(default_factory=dict)
+    derived: Mapping[str, tuple[str, Callable[[Any, Any, Any, int], Any]]] = field(default_factory=dict)
+    held: Mapping[str, float] = field(default_factory=dict)
+    inside_root: bool = False
+    before_correction: bool = False
+    apart: str = ""
 
 
 ADAM = ("lr", "beta1", "beta2", "eps")
 MOMENTS = {"t": "iteration", "m": "momentum", "v": "velocity"}
+LISTS = {"_momentums": "momentum", "_velocities": "velocity"}
 
 NAMES: Mapping[str, KerasName] = {
-    "sgd": KerasName("SGD", ("lr", "momentum"), ("nesterov",)),
-    "adam": KerasName("Adam", ADAM, ("amsgrad",), state=MOMENTS),
-    "rmsprop": KerasName("RMSprop", ("lr", "alpha", "momentum", "eps"), ("centered",), state={"v": "velocity"}),
+    "sgd": KerasName(
+        "SGD",
+        ("lr", "momentum"),
+        ("nesterov",),
+        lists={"momentums": "momentum"},
+        derived={"buffer": ("momentum", lambda m, h, p, t: -m / h.lr)},  # it has the lr inside
+    ),
+    "adam": KerasName(
+        "Adam",
+        ADAM,
+        ("amsgrad",),
+        state=MOMENTS,
+        lists={**LISTS, "_velocity_hats": "velocity_hat"},
+        derived={"v_max": ("velocity_hat", lambda v, h, p, t: v)},
+        before_correction=True,
+    ),
+    "rmsprop": KerasName(
+        "RMSprop",
+        ("lr", "alpha", "momentum", "eps"),
+        ("centered",),
+        state={"v": "velocity"},
+        lists={**LISTS, "_average_gradients": "average_gradient"},
+        derived={
+            "g_avg": ("average_gradient", lambda g, h, p, t: g),
+            "buffer": ("momentum", lambda m, h, p, t: m / h.lr),
+        },
+        inside_root=True,
+    ),
     "adagrad": KerasName(
         "Adagrad",
         ("lr", "initial_accumulator_value", "eps"),
         zero={"lr_decay": "keras's Adagrad has no lr_decay"},
         state={"sum": "accumulator"},
+        lists={"_accumulators": "accumulator"},
+        inside_root=True,
     ),
     "adadelta": KerasName(
         "Adadelta",
         ("lr", "rho", "eps"),
         state={"square_avg": "accumulated_grad", "acc_delta": "accumulated_delta_var"},
+        lists={"_accumulated_grads": "accumulated_grad", "_accumulated_delta_vars": "accumulated_delta_var"},
     ),
-    "adamax": KerasName("Adamax", ADAM, state={"m": "momentum"}),
-    "nadam": KerasName("Nadam", ADAM, state=MOMENTS),
-    "lion": KerasName("Lion", ("lr", "beta1", "beta2"), decoupled=True, state={"m": "momentum"}),
+    "adamax": KerasName(
+        "Adamax",
+        ADAM,
+        state={"m": "momentum"},
+        lists={"_m": "momentum", "_u": "norm"},
+        derived={"u": ("norm", lambda u, h, p, t: u)},
+        apart="adds epsilon outside the largest gradient so far",
+    ),
+    "nadam": KerasName(
+        "Nadam",
+        ADAM,
+        state=MOMENTS,
+        lists={**LISTS, "_u_product": "u_product"},
+        derived={"mu_gap": ("u_product", lambda product, h, p, t: 1 - product)},
+        held={"momentum_decay": 1.0},
+    ),
+    "lion": KerasName(
+        "Lion", ("lr", "beta1", "beta2"), decoupled=True, state={"m": "momentum"}, lists={"_momentums": "momentum"}
+    ),
     "lamb": KerasName(
         "Lamb",
         ADAM,
@@ -85,6 +148,7 @@ NAMES: Mapping[str, KerasName] = {
             "weight_decay": "keras's Lamb decays outside the ratio of norms",
         },
         state=MOMENTS,
+        lists=LISTS,
     ),
     "adafactor": KerasName(
         "Adafactor",
@@ -92,6 +156,7 @@ NAMES: Mapping[str, KerasName] = {
         zero={"machine_eps": "keras's Adafactor has no machine epsilon"},
         fixed={"relative_step": False},
         decoupled=True,
+        inside_root=True,
     ),
     "schedule_free_adamw": KerasName(
         "ScheduleFreeAdamW",
@@ -100,5 +165,12 @@ NAMES: Mapping[str, KerasName] = {
         fixed={"warmup_steps": 0},
         state={"v": "velocity", "z": "momentum"},
         starts_at_params={"z": "momentum"},
+        lists=LISTS,
+        derived={
+            "pull": ("momentum", lambda z, h, p, t: (p - z) / h.beta1 / (1 - 1 / t) if t > 1 else 0 * z),
+            "decay_pull": ("momentum", lambda z, h, p, t: 0 * z),
+            "max_lr": ("iteration", lambda _, h, p, t: h.lr),
+        },
+        held={"weight_lr_power": 0.0},
     ),
 }

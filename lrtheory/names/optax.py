@@ -6,7 +6,7 @@ A factory that is not named, or has another value of a required argument, is ano
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,6 +94,12 @@ RELATED: Mapping[str, OptaxName] = {
     ),
 }
 
+#: Rules that no factory of that name has with these arguments, but a chain of parts.
+CHAINS: Mapping[str, OptaxName] = {
+    "signum": OptaxName("signum", numbers("lr", "momentum") | DECAY, required={"debias": False}),
+    "signsgd": OptaxName("signum", numbers("lr") | DECAY, {"averaged": False}),
+}
+
 #: Our rule → our state field → the name of the field in optax's state.
 STATE: Mapping[str, Mapping[str, str]] = {
     "sgd": {"buffer": "trace"},
@@ -109,6 +115,15 @@ STATE: Mapping[str, Mapping[str, str]] = {
     "adan": {"t": "t", "m": "m", "v": "v", "n": "n", "g_last": "g"},
     "schedule_free_sgd": {"z": "z", "max_lr": "max_lr"},
     "schedule_free_adamw": {"z": "z", "v": "nu", "max_lr": "max_lr"},
+}
+
+#: Our rule → our state field → the field in optax's state, and what it is made of that and of our numbers.
+DERIVED: Mapping[str, Mapping[str, tuple[str, Callable[[Any, Any], Any]]]] = {
+    "rmsprop": {
+        "g_avg": ("mu", lambda mu, h: mu),
+        "buffer": ("trace", lambda trace, h: -trace / h.lr),  # its trace has the lr inside
+    },
+    "lars": {"buffer": ("trace", lambda trace, h: -trace)},
 }
 
 #: State that optax keeps once for all tensors: its schedules go by the same count.

@@ -71,8 +71,7 @@ def advance(step: LinearStep, problem: NoisyQuadratic, batch: Any, moments: Mome
     A = step.transition(problem.curvature)
     noise = (problem.variance / batch)[:, None, None] * jnp.outer(step.N, step.N)
     return Moments(
-        jnp.einsum("dij,dj->di", A, moments.mean),
-        jnp.einsum("dij,djk,dlk->dil", A, moments.covariance, A) + noise,
+        jnp.einsum("dij,dj->di", A, moments.mean), jnp.einsum("dij,djk,dlk->dil", A, moments.covariance, A) + noise
     )
 
 

@@ -9,18 +9,7 @@ import numpy as np
 from jax import Array
 
 from ..numbers import NONNEGATIVE, POSITIVE, REAL, Range, is_concrete
-from ._schedule import (
-    Scalar,
-    Schedule,
-    Whole,
-    as_count,
-    as_float,
-    count,
-    level,
-    option,
-    pytree,
-    register,
-)
+from ._schedule import Scalar, Schedule, Whole, as_count, as_float, count, level, option, pytree, register
 from ._terms import STRATEGIES, blend, half_cosine, ratio
 
 FOLLOWED = (

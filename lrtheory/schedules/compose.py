@@ -9,15 +9,7 @@ import numpy as np
 from jax import Array
 
 from ..numbers import NONNEGATIVE, is_concrete
-from ._schedule import (
-    Counts,
-    Factor,
-    Schedule,
-    as_count,
-    as_float,
-    pytree,
-    register,
-)
+from ._schedule import Counts, Factor, Schedule, as_count, as_float, pytree, register
 
 
 @pytree

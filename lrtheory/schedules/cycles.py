@@ -10,19 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import FRACTION, NONNEGATIVE, POSITIVE
-from ._schedule import (
-    Schedule,
-    Whole,
-    as_count,
-    as_float,
-    count,
-    level,
-    option,
-    optional,
-    pure,
-    pytree,
-    register,
-)
+from ._schedule import Schedule, Whole, as_count, as_float, count, level, option, optional, pure, pytree, register
 from ._terms import STRATEGIES, DecayFactor, blend, difference, power, ratio
 
 BEYOND = (

@@ -8,17 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..numbers import FRACTION, NONNEGATIVE, Range
-from ._schedule import (
-    Counts,
-    Factor,
-    as_count,
-    as_float,
-    count,
-    level,
-    pure,
-    pytree,
-    register,
-)
+from ._schedule import Counts, Factor, as_count, as_float, count, level, pure, pytree, register
 from ._terms import DecayFactor, blend, elapsed_and_remaining, power, ratio
 
 KEPT = (

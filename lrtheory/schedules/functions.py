@@ -12,18 +12,7 @@ import numpy as np
 from jax import Array
 
 from ..numbers import POSITIVE, REAL, as_number, is_concrete
-from ._schedule import (
-    Factor,
-    Scalar,
-    Schedule,
-    Whole,
-    add,
-    as_float,
-    level,
-    option,
-    pytree,
-    register,
-)
+from ._schedule import Factor, Scalar, Schedule, Whole, add, as_float, level, option, pytree, register
 
 
 @pytree

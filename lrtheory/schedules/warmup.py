@@ -31,11 +31,12 @@ TIMESCALE = (
 )
 
 
+@pytree
 class WithWarmup(Schedule):
     """``lr·t/warmup_steps`` until the warm-up is over, and a decline of its own from there."""
 
-    lr: Any
-    warmup_steps: Any
+    lr: Any = level()
+    warmup_steps: Any = count(None, NONNEGATIVE)
 
     def lr_at(self, t: Array) -> Array:
         """The rise, then the decline."""
@@ -98,8 +99,6 @@ class LinearWithWarmup(WithWarmup):
     [0.0, 0.5, 1.0, 0.5, 0.0, 0.0]
     """
 
-    lr: Any = level()
-    warmup_steps: Any = count(None, NONNEGATIVE)
     total_steps: Any = count()
 
     def decline(self, elapsed: Array) -> Array:
@@ -132,8 +131,6 @@ class PolynomialWithWarmup(WithWarmup):
     [0.0, 0.5, 1.0, 0.25, 0.0, 0.0]
     """
 
-    lr: Any = level()
-    warmup_steps: Any = count(None, NONNEGATIVE)
     total_steps: Any = count()
     lr_end: Any = level(1e-7, meaning="Below ``lr``.")
     power: Any = pure(1.0)
@@ -176,8 +173,6 @@ class InverseSqrt(WithWarmup):
     [0.0, 0.5, 1.0, 0.5]
     """
 
-    lr: Any = level()
-    warmup_steps: Any = count(None, NONNEGATIVE)
     timescale: Any = optional(count(meaning=TIMESCALE))
 
     @classmethod
@@ -220,8 +215,6 @@ class CosineWithWarmup(WithWarmup):
     [0.0, 0.5, 1.0, 0.5, 0.0]
     """
 
-    lr: Any = level()
-    warmup_steps: Any = count(None, NONNEGATIVE)
     total_steps: Any = count()
     num_cycles: Any = pure(0.5, POSITIVE, "Waves until ``total_steps``; half of one by default.")
     min_ratio: Any = pure(0.0, FRACTION)
@@ -262,8 +255,6 @@ class CosineWithRestartsAndWarmup(WithWarmup):
     [0.5, 1.0, 0.5, 1.0, 0.5, 0.0]
     """
 
-    lr: Any = level()
-    warmup_steps: Any = count(None, NONNEGATIVE)
     total_steps: Any = count()
     num_cycles: Any = Whole(1, POSITIVE)
 

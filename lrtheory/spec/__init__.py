@@ -1,6 +1,6 @@
 """The one reader of SPECs: text in, a tree of calls with every argument accounted for, and a rule where it is one of ours."""
 
-from ._optax import as_alias
+from ._optax import as_alias, optax_rule
 from ._reading import NoRuleError, Reading
 from ._torch import torch_fields, torch_rule
 from .curves import Curve, Figure, curve
@@ -22,6 +22,7 @@ __all__ = [
     "curve",
     "is_schedule",
     "is_torch",
+    "optax_rule",
     "parse",
     "part",
     "read",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import rules, wrappers
-from ..names.optax import EXECUTION, NAMES
+from ..names.optax import CHAINS, EXECUTION, NAMES
 from ..wrappers import Wrapper
 from ._reading import NoRuleError, Reading, made
 from .curves import Curve, of_part
@@ -40,10 +40,17 @@ _MADE_OF: Mapping[tuple[str, ...], str] = {
     ("scale_by_stddev", "lr", "trace"): "rmsprop",
     ("scale_by_adadelta", "lr"): "adadelta",
     ("scale_by_sign", "lr"): "sign_sgd",
+    ("scale_by_sign", "add_decayed_weights", "lr"): "signsgd",
+    ("ema", "scale_by_sign", "lr"): "signum",
+    ("ema", "scale_by_sign", "add_decayed_weights", "lr"): "signum",
+    ("add_decayed_weights", "scale_by_trust_ratio", "lr", "trace"): "lars",
 }
-_RENAMED = {("trace", "decay"): "momentum"}
-#: Arguments of parts that must be as they are by default for the alias to be made of them.
-_DEFAULT = {"scale_by_trust_ratio": ("min_norm", "trust_coefficient", "eps")}
+_RENAMED = {("trace", "decay"): "momentum", ("ema", "decay"): "momentum"}
+#: Arguments of a part that must be as they are by default for the alias to be made of it.
+_DEFAULT = {
+    "lamb": ("scale_by_trust_ratio", ("min_norm", "trust_coefficient", "eps")),
+    "lars": ("scale_by_trust_ratio", ("min_norm",)),
+}
 _RATES = {"scale_by_learning_rate": "learning_rate", "scale": "step_size", "scale_by_schedule": "step_size_fn"}
 _MASKS = ("mask", "weight_decay_mask")
 
@@ -92,24 +99,14 @@ def read_optax(spec: Spec) -> Reading:
         notes.append(
             f"a step is every {every} calls, and schedules count steps: optax.MultiSteps takes the mean of {every} gradients"
         )
-    places: dict[str, _Place] = {}
-    clips: list[Any] = []
-    coupled, sequence = False, _sequence(inside, notes)
-    while len(sequence) > 1:
-        first = sequence[0]
-        if first.name in _CLIPS and not coupled:
-            argument, wrap, number = _CLIPS[first.name]
-            clips.append(wrap)
-            places[number] = _Place(first, argument)
-        elif first.name == "add_decayed_weights" and not coupled:
-            coupled = True
-            places["weight_decay"] = _Place(first, "weight_decay")
-        else:
-            break
+    clips, sequence, bounds = [], _sequence(inside, notes), {}
+    while len(sequence) > 1 and sequence[0].name in _CLIPS:
+        argument, wrap, number = _CLIPS[sequence[0].name]
+        clips.append(wrap)
+        bounds[number] = _Place(sequence[0], argument)
         sequence = sequence[1:]
-    alias = _alias(spec, sequence)
-    rule, own = _rule(spec, alias, coupled)
-    places = {**own, **places}
+    rule, own = _ruled(spec, sequence)
+    places = {**own, **bounds}
     for wrap in reversed(clips):
         try:
             rule = wrap(rule)
@@ -133,6 +130,33 @@ def read_optax(spec: Spec) -> Reading:
         return root.write(changed)
 
     return Reading(spec.text, "optax", rule, hyper, write, tuple(notes), curve)
+
+
+def optax_rule(spec: Spec, sequence: list[Part]) -> tuple[Any, dict[str, Any]]:
+    """The rule that parts in a row are, whose numbers all are known, and its numbers.
+
+    Raises
+    ------
+    NoRuleError
+        For other parts; the message is of ``spec``.
+    """
+    rule, places = _ruled(spec, sequence)
+    numbers, _ = _numbers(spec, places, [])
+    return rule, numbers
+
+
+def _ruled(spec: Spec, sequence: list[Part]) -> tuple[Any, dict[str, _Place]]:
+    """Our rule, and where its numbers stand."""
+    before = sequence[0] if len(sequence) > 1 and sequence[0].name == "add_decayed_weights" else None
+    if before is None or _made_of(sequence) in _MADE_OF:
+        return _rule(spec, _alias(spec, sequence), False)
+    rule, places = _rule(spec, _alias(spec, sequence[1:]), True)
+    return rule, {**places, "weight_decay": _Place(before, "weight_decay")}
+
+
+def _made_of(sequence: list[Part]) -> tuple[str, ...]:
+    names = ["lr" if p.name in _RATES else p.name for p in sequence]
+    return tuple(name for i, name in enumerate(names) if name != "lr" or names[i - 1 : i] != ["lr"])
 
 
 def _every(root: Part) -> int:
@@ -170,21 +194,17 @@ def _alias(spec: Spec, sequence: list[Part]) -> _Alias:
     if len(sequence) == 1 and sequence[0].name in NAMES:
         only = sequence[0]
         return _Alias(only.name, {a: _Place(only, a) for a in only.parameters})
-    made_of, places, rates = [], {}, []
+    made_of, places = _made_of(sequence), {}
     for p in sequence:
-        if p.name in _RATES:
-            rates.append(p)
-            if made_of[-1:] != ["lr"]:
-                made_of.append("lr")
-            continue
-        made_of.append(p.name)
-        for argument in p.parameters:
-            places[_RENAMED.get((p.name, argument), argument)] = _Place(p, argument)
-        if any(p.value(a) != p.parameters[a].default for a in _DEFAULT.get(p.name, ())):
-            made_of.append("…")
-        for argument in _DEFAULT.get(p.name, ()):
-            places.pop(argument, None)
-    name = _MADE_OF.get(tuple(made_of))
+        if p.name not in _RATES:
+            places |= {_RENAMED.get((p.name, argument), argument): _Place(p, argument) for argument in p.parameters}
+    name = _MADE_OF.get(made_of)
+    if name in _DEFAULT:
+        part_name, arguments = _DEFAULT[name]
+        at = next(p for p in sequence if p.name == part_name)
+        if any(at.value(a) != at.parameters[a].default for a in arguments):
+            name = None
+        places = {a: place for a, place in places.items() if a not in arguments}
     if name is None:
         unknown = next(
             (p for p in sequence if p.name not in {n for made in _MADE_OF for n in made} | set(_RATES)), None
@@ -198,7 +218,7 @@ def _alias(spec: Spec, sequence: list[Part]) -> _Alias:
         places["eps"], places["eps_root"] = (_Place(sequence[0], a) for a in ("eps", "eps_root"))
     if "scale_by_stddev" in made_of:
         places["centered"] = _Place(_constant(sequence[0], centered=True), "centered")
-    return _Alias(name, {**places, "learning_rate": _rate(spec, rates)})
+    return _Alias(name, {**places, "learning_rate": _rate(spec, [p for p in sequence if p.name in _RATES])})
 
 
 def _constant(like: Part, **given: Any) -> Part:
@@ -243,7 +263,7 @@ def _not_evaluated(p: Part, argument: str) -> str:
 
 def _rule(spec: Spec, alias: _Alias, coupled: bool) -> tuple[Any, dict[str, _Place]]:
     """Our rule, and where its numbers stand."""
-    name = NAMES[alias.name]
+    name = {**NAMES, **CHAINS}[alias.name]
     values = {argument: place.value for argument, place in alias.places.items()}
     for argument, value in name.required.items():
         if argument not in _MASKS and argument in values and values[argument] != value:
@@ -309,6 +329,10 @@ def as_alias(spec: Spec) -> tuple[str, dict[str, Any]] | None:
     except SpecError:
         return None
     arguments = {argument: place.value for argument, place in alias.places.items()}
-    if sequence == [root] or any(isinstance(v, (Part, Spec, Unread)) for v in arguments.values()):
+    if (
+        sequence == [root]
+        or alias.name not in NAMES
+        or any(isinstance(v, (Part, Spec, Unread)) for v in arguments.values())
+    ):
         return None
     return f"optax.{alias.name}", arguments

@@ -60,11 +60,5 @@ def assemble(axes: Axes, record: tuple[int, ...], outcome: Any, plan: Mapping[st
     shaped = jax.tree.map(lambda x: x.reshape(*axes.shape, *x.shape[1:]), outcome)
     values = {name: getattr(shaped, name) for name in ("final_loss", "diverged_at", "loss")}
     return Sweep(
-        axes.coordinates,
-        values,
-        np.array(record, int),
-        shaped.summaries,
-        shaped.evaluated,
-        plan,
-        axes.columns,
+        axes.coordinates, values, np.array(record, int), shaped.summaries, shaped.evaluated, plan, axes.columns
     )

@@ -49,6 +49,13 @@ COLUMNS = {
 }
 
 
+#: What a column says where there is nothing to see.
+QUIET = {head: {"–", "0%", ""} for head in ("absorbed", "eps rules", "decay", "findings")} | {
+    "clip": {"–", "1"},
+    "group": {"0"},
+}
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows, those with findings first; printing it shows at most :attr:`most` of them."""
@@ -58,14 +65,19 @@ class Table:
     most: int = 40
 
     def __str__(self) -> str:
-        shown = self.rows[: self.most]
-        cells = [[make(row) for make in COLUMNS.values()] for row in shown]
-        widths = [max(map(len, column)) for column in zip(COLUMNS, *cells, strict=True)]
-        lines = [_line(COLUMNS, widths), _line(["─" * width for width in widths], widths)]
-        lines += [_line(row, widths) for row in cells]
-        if len(self.rows) > len(shown):
-            lines.append(f"and {len(self.rows) - len(shown)} more")
+        columns = self.columns()
+        widths = [max(map(len, (head, *cells))) for head, cells in columns.items()]
+        lines = [_line(columns, widths), _line(["─" * width for width in widths], widths)]
+        lines += [_line(row, widths) for row in zip(*columns.values(), strict=True)]
+        if len(self.rows) > self.most:
+            lines.append(f"and {len(self.rows) - self.most} more")
         return "\n".join([*lines, *self.lines])
+
+    def columns(self) -> dict[str, list[str]]:
+        """Cells by column, without the columns in which there is nothing to see."""
+        shown = self.rows[: self.most]
+        made = {head: [make(row) for row in shown] for head, make in COLUMNS.items()}
+        return {head: cells for head, cells in made.items() if set(cells) - QUIET.get(head, set())}
 
     __repr__ = __str__
 

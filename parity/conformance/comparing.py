@@ -69,7 +69,7 @@ def same(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], ca
     for name, a, b in _pairs(found, expected, cause):
         verdict(a.dtype == b.dtype, f"{cause}: {name} is {a.dtype} instead of {b.dtype}")
         if a.size:
-            _everywhere(_equal(a, b), found, name, b, cause)
+            _everywhere(equal(a, b), found, name, b, cause)
 
 
 def close(
@@ -87,7 +87,7 @@ def close(
         if a.size:
             more = besides[name] if isinstance(besides, Mapping) else besides
             with np.errstate(invalid="ignore"):
-                _everywhere(_equal(a, b) | (np.abs(a - b) <= bound * reach(a, b) + more), found, name, b, cause)
+                _everywhere(equal(a, b) | (np.abs(a - b) <= bound * reach(a, b) + more), found, name, b, cause)
 
 
 def reach(*walks: np.ndarray) -> np.ndarray:
@@ -102,7 +102,7 @@ def stands(walk: Walk, cause: str) -> None:
     for name, value in walk.items():
         start = np.broadcast_to(value[:1], value.shape)
         rounded = (value == value.astype(np.float32)) & (np.abs(value - start) <= 2.0**-22 * np.abs(start))
-        _everywhere(_equal(value, start) | rounded, walk, name, start, cause)
+        _everywhere(equal(value, start) | rounded, walk, name, start, cause)
 
 
 def finite(found: Mapping[str, np.ndarray], cause: str) -> None:
@@ -126,7 +126,8 @@ def _pairs(found: Any, expected: Any, cause: str) -> Iterator[tuple[str, np.ndar
         yield name, a, b
 
 
-def _equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Entry by entry; nan is nan."""
     return (a == b) | ((a != a) & (b != b))
 
 

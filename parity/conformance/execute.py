@@ -52,10 +52,7 @@ def prepare(
 
     What goes wrong in the first step is kept in the target, for the check ``first-step``.
 
-    Raises
-    ------
-    TargetError
-        If it cannot be made.
+    Raises TargetError if it cannot be made.
     """
     found: list[Target] = []
 

@@ -18,26 +18,13 @@ KINDS = ("jax", "torch")
 
 @dataclass(frozen=True)
 class Check:
-    """One demand on an optimizer.
-
-    Attributes
-    ----------
-    id : str
-    demands : str
-        What a conforming target does, in a sentence.
-    kinds : tuple of str
-        ``jax``, ``torch`` or both.
-    examples : int
-        Runs that Hypothesis draws beside the standard one; 0 for a check that makes its own data.
-    function : callable
-        Takes the target, and a run if the check draws one; raises through :mod:`.comparing`.
-    """
+    """One demand on an optimizer."""
 
     id: str
-    demands: str
-    kinds: tuple[str, ...]
-    examples: int
-    function: Callable[..., None]
+    demands: str  # what a conforming target does, in a sentence
+    kinds: tuple[str, ...]  # jax, torch or both
+    examples: int  # runs that Hypothesis draws beside the standard one; 0 for a check that makes its own data
+    function: Callable[..., None]  # takes the target, and a run if the check draws one; raises through .comparing
 
 
 def a_check(
@@ -116,23 +103,13 @@ class Result:
 
 @dataclass(frozen=True)
 class About:
-    """What a report says of its target.
-
-    Attributes
-    ----------
-    name, kind : str
-    notes : tuple of str
-    expected : mapping
-        Check → reason: what is known of it.
-    trouble : str
-        Why none of the checks can be made; empty where they can.
-    """
+    """What a report says of its target."""
 
     name: str
     kind: str
     notes: tuple[str, ...]
-    expected: Mapping[str, str]
-    trouble: str = ""
+    expected: Mapping[str, str]  # check → reason: what is known of it
+    trouble: str = ""  # why none of the checks can be made; empty where they can
 
 
 class Report(Mapping[str, Result]):

@@ -8,6 +8,7 @@ from typing import Any
 
 from lrtheory import rules
 from lrtheory.names import optax, torch
+from lrtheory.spec.text import is_number
 
 from .targets import Target
 
@@ -28,10 +29,6 @@ def reference_for(target: Target) -> Target | None:
     return resolve(f"{rule}({arguments})")
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def _beside_torch(make: Any, given: Mapping[str, Any]) -> _Match | None:
     if not isinstance(make, type) or not f"{make.__module__}.".startswith("torch.optim."):
         return None
@@ -44,9 +41,9 @@ def _beside_torch(make: Any, given: Mapping[str, Any]) -> _Match | None:
     for argument, value in given.items():
         if argument in switches and isinstance(value, bool):
             options[switches[argument]] = value
-        elif argument in places and _number(value):
+        elif argument in places and is_number(value):
             numbers[places[argument]] = value
-        elif isinstance(value, tuple) and all((argument, i) in places and _number(v) for i, v in enumerate(value)):
+        elif isinstance(value, tuple) and all((argument, i) in places and is_number(v) for i, v in enumerate(value)):
             numbers |= {places[argument, i]: entry for i, entry in enumerate(value)}
         elif argument not in torch.EXECUTION:
             return None
@@ -64,7 +61,7 @@ def _beside_optax(make: Any, given: Mapping[str, Any]) -> _Match | None:
     numbers: dict[str, Any] = {}
     for parameter in inspect.signature(make).parameters.values():
         argument, value = parameter.name, given.get(parameter.name, parameter.default)
-        if argument in name.numbers and _number(value):
+        if argument in name.numbers and is_number(value):
             numbers[name.numbers[argument]] = value
         elif argument in name.switches and isinstance(value, bool):
             options[name.switches[argument]] = value

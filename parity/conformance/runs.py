@@ -25,19 +25,11 @@ STEPS = 8
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run, in float64.
+    """One run, in float64."""
 
-    Attributes
-    ----------
-    params : by tensor name, before the first step
-    grads : by tensor name, shape (steps, *shape)
-    lrs : shape (steps,)
-        What the target's own lr is multiplied by at each step, where a check moves it.
-    """
-
-    params: Mapping[str, np.ndarray]
-    grads: Mapping[str, np.ndarray]
-    lrs: np.ndarray
+    params: Mapping[str, np.ndarray]  # by tensor name, before the first step
+    grads: Mapping[str, np.ndarray]  # by tensor name, shape (steps, *shape)
+    lrs: np.ndarray  # shape (steps,): what the target's own lr is multiplied by at each step, where a check moves it
 
     @property
     def steps(self) -> int:

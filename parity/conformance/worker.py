@@ -76,13 +76,7 @@ _free: list[Worker] = []
 
 
 def run(job: Callable[[], None], time_limit: float) -> None:
-    """Run a job in the thread that is free.
-
-    Raises
-    ------
-    TimeoutError
-        If it takes longer than that many seconds.
-    """
+    """Run a job in the thread that is free. Raises TimeoutError if it takes longer than that many seconds."""
     worker = _free.pop() if _free else Worker()
     worker.run(job, time_limit)
     _free.append(worker)

@@ -1,12 +1,11 @@
 """Diagnosis: the setting in which two implementations of a rule differ."""
 
-from .diagnose import Change, Diagnosis, diagnose, size_in_words
-from .families import FAMILIES
+from .diagnose import diagnose
 from .family import Family
 from .implementation import Implementation, implementation
-from .probe import Probe
-from .search import Fit, fit
-from .vocabulary import WORDS
+from .search import fit
+from .told import Change, Diagnosis, size_in_words
+from .vocabulary import FAMILIES, WORDS
 
 __all__ = [
     "FAMILIES",
@@ -14,9 +13,7 @@ __all__ = [
     "Change",
     "Diagnosis",
     "Family",
-    "Fit",
     "Implementation",
-    "Probe",
     "diagnose",
     "fit",
     "implementation",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .elementwise import BESIDE, EPS_INSIDE, EPS_OUTSIDE, average
+from .elementwise import BESIDE, EPS_INSIDE, EPS_OUTSIDE, average, root
 from .family import LATE, family
 
 
@@ -82,13 +80,7 @@ def schedule_free_adamw(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: An
     """Schedule-free AdamW."""
     g = g if k["sign"] == "down" else -g
     v, left = average(s, "v", n.beta2, g * g), n.left(n.beta2, t) if k["bias correction"] == "yes" else 1.0
-    if k["eps"] == EPS_OUTSIDE:
-        root = np.sqrt(v / left) + n.eps
-    elif k["eps"] == EPS_INSIDE:
-        root = np.sqrt(v / left + n.eps)
-    else:
-        root = (np.sqrt(v) + n.eps) / np.sqrt(left)
-    return _free(n, k, s, t, g / root, p, lr)
+    return _free(n, k, s, t, g / root(n, k, v, left), p, lr)
 
 
 AVERAGED = (asgd, schedule_free_sgd, schedule_free_adamw)

@@ -26,6 +26,15 @@ def removed(n: Any, k: Any, p: Any, lr: float) -> Any:
     return (lr if k["weight decay"] == DECAY[1] else 1.0) * n.weight_decay * p
 
 
+def root(n: Any, k: Any, v: Any, left: Any = 1.0, inside: Any = 0.0) -> Any:
+    """The root of a second moment over what its bias leaves, with eps where the switch has it."""
+    if k["eps"] == EPS_OUTSIDE:
+        return np.sqrt(v / left + inside) + n.eps
+    if k["eps"] == EPS_INSIDE:
+        return np.sqrt(v / left + inside + n.eps)
+    return (np.sqrt(v) + n.eps) / np.sqrt(left)
+
+
 def average(s: dict[str, Any], name: str, beta: float, new: Any, start: float = 0.0) -> Any:
     """A running average in the state."""
     s[name] = beta * s.get(name, start) + (1 - beta) * new
@@ -81,14 +90,7 @@ def adam(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
         ahead = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * n.momentum_decay))
         product = s["product"] = s.get("product", 1.0) * mu
         top = (1 - mu) / (1 - product) * g + ahead / (1 - product * ahead) * m
-    inside = 0.0 if surprise else n.eps_root
-    if k["eps"] == EPS_OUTSIDE:
-        root = np.sqrt(v / c2 + inside) + n.eps
-    elif k["eps"] == EPS_INSIDE:
-        root = np.sqrt(v / c2 + inside + n.eps)
-    else:
-        root = (np.sqrt(v) + n.eps) / np.sqrt(c2)
-    step = top / root
+    step = top / root(n, k, v, c2, 0.0 if surprise else n.eps_root)
     if k["rectifier"] != "none":
         limit = 2 / (1 - beta2) - 1
         rho = limit - 2 * t * beta2**t / (1 - beta2**t)
@@ -131,7 +133,7 @@ def rmsprop(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float
     v = average(s, "v", n.alpha, g * g, n.initial) / c
     if k["centred"] == "yes":
         v = v - (average(s, "g", n.alpha, g) / c) ** 2
-    step = g / (np.sqrt(v) + n.eps if k["eps"] == EPS_OUTSIDE else np.sqrt(v + n.eps))
+    step = g / root(n, k, v)
     inside = k["lr"] == "inside the buffer"
     step = lr * step if inside else step
     if n.momentum:
@@ -173,8 +175,8 @@ def adagrad(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float
     """Adagrad."""
     g = decayed(n, k, g, p)
     total = s["sum"] = s.get("sum", n.initial) + g * g
-    root = np.sqrt(total) + n.eps if k["eps"] == EPS_OUTSIDE else np.sqrt(total + n.eps)
-    step = np.where(total > 0, g / np.where(root > 0, root, 1), 0.0)
+    bottom = root(n, k, total)
+    step = np.where(total > 0, g / np.where(bottom > 0, bottom, 1), 0.0)
     return p - lr / (1 + (t - 1) * n.lr_decay) * step - removed(n, k, p, lr)
 
 
@@ -186,9 +188,9 @@ def adagrad(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float
 def adadelta(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """Adadelta."""
     g = decayed(n, k, g, p)
-    root = (lambda x: np.sqrt(x + n.eps)) if k["eps"] == "inside both roots" else (lambda x: np.sqrt(x) + n.eps)
+    of = (lambda x: np.sqrt(x + n.eps)) if k["eps"] == "inside both roots" else (lambda x: np.sqrt(x) + n.eps)
     v, before = average(s, "v", n.rho, g * g), s.get("delta", np.zeros_like(g))
-    delta = root(before) / root(v) * g
+    delta = of(before) / of(v) * g
     average(s, "delta", n.rho, delta * delta)
     return p - lr * delta - removed(n, k, p, lr)
 
@@ -228,8 +230,8 @@ def adan(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
     change = g - s.get("last", g)
     s["last"] = g
     m, v = average(s, "m", n.beta1, g), average(s, "v", n.beta2, change)
-    root = np.sqrt(average(s, "n", n.beta3, (g + weight * change) ** 2) / (1 - n.beta3**t) + n.eps_root) + n.eps
-    step = lr * (m / (1 - n.beta1**t) + weight * v / (1 - n.beta2**t)) / root
+    bottom = np.sqrt(average(s, "n", n.beta3, (g + weight * change) ** 2) / (1 - n.beta3**t) + n.eps_root) + n.eps
+    step = lr * (m / (1 - n.beta1**t) + weight * v / (1 - n.beta2**t)) / bottom
     decay = lr * n.weight_decay
     return (p - step) / (1 + decay) if k["weight decay"] == "proximal" else p - step - decay * p
 

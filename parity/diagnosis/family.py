@@ -34,42 +34,21 @@ def left(beta: Any, t: int) -> Any:
 
 @dataclass(frozen=True)
 class Family:
-    """One parametrised model in float64.
-
-    Attributes
-    ----------
-    name : str
-    step : callable
-    numbers : mapping
-        Number → its neutral value, for an implementation that has none.
-    switches : mapping
-        Switch → its values, torch's first.
-    tensors : mapping
-        Shapes of the probe.
-    decades : float
-        Over how many decades the sizes of its gradients spread.
-    tolerance : callable
-        From switches to the error, relative to a coordinate's reach, within which a path is reproduced.
-    depth : int
-        How many switches a search turns at once at most.
-    sizes : tuple
-        Where a search looks for a number before it is refined.
-    averaged : bool
-        Whether its members keep an average of their parameters, ``x`` in the state, which is compared as well.
-    within : float
-        What orders of rounding that no member follows may make, over a coordinate's reach: no difference of settings.
-    """
+    """One parametrised model in float64."""
 
     name: str
     step: Callable[..., Any]
-    numbers: Mapping[str, float]
-    switches: Mapping[str, tuple[str, ...]]
-    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: {"vector": (24,)})
-    decades: float = 14.0
+    numbers: Mapping[str, float]  # number → its neutral value, for an implementation that has none
+    switches: Mapping[str, tuple[str, ...]]  # switch → its values, torch's first
+    tensors: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: {"vector": (24,)})  # shapes of the probe
+    decades: float = 14.0  # over how many decades the sizes of its gradients spread
+    # from switches to the error, relative to a coordinate's reach, within which a path is reproduced
     tolerance: Callable[[Mapping[str, str]], float] = lambda switches: 1e-9
-    depth: int = 3
-    sizes: tuple[float, ...] = SIZES
+    depth: int = 3  # how many switches a search turns at once at most
+    sizes: tuple[float, ...] = SIZES  # where a search looks for a number before it is refined
+    # whether its members keep an average of their parameters, x in the state, which is compared as well
     averaged: bool = False
+    # what orders of rounding that no member follows may make, over a coordinate's reach: no difference of settings
     within: float = 0.0
 
     @property

@@ -17,7 +17,7 @@ from lrtheory.spec.text import inside, is_number
 from ..drivers.in_keras import load_keras
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours, with_optax, with_torch
-from .schedules import CLOSED, TORCH, runner
+from .schedules import CLOSED, TORCH, run_schedule
 from .vocabulary import MEMBERS, WORDS, completed
 from .words import Words
 
@@ -32,40 +32,18 @@ Bind = Callable[[Mapping[str, Any]], Callable[[Probe], Path]]
 
 @dataclass(frozen=True)
 class Implementation:
-    """One implementation with its arguments.
+    """One implementation with its arguments."""
 
-    Attributes
-    ----------
-    text : str
-        What it is called in a sentence.
-    name : str
-        Its entry in the vocabulary; one name is one factory.
-    arguments : mapping
-        All of them, defaults included.
-    run : callable
-        ``run(probe) -> path``, in float64.
-    family : str
-        The family that it is read as a member of; its own where it is empty.
-    bind : callable, optional
-        From other arguments to the run with them.
-    defaults : mapping
-        Those of the arguments that have one.
-    without : mapping
-        Parts of a composition → the SPEC that is left without them.
-    library : str
-        torch, schedulefree, optax, keras or lrtheory.
-    is_schedule : bool
-    """
-
-    text: str
-    name: str
-    arguments: Mapping[str, Any]
-    run: Callable[[Probe], Path]
-    family: str = ""
-    bind: Bind | None = None
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    library: str = "lrtheory"
+    text: str  # what it is called in a sentence
+    name: str  # its entry in the vocabulary; one name is one factory
+    arguments: Mapping[str, Any]  # all of them, defaults included
+    run: Callable[[Probe], Path]  # run(probe) -> path, in float64
+    family: str = ""  # the family that it is read as a member of; its own where it is empty
+    bind: Bind | None = None  # from other arguments to the run with them
+    defaults: Mapping[str, Any] = field(default_factory=dict)  # those of the arguments that have one
+    library: str = "lrtheory"  # torch, schedulefree, optax, keras or lrtheory
     is_schedule: bool = False
+    # parts of a composition → the SPEC that is left without them
     without: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -99,10 +77,7 @@ class Implementation:
     def numbers(self) -> dict[str, float]:
         """The family's numbers as the arguments have them.
 
-        Raises
-        ------
-        SpecError
-            For arguments that are no numbers, or that another is divided by and are 0.
+        Raises SpecError for arguments that are no numbers, or that another is divided by and are 0.
         """
         try:
             return self._numbers()
@@ -123,13 +98,7 @@ class Implementation:
         return found | {name: read(self.arguments) for name, read in self.words.read.items()}
 
     def path(self, probe: Probe) -> Path:
-        """Its parameters along a probe.
-
-        Raises
-        ------
-        SpecError
-            With the cause, where it does not run.
-        """
+        """Its parameters along a probe. Raises SpecError with the cause, where it does not run."""
         try:
             path = self.run(probe)
         except SpecError:
@@ -141,6 +110,17 @@ class Implementation:
         # What keeps no average is evaluated at its parameters.
         kept = {AVERAGE.format(key): path[key] for key in probe.start} if probe.averaged else {}
         return {**kept, **path}
+
+
+def _made(
+    text: str, name: str, arguments: Mapping[str, Any], follow: Callable[[Mapping[str, Any], Probe], Path], **more: Any
+) -> Implementation:
+    """An implementation that other arguments can be given to: ``follow(arguments, probe) -> path``."""
+
+    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
+        return lambda probe: follow(given, probe)
+
+    return Implementation(text, name, arguments, bind(arguments), bind=bind, **more)
 
 
 class _Watched(dict[str, Any]):
@@ -158,10 +138,7 @@ class _Watched(dict[str, Any]):
 def implementation(target: str | Rule, **numbers: float) -> Implementation:
     """Of a SPEC, or of a Rule with numbers.
 
-    Raises
-    ------
-    SpecError
-        For a text that is no SPEC, or arguments that do not fit.
+    Raises SpecError for a text that is no SPEC, or arguments that do not fit.
     """
     if isinstance(target, Rule):
         return _of_rule(repr(target), target, numbers)
@@ -186,13 +163,12 @@ def _of(text: str, name: str, arguments: Mapping[str, Any], part: Part) -> Imple
     factory = spec.resolve(spec.parse(inner_name(name)))
     if inner_name(name) != name:
         factory = spec.resolve(spec.parse(INJECT))(factory)
-    run = RUNS[name.split(".")[0]]
-
-    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
-        return lambda probe: run(factory, name, given, probe)
-
     library = name.split(".")[0]
-    return Implementation(text, name, arguments, bind(arguments), "", bind, _defaults(part), library)
+
+    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
+        return RUNS[library](factory, name, given, probe)
+
+    return _made(text, name, arguments, follow, defaults=_defaults(part), library=library)
 
 
 def _of_tree(parsed: Spec, root: Part) -> Implementation:
@@ -203,12 +179,12 @@ def _of_tree(parsed: Spec, root: Part) -> Implementation:
             alias = spec.part(spec.parse(found[0]))
             return _of(parsed.text, found[0], {**_bound(alias), **found[1]}, alias)
     if is_torch(root.factory) or root.first is not None:
-        name, arguments = parsed.full_name, _bound(root)
+        name = parsed.full_name
 
-        def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
-            return lambda probe: with_torch(root.factory, name, given, probe)
+        def follow(given: Mapping[str, Any], probe: Probe) -> Path:
+            return with_torch(root.factory, name, given, probe)
 
-        return Implementation(parsed.text, name, arguments, bind(arguments), "", bind, _defaults(root), "torch")
+        return _made(parsed.text, name, _bound(root), follow, defaults=_defaults(root), library="torch")
     return _composed(parsed, root)
 
 
@@ -234,7 +210,7 @@ def _composed(parsed: Spec, root: Part) -> Implementation:
 
         return Pairs(root.make(values))  # of parameters, of which the fast ones are compared
 
-    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
+    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
         new = {places[n]: v for n, v in given.items() if v is not arguments[n] and v != arguments[n]}
 
         def factory(learning_rate: Any) -> Any:
@@ -248,14 +224,11 @@ def _composed(parsed: Spec, root: Part) -> Implementation:
             base = float(given[rate]) if rate is not None else 1.0
             return optax.chain(made(new), optax.scale_by_schedule(lambda count: learning_rate(count) / base))  # type: ignore[operator]
 
-        def run(probe: Probe) -> Path:
-            return with_optax(factory, name, {"learning_rate": given[rate] if rate else 1.0}, probe)
-
-        return run
+        return with_optax(factory, name, {"learning_rate": given[rate] if rate else 1.0}, probe)
 
     defaults = {n: value for p in parts for n, value in _defaults(p).items() if places.get(n) == p.path + n}
-    without = _without(parsed, root)
-    return Implementation(parsed.text, name, arguments, bind(arguments), "", bind, defaults, "optax", without=without)
+    more = {"defaults": defaults, "library": "optax", "without": _without(parsed, root)}
+    return _made(parsed.text, name, arguments, follow, **more)
 
 
 def _without(parsed: Spec, root: Part) -> dict[str, str]:
@@ -309,19 +282,14 @@ def _of_schedule(parsed: Spec) -> Implementation:
         ours = {"lr": plain(parsed.kwargs.get("lr")), CLOSED: parsed.kwargs.get(CLOSED, False)}
         parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
     part = spec.part(parsed)
-    arguments = _bound(part) | ours
 
-    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
-        return runner(parsed.name, {name: inside(value, _made) for name, value in given.items()})
+    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
+        called = {n: inside(v, lambda x: x.make() if isinstance(x, Part) else x) for n, v in given.items()}
+        return run_schedule(parsed.name, called, probe)
 
     library = parsed.name.split(".")[0] if "." in parsed.name else "lrtheory"
-    return Implementation(
-        parsed.text, parsed.name, arguments, bind(arguments), "", bind, _defaults(part), library, is_schedule=True
-    )
-
-
-def _made(value: Any) -> Any:
-    return value.make() if isinstance(value, Part) else value
+    more = {"defaults": _defaults(part), "library": library, "is_schedule": True}
+    return _made(parsed.text, parsed.name, _bound(part) | ours, follow, **more)
 
 
 def _defaults(part: Part) -> dict[str, Any]:
@@ -344,4 +312,4 @@ def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementati
         own = made.hyper(**{k: v for k, v in given.items() if k not in fields and v is not None})
         return lambda probe: ours(made, own, probe)
 
-    return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe), "", bind)
+    return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe), bind=bind)

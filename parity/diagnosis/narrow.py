@@ -62,12 +62,7 @@ class Weak(np.ndarray):
 
 @dataclass(frozen=True)
 class NarrowFamily(Family):
-    """A family that runs in another dtype than float64.
-
-    Attributes
-    ----------
-    dtype : str
-    """
+    """A family that runs in another dtype than float64."""
 
     dtype: str = "float32"
 
@@ -94,10 +89,7 @@ class NarrowFamily(Family):
 def narrowed(family: Family, dtype: str) -> Family:
     """The family in a dtype.
 
-    Raises
-    ------
-    SpecError
-        For a dtype that is not known, and for rules that are not written for a narrow one.
+    Raises SpecError for a dtype that is not known, and for rules that are not written for a narrow one.
     """
     if dtype == "float64":
         return family
@@ -113,13 +105,5 @@ def narrowed(family: Family, dtype: str) -> Family:
     half = float(finfo(dtype).eps) / 2
     exact = family.name == "sgd" and dtype == "bfloat16"  # two roundings, which are followed
     switches = SWITCHES if family.name == "adam" else {LR: SWITCHES[LR], HYPER: SWITCHES[HYPER]}
-    return NarrowFamily(
-        family.name,
-        family.step,
-        family.numbers,
-        switches | dict(family.switches),
-        family.tensors,
-        family.decades,
-        tolerance=lambda switches: 0.0 if exact else ROUNDINGS * half,
-        dtype=dtype,
-    )
+    given = {"switches": switches | dict(family.switches), "dtype": dtype}
+    return NarrowFamily(**{**vars(family), **given, "tolerance": lambda switches: 0.0 if exact else ROUNDINGS * half})

@@ -20,30 +20,16 @@ ABSENT_STEPS = 3
 
 @dataclass(frozen=True)
 class Probe:
-    """Data of one run.
+    """Data of one run."""
 
-    Attributes
-    ----------
-    start : dict
-        First parameters: 0 in every other entry, so that no step is too small to show.
-    gradients : dict
-        Shape (steps, *shape); from sizes far below any eps to far above one.
-    factors : array of shape (steps,)
-        What the lr is multiplied by at each step.
-    absent : dict
-        At how many steps from the first a tensor has no gradient: zeros stand in for it where there is no other way to say so.
-    dtype : str
-        In which the run is made.
-    averaged : bool
-        Whether the averages of the parameters are compared as well.
-    """
-
-    start: dict[str, np.ndarray]
-    gradients: dict[str, np.ndarray]
-    factors: np.ndarray
+    start: dict[str, np.ndarray]  # first parameters: 0 in every other entry, so that no step is too small to show
+    gradients: dict[str, np.ndarray]  # shape (steps, *shape); from sizes far below any eps to far above one
+    factors: np.ndarray  # what the lr is multiplied by at each step
+    # at how many steps from the first a tensor has no gradient: zeros stand in for it where there is no other way to
+    # say so
     absent: dict[str, int] = field(default_factory=dict)
-    dtype: str = "float64"
-    averaged: bool = False
+    dtype: str = "float64"  # in which the run is made
+    averaged: bool = False  # whether the averages of the parameters are compared as well
 
     @classmethod
     def drawn(
@@ -89,11 +75,7 @@ class Probe:
 
 def distance(a: Path, b: Path) -> float:
     """Largest error of any coordinate at any step over the farthest that it moves in either run."""
-    worst = 0.0
-    for name, x in a.items():
-        gap = error(x, b[name])
-        worst = max(worst, float(gap.max(initial=0)))
-    return worst
+    return max((float(error(x, b[name]).max(initial=0)) for name, x in a.items()), default=0.0)
 
 
 def error(x: np.ndarray, y: np.ndarray) -> np.ndarray:

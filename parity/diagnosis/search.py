@@ -17,24 +17,13 @@ STARTS = 6
 
 @dataclass(frozen=True)
 class Fit:
-    """A member of a family and how far it is from the path it was fitted to.
+    """A member of a family and how far it is from the path it was fitted to."""
 
-    Attributes
-    ----------
-    numbers, switches : of the member
-    distance : float
-        Largest error relative to a coordinate's reach.
-    typical : float
-        The mean error of all coordinates and steps, none counted beyond 1.
-    exact : bool
-        Whether the largest is within what the family reproduces.
-    """
-
-    numbers: dict[str, float]
-    switches: dict[str, str]
-    distance: float
-    typical: float
-    exact: bool
+    numbers: dict[str, float]  # of the member
+    switches: dict[str, str]  # of the member
+    distance: float  # largest error relative to a coordinate's reach
+    typical: float  # the mean error of all coordinates and steps, none counted beyond 1
+    exact: bool  # whether the largest is within what the family reproduces
 
 
 def fit(family: Family, path: Path, probe: Probe, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Fit:

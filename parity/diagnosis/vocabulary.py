@@ -15,12 +15,17 @@ from lrtheory.names import keras, optax, torch
 
 from .. import table
 from . import averaged, followed, narrow
-from .averaged import ALIKE, WEIGHT
-from .elementwise import BESIDE, DECAY, DOZAT, EPS_INSIDE, EPS_OUTSIDE, NESTEROV
-from .families import FAMILIES
+from .averaged import ALIKE, AVERAGED, WEIGHT
+from .elementwise import BESIDE, DECAY, DOZAT, ELEMENTWISE, EPS_INSIDE, EPS_OUTSIDE, NESTEROV
+from .family import Family
+from .matrices import MATRICES
 from .narrow import KEPT, LR, TAKEN
+from .ratios import RATIOS
 from .schedules import words as schedules
+from .schedules.formulas import FORMULAS
 from .words import Words, switch
+
+FAMILIES: Mapping[str, Family] = {one.name: one for one in (*ELEMENTWISE, *AVERAGED, *RATIOS, *MATRICES, *FORMULAS)}
 
 #: Number of a family → our hyperparameter, where models have a shorter word.
 OURS = {

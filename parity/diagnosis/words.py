@@ -12,28 +12,18 @@ Argument = str | tuple[str, int]
 
 @dataclass(frozen=True)
 class Words:
-    """One implementation's own words.
-
-    Attributes
-    ----------
-    family : str
-    numbers : mapping
-        Number → argument.
-    options : mapping
-        ``(switch, value)`` → the arguments that set it, or a function that makes them from all numbers.
-    read : mapping
-        Number → function of the arguments, where it is no plain argument.
-    write : mapping
-        Argument → the numbers that it depends on and a function of all numbers and the arguments, where it is no plain
-        number.
-    """
+    """One implementation's own words."""
 
     family: str
-    numbers: Mapping[str, Argument] = field(default_factory=dict)
+    numbers: Mapping[str, Argument] = field(default_factory=dict)  # number → argument
+    # (switch, value) → the arguments that set it, or a function that makes them from all numbers
     options: Mapping[tuple[str, str], Mapping[str, Any] | Callable[[Mapping[str, float]], Mapping[str, Any]]] = field(
         default_factory=dict
     )
+    # number → function of the arguments, where it is no plain argument
     read: Mapping[str, Callable[[Mapping[str, Any]], float]] = field(default_factory=dict)
+    # argument → the numbers that it depends on and a function of all numbers and the arguments, where it is no plain
+    # number
     write: Mapping[str, tuple[tuple[str, ...], Callable[[Mapping[str, float], Mapping[str, Any]], Any]]] = field(
         default_factory=dict
     )

@@ -15,12 +15,12 @@ from jax import Array, lax
 
 from lrtheory import effective, rules
 from lrtheory.rules import Rule
+from lrtheory.words import figure, listed, spoken
 
 from ..measured import BatchRun, Verdict, graded
 from ..training import Problem, Setup, linear
 from ..training.linear import sum_of_squares, torch_sum_of_squares
 from ..training.torch_loop import begin, data, effective_lr, values
-from ..words import figure, listed, spoken
 
 SIZES = (32, 128, 512)
 SETUPS = {"sgd": Setup("sgd", rules.sgd(), {"lr": 1e-4}), "adam": Setup("adam", rules.adam(), {"lr": 1e-2})}
@@ -42,19 +42,12 @@ class FirstStep:
 
 @dataclass(frozen=True)
 class BatchSize:
-    """What the experiment found.
+    """What the experiment found."""
 
-    Attributes
-    ----------
-    runs : one a framework, rule, reduction and size
-    law_error : by framework
-        Largest difference between the summed gradient and B times the mean one, over the largest coordinate.
-    accumulation_error : by framework
-        The same between the sum of B single gradients and the gradient of the summed loss.
-    """
-
-    runs: list[BatchRun]
+    runs: list[BatchRun]  # one a framework, rule, reduction and size
+    # by framework: the largest difference between the summed gradient and B times the mean one, over the largest coordinate
     law_error: dict[str, float]
+    # by framework: the same between the sum of B single gradients and the gradient of the summed loss
     accumulation_error: dict[str, float]
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 Collect = Callable[[Callable[[str, float], None]], list[Any]]
 
 
-class Deferred(NamedTuple):
+class Job(NamedTuple):
     """A function of a module, its arguments, and what it does in words; arguments and result can be pickled."""
 
     what: str
@@ -25,21 +25,11 @@ class Deferred(NamedTuple):
 
 
 @contextlib.contextmanager
-def begun(calls: Sequence[Deferred], *, processes: int) -> Iterator[Collect]:
-    """Begin calls in another process; what is yielded gives all results in order.
+def begun(calls: Sequence[Job], *, processes: int) -> Iterator[Collect]:
+    """Begin calls, none of which depends on another, in another process; with one, all are made where they are asked for.
 
-    Parameters
-    ----------
-    calls : sequence of Deferred
-        None of which depends on another.
-    processes : int
-        1 makes every call where the results are asked for.
-
-    Yields
-    ------
-    collect : progress -> list
-        Makes the calls that the other process has not begun, from the last on, and waits for those it has; ``progress``
-        is told what a call does and the share that is done.
+    What is yielded gives all results in order: it makes the calls that the other process has not begun, from the last on, and
+    waits for those it has; its argument is told what a call does and the share that is done.
     """
     if processes < 2:
         yield lambda progress: _collected(calls, [], progress)
@@ -54,7 +44,7 @@ def begun(calls: Sequence[Deferred], *, processes: int) -> Iterator[Collect]:
                 future.cancel()
 
 
-def _collected(calls: Sequence[Deferred], futures: list[Future], progress: Callable[[str, float], None]) -> list[Any]:
+def _collected(calls: Sequence[Job], futures: list[Future], progress: Callable[[str, float], None]) -> list[Any]:
     results: dict[int, Any] = {}
 
     def here(index: int) -> None:

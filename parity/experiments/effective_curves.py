@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lrtheory import rules
+from lrtheory.words import figure, listed, spoken
 
 from ..measured import EffectiveCurves, Verdict, curve
 from ..training import (
@@ -20,7 +21,6 @@ from ..training import (
     train_jax,
     train_torch,
 )
-from ..words import figure, listed, spoken
 
 BATCH = 32
 ADAM = Setup("adam", rules.adam(), {"lr": 0.01})
@@ -37,34 +37,22 @@ STEP_LR_SETUPS = (
 
 @dataclass(frozen=True)
 class AdamNominal:
-    """Experiment (e).
+    """Experiment (e)."""
 
-    Attributes
-    ----------
-    curves : one a framework
-    disagreement : largest relative difference between the effective lr stated by lrtheory and PyTorch's own state
-    """
-
-    curves: list[EffectiveCurves]
+    curves: list[EffectiveCurves]  # one a framework
+    # largest relative difference between the effective lr stated by lrtheory and PyTorch's own state
     disagreement: float
 
 
 @dataclass(frozen=True)
 class Halving:
-    """What happened to the realised steps of one run where StepLR halved its lr.
-
-    Attributes
-    ----------
-    at_once : the first step at the halved lr, over the same step of a run that was not halved
-    later : mean norm of all steps at the halved lr, over those of the run that was not halved
-    before : mean norm of all steps at the halved lr, over those before, at the full lr
-    """
+    """What happened to the realised steps of one run where StepLR halved its lr."""
 
     framework: str
     rule: str
-    at_once: float
-    later: float
-    before: float
+    at_once: float  # the first step at the halved lr, over the same step of a run that was not halved
+    later: float  # mean norm of all steps at the halved lr, over those of the run that was not halved
+    before: float  # mean norm of all steps at the halved lr, over those before, at the full lr
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from lrtheory import rules
 from lrtheory.theory.scaling import rescaled_hyper
+from lrtheory.words import changed, figure, listed, spoken
 
 from ..measured import LossScaleRun, ThresholdBracket, Verdict, curve, finite
 from ..training import (
@@ -27,7 +28,6 @@ from ..training import (
     train_jax,
     train_torch,
 )
-from ..words import changed, figure, listed, spoken
 
 ALPHA = 10.0
 LR = 0.01
@@ -167,10 +167,7 @@ HARDLY = 1e-2
 def distances(runs: Iterable[LossScaleRun], rule: str, variant: str) -> dict[str, float]:
     """Largest distance from the unscaled run by problem, over the frameworks; inf where one diverged.
 
-    Raises
-    ------
-    ValueError
-        If there is no such run: a verdict on nothing would be none.
+    Raises ValueError if there is no such run: a verdict on nothing would be none.
     """
     found: dict[str, float] = {}
     for run in runs:

@@ -23,7 +23,7 @@ from . import (
     phase_diagram,
     what_to_change,
 )
-from .beside import Collect, Deferred, begun
+from .beside import Collect, Job, begun
 
 Progress = Callable[[str, float], None]
 
@@ -31,40 +31,31 @@ PACKAGES = ("lrtheory", "jax", "torch", "optax", "numpy", "scikit-learn")
 
 
 def measure(
-    *, quick: bool = False, seed: int = 0, processes: int = 1, progress: Progress = lambda text, done: None
+    *,
+    quick: bool = False,  # fewer training runs, parity for fewer rules; all of the experiments
+    seed: int = 0,  # of the data, first parameters and batches; the same seed measures the same
+    processes: int = 1,  # 2 measures what is no training run in a second process while the first trains
+    progress: Progress = lambda text, done: None,  # called with what runs now and the share that is done
 ) -> Measured:
-    """Run the experiments and judge them.
-
-    Parameters
-    ----------
-    quick : fewer training runs, parity for fewer rules; all of the experiments
-    seed : of the data, first parameters and batches; the same seed measures the same
-    processes : 2 measures what is no training run in a second process while the first trains
-    progress : called with what runs now and the share that is done
-
-    Returns
-    -------
-    Measured
-        Plain JSON values; a number that is not finite is ``None``.
-    """
+    """Run the experiments and judge them: plain JSON values, where a number that is not finite is ``None``."""
     if seed < 0:
         raise ValueError(f"seed={seed} must be 0 or more")
     with begun(_calls(quick, seed), processes=processes) as collect:
         return _measured(quick, seed, collect, progress)
 
 
-def _calls(quick: bool, seed: int) -> list[Deferred]:
+def _calls(quick: bool, seed: int) -> list[Job]:
     """What may be measured beside the training runs; the order is that of ``_measured``."""
     return [
-        Deferred("loss scaling", loss_scaling.measure_regression, (seed,)),
-        Deferred("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
-        Deferred("batch size", batch_size.measure, (seed,)),
-        Deferred("Adam's effective lr", effective_curves.measure_adam, (seed,)),
-        Deferred("StepLR", effective_curves.measure_schedule, (seed,)),
-        Deferred("claims", claims.measure, (seed,)),
-        Deferred("phase diagram", phase_diagram.measure),
+        Job("loss scaling", loss_scaling.measure_regression, (seed,)),
+        Job("divergence threshold", loss_scaling.measure_thresholds, (seed,)),
+        Job("batch size", batch_size.measure, (seed,)),
+        Job("Adam's effective lr", effective_curves.measure_adam, (seed,)),
+        Job("StepLR", effective_curves.measure_schedule, (seed,)),
+        Job("claims", claims.measure, (seed,)),
+        Job("phase diagram", phase_diagram.measure),
         *(
-            Deferred(f"parity of {rule}, {dtype}", parity_matrix.measure, (rule, dtype))
+            Job(f"parity of {rule}, {dtype}", parity_matrix.measure, (rule, dtype))
             for rule, dtype in parity_matrix.parts(quick)
         ),
     ]

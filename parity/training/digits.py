@@ -12,17 +12,12 @@ TEST_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """8×8 images as rows of 64 standardised pixels, and the digit each shows.
+    """8×8 images as rows of 64 standardised pixels, and the digit each shows."""
 
-    Attributes
-    ----------
-    train_x, test_x : float64 arrays of shape (images, 64)
-        Standardised with mean and deviation of the training images; a pixel that never changes is 0 throughout.
-    train_y, test_y : int64 arrays of shape (images,)
-    """
-
+    # float64 of shape (images, 64), standardised with mean and deviation of the training images; a pixel that never
+    # changes is 0 throughout
     train_x: np.ndarray
-    train_y: np.ndarray
+    train_y: np.ndarray  # int64 of shape (images,)
     test_x: np.ndarray
     test_y: np.ndarray
 

@@ -63,22 +63,14 @@ def _scan(
 def train_jax(
     problem: Problem,
     setup: Setup,
-    batches: np.ndarray,
+    batches: np.ndarray,  # row numbers of shape (steps, batch size)
     *,
     dtype: str = "float64",
-    loss_scale: float = 1.0,
-    observe: Observer = observe_nothing,
-    recorded: npt.ArrayLike | None = None,
+    loss_scale: float = 1.0,  # what the loss is multiplied by before it is differentiated
+    observe: Observer = observe_nothing,  # what to make of a recorded step, inside the compiled loop
+    recorded: npt.ArrayLike | None = None,  # steps to observe, from 1; all of them by default
 ) -> Trained:
-    """Train with an lrtheory rule and schedule on JAX's gradients.
-
-    Parameters
-    ----------
-    batches : row numbers of shape (steps, batch size)
-    loss_scale : what the loss is multiplied by before it is differentiated
-    observe : what to make of a recorded step, inside the compiled loop
-    recorded : steps to observe, from 1; all of them by default
-    """
+    """Train with an lrtheory rule and schedule on JAX's gradients."""
     steps = len(batches)
     wanted = np.arange(1, steps + 1) if recorded is None else np.asarray(recorded, int)
     with jax.enable_x64(dtype == "float64"):

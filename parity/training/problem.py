@@ -15,27 +15,17 @@ Parameters = dict[str, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One problem, with nothing shared between the two frameworks but the numbers.
-
-    Attributes
-    ----------
-    name : str
-    initial : parameters by name, float64
-        Names are those of ``torch_module().state_dict()``.
-    x, y : arrays with one example a row
-    jax_loss : (parameters, x, y) -> scalar
-        Compares and hashes alike for alike models, so that a compiled run is found again for another seed.
-    torch_module : () -> torch.nn.Module
-    torch_loss : (outputs, y) -> scalar tensor
-    """
+    """One problem, with nothing shared between the two frameworks but the numbers."""
 
     name: str
-    initial: Parameters
-    x: np.ndarray
+    initial: Parameters  # float64; names are those of torch_module().state_dict()
+    x: np.ndarray  # one example a row
     y: np.ndarray
+    # (parameters, x, y) -> scalar; compares and hashes alike for alike models, so that a compiled run is found again for
+    # another seed
     jax_loss: Callable[[Any, Any, Any], Any]
-    torch_module: Callable[[], Any]
-    torch_loss: Callable[[Any, Any], Any]
+    torch_module: Callable[[], Any]  # () -> torch.nn.Module
+    torch_loss: Callable[[Any, Any], Any]  # (outputs, y) -> scalar tensor
 
     def shuffled(self, batch_size: int, steps: int, seed: int) -> np.ndarray:
         """Row numbers of shape (steps, batch_size), as :func:`lrtheory.sweep.shuffled` draws them."""

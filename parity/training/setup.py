@@ -11,15 +11,8 @@ import numpy as np
 import torch
 
 from lrtheory import schedules
-from lrtheory.names.torch import NAMES
+from lrtheory.names.torch import NAMES, SCHEDULERS
 from lrtheory.rules import Rule
-
-TORCH_SCHEDULERS: dict[str, type[torch.optim.lr_scheduler.LRScheduler]] = {
-    "constant": torch.optim.lr_scheduler.ConstantLR,
-    "cosine_annealing": torch.optim.lr_scheduler.CosineAnnealingLR,
-    "one_cycle": torch.optim.lr_scheduler.OneCycleLR,
-    "step": torch.optim.lr_scheduler.StepLR,
-}
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,8 @@ class NamedSchedule:
     def torch(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler:
         """The scheduler in PyTorch."""
         peak = {"max_lr": optimizer.param_groups[0]["lr"]} if self.name == "one_cycle" else {}
-        return TORCH_SCHEDULERS[self.name](optimizer, **peak, **self.numbers)  # type: ignore[call-arg]
+        scheduler = {"constant": "ConstantLR", **SCHEDULERS}[self.name]
+        return getattr(torch.optim.lr_scheduler, scheduler)(optimizer, **peak, **self.numbers)
 
 
 CONSTANT = NamedSchedule()
@@ -79,5 +73,4 @@ class Setup:
     def torch_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer in PyTorch."""
         name, options = NAMES[self.rule.name], self.rule.options
-        optimizer = name.optimizer if isinstance(name.optimizer, str) else name.optimizer(options)
-        return getattr(torch.optim, optimizer)(parameters, **name.arguments(options, self.hyper))
+        return getattr(torch.optim, name.class_name(options))(parameters, **name.arguments(options, self.hyper))

@@ -19,23 +19,12 @@ a square root) is above 1e-7.
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """One closed-loop run.
+    """One closed-loop run."""
 
-    Attributes
-    ----------
-    loss : array of shape (steps,)
-        The loss that was differentiated, before each step.
-    lr : array of shape (steps,)
-        Nominal lr of each step.
-    params : arrays of shape (steps + 1, …) by name
-        The parameters before the first step and after each.
-    seen : pytree of arrays with the recorded steps in front
-        What an observer made of each recorded step.
-    """
-
-    loss: np.ndarray
-    lr: np.ndarray
-    params: Parameters
+    loss: np.ndarray  # the loss that was differentiated, before each step
+    lr: np.ndarray  # nominal lr of each step
+    params: Parameters  # shape (steps + 1, …): before the first step and after each
+    # recorded steps in front: what an observer made of each recorded step
     seen: Any = field(default=None, repr=False)
 
     @property
@@ -72,10 +61,8 @@ class Distance:
 def distance(a: Trained, b: Trained, beyond: float = BEYOND_ROUNDING) -> Distance:
     """Largest difference of any coordinate at any step, and the first step at which it is beyond rounding.
 
-    Raises
-    ------
-    ValueError
-        If the runs are not of the same parameters and steps, or the first went nowhere: nothing could be told.
+    Raises ValueError if the runs are not of the same parameters and steps, or the first went nowhere: nothing could be
+    told.
     """
     shapes = [{name: values.shape for name, values in run.params.items()} for run in (a, b)]
     if shapes[0] != shapes[1]:

@@ -10,7 +10,7 @@ import optax
 import pytest
 import torch
 
-from lrtheory.dims.audit import LIBRARIES, Row, audit, short, summary
+from lrtheory.dims.audit import LIBRARIES, Audited, audit, short, summary
 
 PAGE = Path(__file__).parents[2] / "docs" / "audit.md"
 
@@ -26,7 +26,7 @@ def sections() -> dict[str, dict[str, list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[str, Row]:
+def rows() -> dict[str, Audited]:
     return {row.name: row for library in LIBRARIES for row in audit(library)}
 
 

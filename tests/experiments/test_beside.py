@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from parity.experiments.beside import Deferred, begun
+from parity.experiments.beside import Job, begun
 
 
 def square(value: int) -> tuple[int, int]:
@@ -19,7 +19,7 @@ def die() -> int:
     return 1
 
 
-CALLS = [Deferred("square", square, (value,)) for value in range(5)]
+CALLS = [Job("square", square, (value,)) for value in range(5)]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -36,10 +36,10 @@ def test_results_are_all_there_in_order(processes: int) -> None:
 
 def test_a_process_that_dies_loses_no_work(monkeypatch) -> None:
     monkeypatch.setenv("LRTHEORY_TEST_PARENT", str(os.getpid()))
-    with begun([Deferred("a", die), Deferred("b", die)], processes=2) as collect:
+    with begun([Job("a", die), Job("b", die)], processes=2) as collect:
         assert collect(lambda text, done: None) == [1, 1]
 
 
 def test_an_error_is_the_callers() -> None:
-    with pytest.raises(TypeError), begun([Deferred("square", square, ("x",))], processes=1) as collect:
+    with pytest.raises(TypeError), begun([Job("square", square, ("x",))], processes=1) as collect:
         collect(lambda text, done: None)

@@ -162,7 +162,7 @@ effective lr of a parameter of one entry, whose gradient stays the same
 ANSWER = """\
 loss ×4, params ×2
 
-  number         is   units             loss ×α   params ×c     becomes
+  hyperparameter  is   units             loss ×α   params ×c     becomes
  ───────────────────────────────────────────────────────────────────────
   lr            0.5   [param]²/[loss]   ÷ α       × c²        unchanged
   momentum      0.5   1                 ·         ·           unchanged

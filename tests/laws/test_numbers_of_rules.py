@@ -13,8 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrtheory import rules, wrappers
-from lrtheory.laws.bounds import adam_bound, adamax_bound, centered_rmsprop_bound, largest_step, rmsprop_bound
-from lrtheory.laws.bounds.muon_band import singular_value_band
+from lrtheory.laws.bounds import (
+    adam_bound,
+    adamax_bound,
+    centered_rmsprop_bound,
+    largest_step,
+    rmsprop_bound,
+    singular_value_band,
+)
 from lrtheory.laws.momentum import (
     decay_time_scale,
     gain,

@@ -60,11 +60,6 @@ def broadcast(site: Site, values: Values) -> Value:
     return values[0] if operand.size == 1 or operand.shape == result.shape else values[0].but(identity=None)
 
 
-def picked(site: Site, values: Values) -> Value:
-    """Entries of the first operand, or one of them."""
-    return values[0].but(identity=None)
-
-
 def negate(site: Site, values: Values) -> Value:
     """Minus the operand."""
     constant = values[0].constant
@@ -248,11 +243,6 @@ def compare(name: str) -> One:
     return rule
 
 
-def is_finite(site: Site, values: Values) -> Value:
-    """False only for inf and nan."""
-    return PURE_VALUE.but(measured=True, rare=Rare(False, "a tested value is not finite"))
-
-
 def logical(rare_when: bool) -> One:
     """``or`` (True if either is) and ``and`` (False if either is), of truth values or, bit by bit, of integers."""
 
@@ -304,52 +294,9 @@ def product_of_all(site: Site, values: Values) -> Value:
     return Value(site.ledger.power(values[0], factors), None, values[0].nonnegative, values[0].measured)
 
 
-def sort(site: Site, values: Values) -> list[Value]:
-    """Arrays put in the order of the first ones, which a positive factor does not change."""
-    return [keep(site, [v]) for v in values]
-
-
-def parts(site: Site, values: Values) -> list[Value]:
-    """One array cut into several."""
-    return [keep(site, values) for _ in site.eqn.outvars]
-
-
-def top_k(site: Site, values: Values) -> list[Value]:
-    """Largest entries, and where they were."""
-    return [keep(site, values), PURE_VALUE]
-
-
-def each(site: Site, values: Values) -> list[Value]:
-    """Every operand as it is."""
-    return list(values)
-
-
-def eigen_symmetric(site: Site, values: Values) -> list[Value]:
-    """Vectors are pure, values have the matrix's units."""
-    return [
-        PURE_VALUE if len(v.aval.shape) == len(site.eqn.invars[0].aval.shape) else keep(site, values)
-        for v in site.eqn.outvars
-    ]
-
-
-def singular_values(site: Site, values: Values) -> list[Value]:
-    """Singular values first, then pure vectors."""
-    return [keep(site, values).but(nonnegative=True), *(PURE_VALUE for _ in site.eqn.outvars[1:])]
-
-
-def qr(site: Site, values: Values) -> list[Value]:
-    """A pure orthogonal factor, and a triangular one with the matrix's units."""
-    return [PURE_VALUE, *(keep(site, values) for _ in site.eqn.outvars[1:])]
-
-
 def triangular_solve(site: Site, values: Values) -> Value:
     """``x`` in ``a x = b``: units of b over those of a, or of b alone where the diagonal is taken as 1."""
     a, b = values
     if site.params["unit_diagonal"]:
         site.ledger.pure(a, "takes as a matrix with ones on its diagonal", site.at)
     return Value(site.ledger.quotient(b, a), None, False, measured(values))
-
-
-def constant_source(site: Site, values: Values) -> Value | list[Value]:
-    """Indices, random bits and keys: pure numbers."""
-    return [PURE_VALUE for _ in site.eqn.outvars]

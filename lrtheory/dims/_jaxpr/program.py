@@ -15,7 +15,7 @@ from .._kernel.equations import Demand, UnknownOperationError
 from .._kernel.expression import PURE_EXPRESSION, Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.value import PURE_VALUE, Value
-from .._verdict import Reading, diagnose, dimensions, settled
+from .._verdict import Walked, diagnose, dimensions, settled
 from ..dimensions import Dimensions
 from .judge import evidence_against
 from .walk import walk
@@ -44,42 +44,22 @@ def accepted_shapes(init: Callable[[PyTree], PyTree]) -> Mapping[str, tuple[int,
 
 @dataclass
 class Program:
-    """An update to be walked.
-
-    Attributes
-    ----------
-    target : str
-    init : hyper, params -> state
-    step : hyper, state, grads, params, extra -> (update or new params, state)
-    hyper : mapping of str to float
-        The numbers that are traced, in the order of the signature.
-    params : pytree of shapes
-    extra : mapping of str to (shape, Units)
-        Further inputs of the step, such as the value of the loss.
-    evaluates : bool
-        Whether the step takes the loss itself too, as ``value_fn`` among the extra inputs.
-    update : Units or None
-        What the step's first result must be in; ``None`` to accept any, as of a transformation to be chained.
-    held : mapping of str to float
-        Numbers that were not traced.
-    expected : mapping of str to Units
-        Units that hyperparameters are known to have.
-    gradient : Units
-        What enters the step in the place of gradients.
-    """
+    """An update to be walked."""
 
     target: str
-    init: Callable[[Any, PyTree], PyTree]
-    step: Callable[..., tuple[PyTree, PyTree]]
-    hyper: Mapping[str, float]
-    params: PyTree = field(default_factory=example_params)
+    init: Callable[[Any, PyTree], PyTree]  # hyper, params -> state
+    step: Callable[..., tuple[PyTree, PyTree]]  # hyper, state, grads, params, extra -> (update or new params, state)
+    hyper: Mapping[str, float]  # the numbers that are traced, in the order of the signature
+    params: PyTree = field(default_factory=example_params)  # shapes
+    # further inputs of the step, such as the value of the loss
     extra: Mapping[str, tuple[Any, Units]] = field(default_factory=dict)
-    evaluates: bool = False
+    evaluates: bool = False  # whether the step takes the loss itself too, as value_fn among the extra inputs
+    # what the step's first result must be in; None to accept any, as of a transformation to be chained
     update: Units | None = PARAM
-    held: Mapping[str, float] = field(default_factory=dict)
-    expected: Mapping[str, Units] = field(default_factory=dict)
+    held: Mapping[str, float] = field(default_factory=dict)  # numbers that were not traced
+    expected: Mapping[str, Units] = field(default_factory=dict)  # units that hyperparameters are known to have
     notes: tuple[str, ...] = ()
-    gradient: Units = GRADIENT
+    gradient: Units = GRADIENT  # what enters the step in the place of gradients
 
     def holding(self, names: Mapping[str, str]) -> Program:
         """The same program with some numbers held at their values, and notes that say why."""
@@ -112,7 +92,7 @@ def infer_program(program: Program, *, judge: bool = True) -> Dimensions:
     return replace(found, unknown=against) if against else found
 
 
-def _infer(program: Program) -> Reading:
+def _infer(program: Program) -> Walked:
     ledger = Ledger()
     hyper = {
         name: ledger.unknown(name, LEARNING_RATE if position == 0 or name in ("lr", "learning_rate") else HYPER)
@@ -173,7 +153,7 @@ def _infer(program: Program) -> Reading:
         for value in results:
             ledger.settle(value)
     except UnknownOperationError as error:
-        return Reading(Dimensions(program.target, unknown=str(error), notes=program.notes))
+        return Walked(Dimensions(program.target, unknown=str(error), notes=program.notes))
 
     updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]
     for value, path in zip(new_state, paths, strict=True):
@@ -189,7 +169,7 @@ def _infer(program: Program) -> Reading:
     found = dimensions(
         program.target, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update, program.notes
     )
-    return Reading(found, ledger.exponents, {ledger.names[number] for number in diagnosis.involved})
+    return Walked(found, ledger.exponents, {ledger.names[number] for number in diagnosis.involved})
 
 
 def _read_inputs(jaxpr: Any) -> list[bool]:

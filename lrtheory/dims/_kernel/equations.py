@@ -48,40 +48,23 @@ class Demand:
 
 @dataclass(frozen=True)
 class Guard:
-    """A protection of the program against values that should not occur, which may keep its own units.
+    """A protection of the program against values that should not occur, which may keep its own units."""
 
-    Attributes
-    ----------
-    condition : str
-        When it acts.
-    threshold : float or None
-        The number that bounds it, or ``None`` for exactly 0 and for values that are not finite.
-    """
-
-    condition: str
+    condition: str  # when it acts
+    # the number that bounds it, or None for exactly 0 and for values that are not finite
     threshold: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Equation:
-    """``left`` and ``right`` have one unit.
-
-    Attributes
-    ----------
-    what : str
-        What the program does with the two: ``adds``, ``compares``, ``takes the exponential of`` …
-    literal : float or None
-        The bare number that ``right`` is, if it is one.
-    guard : Guard or None
-        Set where the equation only has to hold when the guard acts.
-    """
+    """``left`` and ``right`` have one unit."""
 
     left: Expression
     right: Expression
-    what: str
+    what: str  # what the program does with the two: adds, compares, takes the exponential of …
     origin: Origin
-    literal: float | None = None
-    guard: Guard | None = None
+    literal: float | None = None  # the bare number that right is, if it is one
+    guard: Guard | None = None  # set where the equation only has to hold when the guard acts
 
     @property
     def difference(self) -> Expression:

@@ -35,39 +35,18 @@ class Deferred:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Value:
-    """Abstract value of one array, all entries alike.
+    """Abstract value of one array, all entries alike."""
 
-    Attributes
-    ----------
-    units : Expression or None
-        ``None`` fits any units: exactly 0, and what is not a finite number.
-    constant : float or None
-        The number that every entry is known to be.
-    nonnegative : bool
-        Whether it is known to be 0 or more for all real inputs.
-    measured : bool
-        Whether it depends on gradients, parameters or state in floating point: values that a user does not set.
-    rare : Rare or None
-        For truth values: which outcome only occurs for degenerate input.
-    name : str
-        What it is called in messages, where it has a name.
-    origin : object
-        The line that made it.
-    identity : object
-        The same for two values that are known to agree entry by entry, up to shape.
-    deferred : tuple of Deferred
-        Demands that hold if this value comes out in a result.
-    """
-
-    units: Expression | None
-    constant: float | None = None
-    nonnegative: bool = False
+    units: Expression | None  # None fits any units: exactly 0, and what is not a finite number
+    constant: float | None = None  # the number that every entry is known to be
+    nonnegative: bool = False  # whether it is known to be 0 or more for all real inputs
+    # whether it depends on gradients, parameters or state in floating point: values that a user does not set
     measured: bool = False
-    rare: Rare | None = None
-    name: str = ""
-    origin: Any = None
-    identity: Any = None
-    deferred: tuple[Deferred, ...] = ()
+    rare: Rare | None = None  # for truth values: which outcome only occurs for degenerate input
+    name: str = ""  # what it is called in messages, where it has a name
+    origin: Any = None  # the line that made it
+    identity: Any = None  # the same for two values that are known to agree entry by entry, up to shape
+    deferred: tuple[Deferred, ...] = ()  # demands that hold if this value comes out in a result
 
     def but(self, **changes: Any) -> Value:
         """A copy with some facts changed."""

@@ -31,23 +31,16 @@ def infer_optax(
     factory: Factory,
     *,
     hyper: Mapping[str, float],
-    expected: Mapping[str, Units] | None = None,
-    update: Units | None = PARAM,
+    expected: Mapping[str, Units] | None = None,  # units that hyperparameters are meant to have
+    update: Units | None = PARAM,  # of what is returned; None accepts any, as for one that is to be chained
     target: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     judge: bool = True,
     **options: Any,
 ) -> Dimensions:
-    """Units of a transformation's numbers and state.
+    """Units of the hyperparameters and state of the transformation that a factory makes with these options.
 
-    Parameters
-    ----------
-    factory : callable that returns a transformation
-    hyper : numbers to trace, passed by name
-        Those that the factory cannot take as traced numbers are held fixed, and named in the notes.
-    expected : units that numbers are meant to have
-    update : units of what the transformation returns; ``None`` accepts any, as for one that is to be chained
-    options : passed to the factory as they are
+    Hyperparameters that it cannot take as traced numbers are held fixed, and named in the notes.
     """
     name = target or getattr(factory, "__name__", repr(factory))
     build_with = functools.partial(_build, factory, name, options)

@@ -46,7 +46,7 @@ class Call:
         return self.known(self.args[0])
 
 
-Reading = Callable[[Call], Value | list[Value]]
+TorchRule = Callable[[Call], Value | list[Value]]
 
 
 def keep(c: Call) -> Value:
@@ -54,22 +54,22 @@ def keep(c: Call) -> Value:
     return c.self if c.self.is_zero else c.self.but(constant=None)
 
 
-def same(c: Call) -> Value:
-    """The first argument entry by entry."""
-    return c.self
-
-
-def unary(primitive: str) -> Reading:
+def unary(primitive: str) -> TorchRule:
     """A shared rule of one operand."""
     return lambda c: c.apply(primitive, c.self)
 
 
-def binary(primitive: str) -> Reading:
+def binary(primitive: str, name: str = "other", position: int = 1) -> TorchRule:
     """A shared rule of two operands."""
-    return lambda c: c.apply(primitive, c.self, c.value(1, "other"), same=c.args[0] is c.given(1, "other"))
+
+    def rule(c: Call) -> Value:
+        other = c.given(position, name)
+        return c.apply(primitive, c.self, c.known(other), same=c.args[0] is other)
+
+    return rule
 
 
-def plus(primitive: str) -> Reading:
+def plus(primitive: str) -> TorchRule:
     """``self ± alpha·other``."""
 
     def rule(c: Call) -> Value:
@@ -86,9 +86,14 @@ def _times(c: Call, factor: Any, value: Value) -> Value:
     return value.but(constant=known, nonnegative=value.nonnegative and factor > 0)
 
 
-def swapped(primitive: str) -> Reading:
+def swapped(primitive: str, name: str = "other") -> TorchRule:
     """An operator with its operands the other way round."""
-    return lambda c: c.apply(primitive, c.value(1, "other"), c.self)
+    return lambda c: c.apply(primitive, c.value(1, name), c.self)
+
+
+def of_kept(primitive: str) -> TorchRule:
+    """A shared rule of the first argument, whose entries are moved or added up."""
+    return lambda c: c.apply(primitive, keep(c))
 
 
 def addcmul(c: Call) -> Value:
@@ -138,16 +143,6 @@ def _is_quantity(x: Any) -> bool:
     return isinstance(x, (int, float)) or (hasattr(x, "is_floating_point") and x.is_floating_point())
 
 
-def spread(c: Call) -> Value:
-    """Exponential noise is as wide as one over its rate."""
-    return c.apply("div", number(1.0), c.value(1, "lambd", 1.0))
-
-
-def normalized(c: Call) -> Value:
-    """An array over its length, which an eps bounds from below."""
-    return _over_length(c, c.self, c.given(3, "eps", 1e-12))
-
-
 def cosine(c: Call) -> Value:
     """The cosine of two arrays, with an eps for each length."""
     eps = c.given(3, "eps", 1e-8)
@@ -173,14 +168,9 @@ def pure_operands(c: Call) -> Value:
     return PURE_VALUE
 
 
-def factors(*pure_at: int) -> Reading:
+def factors(*pure_at: int) -> TorchRule:
     """A decomposition: orthogonal factors are pure, the others have the matrix's units."""
     return lambda c: [PURE_VALUE if position in pure_at else keep(c) for position in range(3)]
-
-
-def solve(c: Call) -> Value:
-    """``x`` in ``a x = b``."""
-    return c.apply("div", c.value(1, "B"), c.self)
 
 
 def without_nan(c: Call) -> Value:
@@ -208,12 +198,7 @@ def clamp(c: Call) -> Value:
     return value
 
 
-def bound(primitive: str, name: str) -> Reading:
-    """One bound."""
-    return lambda c: c.apply(primitive, c.self, c.value(1, name))
-
-
-def extreme(primitive: str) -> Reading:
+def extreme(primitive: str) -> TorchRule:
     """Of two tensors entry by entry, or of one along its axes."""
 
     def rule(c: Call) -> Value:
@@ -223,21 +208,6 @@ def extreme(primitive: str) -> Reading:
     return rule
 
 
-def power(c: Call) -> Value:
-    """A power."""
-    return c.apply("pow", c.self, c.value(1, "exponent"))
-
-
-def norm(c: Call) -> Value:
-    """A length: the operand's units, never negative."""
-    return c.apply("abs", keep(c))
-
-
-def variance(c: Call) -> Value:
-    """A mean of squares of differences."""
-    return c.apply("square", keep(c))
-
-
 def where(c: Call) -> Value:
     """A choice, entry by entry; of a condition alone, the places where it holds."""
     if c.given(1, "self") is None:
@@ -245,24 +215,14 @@ def where(c: Call) -> Value:
     return c.apply("select_n", c.self, c.value(2, "other"), c.value(1, "self"))
 
 
-def masked_fill(c: Call) -> Value:
-    """Another value where a mask is true."""
-    return c.apply("select_n", c.value(1, "mask"), c.self, c.value(2, "value"))
-
-
-def filled(position: int, name: str) -> Reading:
-    """A tensor full of one number."""
+def argument(position: int, name: str) -> TorchRule:
+    """Another argument's units, whatever the first one's."""
     return lambda c: c.value(position, name)
 
 
-def constant(x: float) -> Reading:
+def constant(x: float) -> TorchRule:
     """A tensor full of a number that the function's name says."""
     return lambda c: number(x)
-
-
-def copied(c: Call) -> Value:
-    """The source's units, whatever was there."""
-    return c.value(1, "src")
 
 
 def given_data(c: Call) -> Value:
@@ -281,21 +241,6 @@ def given_data(c: Call) -> Value:
     return values[0] if len(values) == 1 else Value(c.ledger.same(values, "puts side by side", FrameOrigin.here()))
 
 
-def joined(c: Call) -> Value:
-    """Several tensors in one."""
-    return c.apply("concatenate", *(c.known(t) for t in c.args[0]))
-
-
-def written_into(c: Call) -> Value:
-    """``self[index] = value``."""
-    return c.apply("dynamic_update_slice", c.self, c.value(2, "value"))
-
-
-def sparse_of(c: Call) -> Value:
-    """A sparse tensor of given entries."""
-    return c.value(1, "values")
-
-
 def product_of_all(c: Call) -> Value:
     """A product of all entries."""
     if c.given(1, "dim") is not None:
@@ -308,19 +253,19 @@ def pure(c: Call) -> Value:
     return PURE_VALUE.but(measured=c.self.measured if c.args and hasattr(c.args[0], "dtype") else False)
 
 
-def truth(outcome: bool, condition: str) -> Reading:
+def truth(outcome: bool, condition: str) -> TorchRule:
     """A truth value with a rare outcome."""
     return lambda c: PURE_VALUE.but(measured=True, rare=Rare(outcome, condition))
 
 
-TABLE: dict[str, Reading] = {
+TABLE: dict[str, TorchRule] = {
     # moved, copied, summed over axes
     **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "flatten", "contiguous", "to", "float", "double",
                      "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
                      "expand", "expand_as", "real", "view_as_real", "view_as_complex", "requires_grad", "coalesce",
                      "_values", "sparse_mask", "to_dense", "to_sparse", "resolve_conj", "resolve_neg", "alias", "deepcopy", "moveaxis",
                      "movedim", "swapaxes", "swapdims", "ravel", "unflatten", "atleast_1d", "atleast_2d", "tile", "repeat",
-                     "repeat_interleave", "broadcast_to", "conj", "adjoint", "rot90", "tolist"), same),
+                     "repeat_interleave", "broadcast_to", "conj", "adjoint", "rot90", "tolist", "any", "all"), lambda c: c.self),
     **dict.fromkeys(("sum", "nansum", "mean", "cumsum", "getitem", "index_select", "gather", "take", "select", "narrow",
                      "roll", "flip", "diag", "diagonal", "trace", "amax", "amin", "median", "imag", "triu", "tril",
                      "masked_select", "unbind", "split", "chunk", "tensor_split", "unfold", "sort", "topk", "kthvalue", "msort",
@@ -330,14 +275,18 @@ TABLE: dict[str, Reading] = {
     "add": plus("add"), "sub": plus("sub"), "subtract": plus("sub"), "radd": plus("add"), "rsub": swapped("sub"),
     "maximum": binary("max"), "minimum": binary("min"), "max": extreme("max"), "min": extreme("min"),
     "fmax": binary("max"), "fmin": binary("min"),
-    "clamp": clamp, "clip": clamp, "clamp_min": bound("max", "min"), "clamp_max": bound("min", "max"),
+    "clamp": clamp, "clip": clamp, "clamp_min": binary("max", "min"), "clamp_max": binary("min", "max"),
     "lerp": lerp, "addcmul": addcmul, "addcdiv": addcdiv,
     **dict.fromkeys(("addmm", "addmv", "addr", "addbmm", "baddbmm"), addmm), "nan_to_num": without_nan,
-    "where": where, "masked_fill": masked_fill, "setitem": written_into, **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "block_diag"), joined),
+    "where": where, "setitem": binary("dynamic_update_slice", "value", 2),
+    "masked_fill": lambda c: c.apply("select_n", c.value(1, "mask"), c.self, c.value(2, "value")),
+    **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "block_diag"),
+                    lambda c: c.apply("concatenate", *(c.known(t) for t in c.args[0]))),
     "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": plus("add"),
     **dict.fromkeys(("scatter", "scatter_add", "index_copy"), written_at), "index_fill": written_at,
-    "normalize": normalized, "cosine_similarity": cosine, "std_mean": lambda c: [norm(c), keep(c)],
-    "constant": filled(1, "val"),
+    "normalize": lambda c: _over_length(c, c.self, c.given(3, "eps", 1e-12)), "cosine_similarity": cosine,
+    "std_mean": lambda c: [c.apply("abs", keep(c)), keep(c)],
+    "constant": argument(1, "val"),
     # products and powers
     "mul": binary("mul"), "multiply": binary("mul"), "rmul": binary("mul"), "div": binary("div"),
     "divide": binary("div"), "true_divide": binary("div"), "truediv": binary("div"), "rdiv": swapped("div"),
@@ -346,10 +295,10 @@ TABLE: dict[str, Reading] = {
                      "kron", "tensordot", "linalg_matmul", "linalg_vecdot"), binary("mul")),
     "rmatmul": swapped("mul"),
     "sqrt": unary("sqrt"), "rsqrt": unary("rsqrt"), "square": unary("square"),
-    "reciprocal": lambda c: c.apply("div", number(1.0), c.self), "pow": power, "rpow": swapped("pow"),
-    "norm": norm, "linalg_vector_norm": norm, "vector_norm": norm, "linalg_norm": norm, "dist": binary("sub"),
-    "std": norm, "var": variance,
-    "prod": product_of_all,
+    "reciprocal": lambda c: c.apply("div", number(1.0), c.self), "pow": binary("pow", "exponent"), "rpow": swapped("pow"),
+    **dict.fromkeys(("norm", "linalg_vector_norm", "vector_norm", "linalg_norm", "linalg_matrix_norm", "std"),
+                    of_kept("abs")),  # a length: never negative
+    "dist": binary("sub"), "var": of_kept("square"), "prod": product_of_all,
     "neg": unary("neg"), "negative": unary("neg"), "abs": unary("abs"), "absolute": unary("abs"),
     # no power: pure numbers only
     **{name: unary(name) for name in ("exp", "exp2", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf",
@@ -365,25 +314,25 @@ TABLE: dict[str, Reading] = {
     "logical_and": binary("and"), "bitwise_and": binary("and"), "and": binary("and"),
     "logical_or": binary("or"), "bitwise_or": binary("or"), "or": binary("or"),
     "logical_xor": binary("or"), "xor": binary("or"), "bitwise_xor": binary("or"), "logical_not": unary("not"), "bitwise_not": unary("not"), "invert": unary("not"),
-    "any": same, "all": same,
     **dict.fromkeys(("sign", "sgn", "signbit", "argmax", "argmin", "argsort", "nonzero", "count_nonzero", "numel",
                      "_indices", "indices", "bool", "is_nonzero", "bincount"), pure),
     # made anew
     **dict.fromkeys(("zeros", "zeros_like", "new_zeros", "zero"), constant(0.0)),
     **dict.fromkeys(("empty", "empty_like", "new_empty", "empty_strided"), constant(math.nan)),
     **dict.fromkeys(("ones", "ones_like", "new_ones", "eye"), constant(1.0)),
-    "full": filled(1, "fill_value"), "full_like": filled(1, "fill_value"), "new_full": filled(2, "fill_value"),
-    "fill": filled(1, "value"), "copy": copied, "tensor": given_data, "as_tensor": given_data, "asarray": given_data,
-    "scalar_tensor": given_data, "new_tensor": lambda c: c.value(1, "data"), "sparse_coo_tensor": sparse_of,
-    "new": lambda c: c.value(2, "values"),
-    "normal": noise, "uniform": noise, "trunc_normal": noise, "exponential": spread,
+    "full": argument(1, "fill_value"), "full_like": argument(1, "fill_value"), "new_full": argument(2, "fill_value"),
+    "fill": argument(1, "value"), "copy": argument(1, "src"), "tensor": given_data, "as_tensor": given_data, "asarray": given_data,
+    "scalar_tensor": given_data, "new_tensor": argument(1, "data"), "sparse_coo_tensor": argument(1, "values"),
+    "new": argument(2, "values"),
+    "normal": noise, "uniform": noise, "trunc_normal": noise,
+    "exponential": lambda c: c.apply("div", number(1.0), c.value(1, "lambd", 1.0)),  # as wide as one over its rate
     "bernoulli": pure_operands, "log_normal": pure_operands,
     **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "arange", "randint", "randint_like", "randperm",
                      "linspace", "random", "geometric"), lambda c: PURE_VALUE),
     # matrices taken apart
     "svd": factors(0, 2), "linalg_svd": factors(0, 2), "qr": factors(0), "linalg_qr": factors(0),
     "linalg_eigh": factors(1), "symeig": factors(1), "svd_lowrank": factors(0, 2),
-    **dict.fromkeys(("linalg_svdvals", "linalg_eigvalsh"), keep), "linalg_matrix_norm": norm, "linalg_solve": solve,
+    **dict.fromkeys(("linalg_svdvals", "linalg_eigvalsh"), keep), "linalg_solve": swapped("div", "B"),
     **dict.fromkeys(("inverse", "linalg_inv", "pinverse", "linalg_pinv"), lambda c: c.apply("div", number(1.0), keep(c))),
     "cholesky": unary("cholesky"), "linalg_cholesky": unary("cholesky"), "einsum": einsum,
 }  # fmt: skip

@@ -20,11 +20,11 @@ from .._kernel.expression import Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
-from .._verdict import SCALES, SIZES, Reading, diagnose, dimensions, disagreement, settled
+from .._verdict import SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled
 from ..dimensions import Dimensions
 from .mode import UnitsMode
 from .numbers import Carried, carry, standing_in
-from .problem import Problem, moved, needs_closure
+from .problem import SmallProblem, moved, needs_closure
 
 # RAdam's branch changes after five steps. After the first steps, more follow until so many have shown nothing new and
 # every parameter has moved, so that what happens every tenth step is seen; a whole number may say how often it happens.
@@ -118,13 +118,13 @@ def infer_torch(
     numbers, others = default_numbers(optimizer, given)
     for name in expected or {}:
         if name not in numbers:
-            raise ValueError(f"{optimizer.__name__} has no number {name!r}: it has {', '.join(numbers)}")
+            raise ValueError(f"{optimizer.__name__} has no hyperparameter {name!r}: it has {', '.join(numbers)}")
     zeros = {name for name, value in numbers.items() if value == 0 and name.partition("[")[0] not in given}
     attempt = _Attempt(optimizer, numbers, others, expected or {}, target or f"torch.optim.{optimizer.__name__}")
     forms = [dict(shapes)] if shapes else [{"matrix": (4, 3), "vector": (5,)}, {"matrix": (4, 3)}, {"sparse": (4, 3)}]
     works: list[tuple[Mapping[str, Any], set[str]]] = []
 
-    def read(held: Mapping[str, str]) -> Reading:
+    def read(held: Mapping[str, str]) -> Walked:
         """Of the forms of parameters that some insist on, and of the zeros, which may exclude each other, what runs."""
         failures: list[Exception] = []
         on = zeros - set(held)
@@ -133,7 +133,7 @@ def infer_torch(
             try:
                 reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
-                return Reading(Dimensions(attempt.target, unknown=str(error)))
+                return Walked(Dimensions(attempt.target, unknown=str(error)))
             except Exception as error:
                 failures.append(error)
                 continue
@@ -210,7 +210,7 @@ class _Attempt:
 
     def read(
         self, shapes: Mapping[str, tuple[int, ...]], switched_on: set[str], held: Mapping[str, str], zeros: set[str]
-    ) -> Reading:
+    ) -> Walked:
         """Run it on numbers that carry units, until nothing new is seen."""
         ledger = Ledger()
         numbers = {n: SWITCHED_ON if n in switched_on else value for n, value in self.numbers.items()}
@@ -225,7 +225,7 @@ class _Attempt:
         values = {name: Value(u, name=name, nonnegative=numbers[name] >= 0) for name, u in unknowns.items()}
         carried = {n: carry(x, values[n], ledger) if n in values else x for n, x in numbers.items()}
         mode = UnitsMode(ledger)
-        problem = Problem(shapes, note=lambda tensor, units: mode.note(tensor, _measured(units)))
+        problem = SmallProblem(shapes, note=lambda tensor, units: mode.note(tensor, _measured(units)))
         before = {name: p.detach().clone() for name, p in problem.params.items()}
         state: dict[str, Expression] = {}
         paths: dict[str, None] = {}
@@ -259,7 +259,7 @@ class _Attempt:
                 quiet = 0 if news.any() or still else quiet + 1
         if still:
             why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
-            return Reading(Dimensions(self.target, unknown=why))
+            return Walked(Dimensions(self.target, unknown=why))
         notes = [
             f"covers the branches that {steps} steps took" + ("" if len(shapes) > 1 else f" on a {next(iter(shapes))}")
         ]
@@ -274,9 +274,9 @@ class _Attempt:
         diagnosis = diagnose(ledger, {name: numbers[name] for name in held})
         found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, list(shapes), notes=notes)
         self.runs.append(_Run(found, numbers, shapes, steps))
-        return Reading(found, ledger.exponents, {ledger.names[n] for n in diagnosis.involved})
+        return Walked(found, ledger.exponents, {ledger.names[n] for n in diagnosis.involved})
 
-    def _made(self, problem: Problem, numbers: Mapping[str, Any]) -> Any:
+    def _made(self, problem: SmallProblem, numbers: Mapping[str, Any]) -> Any:
         instance: Any = self.optimizer(list(problem.params.values()), **constructor_arguments(numbers, self.others))
         if not (hasattr(instance, "step") and hasattr(instance, "state")):
             raise NotAnOptimizerError(f"{self.optimizer.__name__}(...) is not a torch.optim.Optimizer")
@@ -305,7 +305,7 @@ class _Attempt:
         values = of.numbers if numbers is None else numbers
 
         def run(loss: float, params: float) -> list[torch.Tensor]:
-            problem = Problem(of.shapes, loss, params)
+            problem = SmallProblem(of.shapes, loss, params)
             path = [[p.detach() / params for p in problem.params.values()]]
             with seeded(), as_written():
                 instance = self._made(problem, rescaled_numbers(values, found.hyper, loss / size, params))

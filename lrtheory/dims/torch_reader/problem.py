@@ -13,22 +13,15 @@ from ...units import GRADIENT, LOSS, PARAM, Units
 Note = Callable[[torch.Tensor, Units], None]
 
 
-class Problem:
-    """Parameters, and gradients that change sign and size; for an optimizer with a closure, a bowl to descend.
-
-    Parameters
-    ----------
-    shapes : shapes by name; a parameter named ``sparse`` gets sparse gradients
-    loss, params : what the loss and the parameters are multiplied by
-    note : told of every tensor that the problem makes, and of its units
-    """
+class SmallProblem:
+    """Parameters, and gradients that change sign and size; for an optimizer with a closure, a bowl to descend."""
 
     def __init__(
         self,
-        shapes: Mapping[str, tuple[int, ...]],
-        loss: float = 1.0,
+        shapes: Mapping[str, tuple[int, ...]],  # a parameter named ``sparse`` gets sparse gradients
+        loss: float = 1.0,  # what the loss is multiplied by
         params: float = 1.0,
-        note: Note = lambda tensor, units: None,
+        note: Note = lambda tensor, units: None,  # told of every tensor that is made, and of its units
     ) -> None:
         self._generator = torch.Generator().manual_seed(0)
         self._loss, self._scale, self._note = loss, params, note

@@ -1,3 +1,3 @@
-"""Eighteen claims people make, decided."""
+"""Eighteen claims people make, decided: in the order of the questions they answer."""
 
-PARTS = ("in_order",)
+PARTS = ("loss", "steps")

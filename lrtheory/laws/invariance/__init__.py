@@ -1,28 +1,5 @@
 """Laws of scale-invariant weights."""
 
-from ...theory.invariance import (
-    Equilibrium,
-    adamw_schedule,
-    angular_lr,
-    buffer_seed,
-    equilibrium,
-    next_square_norm,
-    numbers_for_length,
-    rotation_per_step,
-    sgd_schedule,
-)
+from ...theory.invariance import *  # noqa: F403
 
 PARTS = ("length", "schedules", "balance")
-
-__all__ = [
-    "PARTS",
-    "Equilibrium",
-    "adamw_schedule",
-    "angular_lr",
-    "buffer_seed",
-    "equilibrium",
-    "next_square_norm",
-    "numbers_for_length",
-    "rotation_per_step",
-    "sgd_schedule",
-]

@@ -2,6 +2,6 @@
 
 from ...theory.scaling import rescaled_hyper, rescaled_state
 
-PARTS = ("rows", "radam", "exceptions", "lbfgs", "sensitivity", "floating_point")
+PARTS = ("rows", "exceptions", "floating_point")
 
 __all__ = ["PARTS", "rescaled_hyper", "rescaled_state"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from ...dims import Units
 from ...rules import Rule, get
 from ...wrappers import Wrapper, clip_by_global_norm, clip_by_value
-from ..law import Law
-from .bitwise import another_power, check, from_units, left_alone
+from ..law import Law, law
+from .bitwise import BITS, another_power, from_units, left_alone, shows
 from .subject import Subject, innermost, of_optax, of_rule
 
 SETTING = (
@@ -34,7 +34,7 @@ class Row:
     source: str = SOURCE
 
 
-def law(row: Row) -> Law:
+def _law(row: Row) -> Law:
     """The record of a row, with each of its numbers left alone, and lr or the first of them otherwise, as mutants."""
     formula = from_units(row.subject.dimensions)
     numbers = [name for name in row.units if name in row.subject.numbers]
@@ -42,17 +42,17 @@ def law(row: Row) -> Law:
     mutants = {f"{name} left as it was": left_alone(formula, name) for name in row.units}
     mutants[f"{first} times another α"] = another_power(formula, first, of="loss")
     mutants[f"{first} times another c"] = another_power(formula, first, of="params")
-    return Law(
-        id=f"scaling.{row.name}",
-        title=row.title,
-        statement=statement({name: Units.parse(text) for name, text in row.units.items()}),
-        kind="bitwise",
-        scope=f"{row.subject.name}. {row.scope}{' ' if row.scope else ''}{SETTING}",
-        source=row.source,
-        formula=formula,
-        check=check(row.subject),
-        mutants=mutants,
-    )
+    return law(
+        f"""bitwise scaling.{row.name}: {row.title}
+        {statement({name: Units.parse(text) for name, text in row.units.items()})}
+        scope: {row.subject.name}. {row.scope}{" " if row.scope else ""}{SETTING}
+        source: {row.source}
+        """,
+        formula,
+        mutants,
+        why=BITS,
+        x64=False,
+    )(shows(row.subject))
 
 
 def statement(units: dict[str, Units]) -> str:
@@ -211,4 +211,4 @@ ROWS = (
     ),
 )
 
-LAWS = tuple(law(row) for row in ROWS)
+LAWS = tuple(_law(row) for row in ROWS)

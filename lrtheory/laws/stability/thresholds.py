@@ -15,7 +15,7 @@ from ... import rules
 from ...quadratic.linear_step import LinearStep, critical_curvature, delayed, linear_step
 from ...rules import Rule
 from ...theory import stability
-from ..law import Evidence, Law
+from ..law import Law, Rng, Shown, law, relative
 
 DRAWS = 6
 STEPS = 600
@@ -24,42 +24,8 @@ START = 1e-120  # squares of gradients stay far below eps², so that eps is the 
 EPS = 0.25
 
 Numbers = Mapping[str, np.ndarray]
-
-
-def _check(
-    over: tuple[Rule, ...],
-    draw: Callable[[np.random.Generator, int], Numbers],
-    formula: Callable[..., Any],
-    seed: int,
-    delay: int = 0,
-) -> Evidence:
-    """Hold a formula of the drawn numbers to the spectral radius and to runs 1 % under and over it.
-
-    A run is misjudged if it does not shrink below or does not grow above; each counts 1 in the residual.
-    """
-    rng = np.random.default_rng(seed)
-    errors, misjudged = [], 0
-    with jax.enable_x64(True):
-        for rule in over:
-            numbers = draw(rng, DRAWS)
-            predicted = np.broadcast_to(np.asarray(formula(**numbers), float), (DRAWS,))
-            hypers = [rule.hyper(**{k: v[i] for k, v in numbers.items() if k != "delay"}) for i in range(DRAWS)]
-            hyper = jax.tree.map(lambda *x: jnp.array(x), *hypers)
-            measured = np.asarray(_first_crossing(_maps(rule, delay, hyper), 1 / hyper.lr))
-            errors.append(float(np.max(np.abs(predicted / measured - 1))))
-            shrinks, grows = (np.asarray(_growth(rule, delay, hyper, predicted * (1 + m))) for m in (-MARGIN, MARGIN))
-            misjudged += int(np.sum(~(shrinks < 0)) + np.sum(~(grows > 0)))
-    error = float(np.max(errors))
-    return Evidence(
-        ran=f"{DRAWS} draws of the numbers for {', '.join(map(repr, over))}: spectral radius of the Jacobian of the step, "
-        f"and runs of {STEPS} steps from {START:g} with curvature {MARGIN:.0%} under and over",
-        residual=error + misjudged,
-        bound=1e-9,
-        derivation="largest relative difference from the curvature where the radius passes 1, plus 1 for each run that "
-        "grows under or shrinks over the threshold; the eigenvalue there is simple, bisected to 2e-16 and found to some "
-        "1e-14, times a condition below 1e4",
-        figures={"relative error": error, "runs misjudged": misjudged, "runs": 2 * DRAWS * len(over)},
-    )
+Draw = Callable[[Rng, int], Numbers]
+_FROZEN = "with the preconditioner held: h is the curvature of the preconditioned loss, and eps ≫ √v in the runs"
 
 
 _first_crossing = jax.jit(jax.vmap(critical_curvature))
@@ -91,11 +57,6 @@ def _growth(rule: Rule, delay: int, hyper: Any, curvature: Array) -> Array:
     return jax.vmap(run)(hyper, curvature)
 
 
-Draw = Callable[[np.random.Generator, int], Numbers]
-_CHECKED = "; checked against the eigenvalues of the rule's Jacobian and by runs"
-_FROZEN = "with the preconditioner held: h is the curvature of the preconditioned loss, and eps ≫ √v in the runs"
-
-
 def _law(
     name: str,
     title: str,
@@ -108,17 +69,42 @@ def _law(
     mutants: Mapping[str, Callable[..., Any]],
     delay: int = 0,
 ) -> Law:
-    return Law(
-        id=f"stability.{name}",
-        title=title,
-        statement=statement,
-        kind="exact",
-        scope=scope,
-        source=source + _CHECKED,
-        formula=formula,
-        check=lambda wrong, seed: _check(over, draw, wrong, seed, delay),
-        mutants=mutants,
-    )
+    """A formula of the drawn numbers, held to the spectral radius and to runs 1 % under and over it.
+
+    A run is misjudged if it does not shrink below or does not grow above; each counts 1 in the residual.
+    """
+
+    def shows(formula: Any, rng: Rng) -> Shown:
+        errors, misjudged = [], 0
+        for rule in over:
+            numbers = draw(rng, DRAWS)
+            predicted = np.broadcast_to(np.asarray(formula(**numbers), float), (DRAWS,))
+            hypers = [rule.hyper(**{k: v[i] for k, v in numbers.items()}) for i in range(DRAWS)]
+            hyper = jax.tree.map(lambda *x: jnp.array(x), *hypers)
+            errors.append(relative(predicted, np.asarray(_first_crossing(_maps(rule, delay, hyper), 1 / hyper.lr))))
+            shrinks, grows = (np.asarray(_growth(rule, delay, hyper, predicted * (1 + m))) for m in (-MARGIN, MARGIN))
+            misjudged += int(np.sum(~(shrinks < 0)) + np.sum(~(grows > 0)))
+        error = float(np.max(errors))
+        yield error + misjudged
+        yield {"relative error": error, "runs misjudged": misjudged, "runs": 2 * DRAWS * len(over)}
+        yield (
+            f"{DRAWS} draws of the numbers for {', '.join(map(repr, over))}: spectral radius of the Jacobian of the step, "
+            f"and runs of {STEPS} steps from {START:g} with curvature {MARGIN:.0%} under and over"
+        )
+
+    return law(
+        rf"""exact stability.{name}: {title}
+        {statement}
+        scope: {scope}
+        source: {source}; checked against the eigenvalues of the rule's Jacobian and by runs
+        why: largest relative difference from the curvature where the radius passes 1, plus 1 for each run that grows under
+        or shrinks over the threshold; the eigenvalue there is simple, bisected to 2e-16 and found to some 1e-14, times a
+        condition below 1e4
+        """,
+        formula,
+        mutants,
+        bound=1e-9,
+    )(shows)
 
 
 def _drawn(**ranges: tuple[float, float]) -> Draw:
@@ -139,10 +125,10 @@ _BETA = (0.3, 0.95)
 _SHORT = (0.85, 0.95)  # a memory that is short against the runs, so that RAdam's rectifier is done
 
 
-def _nadam(lr: Any, beta1: Any, momentum_decay: Any, of: Callable[..., Any] = stability.nadam_threshold) -> Any:
+def _nadam(lr: Any, beta1: Any, momentum_decay: Any) -> Any:
     """NAdam at a momentum that does not move: β₁/2 without momentum decay, β₁ where it is long over."""
     mu = np.where(momentum_decay == 0, beta1 / 2, beta1)
-    return of(lr, beta1, mu, mu)
+    return stability.nadam_threshold(lr, beta1, mu, mu)
 
 
 def _nadam_numbers(rng: np.random.Generator, n: int) -> Numbers:
@@ -184,10 +170,7 @@ LAWS = (
         (rules.sgd(nesterov=True),),
         _drawn(lr=_LR, momentum=_MOMENTUM),
         stability.nesterov_threshold,
-        {
-            "that of heavy ball": stability.heavy_ball_threshold,
-            "1+μ for 1+2μ": lambda lr, momentum: 2 / lr,
-        },
+        {"that of heavy ball": stability.heavy_ball_threshold, "1+μ for 1+2μ": lambda lr, momentum: 2 / lr},
     ),
     _law(
         "rmsprop-momentum",
@@ -269,16 +252,10 @@ LAWS = (
         "the gradient is (h + wd)p",
         (rules.sgd(),),
         _drawn(lr=(1e-2, 1.0), momentum=_MOMENTUM, dampening=(0.1, 0.9), weight_decay=(0.01, 1.0)),
-        lambda lr, momentum, dampening, weight_decay: stability.with_coupled_decay(
-            stability.heavy_ball_threshold(lr, momentum, dampening), weight_decay
-        ),
+        lambda weight_decay, **h: stability.with_coupled_decay(stability.heavy_ball_threshold(**h), weight_decay),
         {
-            "decay forgotten": lambda lr, momentum, dampening, weight_decay: stability.heavy_ball_threshold(
-                lr, momentum, dampening
-            ),
-            "decay adds room": lambda lr, momentum, dampening, weight_decay: (
-                stability.heavy_ball_threshold(lr, momentum, dampening) + weight_decay
-            ),
+            "decay forgotten": lambda weight_decay, **h: stability.heavy_ball_threshold(**h),
+            "decay adds room": lambda weight_decay, **h: stability.heavy_ball_threshold(**h) + weight_decay,
         },
     ),
     *(

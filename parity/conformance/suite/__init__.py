@@ -93,13 +93,7 @@ def checks(kind: str | None = None) -> dict[str, Check]:
 
 
 def get(kind: str, id: str) -> Check:
-    """The check of that id.
-
-    Raises
-    ------
-    ValueError
-        With the ids that there are.
-    """
+    """The check of that id. Raises ValueError with the ids that there are."""
     found = checks(kind)
     if id not in found:
         raise ValueError(f"no check {id!r} for {kind} targets: there are {', '.join(found)}")

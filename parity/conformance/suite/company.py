@@ -11,7 +11,7 @@ import numpy as np
 from ..comparing import ROUNDING, Walk, close, demand, same
 from ..outcome import Skip, a_check
 from ..runs import Run, standard
-from ..targets import Target, follow
+from ..targets import Target, follow, walked
 from ..targets.jax_target import RuleTarget, as_tree
 
 
@@ -87,13 +87,10 @@ def frozen(target: Any) -> None:
     name = list(run.shapes)[-1]
     session = target.start(run.params)
     session.tensors[name].requires_grad_(False)
-    history = [session.params()]
-    for step in range(run.steps):
-        session.step({**run.at(step), name: None})
-        history.append(session.params())
+    walk = walked(session, range(run.steps), lambda step: session.step({**run.at(step), name: None}))
     same({name: session.params()[name]}, {name: run.params[name]}, "a frozen parameter moves")
     alone = follow(target, run.only(n for n in run.shapes if n != name))
-    same(Walk.of(history).only(alone), alone, "beside a frozen parameter the others move differently")
+    same(walk.only(alone), alone, "beside a frozen parameter the others move differently")
 
 
 @a_check("frozen", FROZEN, kinds=("jax",))
@@ -176,8 +173,9 @@ def _together(target: Any, run: Run, order: list[str], missing: bool = False) ->
     else:  # whose dicts are sorted by their keys
         keys = {name: f"{number} {name}" for number, name in enumerate(order)}
         session = target.start({keys[n]: run.params[n] for n in order})
-    history = [session.params()]
-    for step in range(run.steps):
+
+    def act(step: int) -> None:
         session.step({keys[n]: None if step in gone.get(n, ()) else run.grads[n][step] for n in order})
-        history.append(session.params())
-    return Walk.of([{n: params[keys[n]] for n in order} for params in history])
+
+    walk = walked(session, range(run.steps), act)
+    return Walk({n: walk[keys[n]] for n in order})

@@ -9,7 +9,7 @@ import numpy as np
 from ..comparing import Walk, demand, same
 from ..outcome import Note, Skip, a_check, told
 from ..runs import Run, standard
-from ..targets import follow, going_on
+from ..targets import follow, going_on, walked
 from .company import coupled
 
 
@@ -72,12 +72,12 @@ def closure(target: Any) -> None:
 
     run = standard(target.shapes)
     session = target.start(run.params)
-    history = [session.params()]
-    for step in range(run.steps):
+
+    def act(step: int) -> None:
         calls: list[bool] = []
         returned: Any = None
 
-        def evaluate(step: int = step, calls: list[bool] = calls) -> torch.Tensor:
+        def evaluate() -> torch.Tensor:
             calls.append(torch.is_grad_enabled())
             session.optimizer.zero_grad()
             terms = [(p * target.as_gradient(run.at(step)[n]).to_dense()).sum() for n, p in session.tensors.items()]
@@ -92,10 +92,11 @@ def closure(target: Any) -> None:
         demand(calls, "step(closure) does not evaluate the closure")
         demand(all(calls), "the closure is evaluated without recording gradients")
         demand(returned is not None, "step(closure) returns None, and not the closure's value")
-        history.append(session.params())
+
+    walk = walked(session, range(run.steps), act)
     if not needs_closure(session.optimizer):
         cause = "with a closure it moves otherwise than with the same gradients set before"
-        same(Walk.of(history), follow(target, run), cause)
+        same(walk, follow(target, run), cause)
 
 
 @a_check(
@@ -145,13 +146,13 @@ def add_param_group(target: Any) -> None:
     old, new = names[:-1], names[-1]
     at = 3
     session = target.start(run.params, groups=lambda t: [t[n] for n in old])
-    history = [session.params()]
-    for step in range(run.steps):
+
+    def act(step: int) -> None:
         if step == at:
             session.optimizer.add_param_group({"params": [session.tensors[new]]})
         session.step({**run.at(step), **({new: None} if step < at else {})})
-        history.append(session.params())
-    found = Walk.of(history)
+
+    found = walked(session, range(run.steps), act)
     demand(len(session.optimizer.param_groups) == 2, "add_param_group adds no group")
     same(found.only(old), follow(target, run.only(old)), "the old parameters move differently")
     fresh = follow(target, run.only([new], slice(at, None)))

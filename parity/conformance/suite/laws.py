@@ -22,7 +22,7 @@ SCALES = ((16.0, 1.0), (1.0, 0.25), (0.25, 64.0))
 
 @a_check(
     "scaling-law",
-    "Where units inference proves a law (how every number changes when the loss or the parameters are multiplied), runs "
+    "Where units inference proves a law (how every hyperparameter changes when the loss or the parameters are multiplied), runs "
     "rescaled by powers of four obey it bit for bit. That no law holds is noted with the line that breaks it, and a "
     "failure only if one is claimed.",
 )

@@ -12,7 +12,7 @@ import numpy as np
 from ..comparing import Walk, close, demand, same, stands
 from ..outcome import Skip, a_check
 from ..runs import Run, standard
-from ..targets import Target, follow
+from ..targets import Target, follow, walked
 from ..targets.jax_target import OptaxTarget, as_tree
 from ..targets.target import RATES
 
@@ -51,13 +51,13 @@ def _with_scheduler(target: Any, run: Run) -> Walk:
 
     session = target.start(run.params)
     scheduler = torch.optim.lr_scheduler.LambdaLR(session.optimizer, lambda count: float(run.lrs[count]))
-    history = [session.params()]
-    for step in range(run.steps):
-        session.step(run.at(step))
-        history.append(session.params())
-        if step + 1 < run.steps:
+
+    def act(step: int) -> None:
+        if step:
             scheduler.step()
-    return Walk.of(history)
+        session.step(run.at(step))
+
+    return walked(session, range(run.steps), act)
 
 
 @a_check(

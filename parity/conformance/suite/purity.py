@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from .. import settings, worker
-from ..comparing import Walk, demand, moved, same
+from ..comparing import demand, moved, same
 from ..outcome import a_check
 from ..runs import Run, standard
-from ..targets import Target, follow
+from ..targets import Target, follow, walked
 from ..targets.jax_target import as_saved, leaves
 
 
@@ -45,12 +45,8 @@ def isolated(target: Target) -> None:
     run, other = standard(target.shapes), standard(target.shapes, seed=1)
     alone = follow(target, run)
     one, two = target.start(run.params), target.start(other.params)
-    history = [one.params()]
-    for step in range(run.steps):
-        two.step(other.at(step))
-        one.step(run.at(step))
-        history.append(one.params())
-    same(Walk.of(history), alone, "beside another optimizer it moves differently")
+    beside = walked(one, range(run.steps), lambda step: (two.step(other.at(step)), one.step(run.at(step))))
+    same(beside, alone, "beside another optimizer it moves differently")
 
 
 @a_check(

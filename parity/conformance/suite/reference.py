@@ -24,7 +24,7 @@ AMPLIFIED = 64.0
 @a_check(
     "reference",
     "Under a constant and under a moving lr the parameters stay within 1e-13 of each coordinate's reach of those of the "
-    "reference: the one that was named, or our rule of the same name and numbers.",
+    "reference: the one that was named, or our rule of the same name and hyperparameters.",
     examples=10,
 )
 def reference(target: Target, run: Run) -> None:

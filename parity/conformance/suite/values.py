@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import Walk, demand, finite, same, stands
+from ..comparing import demand, equal, finite, same, stands
 from ..outcome import Note, a_check
 from ..runs import Run, standard
-from ..targets import Target, follow, going_on
+from ..targets import Target, follow, going_on, walked
 
 
 @a_check(
@@ -122,7 +122,7 @@ def _with_entry(run: Run, name: str, place: tuple[int, ...], value: float) -> Ru
 
 
 def _differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.any(~((a == b) | ((a != a) & (b != b))), axis=0)
+    return np.any(~equal(a, b), axis=0)
 
 
 @a_check(
@@ -135,13 +135,8 @@ def gradient_only(target: Target, run: Run) -> None:
     """How a batch is reduced is the caller's; catches a state that keeps the gradient's own memory."""
     expected = follow(target, run)
     session: Any = target.start(run.params)
-    history = [session.params()]
-    for step in range(run.steps):
-        _accumulated(target, session, run.at(step))
-        history.append(session.params())
-    same(
-        Walk.of(history), expected, "a gradient added up from two halves moves otherwise than the same gradient at once"
-    )
+    walk = walked(session, range(run.steps), lambda step: _accumulated(target, session, run.at(step)))
+    same(walk, expected, "a gradient added up from two halves moves otherwise than the same gradient at once")
 
 
 def _accumulated(target: Any, session: Any, grads: Any) -> None:

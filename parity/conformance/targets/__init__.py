@@ -1,6 +1,8 @@
 """What can be checked, in one form: something that starts runs, takes steps and saves its state."""
 
-from .resolve import resolve
-from .target import Session, Target, TargetError, follow, going_on
+from lrtheory.dims.target import TargetError
 
-__all__ = ["Session", "Target", "TargetError", "follow", "going_on", "resolve"]
+from .resolve import resolve
+from .target import Session, Target, follow, going_on, walked
+
+__all__ = ["Session", "Target", "TargetError", "follow", "going_on", "resolve", "walked"]

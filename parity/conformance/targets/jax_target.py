@@ -18,10 +18,9 @@ from lrtheory import dims
 from lrtheory.rules import Rule, SparseGradient
 
 from ..comparing import Walk
-from ..outcome import Skip, told
+from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from ..worker import OutOfTime
-from .target import Session, Target, is_decay
+from .target import Session, Target, going_on, is_decay
 
 
 class Functions(NamedTuple):
@@ -53,31 +52,21 @@ class JaxTarget(Target):
 
     def settle(self) -> None:
         """All shapes, or fewer where the target refuses some, which the notes then say."""
-        refused = ""
-        for shapes in (SHAPES, WITHOUT_SCALAR, MATRICES):
+
+        def traced(shapes: Mapping[str, tuple[int, ...]]) -> None:
             self.shapes = shapes
-            params = as_tree(self._ones)
-            try:
-                functions = self.functions()
-                jax.eval_shape(functions.step, params, functions.init(params), self.gradients(params))
-            except BaseException as error:
-                if isinstance(error, OutOfTime):
-                    raise
-                refused = refused or told(error)
-                continue
-            if refused:
-                self.notes += (f"checked on {' and '.join(shapes)}, since it does not take all shapes ({refused})",)
-            break
-        else:
-            self.shapes = SHAPES  # what cannot be traced may run all the same
-        try:
+            params, functions = as_tree(self._ones), self.functions()
+            jax.eval_shape(functions.step, params, functions.init(params), self.gradients(params))
+
+        def run() -> None:
             session = self.start(self._ones)
             session.step(self._ones)
             self._settle_calls(session, self._ones)
-        except OutOfTime:
-            raise
-        except BaseException as error:
-            self.trouble = told(error)
+
+        forms = {" and ".join(s): functools.partial(traced, s) for s in (SHAPES, WITHOUT_SCALAR, MATRICES)}
+        if self._first_that_runs(forms):
+            self.shapes = SHAPES  # what cannot be traced may run all the same
+        self.trouble = self._first_that_runs({"": run})
         if self.calls > 1:
             del self.step  # one of single calls
 
@@ -127,14 +116,9 @@ class JaxTarget(Target):
 
     def eagerly(self, run: Run, steps: int) -> Walk:
         """The walk of an optimizer that nobody compiles."""
-        functions = self.functions()
-        params = as_tree(run.params)
-        state = functions.init(params)
-        history = [params]
-        for step in range(steps):
-            params, state = functions.step(params, state, self.gradients(as_tree(run.at(step))))
-            history.append(params)
-        return Walk.of(history)
+        functions, tree = self.functions(), as_tree(run.params)
+        session = _JaxSession(self, tree, functions.init(tree), None, lambda lrs, *given: functions.step(*given))
+        return going_on(session, run, range(steps))
 
     def rescaled(self, found: Any, run: Run, loss: float, params: float) -> dict[str, np.ndarray]:
         """As one compiled scan with every number traced: one program for every scale."""
@@ -243,7 +227,7 @@ class OptaxTarget(JaxTarget):
         from lrtheory.dims.optax_reader.infer import default_numbers
 
         if self.is_instance:
-            raise Skip("its numbers are inside: give the factory, and they can be traced")
+            raise Skip("its hyperparameters are inside: give the factory, and they can be traced")
         numbers, others, _ = default_numbers(self.make, self.given)
         return dims.infer(self.make, hyper=numbers, shapes=self.shapes, **others)
 

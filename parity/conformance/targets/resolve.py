@@ -7,14 +7,14 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from lrtheory.dims.target import Target as Numbered
+from lrtheory.dims.target import Numbered, TargetError
 from lrtheory.dims.target import target as numbered
 from lrtheory.rules import Rule
 from lrtheory.spec import Spec, SpecError, parse, part, read
 from lrtheory.spec import resolve as resolve_spec
 
 from ..outcome import told
-from .target import RATES, Target, TargetError
+from .target import RATES, Target
 
 EXPECTED = (
     "an optax transformation or a factory of one, a torch.optim.Optimizer class or a factory of one, a rule, or a SPEC "
@@ -24,17 +24,9 @@ DEFAULT_LR = 1e-3
 
 
 def resolve(target: Any, arguments: Mapping[str, Any] | None = None) -> Target:
-    """The target that was meant.
+    """The target that was meant, by text or as an object, with arguments of its class, factory or, of a rule, ``hyper``.
 
-    Parameters
-    ----------
-    target : text, or an object
-    arguments : keyword arguments of the class, factory or, for a rule, its ``hyper``
-
-    Raises
-    ------
-    TargetError
-        If it cannot be imported, needs arguments, or is no optimizer.
+    Raises TargetError if it cannot be imported, needs arguments, or is no optimizer.
     """
     given = dict(arguments or {})
     if isinstance(target, Target):
@@ -55,14 +47,8 @@ def _of_spec(spec: Spec, given: dict[str, Any]) -> Target:
         reading = read(spec.text)
         return _of_object(reading.rule, {**reading.hyper._asdict(), **given}, names)
     if spec.module is not None and not spec.called:
-        found = resolve_spec(spec)
-        if not callable(found):
-            if not hasattr(found, "update"):
-                raise TargetError(f"{spec.text} is {type(found).__name__}: expected {EXPECTED}")
-            return _of_object(found, given, names)
-        return _of_object(found, given, names)
-    target = numbered(spec)
-    root = part(spec)
+        return _of_object(resolve_spec(spec), given, names)
+    target, root = numbered(spec), part(spec)
     if target.kind is not None:
         return _of_object(target.kind, {**target.make({}), **given}, names)
     if root.through is None and not any(root.inner()):
@@ -135,22 +121,17 @@ def _with_rate(name: str, factory: Any, given: dict[str, Any], skip: int) -> tup
         parameters = list(inspect.signature(factory).parameters.values())[skip:]
     except (TypeError, ValueError):
         return notes
-    for parameter in parameters:
-        if parameter.name in given:
+    for p in parameters:
+        if p.name in given:
             continue
-        is_rate = parameter.name in RATES
-        if is_rate and isinstance(parameter.default, (int, float)):
-            given[parameter.name] = parameter.default
-        elif (is_rate and (parameter.default is parameter.empty or parameter.default is None) and skip == 0) or (
-            is_rate and parameter.default is parameter.empty
-        ):
-            given[parameter.name] = DEFAULT_LR
-            notes += (f"{parameter.name} has no default: {DEFAULT_LR:g}",)
-        elif parameter.default is parameter.empty and parameter.kind in (
-            parameter.POSITIONAL_OR_KEYWORD,
-            parameter.KEYWORD_ONLY,
-        ):
-            raise TargetError(f"{name} needs arguments: give {parameter.name}, as in {name}({parameter.name}=...)")
+        absent = p.default is p.empty
+        if p.name in RATES and isinstance(p.default, (int, float)):
+            given[p.name] = p.default
+        elif p.name in RATES and (absent or (p.default is None and skip == 0)):
+            given[p.name] = DEFAULT_LR
+            notes += (f"{p.name} has no default: {DEFAULT_LR:g}",)
+        elif absent and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+            raise TargetError(f"{name} needs arguments: give {p.name}, as in {name}({p.name}=...)")
     return notes
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..comparing import Walk
+from ..outcome import told
 from ..runs import SHAPES, Run
+from ..worker import OutOfTime
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -25,10 +27,6 @@ CALLS = 64
 def is_decay(name: str) -> bool:
     """Whether a number of this name is a weight decay; one inside a composition has the part's name behind it."""
     return _DECAY.match(name) is not None
-
-
-class TargetError(ValueError):
-    """What was given cannot be checked; the message says what would do."""
 
 
 class Session(ABC):
@@ -52,57 +50,47 @@ class Session(ABC):
 
 
 class Target(ABC):
-    """An optimizer to check.
+    """An optimizer to check."""
 
-    Attributes
-    ----------
-    name : str
-    kind : str
-        ``jax`` or ``torch``.
-    imports, expression : str
-        Code that makes what was given to :func:`~parity.conformance.check`.
-    lr : float or None
-        The nominal lr, where it is known and can be moved.
-    shapes : mapping
-        Shapes that it takes.
-    reference : Target or None
-        What it is meant to equal.
-    arguments : mapping
-        Those that were given beside it.
-    claims_law : bool
-        Whether a scaling law is claimed, so that a broken one is a failure and not a note.
-    notes : tuple of str
-    calls : int
-        Of ``step`` that make up one step: more than one where gradients are added up.
-    trouble : str
-        What went wrong in the first step; empty where nothing did.
-    maximizes : bool
-    is_part : bool
-        Whether it is one of optax's parts of a chain, which an lr and its minus come after.
-    decays_inside : bool
-        Whether it may decay parameters by a number that is no argument.
-    changes : tuple of str
-        What is global and was changed when the target was made and took its first step.
-    """
-
-    kind: str = ""
+    kind: str = ""  # jax or torch
 
     def __init__(self, name: str, imports: str, expression: str, notes: tuple[str, ...] = ()) -> None:
-        self.name, self.imports, self.expression = name, imports, expression
-        self.lr: float | None = None
-        self.shapes: Mapping[str, tuple[int, ...]] = SHAPES
-        self.reference: Target | None = None
-        self.arguments: Mapping[str, Any] = {}
-        self.claims_law = False
-        self.notes = notes
-        self.calls = 1
-        self.trouble = ""
-        self.maximizes = self.is_part = self.decays_inside = False
-        self.changes: tuple[str, ...] = ()
+        self.name, self.notes = name, notes
+        self.imports, self.expression = (
+            imports,
+            expression,
+        )  # code that makes what was given to parity.conformance.check
+        self.lr: float | None = None  # the nominal lr, where it is known and can be moved
+        self.shapes: Mapping[str, tuple[int, ...]] = SHAPES  # that it takes
+        self.reference: Target | None = None  # what it is meant to equal
+        self.arguments: Mapping[str, Any] = {}  # those that were given beside it
+        self.claims_law = False  # whether a scaling law is claimed, so that a broken one is a failure and not a note
+        self.calls = 1  # of step that make up one step: more than one where gradients are added up
+        self.trouble = ""  # what went wrong in the first step; empty where nothing did
+        self.maximizes = False
+        self.is_part = False  # whether it is one of optax's parts of a chain, which an lr and its minus come after
+        self.decays_inside = False  # whether it may decay parameters by a number that is no argument
+        self.changes: tuple[str, ...] = ()  # what is global and was changed when it was made and took its first step
 
     @abstractmethod
     def settle(self) -> None:
         """Make one and take the first step, to find out what it takes: :attr:`shapes`, :attr:`calls`, :attr:`trouble`."""
+
+    def _first_that_runs(self, forms: Mapping[str, Callable[[], None]]) -> str:
+        """Go on with the first form that runs, by what is told of it; what the first one raised, where none does."""
+        refused = ""
+        for what, run in forms.items():
+            try:
+                run()
+            except OutOfTime:
+                raise
+            except BaseException as error:
+                refused = refused or told(error)
+                continue
+            if refused:
+                self.notes += (f"checked on {what}, since it does not take all shapes ({refused})",)
+            return ""
+        return refused
 
     def _settle_calls(self, session: Session, grads: Arrays) -> None:
         """Find out how many calls of a session that has made one make up a step, by when parameters move."""
@@ -156,8 +144,13 @@ def follow(target: Target, run: Run, *, moving: bool = False, **changes: Any) ->
 
 def going_on(session: Session, run: Run, steps: range) -> Walk:
     """Parameters before and after each of these steps of a run."""
+    return walked(session, steps, lambda step: session.step(run.at(step)))
+
+
+def walked(session: Session, steps: Iterable[int], act: Callable[[int], Any]) -> Walk:
+    """Parameters before and after each of these steps, which are taken by calling ``act``."""
     history = [session.params()]
     for step in steps:
-        session.step(run.at(step))
+        act(step)
         history.append(session.params())
     return Walk.of(history)

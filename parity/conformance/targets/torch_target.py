@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from lrtheory import dims
+from lrtheory.dims.target import TargetError
 from lrtheory.dims.torch_reader import infer as torch_dims
 from lrtheory.dims.torch_reader.problem import needs_closure
 
-from ..outcome import Skip, told
+from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from ..worker import OutOfTime
-from .target import Session, Target, TargetError, going_on, is_decay
+from .target import Session, Target, going_on, is_decay
 
 
 class TorchTarget(Target):
@@ -69,7 +69,7 @@ class TorchTarget(Target):
     def dimensions(self) -> Any:
         """Inferred from the class."""
         if not isinstance(self.make, type):
-            raise Skip("its numbers are inside: give the class, and they can be followed")
+            raise Skip("its hyperparameters are inside: give the class, and they can be followed")
         if self.sparse:
             return dims.infer(self.make, shapes={"sparse": (4, 3)}, **self.given)
         return dims.infer(in_training(self.make), shapes={n: s for n, s in self.shapes.items() if s}, **self.given)
@@ -86,41 +86,31 @@ class TorchTarget(Target):
 
     def settle(self) -> None:
         """All shapes, or matrices alone, dense or sparse, where the target refuses the rest."""
-        refused, made = "", False
-        for shapes, sparse in ((SHAPES, False), (WITHOUT_SCALAR, False), (MATRICES, False), (MATRICES, True)):
+        made = []
+
+        def run(shapes: Mapping[str, tuple[int, ...]], sparse: bool) -> None:
             self.shapes, self.sparse = shapes, sparse
-            try:
-                session = self.start(self._ones)
-                made, group = True, session.optimizer.param_groups[0]
-                self.lr = float(group["lr"]) if isinstance(group.get("lr"), (int, float)) else None
-                self.maximizes = bool(group.get("maximize", False))
-                decays = {name for name, value in group.items() if is_decay(name) and value}
-                self._decays = decays & self.arguments_taken
-                self.decays_inside = decays != self._decays
-                session.step(self._ones)
-                self._settle_calls(session, self._ones)
-            except BaseException as error:
-                if isinstance(error, OutOfTime):
-                    raise
-                refused = refused or told(error)
-                continue
-            if refused:
-                what = f"{'sparse ' if sparse else ''}{' and '.join(shapes)}"
-                self.notes += (f"checked on {what}, since it does not take all shapes ({refused})",)
-            return
-        if not made:
-            raise TargetError(f"{self.name} cannot be made: it {refused}")
-        self.shapes, self.sparse, self.trouble = SHAPES, False, refused
+            session = self.start(self._ones)
+            made.append(session)
+            group = session.optimizer.param_groups[0]
+            self.lr = float(group["lr"]) if isinstance(group.get("lr"), (int, float)) else None
+            self.maximizes = bool(group.get("maximize", False))
+            decays = {name for name, value in group.items() if is_decay(name) and value}
+            self._decays = decays & self.arguments_taken
+            self.decays_inside = decays != self._decays
+            session.step(self._ones)
+            self._settle_calls(session, self._ones)
+
+        forms = {" and ".join(s): functools.partial(run, s, False) for s in (SHAPES, WITHOUT_SCALAR, MATRICES)}
+        forms[f"sparse {' and '.join(MATRICES)}"] = functools.partial(run, MATRICES, True)
+        if refused := self._first_that_runs(forms):
+            self.shapes, self.sparse, self.trouble = SHAPES, False, refused
+            if not made:
+                raise TargetError(f"{self.name} cannot be made: it {refused}")
 
 
 class TorchSession(Session):
-    """One optimizer and its parameters.
-
-    Attributes
-    ----------
-    tensors : dict of Parameter
-    optimizer : torch.optim.Optimizer
-    """
+    """One ``optimizer`` and its parameters, ``tensors`` by name."""
 
     def __init__(
         self,

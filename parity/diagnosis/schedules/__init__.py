@@ -1,7 +1,7 @@
 """Schedules as black boxes, and the models that tell them apart."""
 
 from .family import ScheduleFamily
-from .run import CLOSED, TORCH, runner
+from .run import CLOSED, TORCH, run_schedule
 from .words import SCHEDULES
 
-__all__ = ["CLOSED", "SCHEDULES", "TORCH", "ScheduleFamily", "runner"]
+__all__ = ["CLOSED", "SCHEDULES", "TORCH", "ScheduleFamily", "run_schedule"]

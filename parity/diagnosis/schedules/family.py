@@ -32,13 +32,9 @@ class ScheduleFamily(Family):
 
     A path has the lr and the momentum of every step, each after a leading 0, so that what it is measured by is the largest
     value; momentum is nan where it is left alone.
-
-    Attributes
-    ----------
-    horizon : callable
-        From numbers to the step from which a schedule has nothing new: a run goes on until it is passed twice.
     """
 
+    # from numbers to the step from which a schedule has nothing new: a run goes on until it is passed twice
     horizon: Callable[[Any], float] = lambda n: 40.0
 
     def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,10 @@ CLOSED = "closed_form"
 UNTOUCHED = 0.123456789
 
 
-def runner(name: str, arguments: Mapping[str, Any]) -> Callable[[Probe], Path]:
-    """The run of one schedule."""
-    run = {"torch": _torch, "optax": _optax, "keras": _keras}.get(name.split(".")[0], _ours)
-    return lambda probe: run(name, arguments, probe.steps)
+def run_schedule(name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
+    """The lr and momentum of one schedule along a probe."""
+    run = {"torch": _torch, "optax": _in_jax, "keras": _in_jax}.get(name.split(".")[0], _ours)
+    return run(name, arguments, probe.steps)
 
 
 def _torch(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
@@ -63,21 +64,12 @@ def _closed(scheduler: Any, t: int) -> float:
     return float(scheduler._get_closed_form_lr()[0])
 
 
-def _optax(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+def _in_jax(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
     import jax
     import jax.numpy as jnp
 
-    with jax.enable_x64(True):
-        schedule = spec.resolve(spec.parse(name))(**arguments)
-        return as_path(np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(steps))))
-
-
-def _keras(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
-    import jax
-    import jax.numpy as jnp
-
-    keras = load_keras()
-    with jax.enable_x64(True), floatx(keras, "float64"):
+    of_keras = name.startswith("keras.")
+    with jax.enable_x64(True), floatx(load_keras(), "float64") if of_keras else contextlib.nullcontext():
         schedule = spec.resolve(spec.parse(name))(**arguments)
         return as_path(np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(steps))))
 
@@ -88,20 +80,14 @@ def _ours(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
     with jax.enable_x64(True):
         schedule = schedules.get(name)(**arguments)
         t = np.arange(1 << (steps - 1).bit_length())  # few lengths, and so few programs
-        momentum = _momentum()(schedule, t) if hasattr(schedule, "momentum") else np.full(len(t), np.nan)
-        return as_path(np.asarray(_lr()(schedule, t))[:steps], np.asarray(momentum)[:steps])
+        lr, momentum = _programs()
+        moved = momentum(schedule, t) if hasattr(schedule, "momentum") else np.full(len(t), np.nan)
+        return as_path(np.asarray(lr(schedule, t))[:steps], np.asarray(moved)[:steps])
 
 
 @functools.cache
-def _lr() -> Any:
-    """One program for all numbers of a schedule."""
+def _programs() -> tuple[Any, Any]:
+    """Of lr and momentum, one for all numbers of a schedule."""
     import jax
 
-    return jax.jit(lambda schedule, t: schedule(t))
-
-
-@functools.cache
-def _momentum() -> Any:
-    import jax
-
-    return jax.jit(lambda schedule, t: schedule.momentum(t))
+    return jax.jit(lambda schedule, t: schedule(t)), jax.jit(lambda schedule, t: schedule.momentum(t))

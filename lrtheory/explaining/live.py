@@ -1,0 +1,117 @@
+"""A live optimizer explained, group by group: each as its SPEC with the numbers now in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..adopting import Adopted, Group, adopt
+from .explanation import Change, Explanation, explain
+
+#: How many names are shown.
+SHOWN = 4
+
+
+@dataclass(frozen=True)
+class ExplainedGroup:
+    """A group of a live optimizer, and what is known of it.
+
+    Attributes
+    ----------
+    group : Group
+        As it was adopted, without its arrays.
+    explanation : Explanation or None
+        ``None`` for an opaque group.
+    reason : str
+        Why there is none.
+    """
+
+    group: Group
+    explanation: Explanation | None
+    reason: str = ""
+
+    def lines(self) -> Iterator[str]:
+        """For a terminal."""
+        names = self.group.names
+        more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        label = f" {self.group.label!r}" if self.group.label else ""
+        counted = f"{len(names)} parameter{'' if len(names) == 1 else 's'}"
+        yield (
+            f"group{label} of {counted}: {', '.join(names[:SHOWN])}{more}"
+            if names
+            else f"group{label}, no parameters yet"
+        )
+        found = self.explanation
+        if found is None:
+            lr = "" if self.group.lr is None else f", lr {self.group.lr:.6g}"
+            yield f"  opaque{lr}: {self.reason}"
+            return
+        yield f"  {found.title}"
+        changed = not found.change.is_none
+        for number in found.numbers:
+            yield f"  {number.name} = {number.value:.6g}  {number.units}" + (
+                f" → {number.becomes:.6g}" if changed else ""
+            )
+        for row in found.effective:
+            steady = "–" if row.steady is None else f"{row.steady:.6g}"
+            yield f"  effective lr for |g| = {row.gradient:g}: first step {row.first:.6g}, settled {steady}"
+        yield from (f"  {fact.name}: {fact.said}" for fact in found.facts)
+        yield from (f"  · {note}" for note in (*self.group.notes, *(found.notes if changed else ())))
+        if changed:
+            yield from (f"  {line}" for line in found.code.splitlines())
+
+
+@dataclass(frozen=True)
+class LiveExplanation:
+    """What is known of a live optimizer; its text is for a terminal.
+
+    Attributes
+    ----------
+    adopted : Adopted
+    groups : tuple of ExplainedGroup
+    """
+
+    adopted: Adopted
+    groups: tuple[ExplainedGroup, ...]
+
+    def __str__(self) -> str:
+        """One block a group."""
+        lines = [f"{self.adopted.framework}'s {self.adopted.kind}", *(f"· {note}" for note in self.adopted.notes)]
+        lines += [f"{around} before all groups" for around in self.adopted.around]
+        return "\n\n".join(["\n".join(lines), *("\n".join(group.lines()) for group in self.groups)])
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it in plain types."""
+        return {
+            "framework": self.adopted.framework,
+            "optimizer": self.adopted.kind,
+            "notes": list(self.adopted.notes),
+            "around": [str(around) for around in self.adopted.around],
+            "groups": [
+                {
+                    "names": list(one.group.names),
+                    "label": one.group.label,
+                    "lr": one.group.lr,
+                    "reason": one.reason,
+                    "notes": list(one.group.notes),
+                    "explanation": None if one.explanation is None else one.explanation.as_json(),
+                }
+                for one in self.groups
+            ],
+        }
+
+
+def explain_live(optimizer: Any, change: Change | None = None, *, model: Any = None) -> LiveExplanation:
+    """Explain an optimizer that :func:`lrtheory.adopt` reads; optax's as ``(transformation, state[, params])``."""
+    adopted = adopt(optimizer, model=model, arrays=False)
+    known: dict[str, Explanation] = {}
+    return LiveExplanation(adopted, tuple(_explained(group, change, known) for group in adopted.groups))
+
+
+def _explained(group: Group, change: Change | None, known: dict[str, Explanation]) -> ExplainedGroup:
+    if group.rule is None:
+        return ExplainedGroup(group, None, group.reason)
+    if group.spec not in known:
+        known[group.spec] = explain(group.spec, change)
+    return ExplainedGroup(group, known[group.spec])

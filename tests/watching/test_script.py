@@ -1,0 +1,140 @@
+"""``lrtheory watch``: scripts run as they are, whatever becomes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lrtheory.watching import Record
+
+#: As a tutorial has it: a model of its own class, argparse, a scheduler, a part that is only for the main module.
+SCRIPT = """
+import argparse, os, sys, time
+import torch
+from beside import targets
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = torch.nn.Linear(12, 40)
+        self.last = torch.nn.Linear(40, 3)
+
+    def forward(self, x):
+        return self.last(torch.tanh(self.first(x)))
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--end", default="")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for step in range(arguments.steps):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(torch.randn(8, 12)), targets()).backward()
+        optimizer.step()
+    print("sum", sum(p.double().sum().item() for p in model.parameters()))
+    if arguments.end == "raise":
+        raise ValueError("planted")
+    if arguments.end == "exit":
+        sys.exit(3)
+    if arguments.end == "leave":
+        os._exit(4)
+    if arguments.end == "wait":
+        print("waiting", flush=True)
+        time.sleep(60)
+
+if __name__ == "__main__":
+    main()
+"""
+BESIDE = "import torch\ndef targets():\n    return torch.randint(3, (8,))\n"
+FRONT = "from lrtheory.cli import main; main()"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: Any) -> Path:
+    where = tmp_path_factory.mktemp("script")
+    (where / "train.py").write_text(SCRIPT)
+    (where / "beside.py").write_text(BESIDE)
+    return where
+
+
+def front(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", FRONT, "watch", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=240, env=environment)
+
+
+def test_script_runs_unchanged_and_its_optimizer_is_found(place: Path) -> None:
+    plain = subprocess.run([sys.executable, "train.py", "--steps", "7"], cwd=place, capture_output=True, text=True)
+    done = front(place, "--every", "2", "--out", "plain", "train.py", "--steps", "7")
+    assert (done.returncode, done.stdout) == (0, plain.stdout)
+    assert "first.weight" in done.stderr
+    told = json.loads((place / "plain" / "summary.json").read_text())
+    assert [row["name"] for row in told["tensors"]] == ["first.weight", "first.bias", "last.weight", "last.bias"]
+    assert told["optimizers"] == [{"name": "Adam", "kind": "Adam", "steps": 7, "measured": 4, "skipped": 0}]
+    assert told["ended"]
+
+
+def test_script_that_fails_keeps_its_status_and_its_traceback(place: Path) -> None:
+    done = front(place, "--out", "raised", "train.py", "--end", "raise")
+    assert done.returncode == 1
+    shown = done.stderr[done.stderr.index("Traceback") :].splitlines()
+    assert shown[1].startswith('  File "train.py", line')
+    assert "ValueError: planted" in shown
+    assert json.loads((place / "raised" / "summary.json").read_text())["optimizers"][0]["steps"] == 20
+
+
+def test_exit_status_is_the_scripts_and_json_is_alone_on_stdout(place: Path) -> None:
+    done = front(place, "--json", "--out", "exited", "train.py", "--end", "exit")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["schema"] == 1
+    assert done.stderr.startswith("sum ")
+
+
+def test_script_that_leaves_at_once_leaves_a_record_that_is_read_again(place: Path) -> None:
+    done = front(place, "--every", "5", "--out", "left", "train.py", "--end", "leave")
+    assert done.returncode == 4
+    assert [step.number for step in Record(place / "left").steps] == [0, 5, 10, 15]
+    read = front(place, "left")
+    assert read.returncode == 0
+    assert "the recording was not closed" in read.stderr
+
+
+def test_interrupted_script_is_told_of(place: Path) -> None:
+    command = [sys.executable, "-c", FRONT, "watch", "--out", "stopped", "train.py", "--end", "wait"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "PYTHONUNBUFFERED": "1"}
+    running = subprocess.Popen(
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert running.stdout is not None
+    while "waiting" not in (line := running.stdout.readline()):
+        assert line or running.poll() is None
+    time.sleep(0.2)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=240)
+    assert running.returncode == 130
+    assert "KeyboardInterrupt" in said
+    assert json.loads((place / "stopped" / "summary.json").read_text())["ended"]
+
+
+def test_bad_input_is_refused_in_one_line(place: Path) -> None:
+    (place / "empty").mkdir()
+    for arguments, words in (
+        (["nowhere.py"], "no script nowhere.py"),
+        (["empty"], "is a directory without a record.jsonl"),
+        (["--every", "0", "train.py"], "--every"),
+    ):
+        done = front(place, *arguments)
+        assert done.returncode == 2, done
+        assert words in done.stderr
+        assert done.stderr.count("\n") == 1
