@@ -171,6 +171,7 @@ def test_nothing_vanishes_on_a_narrow_page(width: int) -> None:
     [
         ("torch.optim.Adam(params, foreach=True, fused=True)", "cannot be `True` together"),
         ("torch.optim.Adadelta(params, fused=True)", "no argument 'fused'"),
+        ("optax.inject_hyperparams(optax.lion)(0.1, mu_dtype=jax.numpy.float64)", "cannot be run: unhashable type"),
         ("torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.Adam(params))", "follows a metric"),
         (
             "torch.optim.lr_scheduler.LambdaLR(torch.optim.Adam(params), lr_lambda=f)",
