@@ -54,6 +54,11 @@ def analyse(record: Record) -> Run:
         for i in range(0, len(one.steps), BLOCK):
             figures.take(one.steps[i : i + BLOCK])
         notes += figures.notes
+        if not one.fields.get("fresh", True):
+            name = one.fields["name"]
+            notes.append(
+                f"{name} had taken steps before: sums of weights that it keeps no count for are taken as at rest"
+            )
         watched.append(figures.watched({name: of[str(number)] for name, of in ended.items() if isinstance(of, dict)}))
     if record.end is None:
         last = max((step.number for step in record.steps), default=None)
