@@ -116,9 +116,7 @@ def symmetries(
 
     Exits with 1 if a symmetry does not hold in numbers.
     """
-    from .symmetries import command
-
-    return command(target, seed=seed, as_json=json)
+    return _run("symmetries", **locals())
 
 
 @app.command()
@@ -221,9 +219,7 @@ def watch(
 
     Exits as the script does. Given the directory of a record, reads it again.
     """
-    from .watch import watch as command
-
-    return command(script, arguments or [], every=every, sample=sample, out=out, as_json=json)
+    return _run("watch", **locals())
 
 
 def run(arguments: list[str]) -> int:
@@ -245,7 +241,9 @@ def run(arguments: list[str]) -> int:
         explain = getattr(error, "format_message", None)
         if explain is None:
             raise
-        complain(f"{str(explain()).rstrip('.')}; try 'lrtheory --help'")
+        known = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+        command = f"{arguments[0]} " if arguments[:1] and arguments[0] in known else ""
+        complain(f"{str(explain()).rstrip('.')}; try 'lrtheory {command}--help'")
         return BAD_INPUT
     if status == INTERRUPTED:  # typer returns it where click raises Abort
         complain("stopped; files written earlier are as they were")

@@ -60,6 +60,15 @@ BESIDE = "import torch\ndef targets():\n    return torch.randint(3, (8,))\n"
 FRONT = "from lrtheory.cli import main; main()"
 
 
+def test_page_of_the_docs_does_what_it_says(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "watching.md").read_text()
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    said = capsys.readouterr().out
+    assert "AdamW: 100 steps, 10 measured, 0 skipped" in said
+    assert "weight decay acts on norms and biases too" in said
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: Any) -> Path:
     where = tmp_path_factory.mktemp("script")
@@ -138,3 +147,31 @@ def test_bad_input_is_refused_in_one_line(place: Path) -> None:
         assert done.returncode == 2, done
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_terminal_shows_steps_as_they_come(place: Path) -> None:
+    """On a terminal of 100 columns; the script's own output goes past."""
+    import pty
+    import struct
+    import termios
+    from fcntl import ioctl
+
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    command = [sys.executable, "-c", FRONT, "watch", "--every", "1", "--out", "shown", "train.py"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "TERM": "xterm"}
+    running = subprocess.Popen(command, cwd=place, env=environment, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        said += part
+    assert running.wait(timeout=60) == 0
+    assert b"sum " in said
+    assert b"step 19" in said
+    assert b"first.weight" in said
