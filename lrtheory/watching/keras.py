@@ -19,10 +19,10 @@ from .record import RecordWarning, Writer
 
 
 class Watch(keras.callbacks.Callback):
-    """Watches the optimizer of a model that is fitted, on the JAX and the torch backend.
+    """Watches the optimizer of a model that is fitted, on the JAX backend; on others nothing is recorded, and it says so.
 
-    On torch the gradient is that of the step. Under JAX it is computed once more at a measured step, by a program of its own
-    with the same batch and seeds, so that the program that trains is the one that would train without this callback.
+    The gradient of a measured step is computed once more, by a program of its own with the same batch and seeds, so that
+    the program that trains is the one that would train without this callback.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Watch(keras.callbacks.Callback):
         elif keras.backend.backend() == "jax":
             self._theirs = self.model.train_function
             self.model.train_function = self._beside(self._theirs)
-        elif keras.backend.backend() != "torch":
+        else:
             self._stop(f"the gradients of the {keras.backend.backend()} backend are not seen")
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -103,8 +103,7 @@ class Watch(keras.callbacks.Callback):
         warnings.warn(text, RecordWarning, stacklevel=3)
 
     def _read(self) -> Adopted:
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
+        self.model.jax_state_sync()
         return adopt_keras(self.model.optimizer)
 
     def _begin(self) -> None:
@@ -140,8 +139,6 @@ class Watch(keras.callbacks.Callback):
     def _finish(self) -> None:
         assert self._before is not None
         variables = self.model.trainable_variables
-        if keras.backend.backend() == "torch":
-            self._gradients = [keras.ops.convert_to_numpy(v.value.grad) for v in variables]
         after = {name: value for group in self._read().groups for name, value in group.params.items()}
         if self._gradients is None:
             return
