@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from .. import rules
 from ..names.optax import DERIVED, STATE
 from ..rules import Rule
-from ..spec import Part, Spec, SpecError, optax_rule, written
+from ..spec import Part, Spec, SpecError, Unread, call, optax_rule, written
 from ._closures import Made, as_part, opened
 from ._slots import AdoptError, Kept, filled
 from .adopted import Adopted, Around, Group, joined
@@ -206,6 +207,56 @@ def _scheduled(made: Made, state: Any, over: frozenset[str], row: _Row, params: 
     row.entries.append(_Entry(as_part(scale), (), over))
 
 
+class _Averaged(NamedTuple):
+    """What optax.contrib.schedule_free keeps, as our rules have it."""
+
+    t: Any
+    z: Any
+    max_lr: Any = None
+    weight_sum: Any = None
+    pull: Any = None
+    decay_pull: Any = None
+
+
+def _schedule_free(made: Made, state: Any, over: frozenset[str], row: _Row, params: Any) -> None:
+    if row.entries or row.labels:
+        raise AdoptError("optax.contrib.schedule_free inside a chain is none of our rules")
+    t = int(state.step_count) - 1
+    given_lr = made.cells["learning_rate"]
+    now: Any = given_lr(state.step_count) if callable(given_lr) else given_lr
+    lr = float(now)
+    b1, power = (float(made.cells[name]) for name in ("b1", "weight_lr_power"))
+    kept = _Averaged(state.step_count - 1, state.z)
+    if t and float(state.max_lr):
+        weight_sum = state.weight_sum / state.max_lr**power
+        left = 1 - 1 / float(weight_sum) or 1.0
+        pull = jax.tree.map(lambda y, z: (y - z) / b1 / left, params, state.z)
+        kept = _Averaged(kept.t, state.z, state.max_lr, weight_sum, pull, jax.tree.map(np.zeros_like, state.z))
+    given = {"learning_rate": lr, "b1": b1, "weight_lr_power": power}
+    _walk(made.cells["base_optimizer"], state.base_optimizer_state, over, row, params)
+    spec = Spec(call("optax.contrib.schedule_free", given, Unread("...")), "optax.contrib.schedule_free", called=True)
+    row.entries.append(_Entry(Part(spec, made.factory, {}, given), kept, over))
+
+
+def _averaged_rule(spec: Spec, parts: list[Part]) -> tuple[Rule, dict[str, Any]]:
+    """The schedule-free rule of optax.contrib.schedule_free around these parts, of which it is the last."""
+    *base, outer = parts
+    rms = next((p for p in base if p.name == "scale_by_rms"), None)
+    plain, numbers = optax_rule(spec, [p for p in base if p is not rms])
+    lr, momentum = numbers.pop("lr"), numbers.pop("momentum", 0.0)
+    known = rms is None or (base[0] is rms and rms.value("bias_correction") and not rms.value("eps_in_sqrt"))
+    if plain.name != "sgd" or momentum or not known:
+        raise AdoptError(f"{spec.text} is none of our schedule-free rules, around SGD or bias-corrected RMSprop")
+    if lr != outer.given["learning_rate"]:
+        raise AdoptError(
+            f"{spec.text} steps with lr {lr:g} and averages with {outer.given['learning_rate']:g}; ours have one"
+        )
+    own = {"lr": lr, "beta1": outer.given["b1"], "weight_lr_power": outer.given["weight_lr_power"]}
+    if rms is None:
+        return rules.schedule_free_sgd(), {**own, **numbers}
+    return rules.schedule_free_adamw(), {**own, **numbers, "beta2": rms.value("decay"), "eps": rms.value("eps")}
+
+
 _WALKS: Mapping[str, Callable[..., None]] = {
     "chain": _chain,
     "named_chain": _named_chain,
@@ -215,6 +266,7 @@ _WALKS: Mapping[str, Callable[..., None]] = {
     "MultiSteps": _multi_steps,
     "apply_if_finite": _if_finite,
     "scale_by_schedule": _scheduled,
+    "schedule_free": _schedule_free,
 }
 
 
@@ -252,14 +304,20 @@ def _group(by_name: Mapping[str, Any], entries: list[_Entry], label: str, row: _
     if not parts:
         return replace(blank, reason="no part acts on them: what is added is the gradient itself")
     try:
-        rule, numbers = optax_rule(Spec(text, "optax.chain", called=True), parts)
+        read = _averaged_rule if parts[-1].name == "schedule_free" else optax_rule
+        rule, numbers = read(Spec(text, "optax.chain", called=True), parts)
         hyper = rule.hyper(**numbers)
+        if read is _averaged_rule:
+            given = {name: value for name, value in hyper._asdict().items() if value is not None}
+            blank = replace(blank, spec=call(rule.name, given))
         if not arrays:
             return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr)
         kept = {n: _kept(rule, hyper, n, p, entries, row.count) for n, p in params.items()}
     except (AdoptError, SpecError, TypeError, ValueError) as error:
         return replace(blank, reason=str(error))
     unknown = {slot: f"optax keeps no {slot}" for one in kept.values() for slot in one.unknown}
+    if rule.name == "schedule_free_adamw" and hyper.weight_decay:
+        unknown |= dict.fromkeys(("pull", "decay_pull"), "optax keeps x alone: their sum is known, and stands in pull")
     state = joined(rule, {n: one.state for n, one in kept.items()})
     return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr, state=state, unknown=unknown)
 

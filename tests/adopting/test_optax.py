@@ -13,6 +13,7 @@ import lrtheory
 from lrtheory.adopting import Adopted, AdoptError
 
 optax = pytest.importorskip("optax")
+pytest.importorskip("optax.contrib")
 
 SCHEDULE = optax.linear_schedule(0.1, 0.01, 20)
 
@@ -56,6 +57,8 @@ RULED = {
     "injected": lambda: optax.inject_hyperparams(optax.adamw)(SCHEDULE, b1=0.8, weight_decay=0.1),
     "accumulated": lambda: optax.MultiSteps(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1)), 4),
     "gathering": lambda: optax.MultiSteps(optax.adam(0.1), 3).gradient_transformation(),
+    "schedule-free": lambda: optax.contrib.schedule_free_sgd(0.1, weight_decay=0.1),
+    "schedule-free-adamw": lambda: optax.contrib.schedule_free_adamw(0.1, weight_decay=0.1),
     "finite": lambda: optax.apply_if_finite(optax.adam(0.1), 3),
 }
 
@@ -161,6 +164,7 @@ OPAQUE = {
     ),
     "up the gradient": (lambda: optax.chain(optax.scale_by_adam(), optax.scale(0.1)), "up the gradient"),
     "masked out": (lambda: optax.masked(optax.adam(0.1), False), "no part acts"),
+    "a warm-up of its own": (lambda: optax.contrib.schedule_free_sgd(0.1, warmup_steps=5), "ours have one"),
     "sums": (lambda: optax.MultiSteps(optax.adam(0.1), 2, use_grad_mean=False), "mean"),
     "a stateless function": (lambda: optax.stateless(lambda g, p: jax.tree.map(lambda x: -x, g)), "none of our rules"),
 }
