@@ -11,9 +11,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import Literal, TypedDict
 
-from .words import spoken
-
-Curve = list[float | None]
+from lrtheory.pages.figure import Curve
+from lrtheory.words import spoken
 
 
 def curve(values: Iterable[float]) -> Curve:

@@ -245,7 +245,9 @@ def run(arguments: list[str]) -> int:
         explain = getattr(error, "format_message", None)
         if explain is None:
             raise
-        complain(f"{str(explain()).rstrip('.')}; try 'lrtheory --help'")
+        known = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+        command = f"{arguments[0]} " if arguments[:1] and arguments[0] in known else ""
+        complain(f"{str(explain()).rstrip('.')}; try 'lrtheory {command}--help'")
         return BAD_INPUT
     if status == INTERRUPTED:  # typer returns it where click raises Abort
         complain("stopped; files written earlier are as they were")

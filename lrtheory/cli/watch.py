@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +55,16 @@ def watch(target: Path, arguments: Sequence[str], *, every: int, sample: int, ou
 
 
 def tell(run: Run, as_json: bool) -> None:
-    """Write JSON beside the record, and print: on stderr, since stdout is the script's."""
+    """Write JSON and the page beside the record, and print: on stderr, since stdout is the script's."""
     written = save(run)
+    try:
+        from lrtheory.watching.page import write_page
+
+        written = write_page(run)
+    except ModuleNotFoundError as error:
+        complain(
+            f"the page needs {error.name}, which is not installed: pip install 'lrtheory[watch]'; {written} is written"
+        )
     if as_json:
         print_json(as_dict(run))
         return
@@ -104,21 +112,21 @@ def live() -> Iterator[Any]:
         yield None
         return
     with Live(console=console, auto_refresh=False, transient=True) as shown:
-        yield lambda step: shown.update(drawn(step), refresh=True)
+        yield lambda figures, step: shown.update(drawn(figures, step), refresh=True)
 
 
-def drawn(step: dict[str, Any]) -> Grid:
+def drawn(figures: Mapping[str, float], step: int) -> Grid:
     """One measured step, its largest relative updates first."""
     rows: dict[str, dict[str, Any]] = {}
-    for key, value in step.items():
-        name, _, figure = key.rpartition("/")
+    for key, value in figures.items():
+        figure, _, name = key.partition("/")
         if figure in LIVE:
             rows.setdefault(name, {})[figure] = value
-    made = Grid(title=f"{step['optimizer']}, step {step['step']}", title_justify="left", box=box.SIMPLE_HEAD)
+    made = Grid(title=f"step {step}", title_justify="left", box=box.SIMPLE_HEAD)
     made.add_column("tensor")
     for column in LIVE.values():
         made.add_column(column, justify="right")
     for name in sorted(rows, key=lambda name: -(rows[name].get("relative_update") or 0))[:MOST]:
-        figures = [rows[name].get(figure) for figure in LIVE]
-        made.add_row(Text(name), *("–" if figure is None else f"{figure:.3g}" for figure in figures))
+        cells = [rows[name].get(figure) for figure in LIVE]
+        made.add_row(Text(name), *("–" if cell is None else f"{cell:.3g}" for cell in cells))
     return made

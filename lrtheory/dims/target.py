@@ -81,8 +81,8 @@ def target(spec: Spec) -> Numbered:
         )
     if spec.name.startswith("keras.") and spec.module is None:
         raise TargetError(
-            f"{short(spec.text)} is of Keras, which lrtheory diagnose and replay take: explain, dims and check read torch, optax "
-            "and the rules of this package"
+            f"{short(spec.text)} is of Keras, of which lrtheory explain reads what is one of our rules; diagnose and replay take it too, "
+            "dims and check read torch, optax and the rules of this package"
         )
     root = part(spec)
     return _of_torch(root) if is_torch(root.factory) else _of_optax(root)

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..compiling import quickly_compiled
 from ..dims.target import target
-from ..spec import Part, Spec, SpecError, is_torch, parse, part, read
+from ..spec import Part, Spec, SpecError, is_torch, parse, part, read, short
 
 STEPS = 12
 #: Beyond this share of its travel, a run is another one.
@@ -38,18 +39,20 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
     Raises
     ------
     SpecError
-        If the new code cannot be constructed.
+        If either code cannot be constructed.
     """
     why, steps = "", STEPS * max(1, min(_every(parse(old)), 4))
     try:
         tried = list(_tried(old))
     except SpecError as error:  # a mask is a name of the user's
         return Seen(None, f"not run beside the old ({error})")
+    refused = ""
     for shapes in tried:
         try:
             one = run(old, shapes, steps=steps)
         except Exception as error:
             why = why or (str(error).strip().splitlines() or [type(error).__name__])[0]
+            refused = why if isinstance(error, (_NotMade, SpecError)) else refused
             continue
         try:
             other = run(new, shapes, loss / params, params, loss, steps)
@@ -76,12 +79,25 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
             off,
             f"run beside the old for {len(next(iter(one.values()))) - 1} steps in float64: {off:.1e} of its travel apart",
         )
+    if refused:
+        raise SpecError(refused if short(old) in refused else f"{short(old)}: {refused}")
     return Seen(None, f"not run beside the old ({why})")
+
+
+class _NotMade(Exception):
+    """What its own framework refuses to construct."""
+
+
+def _made(make: Any, **given: Any) -> Any:
+    try:
+        return make(**given)
+    except Exception as error:
+        raise _NotMade(str(error)) from error
 
 
 def _tried(text: str) -> Iterator[Mapping[str, tuple[int, ...]]]:
     spec = parse(text)
-    if not spec.is_rule and not text.startswith("torch.optim.lr_scheduler."):
+    if not spec.is_rule and not spec.name.startswith(("torch.", "keras.")):
         labelled = target(spec).shapes
         if labelled:
             yield {name: _SHAPES[("matrix", "vector")[i % 2]] for i, name in enumerate(labelled)}
@@ -111,6 +127,8 @@ def run(
     start = {name: p * size for name, p in start.items()}
     if spec.is_rule:
         path = _ours(text, start, grads)
+    elif spec.name.startswith("keras."):
+        path = _in_keras(spec, start, grads)
     elif spec.name.startswith("torch.optim.lr_scheduler.") or is_torch(part(spec).factory):
         path = _in_torch(spec, start, grads)
     else:
@@ -136,7 +154,7 @@ def _ours(text: str, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
     reading = read(text)
     sparse = innermost(reading.rule, reading.hyper)[0].array_rule.sparse
     with jax.enable_x64(True):
-        step = jax.jit(lambda p, s, g: reading.rule.step(reading.hyper, p, s, g))
+        step = quickly_compiled()(lambda p, s, g: reading.rule.step(reading.hyper, p, s, g))
         params = {name: jnp.asarray(p) for name, p in start.items()}
         state, path = reading.rule.init(params), [start]
         for g in grads:
@@ -154,9 +172,9 @@ def _in_optax(made: Any, start: Any, grads: Any, values: Any) -> list[dict[str, 
     takes_value = "value" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     with jax.enable_x64(True):
         params = {name: jnp.asarray(p) for name, p in start.items()}
-        state, path = made.init(params), [start]
+        state, path = quickly_compiled()(made.init)(params), [start]
 
-        @jax.jit
+        @quickly_compiled()
         def step(params: Any, state: Any, g: Any, value: Any) -> Any:
             more = {"value": value} if takes_value else {}
             updates, state = made.update(g, state, params, **more)
@@ -168,19 +186,49 @@ def _in_optax(made: Any, start: Any, grads: Any, values: Any) -> list[dict[str, 
     return path
 
 
+def _in_keras(spec: Spec, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
+    import jax
+    import jax.numpy as jnp
+    import keras
+
+    if keras.backend.backend() != "jax":
+        raise RuntimeError(f"Keras is on its {keras.backend.backend()} backend, and run on JAX")
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    try:
+        with jax.enable_x64(True):
+            optimizer = _made(part(spec).make)
+            params = [jnp.asarray(p) for p in start.values()]
+            optimizer.build([keras.Variable(p, dtype="float64") for p in params])
+            state, path = [jnp.asarray(v.value) for v in optimizer.variables], [start]
+            step = quickly_compiled()(optimizer.stateless_apply)
+            for g in grads:
+                params, state = step(state, [jnp.asarray(v) for v in g.values()], params)
+                path.append({name: np.asarray(p) for name, p in zip(start, params, strict=True)})
+    finally:
+        keras.config.set_floatx(before)
+    return path
+
+
 def _in_torch(spec: Any, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
     import torch
 
     with _float64(torch):
-        params = {name: torch.nn.Parameter(torch.tensor(p, dtype=torch.float64)) for name, p in start.items()}
+        leaves = (
+            "differentiable=True" not in spec.text
+        )  # with it a step is recorded, which a leaf with a gradient refuses
+        params = {
+            name: torch.nn.Parameter(torch.tensor(p, dtype=torch.float64), requires_grad=leaves)
+            for name, p in start.items()
+        }
         made: Part = part(spec)
         scheduler = None
         if spec.name.startswith("torch.optim.lr_scheduler."):
             first = spec.args[0] if spec.args else spec.kwargs["optimizer"]
-            optimizer = part(first).make(first=list(params.values()))
-            scheduler = made.make(first=optimizer)
+            optimizer = _made(part(first).make, first=list(params.values()))
+            scheduler = _made(made.make, first=optimizer)
         else:
-            optimizer = made.make(first=list(params.values()))
+            optimizer = _made(made.make, first=list(params.values()))
         if hasattr(optimizer, "train"):
             optimizer.train()
         path = [start]

@@ -181,7 +181,7 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
             warnings.simplefilter("ignore", BatchRuleWarning)
             levels = rescaled(hyper._replace(lr=1.0)).hyper.lr
     inside, inner = innermost(rule, hyper)
-    rows, unsettled = effective_lrs(rule, hyper, reading.curve)
+    rows, unsettled = effective_lrs(rule, hyper, reading.curve, reading.first)
     code = reading.write(found.hyper, levels, change.batch)
     exactness, seen = _seen(reading.text, code, change, found.exactness, inside.name == "muon")
     numbers = tuple(

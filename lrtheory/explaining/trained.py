@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..compiling import quickly_compiled
 from ..rules import Rule, SparseGradient
 from ..spec import Curve
 from ..theory import NoLaw
@@ -33,10 +34,11 @@ class EffectiveLr(NamedTuple):
 
 
 def effective_lrs(
-    rule: Rule | Wrapper, hyper: Any, curve: Curve | None = None
+    rule: Rule | Wrapper, hyper: Any, curve: Curve | None = None, at_first: Any = None
 ) -> tuple[tuple[EffectiveLr, ...], str | None]:
-    """The table of effective lr, and why its last columns are empty where they are."""
-    first = _first_step(rule, hyper if curve is None else hyper._replace(lr=curve.start.lr))
+    """The table of effective lr, and why its last columns are empty where they are; ``at_first`` counts at the first step."""
+    begin = hyper if at_first is None else at_first
+    first = _first_step(rule, begin if curve is None else begin._replace(lr=curve.start.lr))
     rows, reason = [], None
     for gradient, value in zip(GRADIENTS, first, strict=True):
         steady = last = None
@@ -69,7 +71,7 @@ def _first_step(rule: Rule | Wrapper, hyper: Any) -> list[float]:
     while isinstance(outer, Wrapper):
         calls, outer = calls * getattr(outer, "every", 1), outer.rule
 
-    @jax.jit
+    @quickly_compiled()
     @functools.partial(jax.vmap, in_axes=(None, 0))
     def first(hyper: Any, size: Any) -> Any:
         g = jnp.full(inside.facts.shape, size)

@@ -68,6 +68,8 @@ def read_unruled(text: str, reason: str) -> Unruled:
         If it cannot be looked at.
     """
     spec = parse(text)
+    if spec.module is None and spec.name.startswith("keras."):
+        raise SpecError(f"{reason}; units alone are read of torch, optax and the rules of this package")
     try:
         with quiet(spec):
             read = target(spec)

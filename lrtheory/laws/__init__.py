@@ -1,15 +1,15 @@
 """Laws of scaling, invariance, batch size, stability, momentum and bounds: stated, applied and verified.
 
 Each section is a package of its name, imported when it is first named; it offers the formulas of :mod:`lrtheory.theory` that
-its laws are about, and lists in ``PARTS`` the modules whose laws, and tuples of laws, the catalogue gathers in the order they stand in.
+its laws are about, and lists in ``PARTS`` the modules whose laws the catalogue gathers.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .law import KINDS, SECTIONS, Evidence, Law
@@ -29,14 +29,17 @@ def catalogue() -> Mapping[str, Law]:
     laws: dict[str, Law] = {}
     for section in SECTIONS:
         for part in importlib.import_module(f".{section}", __name__).PARTS:
-            found = vars(importlib.import_module(f".{section}.{part}", __name__)).values()
-            for law in (law for value in found for law in (value if isinstance(value, tuple) else [value])):
-                if not isinstance(law, Law):
-                    continue
+            for law in _laws_in(importlib.import_module(f".{section}.{part}", __name__)):
                 if law.section != section or law.id in laws:
                     raise ValueError(f"law {law.id} is listed twice or in the wrong section, {section}")
                 laws[law.id] = law
     return MappingProxyType(laws)
+
+
+def _laws_in(module: ModuleType) -> Iterator[Law]:
+    """The laws of a module, and those in its tuples, in the order they stand in."""
+    for value in vars(module).values():
+        yield from (law for law in (value if isinstance(value, tuple) else (value,)) if isinstance(law, Law))
 
 
 def get(law_id: str) -> Law:

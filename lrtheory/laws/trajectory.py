@@ -15,6 +15,7 @@ from jax import lax
 
 from ..compiling import quickly_compiled
 from ..rules import Rule, SparseGradient
+from ..wrappers import Wrapper
 
 
 class Run(NamedTuple):
@@ -39,7 +40,7 @@ class Run(NamedTuple):
         return self.params[:-1] - self.params[1:]
 
 
-# Runs on given gradients are filled up with zeros to one of two lengths, so that few programs are compiled.
+# Runs are filled up to a few lengths, those on given gradients with zeros, so that few programs are compiled.
 _FEW, _MANY = 32, 256
 
 
@@ -56,7 +57,7 @@ def _replay(rule: Rule, hypers: Any, state: Any, params: Any, grads: Any) -> Any
 
 
 @quickly_compiled(static_argnums=(0, 1))
-def _descend(rule: Rule, loss: Callable[..., Any], hypers: Any, state: Any, params: Any, data: Any) -> Any:
+def _descend(rule: Any, loss: Callable[..., Any], hypers: Any, state: Any, params: Any, data: Any) -> Any:
     def step(carry: Any, hyper: Any) -> Any:
         params, state = carry
         g = jax.grad(loss)(params, data)
@@ -89,15 +90,27 @@ def replay(rule: Rule, hyper: Any, grads: Any, params: Any = None, state: Any = 
 
 
 def descend(
-    rule: Rule, hyper: Any, loss: Callable[..., Any], params: Any, steps: int, data: Any = None, state: Any = None
+    rule: Rule | Wrapper,
+    hyper: Any,
+    loss: Callable[..., Any],
+    params: Any,
+    steps: int,
+    data: Any = None,
+    state: Any = None,
 ) -> Run:
-    """Let a rule descend ``loss(params, data)``; a loss is compiled once, so give the same function again."""
+    """Let a rule descend ``loss(params, data)``; a loss is compiled once a length, so give the same function again."""
+    length = max(steps, _FEW)
     with jax.enable_x64(True):
         params = jnp.asarray(params, float)
         state = rule.init(params) if state is None else state
         data = jax.tree.map(lambda x: jnp.asarray(x, float), data)
-        found = _descend(rule, loss, _every_step(hyper, steps, steps), state, params, data)
-        return _as_run(params, jax.device_get(found))
+        found = _descend(rule, loss, _every_step(hyper, steps, length), state, params, data)
+        return _as_run(params, jax.tree.map(lambda x: x[:steps], jax.device_get(found)))
+
+
+def quadratic(w: Any, curvature: Any) -> Any:
+    """A loss: half the curvature times the square; curvature may carry a loss scale."""
+    return jnp.sum(curvature * w * w) / 2
 
 
 def _every_step(hyper: Any, steps: int, length: int) -> Any:

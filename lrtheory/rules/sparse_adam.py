@@ -52,8 +52,9 @@ def sparse_adam() -> ArrayRule:
     -------
     Rule
         Takes gradients as :class:`~lrtheory.rules.SparseGradient` only. Effective lr:
-        ``lr·√(1−beta2^t)/(1−beta1^t)·weight/(√v + eps)``, for a slice that was not named that of its last step, 0 if
-        it never was. Direction: ``m/weight``, 0 for slices that were not named and did not move.
+        ``lr·√(1−beta2^t)/(1−beta1^t)·weight/(√v + eps)``. t counts all steps, so that of a slice which is not named again
+        changes with the corrections alone (at the default betas 1 at t = 1, 0.484 at 10, 0.976 at 100 of what it was,
+        where eps does not count); 0 for one that never was. Direction: ``m/weight``, 0 for slices that were not named and did not move.
 
     Notes
     -----

@@ -31,6 +31,8 @@ class Reading:
         What was assumed in reading it.
     curve : Curve or None
         The schedule of its lr.
+    first : hyper or None
+        What the numbers count as at the first step, where that is not what they are.
     """
 
     text: str
@@ -40,6 +42,7 @@ class Reading:
     write: Callable[[Any, float, float], str]
     notes: tuple[str, ...] = ()
     curve: Curve | None = None
+    first: Any = None
 
 
 class NoRuleError(SpecError):

@@ -12,16 +12,32 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..compiling import quickly_compiled
 from .parts import Part, part
 from .text import Spec, SpecError, Unread, inside, is_number, parse, short
 
 LEVELS = frozenset(
-    ("init_value", "peak_value", "end_value", "value", "lr", "eta_min", "max_lr", "base_lr", "swa_lr", "lr_end")
+    (
+        "init_value",
+        "peak_value",
+        "end_value",
+        "value",
+        "lr",
+        "eta_min",
+        "max_lr",
+        "base_lr",
+        "swa_lr",
+        "lr_end",
+        "initial_learning_rate",
+        "end_learning_rate",
+        "warmup_target",
+        "values",
+    )
 )
 COUNTS = frozenset((
     "transition_steps", "transition_begin", "decay_steps", "warmup_steps", "total_steps", "boundaries",
     "boundaries_and_scales", "T_0", "T_max", "anneal_epochs", "milestones", "stable_steps", "start", "step_size",
-    "step_size_down", "step_size_up", "timescale", "total_iters", "epochs",
+    "step_size_down", "step_size_up", "timescale", "total_iters", "epochs", "first_decay_steps",
 ))  # fmt: skip
 #: Schedules whose ``gamma`` is a factor for each step.
 BY_STEP = ("exponential", "cyclic", "ExponentialLR", "CyclicLR")
@@ -125,8 +141,10 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
         horizon = max(int(sum(_counts(made))), 1)
         t = _grid(horizon, list(_counts(made)))
         lrs = at(t)
-    except SpecError:
-        raise
+    except SpecError as error:
+        if made.spec.name in str(error):
+            raise
+        raise SpecError(f"{short(made.spec.text)}: {error}") from error
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpecError(f"{short(made.spec.text)}: {first}") from error
@@ -153,20 +171,20 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
 def _evaluated(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
     if made.spec.name.startswith("torch."):
         return _stepped(made, lr)
-    if made.spec.name.startswith("keras."):
-        raise SpecError(f"{short(made.spec.text)}: schedules of Keras are read by lrtheory diagnose alone")
     import jax
-    import jax.numpy as jnp
 
     with jax.enable_x64(True):
         schedule = made.make()
     if not callable(schedule):
         raise SpecError(f"{short(made.spec.text)} is {type(schedule).__name__}: it has no closed form to look at")
-    compiled = jax.jit(jax.vmap(schedule))
+    compiled = quickly_compiled()(jax.vmap(schedule))
 
     def at(t: Any) -> np.ndarray:
+        t = np.asarray(t)
+        padded = np.zeros(max(1024, 1 << (t.size - 1).bit_length()), t.dtype)  # few shapes to compile for
+        padded[: t.size] = t.ravel()
         with jax.enable_x64(True):
-            return np.asarray(compiled(jnp.asarray(t)), np.float64) * np.ones(np.shape(t))
+            return (np.asarray(compiled(padded), np.float64) * np.ones(padded.shape))[: t.size].reshape(t.shape)
 
     return at
 
@@ -175,6 +193,10 @@ def _stepped(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
     """A scheduler of torch, stepped along."""
     import torch
 
+    if made.name == "ReduceLROnPlateau":
+        raise SpecError(
+            f"{short(made.spec.text)} follows a metric, so there is no lr of a step to look at; give the optimizer alone"
+        )
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.5)
     scheduler = made.make(first=optimizer)
     optimizer.step()

@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -99,6 +100,8 @@ def _of_optax(spec: Spec) -> Any:
 
 
 def _of_keras(spec: Spec) -> Any:
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "jax")  # which is here, as the TensorFlow of its default may not be
     try:
         importlib.import_module("keras")
     except (Exception, SystemExit) as error:
@@ -351,7 +354,8 @@ def part(spec: Spec, path: str = "") -> Part:
         nothing = default is inspect.Parameter.empty or (default is None and not spec.called)
         if nothing and rate not in given:
             given = {**given, rate: DEFAULT_LR} if rate != first else {rate: DEFAULT_LR, **given}
-            notes.append(f"{rate} has no default: 1e-3")
+            lacking = "is None by default, which is no lr" if default is None else "has no default"
+            notes.append(f"{rate} {lacking}: 1e-3")
     missing = [
         name
         for name, p in parameters.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._keras import read_keras
 from ._optax import read_optax
 from ._own import read_own
 from ._reading import NoRuleError, Reading
@@ -29,4 +30,6 @@ def read(text: str) -> Reading:
         return read_torch(spec)
     if spec.module is None and spec.name.startswith("optax."):
         return read_optax(spec)
-    raise NoRuleError(f"{short(spec.text)} is none of the rules of this package, torch.optim or optax")
+    if spec.module is None and spec.name.startswith("keras."):
+        return read_keras(spec)
+    raise NoRuleError(f"{short(spec.text)} is none of the rules of this package, torch.optim, optax or Keras")

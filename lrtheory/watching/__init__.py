@@ -7,13 +7,13 @@ The recorder (:mod:`.torch_recorder`) reads a sample of coordinates around a mea
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .figures import Run, Watched
 from .findings import Finding, findings_of
 from .handle import Watch, worked_out
+from .loggers import Log
 from .record import Record, RecordWarning, Writer
 from .saved import load, save
 from .table import Table, table_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .in_torch import TorchWatch
 
 __all__ = [
-    "Finding", "Record", "RecordWarning", "Run", "Table", "Watch", "Watched", "Writer", "findings_of", "load", "save", "table_of",
+    "Finding", "Log", "Record", "RecordWarning", "Run", "Table", "Watch", "Watched", "Writer", "findings_of", "load", "save", "table_of",
     "watch", "worked_out",
 ]  # fmt: skip
 
@@ -34,7 +34,7 @@ def watch(
     every: int = 100,
     sample: int = 256,
     out: str | Path = "run",
-    log: Callable[[dict[str, Any]], None] | None = None,
+    log: Log | None = None,
 ) -> TorchWatch:
     """Watch the steps of a torch optimizer, and leave them as they are, bit for bit.
 
@@ -50,8 +50,8 @@ def watch(
     out : path
         Directory of the record; the next free ``out-2``, ``out-3``, … if it has one already.
     log : function, optional
-        Called with a flat mapping for each measured step, in the training's own thread, once it has been worked out in a
-        process beside it.
+        ``log(figures, step)``, such as those of :mod:`.loggers`: called for each measured step, in the training's own thread,
+        once it has been worked out in a process beside it.
 
     Returns
     -------

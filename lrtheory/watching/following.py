@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..outputs import plain
 from .analysis import Figures
+from .logged import flat
 from .record import Record
 
 PAUSE = 0.5
@@ -39,15 +38,13 @@ def follow(out: Path) -> None:
 
 
 def logged(record: Record, step: Any, row: dict[int, dict[str, Any]]) -> dict[str, Any]:
-    """One measured step as a logger takes it: flat figures by ``tensor/figure``, and the lr of each group."""
+    """One measured step as a logger takes it: ``step``, and ``figures`` by ``figure/tensor``, with the lr of each group.
+
+    Where there are several optimizers, their names stand before those of tensors and groups.
+    """
     one = record.optimizers[step.optimizer]
-    found: dict[str, Any] = {"optimizer": one.fields["name"], "step": step.number}
-    found |= {f"lr/{g}": group["lr"] for g, group in enumerate(step.groups) if "lr" in group}
+    own = f"{one.fields['name']}/" if len(record.optimizers) > 1 else ""
+    found = {f"lr/{own}{g}": group["lr"] for g, group in enumerate(step.groups) if "lr" in group}
     for tensor, values in row.items():
-        name = one.tensors[tensor]["name"]
-        shown = {"effective_lr": values["harmonic_mean"]} | {key: values[key] for key in LOGGED}
-        found |= {f"{name}/{key}": value for key, value in shown.items() if np.isfinite(value)}
-    return plain(found)
-
-
-LOGGED = ("relative_update", "rotation", "absorbed", "clip_factor", "eps_dominated", "decay_share", "grad_norm")
+        found |= flat(f"{own}{one.tensors[tensor]['name']}", values)
+    return plain({"step": step.number, "figures": found})

@@ -6,18 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from .loggers import Log
 from .record import Writer
 
 if TYPE_CHECKING:
     from .figures import Run
     from .findings import Finding
     from .table import Table
-
-Log = Callable[[dict[str, Any]], None]
 
 
 class Watch:
@@ -90,10 +89,20 @@ class Watch:
         return findings_of(self.run())
 
     def report(self) -> Path:
-        """Write ``summary.json`` beside the record, and say where."""
+        """Write ``summary.json`` and the page, ``index.html``, beside the record; say where the page is.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without the packages that draw, which the ``watch`` extra has. ``summary.json`` is written by then.
+        """
         from .saved import save
 
-        return save(self.run())
+        run = self.run()
+        save(run)
+        from .page import write_page
+
+        return write_page(run)
 
 
 def worked_out(out: Path) -> Run:
@@ -153,7 +162,8 @@ class Follower:
     def deliver(self) -> None:
         """Log, in the calling thread, what has come."""
         while not self._rows.empty():
-            self._log(self._rows.get())
+            row = self._rows.get()
+            self._log(row["figures"], row["step"])
 
     def finish(self) -> None:
         """Let the process read to the end, and log the rest."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from ..adopting.in_torch import kind_of
 from . import torch_patches
-from .handle import Log, Watch
+from .handle import Watch
+from .loggers import Log
 from .record import Writer
 from .torch_recorder import Recorder
 
@@ -30,7 +31,6 @@ class TorchWatch(Watch):
         out: str | Path = "run",
         log: Log | None = None,
         seed: int = SEED,
-        hooked: bool = True,
     ) -> None:
         for name, value in (("every", every), ("sample", sample)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -40,7 +40,7 @@ class TorchWatch(Watch):
             writer = Writer(out, "torch", every=every, sample=sample, seed=seed)
         super().__init__(writer, log)
         self._settings = {"every": every, "sample": sample, "seed": seed}
-        self._model, self._hooked = model, hooked
+        self._model = model
         self.recorders: list[Recorder] = []
         self._handles: list[Any] = []
         self._names, self._modules = dict[int, str](), dict[int, str]()
@@ -75,12 +75,9 @@ class TorchWatch(Watch):
         )
         self.recorders.append(recorder)
         torch_patches.listen(recorder)
-        if self._hooked:
-            import torch
-
-            # Where the step is compiled the graph ends at the hooks, which no compiler can read.
-            self._handles.append(optimizer.register_step_pre_hook(torch.compiler.disable(recorder.before)))
-            self._handles.append(optimizer.register_step_post_hook(torch.compiler.disable(recorder.after)))
+        before, after = recorder.hooks()
+        self._handles.append(optimizer.register_step_pre_hook(before))
+        self._handles.append(optimizer.register_step_post_hook(after))
         return recorder
 
     def cover(self) -> None:

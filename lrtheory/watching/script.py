@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .in_torch import TorchWatch
+from .torch_recorder import left_to_python
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -24,16 +25,20 @@ def watching_all(watch: TorchWatch) -> Iterator[TorchWatch]:
 
     known: dict[int, Any] = {}
 
-    def meet(optimizer: Any, args: Any, kwargs: Any) -> None:
-        # Hooks of the optimizer itself are called after this one, in the very same step.
-        if id(optimizer) not in known:
-            known[id(optimizer)] = optimizer
-            for model in models_of(optimizer):
-                watch.know(model)
-            watch.add(optimizer)
+    def meet(optimizer: Any) -> None:
+        # Hooks of the optimizer itself are called after those for all, in the very same step.
+        known[id(optimizer)] = optimizer
+        for model in models_of(optimizer):
+            watch.know(model)
+        watch.add(optimizer)
 
-    hook: Any = torch.compiler.disable(meet)
-    handle = register_optimizer_step_pre_hook(hook)
+    greet = torch.compiler.disable(meet)
+
+    def look(optimizer: Any, args: Any, kwargs: Any) -> None:
+        if id(optimizer) not in known:
+            greet(optimizer)
+
+    handle = register_optimizer_step_pre_hook(left_to_python(look))
     try:
         yield watch
     finally:

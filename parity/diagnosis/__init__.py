@@ -3,8 +3,7 @@
 from .diagnose import diagnose
 from .family import Family
 from .implementation import Implementation, implementation
-from .probe import Probe
-from .search import Fit, fit
+from .search import fit
 from .told import Change, Diagnosis, size_in_words
 from .vocabulary import FAMILIES, WORDS
 
@@ -14,9 +13,7 @@ __all__ = [
     "Change",
     "Diagnosis",
     "Family",
-    "Fit",
     "Implementation",
-    "Probe",
     "diagnose",
     "fit",
     "implementation",

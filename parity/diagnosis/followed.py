@@ -73,14 +73,6 @@ class FollowedFamily(Family):
 def followed(family: Family) -> Family:
     """ASGD in float32."""
     switches = {DECAY: (SCALED, JOINED), ETA: (DOUBLE, SINGLE), AVERAGE: (COPIED, MOVED)}
-    return FollowedFamily(
-        family.name,
-        asgd,
-        family.numbers,
-        switches | {k: v for k, v in family.switches.items() if k != "lr of"},  # which is constant
-        family.tensors,
-        family.decades,
-        tolerance=lambda switches: 0.0,
-        averaged=True,
-        within=STEPS * ROUNDINGS * 2.0**-24,
-    )
+    switches |= {k: v for k, v in family.switches.items() if k != "lr of"}  # which is constant
+    given = {"step": asgd, "switches": switches, "tolerance": lambda switches: 0.0}
+    return FollowedFamily(**{**vars(family), **given, "within": STEPS * ROUNDINGS * 2.0**-24})

@@ -105,13 +105,5 @@ def narrowed(family: Family, dtype: str) -> Family:
     half = float(finfo(dtype).eps) / 2
     exact = family.name == "sgd" and dtype == "bfloat16"  # two roundings, which are followed
     switches = SWITCHES if family.name == "adam" else {LR: SWITCHES[LR], HYPER: SWITCHES[HYPER]}
-    return NarrowFamily(
-        family.name,
-        family.step,
-        family.numbers,
-        switches | dict(family.switches),
-        family.tensors,
-        family.decades,
-        tolerance=lambda switches: 0.0 if exact else ROUNDINGS * half,
-        dtype=dtype,
-    )
+    given = {"switches": switches | dict(family.switches), "dtype": dtype}
+    return NarrowFamily(**{**vars(family), **given, "tolerance": lambda switches: 0.0 if exact else ROUNDINGS * half})

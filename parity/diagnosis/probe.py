@@ -75,11 +75,7 @@ class Probe:
 
 def distance(a: Path, b: Path) -> float:
     """Largest error of any coordinate at any step over the farthest that it moves in either run."""
-    worst = 0.0
-    for name, x in a.items():
-        gap = error(x, b[name])
-        worst = max(worst, float(gap.max(initial=0)))
-    return worst
+    return max((float(error(x, b[name]).max(initial=0)) for name, x in a.items()), default=0.0)
 
 
 def error(x: np.ndarray, y: np.ndarray) -> np.ndarray:

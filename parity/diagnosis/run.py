@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,19 +25,20 @@ def ours(rule: Rule, hyper: Any, probe: Probe) -> Path:
     with jax.enable_x64(probe.dtype == "float64"):
         params: Any = {name: jnp.asarray(value, probe.dtype) for name, value in probe.start.items()}
         state = rule.init(params)
-        seen, step = [_seen(params, _our_averages(hyper, state, params, params))], jax.jit(rule.step)
-        for t in range(probe.steps):
+        step, now, begun = jax.jit(rule.step), hyper, False
+
+        def act(t: int) -> None:
+            nonlocal params, state, now, begun
             grads = {name: jnp.asarray(values[t], probe.dtype) for name, values in probe.gradients.items()}
-            now = hyper._replace(lr=float(hyper.lr * probe.factors[t]))
+            now, begun = hyper._replace(lr=float(hyper.lr * probe.factors[t])), True
             params, state = step(now, params, state, grads)
-            seen.append(_seen(params, _our_averages(now, state, params)))
-    return _path(seen)
 
+        def averages() -> Values:
+            if hasattr(state, "ax"):
+                return state.ax if begun else params  # the average of no parameters is kept as zeros
+            return evaluation_params(now, state, params) if hasattr(state, "z") else {}
 
-def _our_averages(hyper: Any, state: Any, params: Any, start: Any = None) -> Values:
-    if hasattr(state, "ax"):
-        return state.ax if start is None else start  # the average of no parameters is kept as zeros
-    return evaluation_params(hyper, state, params) if hasattr(state, "z") else {}
+        return _along(probe, lambda: _seen(params, averages()), act)
 
 
 def _seen(params: Values, averages: Values) -> dict[str, np.ndarray]:
@@ -46,7 +47,12 @@ def _seen(params: Values, averages: Values) -> dict[str, np.ndarray]:
     return {name: np.array(value, np.float64) for name, value in both.items()}
 
 
-def _path(seen: Sequence[Values]) -> Path:
+def _along(probe: Probe, now: Callable[[], Values], act: Callable[[int], Any]) -> Path:
+    """What is seen before the first step of a probe and after each."""
+    seen = [now()]
+    for t in range(probe.steps):
+        act(t)
+        seen.append(now())
     return {name: np.stack([values[name] for values in seen]) for name in seen[0]}
 
 
@@ -72,15 +78,16 @@ def with_optax(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         optimizer = factory(**given)
         params: Any = {key: jnp.asarray(value, probe.dtype) for key, value in probe.start.items()}
         state = optimizer.init(params)
-        seen = [_seen(params, averages(state, params))]
         # A compiled program may keep the digits of a narrow dtype from one operation to the next.
         update = optimizer.update if narrow else jax.jit(optimizer.update)
-        for t in range(probe.steps):
+
+        def act(t: int) -> None:
+            nonlocal params, state
             grads = {key: jnp.asarray(values[t], probe.dtype) for key, values in probe.gradients.items()}
             updates, state = update(grads, state, params)
             params = optax.apply_updates(params, updates)
-            seen.append(_seen(params, averages(state, params)))
-    return _path(seen)
+
+        return _along(probe, lambda: _seen(params, averages(state, params)), act)
 
 
 def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
@@ -100,20 +107,20 @@ def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         optimizer.train()
         return _seen(values, averages)
 
+    def act(t: int) -> None:
+        optimizer.param_groups[0]["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
+        for key, p in params.items():
+            missing = t < probe.absent.get(key, 0)
+            p.grad = None if missing else torch.tensor(probe.gradients[key][t], dtype=dtype)
+        optimizer.step()
+
     # NAdam and ASGD keep numbers in the default dtype (docs/rules.md), which beside narrow parameters is torch's own.
     with single_thread(), default_dtype("float64" if probe.dtype == "float64" else "float32"):
         dtype = getattr(torch, probe.dtype)
         params = {key: torch.nn.Parameter(torch.tensor(value, dtype=dtype)) for key, value in probe.start.items()}
         optimizer = factory(list(params.values()), **arguments)
-        base, seen = float(optimizer.param_groups[0].get("lr", 1.0)), [now()]
-        for t in range(probe.steps):
-            optimizer.param_groups[0]["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
-            for key, p in params.items():
-                missing = t < probe.absent.get(key, 0)
-                p.grad = None if missing else torch.tensor(probe.gradients[key][t], dtype=dtype)
-            optimizer.step()
-            seen.append(now())
-    return _path(seen)
+        base = float(optimizer.param_groups[0].get("lr", 1.0))
+        return _along(probe, now, act)
 
 
 def with_keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
@@ -128,7 +135,7 @@ def with_keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         optimizer = factory(**arguments)
         variables = [keras.Variable(jnp.asarray(v), dtype="float64", name=key) for key, v in probe.start.items()]
         optimizer.build(variables)
-        base, seen = float(arguments["learning_rate"]), []
+        base = float(arguments["learning_rate"])
 
         def now() -> dict[str, np.ndarray]:
             params = {key: v.value for key, v in zip(probe.start, variables, strict=True)}
@@ -136,13 +143,11 @@ def with_keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
             ends = [v.value for v in optimizer._model_variables_moving_average] if optimizer.use_ema else []
             return _seen(params, dict(zip(probe.start, ends, strict=False)))
 
-        seen.append(now())
-        for t in range(probe.steps):
+        def act(t: int) -> None:
             optimizer.learning_rate = base * float(probe.factors[t])
-            grads = [jnp.asarray(values[t]) for values in probe.gradients.values()]
-            optimizer.apply(grads, variables)
-            seen.append(now())
-    return _path(seen)
+            optimizer.apply([jnp.asarray(values[t]) for values in probe.gradients.values()], variables)
+
+        return _along(probe, now, act)
 
 
 #: By the first name of a SPEC: ``run(factory, name, arguments, probe) -> path``.

@@ -15,12 +15,12 @@ from jax import Array, lax
 
 from lrtheory import effective, rules
 from lrtheory.rules import Rule
+from lrtheory.words import figure, listed, spoken
 
 from ..measured import BatchRun, Verdict, graded
 from ..training import Problem, Setup, linear
 from ..training.linear import sum_of_squares, torch_sum_of_squares
 from ..training.torch_loop import begin, data, effective_lr, values
-from ..words import figure, listed, spoken
 
 SIZES = (32, 128, 512)
 SETUPS = {"sgd": Setup("sgd", rules.sgd(), {"lr": 1e-4}), "adam": Setup("adam", rules.adam(), {"lr": 1e-2})}

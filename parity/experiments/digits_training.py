@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lrtheory import effective, rules
+from lrtheory.words import figure, listed, percent, spoken
 
 from ..measured import Curve, Layer, TrainingRun, Verdict, curve, graded, run_label
 from ..training import (
@@ -27,7 +28,6 @@ from ..training import (
     train_jax,
     train_torch,
 )
-from ..words import figure, listed, percent, spoken
 
 STEPS = 300
 BATCH = 64

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lrtheory import rules
+from lrtheory.words import figure, listed, spoken
 
 from ..measured import EffectiveCurves, Verdict, curve
 from ..training import (
@@ -20,7 +21,6 @@ from ..training import (
     train_jax,
     train_torch,
 )
-from ..words import figure, listed, spoken
 
 BATCH = 32
 ADAM = Setup("adam", rules.adam(), {"lr": 0.01})

@@ -13,6 +13,7 @@ import numpy as np
 
 from lrtheory import rules
 from lrtheory.theory.scaling import rescaled_hyper
+from lrtheory.words import changed, figure, listed, spoken
 
 from ..measured import LossScaleRun, ThresholdBracket, Verdict, curve, finite
 from ..training import (
@@ -27,7 +28,6 @@ from ..training import (
     train_jax,
     train_torch,
 )
-from ..words import changed, figure, listed, spoken
 
 ALPHA = 10.0
 LR = 0.01

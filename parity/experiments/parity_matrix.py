@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lrtheory.words import figure, listed, spoken
+
 from ..measured import ParityRow, Verdict
-from ..words import figure, listed, spoken
 
 TRAINED_RULES = ("sgd", "adam", "rmsprop")
 """Rules that the experiments train with."""

@@ -17,9 +17,9 @@ import numpy as np
 from lrtheory import rules, sweep
 from lrtheory.rules import Rule
 from lrtheory.theory import stability
+from lrtheory.words import figure, listed, percent, spoken
 
 from ..measured import PhaseDiagram, Verdict
-from ..words import figure, listed, percent, spoken
 
 SIDE = 128
 STEPS = 1000

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 import lrtheory
+from lrtheory.words import changed, figure, listed, spoken
 
 from ..measured import ChangedRun, Verdict, curve, finite
 from ..training import BEYOND_ROUNDING, PLAIN, Setup, distance, load_digits, train_jax, train_torch
-from ..words import changed, figure, listed, spoken
 from .digits_training import ADAM, ADAMW, BATCH, SGD_MOMENTUM, STEPS, UNOBSERVED, drawn_batches
 
 LOSS = 128.0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 
+from lrtheory.pages.figure import Block, Figure, Key, Panel, Table, lines, log_axis, positive, rounded, slot, slot_keys
+from lrtheory.words import number, spoken
+
 from ..measured import BatchRun, Claim, EffectiveCurves, PhaseDiagram, ThresholdBracket
-from ..words import number, spoken
-from .figure import Block, Figure, Key, Panel, Table, lines, log_axis, positive, rounded, slot, slot_keys
 
 PHASES = {"c": "converge", "o": "oscillate", "d": "diverge"}
 DECISIONS = {"true": "✓ true", "false": "✗ false", "depends": "◐ depends"}

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lrtheory.outputs import plain, replace_all
+from lrtheory.words import number, spoken
 
 from ..measured import FirstDifference, ParityRow
-from ..words import number, spoken
 
+TEMPLATES = Path(__file__).parent / "templates"
 TITLE = "Parity: every rule and option against every implementation"
 READING = (
     "Each cell is the largest difference between lrtheory and that implementation, fed the same gradients, over the "
@@ -79,7 +80,7 @@ class Matrix:
 
 def matrix(rows: list[ParityRow]) -> Matrix:
     """The matrix of these rows."""
-    from .document import script_json  # a matrix in the terminal needs no templates
+    from lrtheory.pages.document import script_json  # a matrix in the terminal needs no templates
 
     return Matrix(views(rows), script_json([full_detail(row) for row in rows]))
 
@@ -101,10 +102,10 @@ def write_page(rows: list[ParityRow], out: Path, versions: dict[str, str], creat
     OSError
         Where it cannot be written. A page that was there is then as it was.
     """
-    from .document import render
+    from lrtheory.pages.document import render
 
     given = {"matrix": matrix(plain(rows)), "versions": versions, "created": created}
-    replace_all({out: render("matrix_page.html.jinja", ["matrix.js"], **given)})
+    replace_all({out: render(TEMPLATES, "matrix_page.html.jinja", ["matrix.js"], ["matrix.css"], **given)})
     return out
 
 

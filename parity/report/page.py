@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
-import altair as alt
-import vl_convert
+from lrtheory.pages import document
+from lrtheory.pages.charts import chart_data, runtime
+from lrtheory.pages.figure import POINTS, Figure
 
 from ..measured import Measured, run_label
-from . import charts, document, experiments, matrix, training, variants
-from .figure import POINTS, Figure
+from . import charts, experiments, matrix, training, variants
 
 OUTCOMES = {"holds": "Holds", "fails": "Does not hold", "depends": "It depends"}
 
@@ -71,8 +69,10 @@ def render(report: Measured) -> str:
                 )
     counted = Counter(verdict["outcome"] for verdict in report["verdicts"])
     return document.render(
+        matrix.TEMPLATES,
         "page.html.jinja",
         [runtime(), "matrix.js", "page.js"],
+        ["matrix.css"],
         meta=report["meta"],
         counts={"total": len(report["verdicts"]), **{outcome: counted[outcome] for outcome in OUTCOMES}},
         verdicts=report["verdicts"],
@@ -82,31 +82,5 @@ def render(report: Measured) -> str:
         runs=[run_label(run) for run in report["training"]],
         matrix=matrix.matrix(report["parity"]),
         points=POINTS,
-        charts=document.script_json(chart_data(figures)),
+        charts=document.script_json(chart_data(figures, charts.CHARTS)),
     )
-
-
-def chart_data(figures: list[Figure]) -> dict[str, Any]:
-    """Every chart's specification once, and every panel's data."""
-    panels = {
-        f"{figure.id}/{index}": {
-            "chart": panel.chart,
-            "params": panel.params,
-            "blocks": panel.blocks,
-            "height": panel.height,
-        }
-        for figure in figures
-        for index, panel in enumerate(figure.panels)
-    }
-    used = dict.fromkeys(panel["chart"] for panel in panels.values())
-    return {"specs": {name: charts.specification(name) for name in used}, "panels": panels}
-
-
-@functools.cache
-def runtime() -> str:
-    """Vega, Vega-Lite and vega-embed as one script, in the version that the charts are written for."""
-    version = ".".join(alt.SCHEMA_VERSION.split(".")[:2])
-    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version)
-    if "</script" in script.lower() or "<!--" in script:
-        raise RuntimeError("the chart runtime of vl-convert cannot be put into a <script> element as it is")
-    return script

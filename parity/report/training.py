@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from lrtheory.pages.figure import Figure, Key, Panel, Table, lines, log_axis, pick, positive, slot, slot_keys, thinned
+from lrtheory.words import number, percent
+
 from ..measured import Curve, Layer, TrainingRun, run_label
-from ..words import number, percent
-from .figure import Figure, Key, Panel, Table, lines, log_axis, pick, positive, slot, slot_keys, thinned
 
 
 def training_figure(runs: list[TrainingRun]) -> Figure:
@@ -27,7 +28,15 @@ def training_figure(runs: list[TrainingRun]) -> Figure:
         "must lie on the broad one.",
         panels=panels,
         keys=[Key("JAX", "c5", "thick"), Key("PyTorch", "ink", "dashed")],
-        tables=[Table.of("All training runs. Travel is the largest distance that a parameter moves.", runs, COMPARED)]
+        tables=[
+            Table.of(
+                "All training runs. Travel is the largest distance that a parameter moves.",
+                runs,
+                COMPARED,
+                summary="All runs",
+                open=True,
+            )
+        ]
         if runs
         else [],
         layout="wide",

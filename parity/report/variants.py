@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from lrtheory.pages.figure import Figure, Key, Panel, Table, lines, log_axis, positive
+from lrtheory.words import number, spoken
+
 from ..measured import ChangedRun, LossScaleRun
-from ..words import number, spoken
 from .charts import VARIANT_COLOURS, VARIANT_DASHES
-from .figure import Figure, Key, Panel, Table, lines, log_axis, positive
 
 COINCIDES = 1e-9
 """Runs no farther apart than this share of the travel are said to coincide; rounding leaves about 1e-12 at most."""

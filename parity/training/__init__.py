@@ -1,21 +1,19 @@
 """Closed-loop training of small models in JAX and in PyTorch, step for step on the same numbers."""
 
-from .digits import Digits, load_digits
-from .jax_loop import observe_effective_lr, observe_nothing, train_jax
+from .digits import load_digits
+from .jax_loop import observe_effective_lr, train_jax
 from .linear import largest_curvature, linear_problem
 from .mlp import NORMALISED, PLAIN, Mlp
 from .problem import Problem
 from .setup import CONSTANT, NamedSchedule, Setup
 from .torch_loop import train_torch
-from .trained import BEYOND_ROUNDING, Distance, Trained, distance
+from .trained import BEYOND_ROUNDING, Trained, distance
 
 __all__ = [
     "BEYOND_ROUNDING",
     "CONSTANT",
     "NORMALISED",
     "PLAIN",
-    "Digits",
-    "Distance",
     "Mlp",
     "NamedSchedule",
     "Problem",
@@ -26,7 +24,6 @@ __all__ = [
     "linear_problem",
     "load_digits",
     "observe_effective_lr",
-    "observe_nothing",
     "train_jax",
     "train_torch",
 ]

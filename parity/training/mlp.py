@@ -32,7 +32,6 @@ class Mlp:
     name: str
     widths: tuple[int, ...] = (64, 32, 32, 10)
     normalised: bool = False
-    activation: str = "tanh"
     norm_eps: float = NORM_EPS
 
     @property
@@ -57,7 +56,6 @@ class Mlp:
 
     def logits(self, params: Any, x: Array) -> Array:
         """Outputs in JAX, shape (examples, classes)."""
-        act = {"tanh": jnp.tanh, "relu": jax.nn.relu}[self.activation]
         for i in self.hidden:
             x = x @ params[f"hidden{i}.weight"].T
             if self.normalised:
@@ -66,7 +64,7 @@ class Mlp:
                 x = centred / jnp.sqrt(variance + self.norm_eps) * params[f"norm{i}.weight"] + params[f"norm{i}.bias"]
             else:
                 x = x + params[f"hidden{i}.bias"]
-            x = act(x)
+            x = jnp.tanh(x)
         return x @ params["output.weight"].T + params["output.bias"]
 
     def loss(self, params: Any, x: Array, y: Array) -> Array:
@@ -76,13 +74,12 @@ class Mlp:
 
     def module(self) -> torch.nn.Module:
         """The same model in PyTorch."""
-        act = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}[self.activation]
         layers: OrderedDict[str, torch.nn.Module] = OrderedDict()
         for i, fan_in, fan_out in zip(self.hidden, self.widths, self.widths[1:], strict=False):
             layers[f"hidden{i}"] = torch.nn.Linear(fan_in, fan_out, bias=not self.normalised)
             if self.normalised:
                 layers[f"norm{i}"] = torch.nn.LayerNorm(fan_out, eps=self.norm_eps)
-            layers[f"activation{i}"] = act()
+            layers[f"activation{i}"] = torch.nn.Tanh()
         layers["output"] = torch.nn.Linear(self.widths[-2], self.widths[-1])
         return torch.nn.Sequential(layers)
 

@@ -190,3 +190,13 @@ def test_missing_package_of_no_extra_is_not_hidden(tmp_path):
     done = python(code, "--help", cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["explain"], ["explain", "adam()", "--loss"], ["nothing"]])
+def test_usage_errors_point_to_the_help_that_helps(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """C9."""
+    from lrtheory.cli.app import run
+
+    assert run(arguments) == 2
+    command = "explain " if arguments[0] == "explain" else ""
+    assert capsys.readouterr().err.endswith(f"; try 'lrtheory {command}--help'\n")

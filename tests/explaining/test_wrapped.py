@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import jax
@@ -124,7 +125,7 @@ def test_bitwise_is_said_of_what_was_seen_alone(monkeypatch: pytest.MonkeyPatch)
         ("adam(beta2=0.9999999999999999)", Change(batch=4), "outside"),
         ("lars()", Change(params=1e-300), "beyond floating-point"),
         ("optax.cosine_decay_schedule(0.1, 100)", Change(loss=2), "is a schedule"),
-        ("keras.optimizers.Adam(1e-3)", Change(), "is of Keras"),
+        ("keras.optimizers.Ftrl(1e-3)", Change(), "none of our rules; of Keras"),
     ],
 )  # fmt: skip
 def test_extremes_are_refused_in_words(text: str, change: Change, words: str) -> None:
@@ -161,3 +162,26 @@ def test_nothing_vanishes_on_a_narrow_page(width: int) -> None:
     for row in found.effective:
         assert f"{row.steady:.6g}" in narrow
         assert np.isfinite(row.first)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("torch.optim.Adam(params, foreach=True, fused=True)", "cannot be `True` together"),
+        ("torch.optim.Adadelta(params, fused=True)", "no argument 'fused'"),
+        ("torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.Adam(params))", "follows a metric"),
+        (
+            "torch.optim.lr_scheduler.LambdaLR(torch.optim.Adam(params), lr_lambda=f)",
+            "lr_lambda=f): f is not evaluated",
+        ),
+    ],
+)
+def test_what_its_own_framework_refuses_is_refused_in_its_words(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)) as error:
+        explain(text, Change(loss=8.0))
+    assert str(error.value).startswith(text)
+
+
+def test_a_differentiable_step_is_run_too() -> None:
+    found = explain("torch.optim.AdamW(params, lr=0.2, differentiable=True)", Change(loss=8.0))
+    assert any("the same bit for bit" in note for note in found.notes)

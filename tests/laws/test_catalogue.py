@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from lrtheory import laws
@@ -27,6 +30,30 @@ def test_law_holds_and_is_complete(law: laws.Law) -> None:
         assert evidence.bound == 0
     if law.kind == "false":
         assert evidence.is_counterexample
+
+
+def test_every_law_that_is_written_is_in_the_catalogue() -> None:
+    """One of two laws under the same name in a module would be lost."""
+    text = "".join(file.read_text() for file in Path(laws.__file__).parent.rglob("*.py"))
+    written = re.findall(r'"""[a-z]+ ([a-z]+\.[a-z0-9-]+)(?: \(\w+\))?: ', text)
+    assert len(written) > 80
+    assert len(written) == len(set(written) & set(LAWS))
+
+
+@pytest.mark.parametrize("text", ["no kind: a title", "exact stability.x a title", "exact stability.x (maybe: a title"])
+def test_a_law_that_is_not_headed_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a law begins with"):
+        laws.law.law(text, lambda: 0.0, {"one": lambda: 1.0})
+
+
+def test_a_nan_that_a_check_shows_is_its_residual() -> None:
+    """Also where a larger number follows; and a check that shows nothing is no check."""
+    text = "exact stability.x: a title\na = b\nscope: here\nsource: there\nran: nothing\nwhy: because"
+    mutants = {"one": lambda: 1.0}
+    shown = laws.law.law(text, lambda: 0.0, mutants, bound=1.0)(lambda formula, rng: iter([0.5, float("nan"), 0.7]))
+    assert not shown.verify(0).holds
+    with pytest.raises(ValueError, match="zero-size"):
+        laws.law.law(text, lambda: 0.0, mutants)(lambda formula, rng: iter([])).verify(0)
 
 
 @pytest.mark.deep

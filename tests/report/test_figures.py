@@ -7,20 +7,11 @@ import math
 
 import pytest
 
+from lrtheory.pages import charts as shared
+from lrtheory.pages import marks
+from lrtheory.pages.figure import POINTS, SLOTS, Panel, log_axis, log_ticks, pick, positive, slot, slot_keys, thinned
+from lrtheory.words import number
 from parity.report import charts, experiments, matrix, training, variants
-from parity.report.figure import (
-    POINTS,
-    SLOTS,
-    Panel,
-    log_axis,
-    log_ticks,
-    pick,
-    positive,
-    slot,
-    slot_keys,
-    thinned,
-)
-from parity.words import number
 
 from .synthetic import loss_scale, parity, report
 
@@ -85,12 +76,12 @@ def test_number_reads(value, text):
 
 
 def test_slots_tell_curves_apart():
-    styles = [(charts.COLOURS[slot(i)], tuple(charts.DASHES[slot(i)])) for i in range(SLOTS)]
+    styles = [(marks.COLOURS[slot(i)], tuple(marks.DASHES[slot(i)])) for i in range(SLOTS)]
     assert len(set(styles)) == SLOTS
     for i in range(SLOTS):  # the legend shows what the chart draws
         key = slot_keys(["name"] * SLOTS)[i]
-        assert f"@{key.colour}" == charts.COLOURS[slot(i)]
-        assert (key.line == "solid") == (charts.DASHES[slot(i)] == [1, 0])
+        assert f"@{key.colour}" == marks.COLOURS[slot(i)]
+        assert (key.line == "solid") == (marks.DASHES[slot(i)] == [1, 0])
 
 
 def test_panel_is_empty_without_a_measured_number():
@@ -100,7 +91,7 @@ def test_panel_is_empty_without_a_measured_number():
 
 @pytest.mark.parametrize("name", charts.CHARTS)
 def test_specification_is_as_wide_as_its_place_and_names_no_address(name):
-    spec = charts.specification(name)
+    spec = shared.specification(charts.CHARTS[name])
     assert spec["width"] == "container"
     assert "://" not in json.dumps(spec)
     assert not {"config", "$schema", "height"} & set(spec)

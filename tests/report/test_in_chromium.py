@@ -10,8 +10,8 @@ import re
 
 import pytest
 
+from lrtheory.pages.document import script_json
 from parity.report import write
-from parity.report.document import script_json
 
 from .chromium import NAMES, Chromium, find
 from .synthetic import HOSTILE, report

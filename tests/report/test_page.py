@@ -13,8 +13,8 @@ from typing import get_args
 import pytest
 
 from lrtheory.outputs import plain
+from lrtheory.pages import document as documents
 from parity.measured import FigureId
-from parity.report import document as documents
 from parity.report import page
 
 from .synthetic import HOSTILE, LONG, report

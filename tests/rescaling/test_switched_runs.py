@@ -39,7 +39,9 @@ def _run(rule: Rule, hyper: Any, batch: Any, steps: int, key: Any, params: Any, 
 
 
 def _start(rule: Rule) -> tuple[Any, Any]:
-    p = jnp.ones((REPLICAS, DIMENSIONS))
+    # The loss of plain SGD is a sum of terms in proportion to the curvature, as if of 4.8 equal ones: over N runs its
+    # mean errs by √(2/4.8/N), a quotient of two by 0.057 at 256 and 0.029 at 1024, and the worst of 100 by 2.7 of that.
+    p = jnp.ones((REPLICAS * 4 if rule.name in ("sgd", "asgd") else REPLICAS, DIMENSIONS))
     return p, jax.vmap(rule.init)(p.reshape(-1, 4, 3)) if rule.facts.shape == (1, 1) else rule.init(p)
 
 
@@ -50,10 +52,10 @@ def _worst(found: Any, expected: Any) -> float:
 
 
 SWITCHED: dict[str, tuple[Rule, dict[str, float], str | None, float]] = {
-    "sgd": (rules.sgd(), {"lr": 0.02}, None, 0.25),
-    "sgd, momentum": (rules.sgd(), {"lr": 0.004, "momentum": 0.9}, None, 0.25),
-    "sgd, momentum, sde": (rules.sgd(), {"lr": 0.002, "momentum": 0.95}, "sde", 0.25),
-    "asgd": (rules.asgd(), {"lr": 0.02}, None, 0.25),
+    "sgd": (rules.sgd(), {"lr": 0.02}, None, 0.15),
+    "sgd, momentum": (rules.sgd(), {"lr": 0.004, "momentum": 0.9}, None, 0.15),
+    "sgd, momentum, sde": (rules.sgd(), {"lr": 0.002, "momentum": 0.95}, "sde", 0.15),
+    "asgd": (rules.asgd(), {"lr": 0.02}, None, 0.15),
     "schedule_free_sgd": (rules.schedule_free_sgd(), {"lr": 0.05}, None, 0.12),
     "schedule_free_adamw": (rules.schedule_free_adamw(), {"lr": 0.02}, None, 0.08),
     "adafactor": (rules.adafactor(), {"lr": 0.03}, None, 0.1),

@@ -132,3 +132,16 @@ def test_other_rules_refuse_a_sparse_gradient() -> None:
     params = {"w": jnp.ones((2, 2))}
     with pytest.raises(TypeError, match=r"takes dense gradients, but grads\['w'\] is sparse: give its .todense"):
         rule.step(rule.hyper(), params, rule.init(params), {"w": SparseGradient.from_dense(params["w"])})
+
+
+def test_effective_lr_of_a_slice_not_named_again_moves_with_the_corrections() -> None:
+    """Truth 9: it does not stay that of its last step."""
+    rule = rules.sparse_adam()
+    with jax.enable_x64(True):
+        hyper, params = rule.hyper(eps=1e-30), jnp.ones((2, 1))
+        state, found = rule.init(params), []
+        for t in range(1, 101):
+            g = SparseGradient(jnp.array([[0 if t == 1 else 1]]), jnp.array([[0.5]]), (2, 1))
+            params, state = rule.step(hyper, params, state, g)
+            found.append(float(rule.effective_lr(hyper, state)[0, 0]))
+    assert [found[t - 1] / found[0] for t in (1, 10, 100)] == pytest.approx([1, 0.484, 0.976], abs=5e-4)

@@ -42,6 +42,36 @@ def makers() -> list[str]:
 
 
 SCHEDULES = [f"optax.{n}" for n in sorted(dir(optax)) if getattr(getattr(optax, n), "__module__", "").startswith("optax.schedules.") and "inject" not in n and inspect.isfunction(getattr(optax, n))]  # fmt: skip
+SCHEDULERS = [
+    kind for name, kind in vars(torch.optim.lr_scheduler).items()
+    if isinstance(kind, type) and name.endswith("R") and not name.startswith("_")
+]  # fmt: skip
+#: What arguments are words or written-out values.
+WORDS = {
+    "mode": ["'hard'", "'triangular'", "'exp_range'", "'min'"], "variant": ["'sps'", "'sps+'"],
+    "adjust_lr_fn": ["'original'", "'match_rms_adamw'", "None"], "anneal_strategy": ["'cos'", "'linear'"],
+    "scale_mode": ["'cycle'", "'iterations'"], "preconditioning": ["'frobenius'", "'spectral'", "'aol'"],
+    "schedulers": ["[torch.optim.lr_scheduler.StepLR(optimizer, 3)]"], "ns_coefficients": ["(3.0, -4.0, 2.0)"],
+    "init_step": ["('learning_rate', 0.001)", "('heuristic', 1e-06)"], "etas": ["(0.5, 1.2)", "(0.4, 1.3)"],
+    "step_sizes": ["(1e-06, 50)", "(0.001, 0.5)"], "axis": ["None", "0"], "foreach": ["True", "False", "None"],
+    "capturable": ["False"],  # True runs on an accelerator alone
+}  # fmt: skip
+#: Arguments that a SPEC has no words for.
+FUNCTIONS = (
+    "decay_rate_fn", "clip_value_fn", "hessian_diagonal_fn", "linesearch", "step_size_fn", "lr_lambda", "scale_fn",
+    "weight_dimension_numbers", "muon_weight_dimension_numbers", "state", "params", "batch_axis_name",
+)  # fmt: skip
+COUNTED = (
+    "transition_begin",
+    "sync_period",
+    "r",
+    "T_0",
+    "T_max",
+    "total_iters",
+    "epochs",
+    "start_step",
+    "transition_steps",
+)
 MAKERS = makers()
 OPTIMIZERS = [
     m for m in MAKERS if "learning_rate" in inspect.signature(resolve(parse(m))).parameters and "scale_by" not in m
@@ -85,46 +115,62 @@ class Drawing:
         given = []
         for argument, p in inspect.signature(resolve(parse(name))).parameters.items():
             if p.default is p.empty or r.random() < 0.3:
-                given.append(f"{argument}={self.argument(argument, p, schedule=True)}")
+                given.append(f"{argument}={self.argument(argument, p)}")
         return f"{name}({', '.join(given)})"
 
-    def argument(self, name: str, p: inspect.Parameter, *, schedule: bool = False) -> str:
+    def argument(self, name: str, p: inspect.Parameter) -> str:
         """A value that an argument of this name may have."""
-        if name in ("learning_rate", "lr", "step_size", "init_value", "peak_value", "end_value", "value"):
-            return self.number(-4, 0)
-        if name in ("ns_steps", "stepsize_precision") or "linesearch" in name:
-            return str(self.random.randint(2, 5))
-        if name in ("seed", "key"):
-            return "1"
-        if "steps" in name or name in ("transition_begin", "sync_period", "r"):
+        r = self.random
+        if name in WORDS:
+            return r.choice(WORDS[name])
+        if name in FUNCTIONS:
+            return "given"  # the name of a function or an array: refused by name
+        if "dtype" in name:
+            return "jax.numpy.float64"
+        if "mask" in name:
+            return r.choice(["True", "False", "{'w': True, 'z': False}"])
+        if "optimizer" in name or name == "inner":
+            return self.optax(2)
+        if name == "step_size" and p.annotation == "int":  # of torch's StepLR
             return self.count()
-        if name in ("b1", "b2", "b3", "decay", "momentum", "rho", "beta", "decay_rate", "ema_decay") or "beta" in name:
+        if (
+            name in ("learning_rate", "lr", "step_size", "init_value", "peak_value", "end_value", "value")
+            or "_lr" in name
+        ):
+            return self.number(-4, 0)
+        if name in ("ns_steps", "stepsize_precision", "T_mult", "patience", "cooldown") or "linesearch" in name:
+            return str(r.randint(2, 5))
+        if name in ("seed", "key", "random_seed"):
+            return "1"
+        if name == "milestones":
+            return f"[{r.randint(1, 3)}, {r.randint(4, 40)}]"
+        if "step" in name or name in COUNTED:
+            return self.count()
+        if name in ("b1", "b2", "b3", "decay", "momentum", "rho", "alpha", "dampening") or "beta" in name.rstrip("s"):
+            return f"({self.beta()}, {self.beta()})" if name == "betas" else self.beta()
+        if name in ("decay_rate", "ema_decay", "power") or "momentum" in name:
             return self.beta()
-        if name in ("eps", "eps_root", "epsilon", "eps1", "eps2"):
+        if name in ("eps", "eps_root", "epsilon", "eps1", "eps2") and not isinstance(p.default, tuple):
             return self.number(-10, 0)
-        if isinstance(p.default, bool):
+        if isinstance(p.default, bool) or name in torch_names.EXECUTION:
             return self.flag()
-        if isinstance(p.default, int):
-            return str(p.default)
-        if isinstance(p.default, float) or p.default is p.empty or p.default is None:
+        if isinstance(p.default, int) and "float" not in str(p.annotation):
+            return repr(p.default)
+        if isinstance(p.default, (int, float)) or p.default is p.empty or p.default is None:
             return self.number(-3, 0)
         return repr(p.default)
 
     def called(self, name: str) -> str:
         """A factory of optax with arguments of its signature."""
         given = []
-        parameters = inspect.signature(resolve(parse(name))).parameters
-        for argument, p in parameters.items():
-            if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or ("mask" in argument and p.default is not p.empty):
+        for argument, p in inspect.signature(resolve(parse(name))).parameters.items():
+            if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
                 continue
-            plain = isinstance(p.default, (bool, int, float)) or p.default is None
-            wanted = p.default is p.empty or (plain and self.random.random() < 0.35)
-            if not wanted or (p.default is None and argument != "momentum") or "dtype" in argument:
+            seldom = p.default is None or callable(p.default) or argument in FUNCTIONS
+            if p.default is not p.empty and self.random.random() > (0.08 if seldom else 0.35):
                 continue
             if argument == "learning_rate" and self.random.random() < 0.25:
                 given.append(f"{argument}={self.schedule()}")
-            elif "optimizer" in argument or argument in ("inner", "opt"):
-                given.append(f"{argument}={self.optax(1)}")
             else:
                 given.append(f"{argument}={self.argument(argument, p)}")
         return f"{name}({', '.join(given)})"
@@ -153,7 +199,12 @@ class Drawing:
         if shape < 0.84:
             return f"optax.apply_if_finite({inner}, {r.randint(1, 4)})"
         if shape < 0.89:
-            return f"optax.multi_transform({{'a': {inner}, 'b': {self.optax(depth + 1)}}}, {{'w': 'a', 'z': 'b'}})"
+            by = r.choice(["multi_transform", "partition"])
+            return f"optax.{by}({{'a': {inner}, 'b': {self.optax(depth + 1)}}}, {{'w': 'a', 'z': 'b'}})"
+        if shape < 0.91:
+            return f"optax.named_chain(('one', {self.called(r.choice(PARTS))}), ('two', {inner}))"
+        if shape < 0.92:
+            return f"optax.flatten({plain})"
         if shape < 0.94:
             return f"optax.chain(optax.clip_by_global_norm({self.number(-2, 1)}), optax.masked({inner}, True))"
         return f"optax.lookahead({plain}, {r.randint(2, 6)}, 0.5)"
@@ -161,29 +212,14 @@ class Drawing:
     def torch(self) -> str:
         """An optimizer of torch, perhaps in a scheduler."""
         r = self.random
-        name = r.choice(list(torch_names.CLASSES))
-        given = []
-        for argument, p in list(inspect.signature(getattr(torch.optim, name)).parameters.items())[1:]:
-            if r.random() < 0.5 or argument in (
-                "foreach",
-                "fused",
-                "capturable",
-                "differentiable",
-                "ns_steps",
-                "adjust_lr_fn",
-            ):
-                continue
-            default: Any = p.default
-            if isinstance(default, tuple) and argument == "betas":
-                given.append(f"betas=({self.beta()}, {self.beta()})")
-            elif isinstance(default, tuple):
-                given.append(f"{argument}={default!r}")
-            elif default is not None:
+        text = self.of_torch(getattr(torch.optim, r.choice(list(torch_names.CLASSES))), "params")
+        return self.of_torch(r.choice(SCHEDULERS), text) if r.random() < 0.25 else text
+
+    def of_torch(self, kind: Any, first: str) -> str:
+        """A class of torch with arguments of its signature."""
+        r, given = self.random, [first]
+        for argument, p in list(inspect.signature(kind).parameters.items())[1:]:
+            seldom = argument in (*torch_names.EXECUTION, *FUNCTIONS, "last_epoch")
+            if p.default is p.empty or r.random() < (0.06 if seldom else 0.4):
                 given.append(f"{argument}={self.argument(argument, p)}")
-        text = f"torch.optim.{name}({', '.join(['params', *given])})"
-        wrapped = r.random()
-        if wrapped < 0.08:
-            return f"torch.optim.lr_scheduler.CosineAnnealingLR({text}, T_max={self.count()})"
-        if wrapped < 0.16:
-            return f"torch.optim.lr_scheduler.StepLR({text}, step_size={r.randint(2, 9)}, gamma={self.number(-1, 0)})"
-        return text
+        return f"{kind.__module__.removesuffix('.' + kind.__name__.lower())}.{kind.__name__}({', '.join(given)})"

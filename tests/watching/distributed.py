@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,7 @@ def main() -> None:
     dist.init_process_group("gloo", rank=RANK, world_size=2, init_method=f"file://{OUT}/meet")
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    trained: Any
     model = torch.nn.Sequential(torch.nn.Linear(12, 41), torch.nn.Tanh(), torch.nn.Linear(41, 3))
     if KIND == "sharded":
         from torch.distributed.device_mesh import init_device_mesh

@@ -33,7 +33,7 @@ def test_closed_handle_answers_and_records_no_more(model: Any, tmp_path: Any) ->
     assert len(watch.run().optimizers[0].steps) == 3
     assert len(watch.summary()) == 6
     assert watch.findings() == []
-    assert json.loads(watch.report().read_text())["ended"]
+    assert json.loads(watch.report().with_name("summary.json").read_text())["ended"]
 
 
 def test_open_handle_answers_too(model: Any, tmp_path: Any) -> None:
@@ -171,6 +171,7 @@ def test_record_that_is_cut_short_is_read_up_to_there(cut: str, model: Any, tmp_
     optimizer = sgd(model)
     with lrtheory.watch(optimizer, model=model, every=1, out=tmp_path / "run") as watch:
         train(model, optimizer, 3)
+        assert watch.out is not None
         size = (watch.out / cut).stat().st_size
     os.truncate(watch.out / cut, size - 7)
     record = Record(watch.out)

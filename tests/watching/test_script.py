@@ -138,3 +138,31 @@ def test_bad_input_is_refused_in_one_line(place: Path) -> None:
         assert done.returncode == 2, done
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
+
+
+def test_terminal_shows_steps_as_they_come(place: Path) -> None:
+    """On a terminal of 100 columns; the script's own output goes past."""
+    import pty
+    import struct
+    import termios
+    from fcntl import ioctl
+
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    command = [sys.executable, "-c", FRONT, "watch", "--every", "1", "--out", "shown", "train.py"]
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "TERM": "xterm"}
+    running = subprocess.Popen(command, cwd=place, env=environment, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part = os.read(ours, 4096)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        said += part
+    assert running.wait(timeout=60) == 0
+    assert b"sum " in said
+    assert b"step 19" in said
+    assert b"first.weight" in said

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...compiling import quickly_compiled
 from ...units import GRADIENT, PURE, Units
 from .._verdict import SCALES, SIZES, disagreement
 from ..dimensions import Dimensions
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from .program import Program
 
 STEPS = 8
-# Compiled once, to run for a moment.
-_QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def evidence_against(program: Program, found: Dimensions) -> str | None:
@@ -56,8 +55,8 @@ class _Runs:
         self._grads = steps(10.0 ** (np.arange(STEPS) % 3 - 1))
         self._params = [np.cumsum(p, axis=0) for p in steps(np.ones(STEPS))]
         self._losses = 5.0 + np.abs(rng.normal(size=STEPS))
-        self._init = jax.jit(program.init, compiler_options=_QUICKLY)
-        self._step = jax.jit(self._stepped, compiler_options=_QUICKLY)
+        self._init = quickly_compiled()(program.init)
+        self._step = quickly_compiled()(self._stepped)
 
     def _stepped(self, numbers: Any, state: Any, grads: Any, params: Any, more: Any, scales: Any) -> Any:
         def loss(p: Any) -> Any:

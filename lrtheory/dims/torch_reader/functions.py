@@ -284,7 +284,8 @@ TABLE: dict[str, TorchRule] = {
                     lambda c: c.apply("concatenate", *(c.known(t) for t in c.args[0]))),
     "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": plus("add"),
     **dict.fromkeys(("scatter", "scatter_add", "index_copy"), written_at), "index_fill": written_at,
-    "normalize": lambda c: _over_length(c, c.self, c.given(3, "eps", 1e-12)), "cosine_similarity": cosine, "std_mean": lambda c: [c.apply("abs", keep(c)), keep(c)],
+    "normalize": lambda c: _over_length(c, c.self, c.given(3, "eps", 1e-12)), "cosine_similarity": cosine,
+    "std_mean": lambda c: [c.apply("abs", keep(c)), keep(c)],
     "constant": argument(1, "val"),
     # products and powers
     "mul": binary("mul"), "multiply": binary("mul"), "rmul": binary("mul"), "div": binary("div"),

@@ -7,39 +7,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
 
 from ... import rules
+from ...compiling import quickly_compiled
 from ...quadratic import linear_step, stationary
 from ...wrappers import average_weights
 from ..law import Rng, Shown, distance, law
-from ..trajectory import replay
+from ..trajectory import descend, quadratic, replay
 
 SGD = rules.sgd()
 AVERAGED = average_weights(SGD)
 SMALL = np.array([1e-3, 2e-3, 5e-3, 1e-2, 2e-2])  # lr·h
 
 
-@jax.jit
-def _descend(lr: Array, curvature: Array, steps: Array) -> Array:
-    """Where SGD leaves p from 1 on ½hp², for each curvature."""
-    hyper, p = SGD.hyper(lr=lr), jnp.ones_like(curvature)
-    step = lambda _, carry: SGD.step(hyper, carry[0], carry[1], curvature * carry[0])  # noqa: E731
-    return lax.fori_loop(0, steps, step, (p, SGD.init(p)))[0]
-
-
-_stationary = jax.jit(
+_stationary = quickly_compiled()(
     lambda lr, h, c: jax.vmap(lambda lr, h: stationary(linear_step(SGD, SGD.hyper(lr=lr)), h, c)[0, 0])(lr, h)
 )
-
-
-@jax.jit
-def _averages(lr: Array, decay: Array, curvature: Array, steps: Array) -> Array:
-    """The weight average after some steps, from an average that begins 1 above the parameters."""
-    hyper, p = AVERAGED.hyper(lr=lr, ema_decay=decay), jnp.ones_like(curvature)
-    state = AVERAGED.init(p)._replace(average=p + 1, count=jnp.int32(1))
-    step = lambda _, carry: AVERAGED.step(hyper, carry[0], carry[1], curvature * carry[0])  # noqa: E731
-    return lax.fori_loop(0, steps, step, (p, state))[1].average
 
 
 def _order(gap: np.ndarray) -> dict[str, float]:
@@ -60,8 +43,8 @@ def _order(gap: np.ndarray) -> dict[str, float]:
 )
 def linear_rule(formula: Any, rng: Rng) -> Shown:
     kappa, lr = int(rng.integers(4, 9)), float(np.exp(rng.uniform(-5, 0)))
-    many, one = (np.asarray(_descend(a * lr, jnp.asarray(SMALL / lr), n)) for a, n in ((1, kappa), (kappa, 1)))
-    gap = many - one
+    run = lambda a, steps: descend(SGD, SGD.hyper(lr=a * lr), quadratic, np.ones(len(SMALL)), steps, SMALL / lr)  # noqa: E731
+    gap = run(1, kappa).params[-1] - run(kappa, 1).params[-1]
     yield f"{kappa} steps of SGD against one of {kappa} times the lr, on ½hp² with lr·h from 1e-3 to 2e-2"
     yield np.abs(gap - formula(SMALL, kappa)) / (kappa * (kappa - 1) * (kappa - 2) / 6 * SMALL**3)
     yield {"kappa": kappa, **_order(gap)}
@@ -135,9 +118,14 @@ def decay_or_grow(formula: Any, rng: Rng) -> Shown:
 )
 def weight_ema(formula: Any, rng: Rng) -> Shown:
     kappa, decay, rounds = int(rng.integers(3, 9)), float(rng.uniform(0.85, 0.97)), 2
-    curvature = jnp.asarray(SMALL)
-    many = np.asarray(_averages(1.0, decay, curvature, rounds * kappa))
-    few = np.asarray(_averages(float(kappa), formula(decay, kappa), curvature, rounds))
+    first = jnp.ones(len(SMALL))
+    state = AVERAGED.init(first)._replace(average=first + 1, count=jnp.int32(1))
+    many, few = (
+        descend(AVERAGED, AVERAGED.hyper(lr=lr, ema_decay=rho), quadratic, first, steps, SMALL, state).states.average[
+            -1
+        ]
+        for lr, rho, steps in ((1.0, decay, rounds * kappa), (float(kappa), formula(decay, kappa), rounds))
+    )
     gap = np.abs(many - few)
     yield (
         f"the weight average of SGD after {rounds} rounds: {kappa} steps of (lr, ρ) or one of (κ lr, ρ'), lr·h from 1e-3 "

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array, lax
 
 from ... import rules
+from ...compiling import quickly_compiled
 from ...quadratic import (
     NoisyQuadratic,
     equal_variance_lr,
@@ -35,7 +36,7 @@ _LYAPUNOV = (
 )
 
 
-@functools.partial(jax.jit, static_argnames="rule")
+@quickly_compiled(static_argnames="rule")
 def _all_runs(rule: Any, hypers: Any, curvature: Array, first: Array, noise: Array) -> tuple[Array, Array]:
     """Last p and weight average (or p again) of a run for each row of first (n, d) and noise (n, T, d), by the rule."""
 
@@ -48,7 +49,7 @@ def _all_runs(rule: Any, hypers: Any, curvature: Array, first: Array, noise: Arr
     return p, getattr(state, "average", p)
 
 
-@functools.partial(jax.jit, static_argnames="rule")
+@quickly_compiled(static_argnames="rule")
 def _solved(rule: Rule, hyper: Any, curvature: Array, variance: Array) -> Array:
     """Stationary variance of p, from the Lyapunov equation of the rule's own linear map."""
     return jax.vmap(lambda hyper, h, c: stationary(linear_step(rule, hyper), h, c)[0, 0])(hyper, curvature, variance)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from typing import Any
 
@@ -11,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ...compiling import quickly_compiled
 from ..law import Rng, Shown, distance, law
 
 WIDTH, FEATURES = 4, 3
 
 
-@jax.jit
+@quickly_compiled()
 def _gradients(weights: tuple[Array, Array], x: Array, y: Array) -> Any:
     """Gradient of each example's loss on a network with one hidden layer."""
 
@@ -26,7 +26,7 @@ def _gradients(weights: tuple[Array, Array], x: Array, y: Array) -> Any:
     return jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(weights, x, y)
 
 
-@functools.partial(jax.jit, static_argnames="reduction")
+@quickly_compiled(static_argnames="reduction")
 def _gradient(weights: tuple[Array, Array], x: Array, y: Array, share: Array, reduction: str) -> Array:
     """Gradient of the sum or the mean over the examples that ``share`` picks (0 or 1), in one pass."""
 

@@ -15,7 +15,7 @@ from ...rules import Rule
 from ...theory.asking import numbers_of
 from ...theory.stability import adam_threshold
 from ..law import Rng, Shown, distance, law, relative, without
-from ..trajectory import descend, replay
+from ..trajectory import descend, quadratic, replay
 
 STEPS = 30
 
@@ -40,11 +40,6 @@ _slopes = {
     "mean": jax.jit(jax.grad(lambda w, x, y: jnp.mean((x @ w - y) ** 2))),
     "sum": jax.jit(jax.grad(lambda w, x, y: jnp.sum((x @ w - y) ** 2))),
 }
-
-
-def quadratic(w: Any, curvature: Any) -> Any:
-    """Half the curvature times the square; curvature may carry a loss scale."""
-    return jnp.sum(curvature * w * w) / 2
 
 
 def scale_changes_no_bit(hyper: Any, curvature: float) -> bool:

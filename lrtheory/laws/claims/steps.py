@@ -14,8 +14,8 @@ from ...theory.asking import numbers_of
 from ...theory.bounds import extremal_gradients, powers
 from ...theory.stability import heavy_ball_threshold
 from ..law import Rng, Shown, law, relative
-from ..trajectory import descend, replay
-from .loss import STEPS, quadratic, scale_changes_no_bit
+from ..trajectory import descend, quadratic, replay
+from .loss import STEPS, scale_changes_no_bit
 
 PER_EPOCH, EPOCHS = 8, 20
 DROPS = np.arange(5, EPOCHS, 5) * PER_EPOCH

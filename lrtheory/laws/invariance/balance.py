@@ -77,8 +77,9 @@ def _walks(draw: Any, bias: float) -> Any:
 
 
 def _sgd(rng: Rng) -> tuple[Rule, Any]:
-    rule, momentum, lr = rules.sgd(), rng.uniform(0.5, 0.8), rng.uniform(0.1, 1)
-    return rule, rule.hyper(lr=lr, momentum=momentum, weight_decay=rng.uniform(0.02, 0.06) * (1 - momentum) / lr)
+    # Products of lr and decay so large that an angle or a length to first order in them is off by 2 % or more.
+    rule, momentum, lr = rules.sgd(), rng.uniform(0.2, 0.6), rng.uniform(0.1, 1)
+    return rule, rule.hyper(lr=lr, momentum=momentum, weight_decay=rng.uniform(0.4, 0.8) * (1 - momentum) / lr)
 
 
 def _adamw(rng: Rng) -> tuple[Rule, Any]:
@@ -167,11 +168,15 @@ rotation_of_sgd = law(
     {
         "momentum left out": _rotating(0),
         "momentum speeds it up": _rotating(0.5),
+        "angle to first order": _rotating(-0.5),
         "length without momentum": _without_momentum,
+        "length to first order": lambda rule, hyper, gradient_norm, coordinates: equilibrium(rule, hyper)._replace(
+            norm=(hyper.lr * gradient_norm**2 / (2 * hyper.weight_decay * (1 - hyper.momentum))) ** 0.25
+        ),
     },
     key=28,
-    **_student(0.001),
-)(_walks(_sgd, 0.001))
+    **_student(0.004),
+)(_walks(_sgd, 0.004))
 
 
 rotation_of_adamw = law(

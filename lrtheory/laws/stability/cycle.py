@@ -7,55 +7,36 @@ gives lr/(2(1+μ)) − eps/h, but that cycle need not attract: at momentum 0.5 a
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
 
 from ... import rules
 from ...rules import Rule
 from ...theory import stability
 from ..law import Rng, Shown, law
+from ..trajectory import descend, quadratic
 
 STEPS = 2000
 DRAWS = 8
 RULE = rules.rmsprop(momentum_buffer=False)
 
 
-@jax.jit
-def _ends(hyper: Any, curvature: Array) -> Array:
-    """The last two parameters of each run."""
-
-    def run(hyper: Any, h: Array) -> Array:
-        def one(carry: Any, _: None) -> tuple[Any, Array]:
-            p, state = carry
-            p, state = RULE.step(hyper, p, state, h * p)
-            return (p, state), p
-
-        first = 0.3 * hyper.lr
-        return lax.scan(one, (first, RULE.init(first)), length=STEPS)[1][-2:]
-
-    return jax.vmap(run)(hyper, curvature)
-
-
 FREE = (rules.schedule_free_sgd(), rules.schedule_free_adamw())
 
 
-@functools.partial(jax.jit, static_argnames="rule")
-def _free_growth(rule: Rule, hyper: Any, curvature: Array) -> Array:
+def _beside(p: Any, curvature: Any) -> Any:
+    return curvature * (p - 1e-121) ** 2 / 2
+
+
+def _growth(rule: Rule, hyper: Any, curvature: float) -> float:
     """Log growth of |p| over the last 300 of 600 steps, from an average so long that it stands still."""
     p = jnp.asarray(1e-120)
-    state = rule.init(p)._replace(max_lr=hyper.lr, weight_sum=jnp.asarray(1e9), z=p)
-
-    def one(carry: Any, _: None) -> tuple[Any, Array]:
-        p, state = rule.step(hyper, carry[0], carry[1], curvature * (carry[0] - 1e-121))
-        return (p, state), jnp.abs(p - 1e-121)
-
-    sizes = lax.scan(one, (p, state), length=600)[1].reshape(6, -1).max(axis=1)
-    return jnp.log(sizes[-1]) - jnp.log(sizes[2])
+    state = rule.init(p)._replace(max_lr=jnp.asarray(hyper.lr), weight_sum=jnp.asarray(1e9), z=p)
+    away = descend(rule, hyper, _beside, p, 600, curvature, state).params[1:] - 1e-121
+    sizes = np.abs(away).reshape(6, -1).max(axis=1)
+    return float(np.log(sizes[-1]) - np.log(sizes[2]))
 
 
 @law(
@@ -81,8 +62,8 @@ def schedule_free(formula: Any, rng: Rng) -> Shown:
             eps = {"eps": 0.25} if "eps" in rule.Hyper._fields else {}
             hyper = rule.hyper(**numbers, weight_decay=0.0, **eps)
             limit = formula(**numbers) * eps.get("eps", 1)
-            misjudged += not float(_free_growth(rule, hyper, 0.98 * limit)) <= 1e-3
-            misjudged += not float(_free_growth(rule, hyper, 1.02 * limit)) > 1
+            misjudged += not _growth(rule, hyper, 0.98 * limit) <= 1e-3
+            misjudged += not _growth(rule, hyper, 1.02 * limit) > 1
     yield misjudged
     yield {"runs": 12}
 
@@ -108,8 +89,12 @@ def rmsprop_cycle(formula: Any, rng: Rng) -> Shown:
     alpha = rng.uniform(0.5, 0.98, DRAWS)
     # Half with eps = 0, the others with a threshold below or above the curvature.
     eps = np.concatenate([np.zeros(4), [0.5, 0.8, 1.25, 2.0]]) * curvature * lr / 2
-    hyper = jax.tree.map(jnp.asarray, RULE.Hyper(lr, alpha, eps, np.zeros(DRAWS), None))
-    ends = np.asarray(_ends(hyper, jnp.asarray(curvature)))
+    ends = np.stack(
+        [
+            descend(RULE, RULE.hyper(lr=a, alpha=b, eps=c), quadratic, 0.3 * a, STEPS, h).params[-2:]
+            for a, b, c, h in zip(lr, alpha, eps, curvature, strict=True)
+        ]
+    )
     predicted = formula(lr, eps, curvature)
     yield (
         f"{DRAWS} runs of RMSprop of {STEPS} steps on ½hp² from 0.3 lr, alpha from 0.5 to 0.98: four with eps = 0, four "

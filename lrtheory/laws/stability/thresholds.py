@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array, lax
 
 from ... import rules
+from ...compiling import quickly_compiled
 from ...quadratic.linear_step import LinearStep, critical_curvature, delayed, linear_step
 from ...rules import Rule
 from ...theory import stability
@@ -28,15 +29,15 @@ Draw = Callable[[Rng, int], Numbers]
 _FROZEN = "with the preconditioner held: h is the curvature of the preconditioned loss, and eps ≫ √v in the runs"
 
 
-_first_crossing = jax.jit(jax.vmap(critical_curvature))
+_first_crossing = quickly_compiled()(jax.vmap(critical_curvature))
 
 
-@functools.partial(jax.jit, static_argnames=("rule", "delay"))
+@quickly_compiled(static_argnames=("rule", "delay"))
 def _maps(rule: Rule, delay: int, hyper: Any) -> LinearStep:
     return jax.vmap(lambda h: delayed(linear_step(rule, h), delay))(hyper)
 
 
-@functools.partial(jax.jit, static_argnames=("rule", "delay"))
+@quickly_compiled(static_argnames=("rule", "delay"))
 def _growth(rule: Rule, delay: int, hyper: Any, curvature: Array) -> Array:
     """Log growth of the largest |p| between the third and the last sixth of each run."""
     preconditioned = bool(rule.facts.sizes)

@@ -129,7 +129,8 @@ def _with_rate(name: str, factory: Any, given: dict[str, Any], skip: int) -> tup
             given[p.name] = p.default
         elif p.name in RATES and (absent or (p.default is None and skip == 0)):
             given[p.name] = DEFAULT_LR
-            notes += (f"{p.name} has no default: {DEFAULT_LR:g}",)
+            lacking = "has no default" if absent else "is None by default, which is no lr"
+            notes += (f"{p.name} {lacking}: {DEFAULT_LR:g}",)
         elif absent and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
             raise TargetError(f"{name} needs arguments: give {p.name}, as in {name}({p.name}=...)")
     return notes

@@ -77,7 +77,8 @@
   async function drawVisible() {
     delete root.dataset.settled;
     drawing += 1;
-    const nodes = [...document.querySelectorAll(".plot")].filter((n) => n.offsetParent && !started.has(n));
+    const nodes = [...document.querySelectorAll(".plot")].filter((n) =>
+      n.offsetParent && !started.has(n) && panels[n.dataset.panel].blocks.length);
     for (const node of nodes) started.add(node);
     await Promise.all(nodes.map(draw));
     drawing -= 1;
@@ -89,6 +90,13 @@
     started.clear();
     return drawVisible();
   });
+
+  // What a script of the page brings: { id, blocks, … } of a panel.
+  document.addEventListener("picture", ({ detail: { id, ...panel } }) => {
+    Object.assign(panels[id], panel);
+    for (const node of document.querySelectorAll(`[data-panel="${id}"]`)) started.delete(node);
+  });
+  document.addEventListener("pictures", drawVisible);
 
   function choose(select, attribute) {
     if (!select) return;

@@ -19,15 +19,29 @@ TEMPLATES = Path(__file__).parent / "templates"
 FIGURE = re.compile(r"[\d.]+e-\d+|[\d.]+ %")
 
 
-def render(template: str, scripts: Sequence[str], **given: Any) -> str:
-    """A page that runs these scripts and no other, and loads nothing: files beside the templates, or their text."""
+def render(folder: Path, template: str, scripts: Sequence[str], styles: Sequence[str] = (), **given: Any) -> str:
+    """A page that runs these scripts and no other, and loads nothing.
+
+    Parameters
+    ----------
+    folder
+        Where the template is, and what else is named and is not among this package's own.
+    template
+        One that extends ``frame.html.jinja``.
+    scripts
+        Files, or their text.
+    styles
+        Files after ``page.css``.
+    """
+    folders = (folder, TEMPLATES)
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(folders), autoescape=True, undefined=jinja2.StrictUndefined
     )
     made.filters |= {"number": number, "prose": prose}
-    texts = [read(script) if script.endswith(".js") else script for script in scripts]
+    texts = [read(folders, script) if script.endswith(".js") else script for script in scripts]
+    css = Markup("".join(read(folders, style) for style in ("page.css", *styles)))
     return made.get_template(template).render(
-        **given, css=Markup(read("page.css")), scripts=[Markup(text) for text in texts], policy=policy(*texts)
+        **given, css=css, scripts=[Markup(text) for text in texts], policy=policy(*texts)
     )
 
 
@@ -36,9 +50,9 @@ def prose(text: str) -> Markup:
     return Markup(FIGURE.sub(r'<span class="figure">\g<0></span>', str(escape(text))))
 
 
-def read(name: str) -> str:
-    """A file beside the templates."""
-    return (TEMPLATES / name).read_text(encoding="utf-8")
+def read(folders: Sequence[Path], name: str) -> str:
+    """A file in the first of the folders that has it."""
+    return next(path for path in (folder / name for folder in folders) if path.exists()).read_text(encoding="utf-8")
 
 
 def script_json(value: Any) -> Markup:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-from ..measured import Curve, FigureId
-
 POINTS = 100
 """A curve is thinned to this many points; the data beside the page holds them all."""
 
@@ -20,6 +18,9 @@ Block = dict[str, Any]
 
 AXES = {"step", "since", "batch", "nominal", "predicted"}
 """Columns that a measurement is drawn against: alone they make no picture."""
+
+Curve = list[float | None]
+"""Values over steps; ``None`` is drawn as a gap."""
 
 Run = TypeVar("Run")
 
@@ -35,7 +36,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: a chart of :mod:`~parity.report.charts` by name, and its data."""
+    """One picture: a chart of :mod:`.charts` by name, and its data."""
 
     title: str
     chart: str
@@ -46,10 +47,13 @@ class Panel:
     run: int | None = None  # shown only while that training run is chosen
     height: int = 190  # pixels, axes left out
     reach: str | None = None  # end of the diverging colour scale, which is shown if there is one
+    live: bool = False  # data come from a script of the page, as events named "picture"
 
     @property
     def empty(self) -> bool:
         """Whether there is no finite number to draw."""
+        if self.live:
+            return False
         columns = [values for block in self.blocks for key, values in block.items() if key not in AXES]
         return not any(
             isinstance(value, int | float) for column in columns if isinstance(column, list) for value in column
@@ -65,6 +69,8 @@ class Table:
     rows: list[list[str]]
     run: int | None = None
     prose: bool = False  # cells are sentences, which wrap
+    summary: str = "Numbers"  # what opens it, where it stands below pictures
+    open: bool = False
 
     @classmethod
     def of(cls, caption: str, runs: Iterable[Run], columns: Mapping[str, Callable[[Run], str]], **more: Any) -> Table:
@@ -76,7 +82,7 @@ class Table:
 class Figure:
     """Pictures that answer one question, with the sentence on how to read them."""
 
-    id: FigureId
+    id: str
     title: str
     reading: str
     panels: list[Panel] = field(default_factory=list)

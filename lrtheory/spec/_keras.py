@@ -1,0 +1,101 @@
+"""SPECs of Keras 3; Keras is asked for signatures, and imported on JAX where no other backend was chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .. import rules, wrappers
+from ..names.keras import ARGUMENTS, NAMES
+from ..wrappers import Wrapper
+from ._reading import NoRuleError, Reading, made
+from .curves import of_part
+from .parts import Part, is_schedule, part
+from .text import Spec, SpecError, Unread, nearest, short, written
+
+_RULES = {name.optimizer: rule for rule, name in NAMES.items()} | {"AdamW": "adam"}
+_CLIPS: Mapping[str, tuple[str, Callable[[Any], Wrapper]]] = {
+    "clipvalue": ("clip_value", wrappers.clip_by_value),
+    "clipnorm": ("max_norm", lambda rule: wrappers.clip_by_norm(rule, homogeneous=True)),
+    "global_clipnorm": ("max_norm", lambda rule: wrappers.clip_by_global_norm(rule, homogeneous=True)),
+}
+#: What makes of an optimizer another one, with the value that does not.
+_PLAIN = {"use_ema": False, "loss_scale_factor": None, "gradient_accumulation_steps": None}
+_ABSENT = ("weight_decay", "lr_decay", "eps_root")
+
+
+def read_keras(spec: Spec) -> Reading:
+    """The rule, clipped as its arguments have it.
+
+    Raises
+    ------
+    NoRuleError
+        For a class that is none of our rules, or arguments that make it another.
+    """
+    if is_schedule(spec):
+        raise NoRuleError(f"{short(spec.text)} is a schedule, whose optimizer is not given")
+    root = part(spec)
+    value, text = root.value, short(spec.text)
+    for argument in root.given:
+        if argument not in root.parameters:
+            raise SpecError(f"{text}: {spec.name} has no argument {argument!r}{nearest(argument, root.parameters)}")
+    if root.name not in _RULES:
+        raise NoRuleError(f"{text} is none of our rules; of Keras there are {', '.join(sorted(_RULES))}")
+    rule_name = _RULES[root.name]
+    name, factory = NAMES[rule_name], rules.get(rule_name)
+    for argument, plain in {**_PLAIN, **name.fixed}.items():
+        if value(argument) != plain:
+            raise NoRuleError(
+                f"{text}: with {argument}={written(value(argument))} it is none of our rules; {argument}={plain!r} is"
+            )
+    eps = "epsilon_1" if "eps1" in name.numbers else "epsilon"
+    if name.inside_root and value(eps):
+        raise NoRuleError(
+            f"{text}: Keras adds {eps} to the squares, inside the root, which is another rule than {rule_name}; {eps}=0.0 is read"
+        )
+    options = {option: value(option) for option in name.switches}
+    options |= {option: False for option in name.zero if option in factory().options}
+    places = {ours: ARGUMENTS.get(ours, ours) for ours in name.numbers}
+    if value("weight_decay") or root.name == "AdamW":
+        if "weight_decay" in name.zero or not (name.decoupled or "decoupled" in factory().options):
+            why = name.zero.get(
+                "weight_decay", f"Keras decays apart from the gradient, and {rule_name} has no such decay"
+            )
+            raise NoRuleError(f"{text}: {why}; weight_decay=None is read")
+        options |= {} if name.decoupled else {"decoupled": True}
+        places["weight_decay"] = "weight_decay"
+    rule: Any = factory(**options)
+    for argument, (number, wrap) in _CLIPS.items():
+        if value(argument) is not None:  # Keras takes one of them
+            rule, places[number] = wrap(rule), argument
+    numbers, curve = {absent: 0.0 for absent in _ABSENT if absent in rule.Hyper._fields}, None
+    for ours, argument in places.items():
+        given = value(argument)
+        if isinstance(given, Part):
+            curve = of_part(given)
+            given = curve.peak.lr
+        numbers[ours] = given
+    numbers |= name.held
+    hyper, first, notes = made(spec, rule, numbers), None, []
+    if name.before_correction:
+        first = hyper._replace(eps=hyper.eps / math.sqrt(1 - hyper.beta2))
+        notes.append(
+            "Keras adds epsilon to √v before the correction of v: at step t it counts as epsilon/√(1 − beta_2^t)"
+        )
+    if name.apart:
+        notes.append(f"Keras {name.apart}, which counts where that gradient is near epsilon")
+    if curve is not None and numbers.get("momentum"):
+        notes.append("Keras multiplies by lr before its momentum: steps that are remembered keep the lr that they had")
+
+    def write(new: Any, lr: float, batch: float) -> str:
+        changed: dict[str, Any] = {}
+        for ours, argument in places.items():
+            if isinstance(value(argument), Part):
+                if curve is not None and (lr, batch) != (1, 1):
+                    changed[argument] = Unread(curve.rescaled(lr, batch).text)
+            elif getattr(new, ours) != getattr(hyper, ours):
+                changed[argument] = getattr(new, ours)
+        return root.write(changed)
+
+    return Reading(spec.text, "keras", rule, hyper, write, (*root.notes, *notes), curve, first)
