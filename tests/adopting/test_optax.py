@@ -200,6 +200,15 @@ def test_a_wrong_reading_is_seen_beside_theirs(monkeypatch: pytest.MonkeyPatch) 
     assert "beside theirs" in group.reason
 
 
+@pytest.mark.parametrize("name", ["adamw-mask", "lars"])
+def test_the_check_allows_for_rounding_in_float32(name: str) -> None:
+    with jax.enable_x64(False):
+        run = Run(RULED[name]())
+        found = lrtheory.adopt(run.tx, run.state, run.params)
+        assert [group.reason for group in found.groups if group.rule is None] == []
+        assert found.groups[0].params["a/b"].dtype == np.float32
+
+
 def test_without_parameters_the_state_says_what_they_are_like() -> None:
     run = Run(optax.adam(0.1))
     (group,) = lrtheory.adopt(run.tx, run.state).groups
