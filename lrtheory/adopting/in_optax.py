@@ -117,15 +117,11 @@ def _walk(tx: Any, state: Any, over: frozenset[str], row: _Row, params: Any) -> 
     if walk is not None:
         walk(made, state, over, row, params)
     elif not made.name:
-        raise AdoptError(f"{made.said} is none of our rules")
-    elif made.name in _CLIPS:
+        row.entries.append(_Entry(Part(Spec(made.said, "unknown"), None, {}, {}), (), over))
+    elif made.name in _CLIPS and not any(entry.over & over for entry in row.entries):
         wrapper, argument, ours, options = _CLIPS[made.name]
-        if any(entry.over & over for entry in row.entries):
-            raise AdoptError(
-                f"{made.said} stands after another part of the chain, where it clips what that made of the gradient"
-            )
         row.around.append(Around(wrapper, options, {ours: float(made.cells[argument])}, tuple(sorted(over))))
-    elif made.name not in ("identity",):
+    elif made.name != "identity":
         row.entries.append(_Entry(as_part(made), state, over))
 
 
@@ -327,8 +323,6 @@ def _kept(rule: Rule, hyper: Any, name: str, like: np.ndarray, entries: list[_En
     theirs: dict[str, Any] = {}
     for entry in entries:
         for key, value in zip(getattr(entry.state, "_fields", ()), entry.state, strict=False):
-            if key == "count" and key in theirs:
-                continue
             theirs.setdefault(key, value if np.ndim(value) == 0 and hasattr(value, "dtype") else named(value).get(name))
     names, derived = STATE[rule.name], DERIVED.get(rule.name, {})
     found = {slot: theirs[key] for slot, key in names.items() if key in theirs}
@@ -336,6 +330,10 @@ def _kept(rule: Rule, hyper: Any, name: str, like: np.ndarray, entries: list[_En
     strange = set(theirs) - {*names.values(), *(key for key, _ in derived.values()), "count"}
     if strange:
         raise AdoptError(f"{name}: the state has {sorted(strange)[0]}, which is no state of {rule!r}")
+    idle = {"m"} if rule.options.get("averaged") is False else set() if getattr(hyper, "momentum", 0) else {"buffer"}
+    missing = sorted(key for slot, key in names.items() if key not in theirs and slot not in idle)
+    if missing:
+        raise AdoptError(f"{name}: the state has no {missing[0]}, which {rule!r} needs")
     found = {slot: np.array(value) for slot, value in found.items() if value is not None}
     try:
         return filled(rule, hyper, found, like, count)

@@ -133,6 +133,14 @@ def test_labels_and_frozen_parameters() -> None:
     assert "do not move" in still.reason
 
 
+def test_a_group_of_ones_own_leaves_the_others_as_they_are() -> None:
+    run = Run(optax.multi_transform({"x": optax.adam(0.1), "y": mine(0.1)}, {"a": "x", "c": "y"}))
+    known, own = lrtheory.adopt(run.tx, run.state, run.params).groups
+    assert (known.label, known.rule) == ("x", lrtheory.rules.adam())
+    assert own.rule is None
+    assert "not of optax" in own.reason
+
+
 def test_injected_numbers_are_those_that_were_set() -> None:
     run = Run(optax.inject_hyperparams(optax.sgd)(0.1, momentum=0.9))
     run.state.hyperparams["learning_rate"] = jnp.asarray(0.02)
@@ -185,8 +193,8 @@ def test_a_state_that_is_not_theirs_is_found_by_its_step() -> None:
     swapped = (adam._replace(mu=jax.tree.map(lambda v: -3 * v, adam.mu)), rest)
     taken = lrtheory.adopt(run.tx, swapped, run.params)
     assert off(taken, run) > 1e-3
-    strange = lrtheory.adopt(run.tx, (rest, adam), run.params).groups
-    assert strange[0].rule is None
+    (strange,) = lrtheory.adopt(run.tx, (rest, adam), run.params, check=False).groups
+    assert "has no count" in strange.reason
 
 
 def test_a_wrong_reading_is_seen_beside_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
