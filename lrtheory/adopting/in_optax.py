@@ -122,6 +122,10 @@ def _walk(tx: Any, state: Any, over: frozenset[str], row: _Row, params: Any) -> 
         wrapper, argument, ours, options = _CLIPS[made.name]
         row.around.append(Around(wrapper, options, {ours: float(made.cells[argument])}, tuple(sorted(over))))
     elif made.name != "identity":
+        expected = state if made.init is None else jax.eval_shape(made.init, params)
+        if type(expected) is not type(state):
+            had, wanted = type(state).__name__, type(expected).__name__
+            raise AdoptError(f"{made.said} was given a state of type {had}, and its own is {wanted}")
         row.entries.append(_Entry(as_part(made), state, over))
 
 
