@@ -6,23 +6,29 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= report
 WORKERS ?= 2
-CORE_TESTS := $(wildcard $(addprefix tests/,rules effective wrappers schedules spec dims quadratic rescaling explain explaining test_sharding.py))
+PYTEST_ARGS := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+CORE_TESTS ?= $(wildcard $(addprefix tests/,rules effective wrappers schedules spec dims quadratic rescaling explain explaining test_sharding.py))
+# What .ci/run has a newer Python run: of each room of the core the test that goes over all of it.
+CORE_FIRST := tests/rules/test_contract.py tests/dims/test_rules.py tests/explaining/test_wrapped.py tests/schedules/test_transforms.py
 # Bytecode is kept: five thousand tests are imported by every worker.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test test-core lint types deep bench gpu-check clean
+.PHONY: report test test-core test-core-first lint types deep bench gpu-check clean
 
 report: $(VENV)/.installed
 	$(BIN)/lrtheory report --out $(OUT)
 
-# A file is run by one worker: its tests share compiled programs and fixtures.
+# A file is run by one worker: its tests share compiled programs and fixtures. tests/conftest.py puts long files first.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # What needs jax and numpy alone, on a newer Python and the newest JAX: what needs torch is skipped, with the reason.
 test-core: $(VENV)-core/.installed
-	$(VENV)-core/bin/python -m pytest -n $(WORKERS) --dist loadfile -o addopts="--strict-markers --import-mode=importlib" \
+	$(VENV)-core/bin/python -m pytest $(PYTEST_ARGS) -o addopts="--strict-markers --import-mode=importlib" \
 	  $(CORE_TESTS)
+
+test-core-first:
+	$(MAKE) test-core CORE_TESTS="$(CORE_FIRST)"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -34,7 +40,7 @@ types: $(VENV)/.installed
 
 # Slow, deep runs: more examples, longer streams. Run before a release.
 deep: $(VENV)/.installed
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m deep tests
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(PYTEST_ARGS) -m deep tests
 
 # Measures, prints, and writes benchmarks/results, the tables in README and docs, and docs/charts: some half hour.
 bench: $(VENV)/.installed

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from _pytest.doctest import DoctestModule
 from hypothesis import HealthCheck, settings
 
 # Programs that JAX has compiled before, in the ignored folder .cache, also for the processes that tests start, and the
 # small ones too: there are thousands. Set before JAX is imported; delete the folder for a cold run.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# One thread for torch and for NumPy's BLAS: the arrays are small, and each core has its own worker.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 IN_CI = bool(os.environ.get("CI"))
 
@@ -22,7 +26,7 @@ settings.register_profile(
     deadline=None,  # the first example compiles
     derandomize=IN_CI,  # the same examples every time where nobody is there to look
     print_blob=True,
-    max_examples=60,
+    max_examples=40,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.register_profile("deep", settings.get_profile("lrtheory"), max_examples=1000, derandomize=False)
@@ -34,12 +38,29 @@ OPTIONAL = ("torch", "keras", "optax", "sklearn", "typer", "mpmath", "schedulefr
 MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_torch_thread() -> None:
-    if "torch" not in MISSING:
-        import torch
+#: The files that take longest, by the CPU time of a cold run: they are begun first, lest one is left for the end.
+LONGEST = (
+    "laws/test_catalogue", "parity/test_gate", "parity/conformance/test_controls", "experiments/test_report_data",
+    "diagnosis/test_pairs", "laws/test_loss_scale", "parity/conformance/test_sound", "rules/test_contract",
+    "oracle/test_bounds", "rules/test_torch_database", "dims/test_rules", "spec/test_commands", "cli/test_check",
+    "diagnosis/test_acting", "schedules/test_transforms", "diagnosis/test_planted", "rules/test_half_precision",
+    "experiments/test_closed_loop", "laws/test_facts", "schedules/test_accuracy",
+)  # fmt: skip
 
-        torch.set_num_threads(1)
+
+@pytest.fixture
+def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``check`` in this process: its own costs seconds of imports, where it is not what is tested."""
+    from parity.conformance import checking
+
+    monkeypatch.setattr(checking, "Elsewhere", checking.Here)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Tests have no doctests, and scripts that they start cannot be imported to look for some."""
+    found = yield
+    return [collector for collector in found if not isinstance(collector, DoctestModule)]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,17 +81,27 @@ def pytest_runtest_call() -> Generator[None]:
     """As for modules: a test that imports what is not installed is skipped."""
     try:
         return (yield)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] in MISSING:
-            pytest.skip(f"{error.name} is not installed")
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:  # also where it was told in other words
+            if isinstance(cause, ModuleNotFoundError) and (cause.name or "").split(".")[0] in MISSING:
+                pytest.skip(f"{cause.name} is not installed")
+            cause = cause.__cause__ or cause.__context__
         raise
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deep runs only when they are asked for with ``-m deep``."""
-    if "deep" in (config.option.markexpr or ""):
-        return
-    skip = pytest.mark.skip(reason="a deep run: `make deep`")
-    for item in items:
-        if item.get_closest_marker("deep"):
-            item.add_marker(skip)
+    """Deep runs only when they are asked for with ``-m deep``; the longest files first, lest one is begun at the end."""
+    if "deep" not in (config.option.markexpr or ""):
+        deep = [item for item in items if item.get_closest_marker("deep")]
+        config.hook.pytest_deselected(items=deep)
+        items[:] = [item for item in items if not item.get_closest_marker("deep")]
+    rank = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the garbage collector need not walk it again and again while programs are traced."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

@@ -85,6 +85,12 @@ def at(grads: dict[str, Any], step: int) -> dict[str, Any]:
 
 
 @functools.cache
+def program(method: Any) -> Any:
+    """A method of a rule as a program that all tests share: jax.jit of it once more would trace and lower it again."""
+    return quickly_compiled()(method)
+
+
+@functools.cache
 def measured(rule: Any, **options: Any) -> Any:
     """``effective.measure`` of a rule as one program: op by op it is some sixty."""
     return quickly_compiled()(functools.partial(effective.measure, rule, **options))

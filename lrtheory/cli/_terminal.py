@@ -20,10 +20,10 @@ Step = Callable[[str, float], None]
 _SUPERSCRIPTS = str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def console(width: int = 140) -> Console:
-    """Stdout; a file or a pipe has no width of its own, and gets this one."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=width)
+def console(width: int = 140, *, stderr: bool = False) -> Console:
+    """Stdout or stderr; a file or a pipe has no width of its own, and gets this one."""
+    found = Console(highlight=False, stderr=stderr)
+    return found if found.is_terminal else Console(highlight=False, stderr=stderr, width=width)
 
 
 def table(*columns: Column | str, title: str | None = None) -> Table:

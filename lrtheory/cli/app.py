@@ -116,9 +116,7 @@ def symmetries(
 
     Exits with 1 if a symmetry does not hold in numbers.
     """
-    from .symmetries import command
-
-    return command(target, seed=seed, as_json=json)
+    return _run("symmetries", **locals())
 
 
 @app.command()
@@ -221,9 +219,7 @@ def watch(
 
     Exits as the script does. Given the directory of a record, reads it again.
     """
-    from .watch import watch as command
-
-    return command(script, arguments or [], every=every, sample=sample, out=out, as_json=json)
+    return _run("watch", **locals())
 
 
 def run(arguments: list[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -12,13 +11,14 @@ from lrtheory.dims.model import Symmetries, Verification, symmetries
 from lrtheory.dims.target import quiet
 from lrtheory.spec import SpecError, parse, resolve, short
 
+from ._terminal import print_json
 from .dims import place
-from .errors import BadInput
+from .errors import input_errors
 
 
-def command(target: str, *, seed: int, as_json: bool) -> int:
-    """Run the command."""
-    try:
+def command(target: str, seed: int, json: bool) -> int:
+    """Run the command; 1 if a symmetry does not hold."""
+    with input_errors(SpecError, TypeError, ValueError):
         spec = parse(target)
         if spec.module is None:
             raise SpecError(
@@ -31,11 +31,9 @@ def command(target: str, *, seed: int, as_json: bool) -> int:
                 raise SpecError(f"{short(target)} returned {type(given).__name__}, not a tuple (loss, params, *data)")
             found = symmetries(*given)
             tried = found.verify(seed) if found.runner is not None else None
-    except (SpecError, TypeError, ValueError) as error:
-        raise BadInput(str(error)) from error
-    if as_json:
+    if json:
         verified = tried.as_json() if tried is not None else None
-        print(json.dumps({"target": target, **found.as_json(), "verified": verified}, indent=1))
+        print_json({"target": target, **found.as_json(), "verified": verified})
     else:
         _tell(Console(highlight=False), found, tried)
     return 1 if tried is not None and tried.wrong else 0

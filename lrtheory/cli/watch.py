@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Console
 from rich.live import Live
+from rich.table import Column
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -18,7 +17,9 @@ from lrtheory.watching import Run, Table, findings_of, table_of, worked_out
 from lrtheory.watching.record import LINES
 from lrtheory.watching.saved import as_dict, save
 
+from ._terminal import console as terminal
 from ._terminal import print_json
+from ._terminal import table as framed
 from .errors import BadInput, check_directory, complain
 
 #: Rows of a table that is drawn while the script runs.
@@ -27,34 +28,34 @@ MOST = 15
 LIVE = {"effective_lr": "effective lr", "relative_update": "step/size", "absorbed": "absorbed", "clip_factor": "clip"}
 
 
-def watch(target: Path, arguments: Sequence[str], *, every: int, sample: int, out: Path, as_json: bool) -> int:
+def command(script: Path, arguments: Sequence[str] | None, every: int, sample: int, out: Path, json: bool) -> int:
     """Run a script, or read a record; the exit status is the script's own."""
-    if target.is_dir():
-        if not (target / LINES).is_file():
+    if script.is_dir():
+        if not (script / LINES).is_file():
             raise BadInput(
-                f"{target} is a directory without a {LINES}: give a script, or where a watched run was recorded"
+                f"{script} is a directory without a {LINES}: give a script, or where a watched run was recorded"
             )
-        tell(worked_out(target), as_json)
+        tell(worked_out(script), json)
         return 0
-    if not target.is_file():
-        raise BadInput(f"no script {target}: give a Python file, or where a watched run was recorded")
+    if not script.is_file():
+        raise BadInput(f"no script {script}: give a Python file, or where a watched run was recorded")
     check_directory(out.parent, "--out")
     from lrtheory.watching.in_torch import TorchWatch
     from lrtheory.watching.script import run, watching_all
 
-    with live() as log, contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
+    with live() as log, contextlib.redirect_stdout(sys.stderr if json else sys.stdout):
         watched = TorchWatch(every=every, sample=sample, out=out, log=log)
         with watching_all(watched):
-            status = run(target, arguments)
+            status = run(script, arguments or [])
     if watched.out is not None:
         try:
-            tell(watched.run(), as_json)
+            tell(watched.run(), json)
         except KeyboardInterrupt:
             complain(f"stopped; the record is in {watched.out}: lrtheory watch {watched.out} reads it")
     return status
 
 
-def tell(run: Run, as_json: bool) -> None:
+def tell(run: Run, json: bool) -> None:
     """Write JSON and the page beside the record, and print: on stderr, since stdout is the script's."""
     written = save(run)
     try:
@@ -65,10 +66,10 @@ def tell(run: Run, as_json: bool) -> None:
         complain(
             f"the page needs {error.name}, which is not installed: pip install 'lrtheory[watch]'; {written} is written"
         )
-    if as_json:
+    if json:
         print_json(as_dict(run))
         return
-    console = errors()
+    console = terminal(stderr=True)
     if not run.optimizers:
         complain("no optimizer of torch took a step: nothing was watched")
         return
@@ -86,15 +87,9 @@ def tell(run: Run, as_json: bool) -> None:
     console.print(Text(str(written)))
 
 
-def errors() -> Console:
-    """Stderr; a file or a pipe has no width of its own."""
-    found = Console(stderr=True, highlight=False)
-    return found if found.is_terminal else Console(stderr=True, highlight=False, width=140)
-
-
 def grid(table: Table) -> Grid:
     """The summary for a terminal."""
-    made, columns = Grid(box=box.SIMPLE_HEAD), table.columns()
+    made, columns = framed(), table.columns()
     for i, column in enumerate(columns):
         made.add_column(column, justify="right" if i else "left", overflow="fold", no_wrap=0 < i < len(columns) - 1)
     for cells in zip(*columns.values(), strict=True):
@@ -107,7 +102,7 @@ def grid(table: Table) -> Grid:
 @contextlib.contextmanager
 def live() -> Iterator[Any]:
     """A function that draws each measured step, where there is a terminal to draw on; else ``None``."""
-    console = errors()
+    console = terminal(stderr=True)
     if not console.is_terminal:
         yield None
         return
@@ -122,10 +117,8 @@ def drawn(figures: Mapping[str, float], step: int) -> Grid:
         figure, _, name = key.partition("/")
         if figure in LIVE:
             rows.setdefault(name, {})[figure] = value
-    made = Grid(title=f"step {step}", title_justify="left", box=box.SIMPLE_HEAD)
-    made.add_column("tensor")
-    for column in LIVE.values():
-        made.add_column(column, justify="right")
+    figures_of = (Column(name, justify="right") for name in LIVE.values())
+    made = framed("tensor", *figures_of, title=f"step {step}")
     for name in sorted(rows, key=lambda name: -(rows[name].get("relative_update") or 0))[:MOST]:
         cells = [rows[name].get(figure) for figure in LIVE]
         made.add_row(Text(name), *("–" if cell is None else f"{cell:.3g}" for cell in cells))

@@ -39,7 +39,7 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
     Raises
     ------
     SpecError
-        If either code cannot be constructed.
+        If either code cannot be constructed, or one of torch's or optax's own cannot be run.
     """
     why, steps = "", STEPS * max(1, min(_every(parse(old)), 4))
     try:
@@ -79,7 +79,8 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
             off,
             f"run beside the old for {len(next(iter(one.values()))) - 1} steps in float64: {off:.1e} of its travel apart",
         )
-    if refused:
+    if refused or parse(old).full_name.startswith(("torch.optim.", "optax.")):
+        refused = refused or f"it cannot be run: {why}"
         raise SpecError(refused if short(old) in refused else f"{short(old)}: {refused}")
     return Seen(None, f"not run beside the old ({why})")
 

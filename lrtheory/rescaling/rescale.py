@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
 from ..theory.stability import threshold
 from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
+from .per_tensor import per_tensor
 from .result import Exactness, Rescaled, weakest
 
 REDUCTIONS = ("mean", "sum")
@@ -24,7 +26,7 @@ def rescale(
     hyper: Any,
     *,
     loss: float = 1.0,
-    params: float = 1.0,
+    params: float | Mapping[str, float] = 1.0,
     batch: float = 1.0,
     method: str | None = None,
     reduction: str | None = None,
@@ -40,7 +42,9 @@ def rescale(
     rule : Rule or Wrapper
     hyper : its numbers, from ``rule.hyper(...)``
     loss, params, batch : scale in (0, inf)
-        What the loss, the parameters and the batch are multiplied by.
+        What the loss, the parameters and the batch are multiplied by. ``params`` may be a mapping from tensors, by path, to
+        factors: each is multiplied by its own, and divided by it again in the forward pass. Then ``.hyper`` is a mapping from
+        those tensors to their hyperparameters; give each to a step of its own, or a group.
     method : {"linear", "sqrt", "sde", "half-life"}, optional
         How the batch is rescaled; the one derived for the rule unless given.
     reduction : {"mean", "sum"}, optional
@@ -54,8 +58,8 @@ def rescale(
     Raises
     ------
     ValueError
-        For a scale that is none, a rule without a law, or a batch size that the method cannot reach. The message says
-        what is impossible, why, and the nearest thing that can be done.
+        For a scale that is none, a rule without a law, a factor for one tensor where the rule takes tensors together, or a
+        batch size that the method cannot reach. The message says what is impossible, why, and the nearest thing that can be done.
 
     Warns
     -----
@@ -73,7 +77,21 @@ def rescale(
     >>> found = rescale(adam, adam.hyper(lr=0.5, eps=0.25), loss=8, batch=4, reduction="mean")
     >>> found.hyper.lr, found.hyper.eps, round(found.hyper.beta1, 6), found.exactness
     (1.0, 1.0, 0.6, 'statistical')
+
+    LoRA's factor of 4 moved into B: B is four times as large, and so are its lr and, inverted, its eps.
+
+    >>> found = rescale(adam, adam.hyper(lr=0.5, eps=0.25), params={"B": 4.0})
+    >>> found.hyper["B"].lr, found.hyper["B"].eps, found.exactness
+    (2.0, 0.0625, 'bitwise')
     """
+    if isinstance(params, Mapping):
+        for name, factor in params.items():
+            check_scale(f"params[{name!r}]", factor)
+
+        def one(factor: float) -> Rescaled:
+            return rescale(rule, hyper, loss=loss, params=factor, batch=batch, method=method, reduction=reduction)
+
+        return per_tensor(rule, params, one)
     check_scale("loss", loss)
     check_scale("params", params)
     check_scale("batch", batch)

@@ -28,8 +28,8 @@ class Rescaled:
     Attributes
     ----------
     rule : Rule or Wrapper
-    hyper : NamedTuple
-        The new numbers; multiply a schedule of lr by the factor of lr, and see :func:`~lrtheory.rescale_schedule`.
+    hyper : NamedTuple, or mapping of tensor to NamedTuple
+        The new numbers, by tensor where factors were given so; multiply a schedule of lr by the factor of lr, and see :func:`~lrtheory.rescale_schedule`.
     exactness : one of :data:`EXACTNESS`
         Of the weakest step of the change.
     method : str or None

@@ -31,7 +31,8 @@ from .record import Clip, Entry, OptimizerRecord, Record, Step
 
 #: How the state and the groups of each framework's record are read.
 READERS = {"torch": (group_rule, kept_state)}
-TOGETHER = 1024
+#: Tensors that are measured together, and steps that are held in memory.
+TOGETHER, BLOCK = 1024, 64
 #: Steps after which a sum of weights has come to rest, where a run was taken up in the middle.
 LONG = 100_000
 
@@ -50,8 +51,14 @@ def analyse(record: Record) -> Run:
     watched = []
     for number, one in record.optimizers.items():
         figures = Figures(record.run["framework"], one)
-        figures.take(one.steps)
+        for i in range(0, len(one.steps), BLOCK):
+            figures.take(one.steps[i : i + BLOCK])
         notes += figures.notes
+        if not one.fields.get("fresh", True):
+            name = one.fields["name"]
+            notes.append(
+                f"{name} had taken steps before: sums of weights that it keeps no count for are taken as at rest"
+            )
         watched.append(figures.watched({name: of[str(number)] for name, of in ended.items() if isinstance(of, dict)}))
     if record.end is None:
         last = max((step.number for step in record.steps), default=None)
@@ -93,6 +100,7 @@ class Figures:
         self.record, self.notes = record, []
         self._group_rule, self._kept_state = READERS[framework]
         self._rows: list[dict[int, dict[str, Any]]] = []
+        self._kept_rows: list[dict[int, np.ndarray]] = []
         self._steps: list[Step] = []
         self._rules: dict[int, str] = {}
         self._reasons: dict[int, str] = {}
@@ -101,38 +109,40 @@ class Figures:
 
     def take(self, steps: list[Step]) -> list[dict[int, dict[str, Any]]]:
         """Figures of further steps, by tensor: a list like ``steps``."""
-        first = len(self._steps)
         jobs: dict[Any, list[Job]] = {}
+        read = [step.entries for step in steps]
+        self._rows = [{} for _ in steps]
         with on_cpu():
-            for step in steps:
-                self._steps.append(step)
-                self._rows.append({})
+            for row, (step, entries) in enumerate(zip(steps, read, strict=True)):
                 at_once: dict[Any, list[Job]] = {}
-                for job in self._jobs(step, len(self._steps) - 1):
+                for job in self._jobs(step, entries, row):
                     (at_once if job.carries else jobs).setdefault(job.signature, []).append(job)
                 for alike in at_once.values():
                     self._measure(alike, step.number)
             for alike in jobs.values():
                 for i in range(0, len(alike), TOGETHER):
                     self._measure(alike[i : i + TOGETHER])
-            for step, row in zip(steps, self._rows[first:], strict=True):
+            for step, entries, row in zip(steps, read, self._rows, strict=True):
                 for tensor, figures in row.items():
-                    figures["grad_norm"] = step.entries[tensor].grad_norm
+                    figures["grad_norm"] = entries[tensor].grad_norm
                     figures["clip_factor"] = _factor(step.clips, tensor, figures["clip_factor"])
-        return self._rows[first:]
+        self._steps += steps
+        self._kept_rows += [{t: np.hstack([*figures.values()]) for t, figures in row.items()} for row in self._rows]
+        return self._rows
 
     def watched(self, ended: dict[str, Any] | None = None) -> Watched:
         """All figures so far, as arrays; ``ended`` is what the last line says of this optimizer."""
         ended = ended or {}
         tensors, steps = self.record.tensors, self._steps
         place = {number: i for i, number in enumerate(tensors)}
-        names = [*Summary._fields, "grad_norm"]
-        figures: dict[str, np.ndarray] = {name: np.full((len(steps), len(tensors)), np.nan) for name in names}
-        figures["quantiles"] = np.full((len(steps), len(tensors), len(effective.QUANTILES)), np.nan)
-        for row, found in enumerate(self._rows):
+        levels = len(effective.QUANTILES)
+        widths = {name: levels if name == "quantiles" else 1 for name in (*Summary._fields, "grad_norm")}
+        together = np.full((len(steps), len(tensors), sum(widths.values())), np.nan)
+        for row, found in enumerate(self._kept_rows):
             for tensor, values in found.items():
-                for name, value in values.items():
-                    figures[name][row, place[tensor]] = value
+                together[row, place[tensor]] = values
+        cut = np.split(together, np.cumsum([*widths.values()])[:-1], axis=2)
+        figures = {n: part if widths[n] > 1 else part[..., 0] for n, part in zip(widths, cut, strict=True)}
         groups = {
             name: _ragged([[_number(group.get(name)) for group in step.groups] for step in steps])
             for name in ("lr", "weight_decay")
@@ -157,22 +167,22 @@ class Figures:
             skipped + _skipped_inside(steps), _schedulers(steps, taken, ended.get("schedulers", [])),
         )  # fmt: skip
 
-    def _jobs(self, step: Step, row: int) -> Iterator[Job]:
+    def _jobs(self, step: Step, entries: dict[int, Entry], row: int) -> Iterator[Job]:
         if step.fields.get("found_inf"):
             return
         by_group: dict[int, dict[int, Entry]] = {}
-        for tensor, entry in step.entries.items():
+        for tensor, entry in entries.items():
             if entry.grad is not None and entry.before.size:
                 by_group.setdefault(self.record.tensors[tensor]["group"], {})[tensor] = entry
-        for group, entries in by_group.items():
+        for group, of_group in by_group.items():
             if group >= len(step.groups):
                 continue
             rule, hyper, reason = self._rule(step.groups[group])
             lr = _number(step.groups[group].get("lr"))
             known: dict[int, tuple[Any, tuple[int, ...], tuple[str, ...]]] = {}
             if rule is not None:
-                known = self._states(step, rule, hyper, entries)
-            for tensor, entry in entries.items():
+                known = self._states(step, rule, hyper, of_group)
+            for tensor, entry in of_group.items():
                 size = int(np.prod(self.record.tensors[tensor]["shape"]))
                 whole = Whole(float(size), entry.param_norm)
                 if tensor in known:

@@ -14,7 +14,7 @@ from . import torch_patches
 from .handle import Watch
 from .loggers import Log
 from .record import Writer
-from .torch_recorder import Recorder
+from .torch_recorder import Recorder, Schedulers
 
 EVERY, SAMPLE, SEED = 100, 256, 0
 
@@ -42,6 +42,7 @@ class TorchWatch(Watch):
         self._settings = {"every": every, "sample": sample, "seed": seed}
         self._model = model
         self.recorders: list[Recorder] = []
+        self._schedulers = Schedulers()
         self._handles: list[Any] = []
         self._names, self._modules = dict[int, str](), dict[int, str]()
         if model is not None:
@@ -59,6 +60,10 @@ class TorchWatch(Watch):
                     self._names[id(p)] = plain_name(f"{path}.{name}" if path else name)
                     self._modules[id(p)] = type(module).__name__
 
+    def knows(self, optimizer: Any) -> bool:
+        """Whether all parameters of an optimizer have names."""
+        return all(id(p) in self._names for group in optimizer.param_groups for p in group["params"])
+
     def add(self, optimizer: Any, name: str = "") -> Recorder:
         """Watch one more optimizer."""
         number = len(self.recorders)
@@ -70,6 +75,7 @@ class TorchWatch(Watch):
             names=self._names,
             modules=self._modules,
             kind=kind_of(optimizer),
+            schedulers=self._schedulers,
             on_measured=self.measured,
             **self._settings,
         )
@@ -107,7 +113,7 @@ class TorchWatch(Watch):
         return {
             "steps": {r.number: r.step + 1 for r in self.recorders},
             "skipped": {r.number: r.skipped for r in self.recorders},
-            "schedulers": {r.number: r.schedules(look=not r.due) for r in self.recorders},
+            "schedulers": {r.number: r.schedules() for r in self.recorders},
         }
 
 

@@ -35,11 +35,13 @@ Unknown lines and fields are left alone: a reader of this schema reads what late
 from __future__ import annotations
 
 import json
+import math
+import mmap
 import os
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,14 +156,19 @@ class Entry:
 
 @dataclass
 class Step:
-    """One measured step of one optimizer; ``fields`` are those of its line."""
+    """One measured step of one optimizer; ``fields`` are those of its line. What was recorded is read when it is asked for."""
 
     optimizer: int
     number: int
     groups: list[dict[str, Any]]
-    entries: dict[int, Entry]
     clips: list[Clip]
     fields: dict[str, Any]
+    read: Callable[[], dict[int, Entry]]
+
+    @property
+    def entries(self) -> dict[int, Entry]:
+        """What was recorded of each tensor."""
+        return self.read()
 
 
 @dataclass
@@ -194,7 +201,7 @@ class Record:
         self.notes: list[str] = []
         self.coverage: dict[str, Any] | None = None
         self.end: dict[str, Any] | None = None
-        self._layouts: dict[int, list[tuple[Any, str, np.dtype, tuple[int, ...], int]]] = {}
+        self._layouts: dict[int, Layout] = {}
         self._read = 0
         if not (self.out / LINES).is_file():
             raise FileNotFoundError(f"{self.out} has no {LINES}: give the directory that a watched run wrote to")
@@ -208,15 +215,15 @@ class Record:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         found: list[Step] = []
-        with open(self.out / SAMPLES, "rb") as samples:
-            for text in whole.splitlines():
-                try:
-                    line = json.loads(text)
-                except ValueError:  # a disk that was full in the middle of a line
-                    continue
-                step = self._take(line, samples)
-                if step is not None:
-                    found.append(step)
+        samples = _mapped(self.out / SAMPLES)
+        for text in whole.splitlines():
+            try:
+                line = json.loads(text)
+            except ValueError:  # a disk that was full in the middle of a line
+                continue
+            step = self._take(line, samples)
+            if step is not None:
+                found.append(step)
         return found
 
     @property
@@ -225,7 +232,7 @@ class Record:
         for one in self.optimizers.values():
             yield from one.steps
 
-    def _take(self, line: dict[str, Any], samples: Any) -> Step | None:
+    def _take(self, line: dict[str, Any], samples: memoryview) -> Step | None:
         kind = line.get("kind")
         if kind == "run":
             if line["schema"] > SCHEMA:
@@ -246,50 +253,85 @@ class Record:
         elif kind == "end":
             self.end = line
         elif kind == "step" and line["layout"] in self._layouts:
-            samples.seek(line["at"])
-            block = samples.read(line["bytes"])
+            block = samples[line["at"] : line["at"] + line["bytes"]]
             if len(block) == line["bytes"]:
                 step = self._step(line, block)
                 self.optimizers[line["optimizer"]].steps.append(step)
                 return step
         return None
 
-    def _step(self, line: dict[str, Any], block: bytes) -> Step:
-        tensors = self.optimizers[line["optimizer"]].tensors
+    def _step(self, line: dict[str, Any], block: memoryview) -> Step:
+        layout, tensors = self._layouts[line["layout"]], self.optimizers[line["optimizer"]].tensors
         groups, norms = line["groups"], dict[int, float]()
-        entries: dict[int, Entry] = {}
-        empty = np.zeros(0)
-        for tensor, what, dtype, shape, at in self._layouts[line["layout"]]:
-            value = np.frombuffer(block, dtype, int(np.prod(shape)), at).reshape(shape)
+        for tensor, what, dtype, shape, at in layout:
             part, _, name = what.partition("/")
+            if part not in ("group", "clip", "found_inf"):
+                continue
+            value = _value(block, dtype, shape, at).item()
             if part == "group":
-                groups[tensor][name] = value.item()
+                groups[tensor][name] = value
             elif part == "clip":
-                norms[int(name)] = value.item()
-            elif part == "found_inf":
-                line["found_inf"] = value.item()
+                norms[int(name)] = value
             else:
-                entry = entries.setdefault(tensor, Entry(empty, empty))
-                if part == "state":
-                    entry.state[name] = value
-                else:
-                    setattr(entry, part, value.item() if part.endswith("norm") else value)
-        for tensor, numbers in line.get("numbers", {}).items():
-            entries[int(tensor)].state.update(numbers)
-        for tensor, entry in entries.items():
-            own = DTYPES.get(tensors[tensor]["dtype"]) or np.dtype(tensors[tensor]["dtype"])
-            entry.before, entry.after = entry.before.astype(own, copy=False), entry.after.astype(own, copy=False)
+                line["found_inf"] = value
         clips = [
             Clip(clip["max_norm"], norms.get(i, np.nan), clip["tensors"])
             for i, clip in enumerate(line.get("clips", []))
         ]
-        return Step(line["optimizer"], line["step"], groups, entries, clips, line)
+
+        def read() -> dict[int, Entry]:
+            return _entries(
+                layout, block, {i: tensors[i]["dtype"] for i, *_ in layout if i in tensors}, line.get("numbers", {})
+            )
+
+        return Step(line["optimizer"], line["step"], groups, clips, line, read)
 
 
-def _placed(entries: Sequence[Sequence[Any]]) -> list[tuple[Any, str, np.dtype, tuple[int, ...], int]]:
+Layout = list[tuple[Any, str, np.dtype, tuple[int, ...], int]]
+
+
+def _entries(
+    layout: Layout, block: memoryview, dtypes: Mapping[int, str], numbers: Mapping[str, Any]
+) -> dict[int, Entry]:
+    entries: dict[int, Entry] = {}
+    for tensor, what, dtype, shape, at in layout:
+        part, _, name = what.partition("/")
+        if part in ("group", "clip", "found_inf"):
+            continue
+        value = _value(block, dtype, shape, at)
+        entry = entries.setdefault(tensor, Entry(np.zeros(0), np.zeros(0)))
+        if part == "state":
+            entry.state[name] = value
+        else:
+            setattr(entry, part, value.item() if part.endswith("norm") else value)
+    for tensor, found in numbers.items():
+        entries[int(tensor)].state.update(found)
+    for tensor, entry in entries.items():
+        own = _dtype(dtypes[tensor])
+        entry.before, entry.after = entry.before.astype(own, copy=False), entry.after.astype(own, copy=False)
+    return entries
+
+
+def _value(block: memoryview, dtype: np.dtype, shape: tuple[int, ...], at: int) -> np.ndarray:
+    return np.frombuffer(block, dtype, math.prod(shape), at).reshape(shape)
+
+
+def _dtype(name: str) -> np.dtype:
+    return DTYPES.get(name) or np.dtype(name)
+
+
+def _mapped(path: Path) -> memoryview:
+    """A file's bytes, of which only those that are looked at are held in memory."""
+    with open(path, "rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _placed(entries: Sequence[Sequence[Any]]) -> Layout:
     placed, at = [], 0
     for tensor, what, name, shape in entries:
-        dtype = DTYPES.get(name) or np.dtype(name)
+        dtype = _dtype(name)
         placed.append((tensor, what, dtype, tuple(shape), at))
-        at += dtype.itemsize * int(np.prod(shape))
+        at += dtype.itemsize * math.prod(shape)
     return placed

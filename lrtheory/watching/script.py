@@ -28,7 +28,7 @@ def watching_all(watch: TorchWatch) -> Iterator[TorchWatch]:
     def meet(optimizer: Any) -> None:
         # Hooks of the optimizer itself are called after those for all, in the very same step.
         known[id(optimizer)] = optimizer
-        for model in models_of(optimizer):
+        for model in [] if watch.knows(optimizer) else models_of(optimizer):
             watch.know(model)
         watch.add(optimizer)
 

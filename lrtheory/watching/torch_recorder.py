@@ -8,6 +8,8 @@ transfer a device.
 
 from __future__ import annotations
 
+import gc
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -201,6 +203,7 @@ class Recorder:
         sample: int,
         seed: int,
         kind: tuple[str, str],
+        schedulers: Schedulers,
         on_measured: Callable[[], None] = lambda: None,
     ) -> None:
         self.number, self.optimizer, self.writer = number, optimizer, writer
@@ -213,9 +216,7 @@ class Recorder:
         self._next = 0
         self._block: Block | None = None
         self._told = set[str]()
-        self._schedulers: list[Any] = []
-        self._measured = 0
-        self._look_at = 1
+        self._schedulers = schedulers
         if writer is not None:
             fresh = not optimizer.state
             writer.line("optimizer", optimizer=number, name=name, **{"class": kind[0]}, reason=kind[1], fresh=fresh)
@@ -305,7 +306,6 @@ class Recorder:
         if (found := getattr(self.optimizer, "found_inf", None)) is not None:
             block.add(0, "found_inf", found.reshape(1), ())
         entries, data = block.brought()
-        self._measured += 1
         if self.writer is not None:
             fields = {"numbers": block.numbers, "schedulers": self.schedules()}
             self.writer.step(
@@ -421,28 +421,37 @@ class Recorder:
             found.append({"max_norm": max_norm, "tensors": None if len(tensors) == len(place) else tensors})
         return found
 
-    def schedules(self, look: bool = False) -> list[dict[str, Any]]:
-        """Where each scheduler of this optimizer stands; they are looked for among all objects, ever more seldom."""
-        if look or self._measured == self._look_at:
-            self._look_at *= 2
-            self._schedulers = schedulers_of(self.optimizer) or self._schedulers
+    def schedules(self) -> list[dict[str, Any]]:
+        """Where each scheduler of this optimizer stands."""
         return [
             {"kind": type(s).__name__, "steps": getattr(s, "last_epoch", None), "planned": _planned_steps(s)}
-            for s in self._schedulers
+            for s in self._schedulers.of(self.optimizer)
         ]
 
 
-def schedulers_of(optimizer: Any) -> list[Any]:
-    """The schedulers that move an optimizer's lr, without those that others are made of."""
-    import gc
+class Schedulers:
+    """The schedulers in this process, which nothing leads to from an optimizer: looked for among all objects, for at most one
+    part in :attr:`SELDOM` of the time.
+    """
 
-    from torch.optim.lr_scheduler import LRScheduler
+    SELDOM = 200
 
-    found = [
-        o for o in gc.get_objects() if issubclass(type(o), LRScheduler) and getattr(o, "optimizer", None) is optimizer
-    ]
-    inner = {id(part) for o in found for part in getattr(o, "_schedulers", ())}
-    return [o for o in found if id(o) not in inner]
+    def __init__(self) -> None:
+        self._found: list[Any] = []
+        self._next = 0.0
+
+    def of(self, optimizer: Any) -> list[Any]:
+        """Those that move an optimizer's lr, without those that others are made of."""
+        now = time.monotonic()
+        if now >= self._next:
+            from torch.optim.lr_scheduler import LRScheduler
+
+            found = [o for o in gc.get_objects() if issubclass(type(o), LRScheduler)]
+            inner = {id(part) for o in found for part in getattr(o, "_schedulers", ())}
+            self._found = [o for o in found if id(o) not in inner]
+            after = time.monotonic()
+            self._next = after + self.SELDOM * (after - now)
+        return [s for s in self._found if getattr(s, "optimizer", None) is optimizer]
 
 
 def _planned_steps(scheduler: Any) -> int | None:

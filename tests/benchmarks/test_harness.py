@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import charts, harness, pages
+from benchmarks import harness, pages
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +79,8 @@ def test_docs_show_what_was_measured_last() -> None:
 
 
 def test_chart_is_the_same_text_for_the_same_records() -> None:
+    from benchmarks import charts  # with matplotlib
+
     points = [("one", 1.0, 1.0), ("one", 10.0, 3.0), ("two", 1.0, 2.0), ("two", 10.0, 2.0)]
     first, second = (charts.svg(charts.growth(points, x="n", y="s", title="t")) for _ in range(2))
     assert first == second

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lrtheory.compiling import quickly_compiled
 from lrtheory.dims import Dimensions, Units
 from lrtheory.rules import Rule, SparseGradient
 
@@ -31,7 +32,7 @@ class Runnable:
     @functools.cached_property
     def compiled(self) -> Callable[..., tuple[Any, Any]]:
         """Parameters after every step and the last state, compiled once for every value of every number."""
-        return jax.jit(functools.partial(trajectory, self))
+        return quickly_compiled()(functools.partial(trajectory, self))
 
 
 def of_rule(rule: Rule, numbers: Mapping[str, float] | None = None, **more: Any) -> Runnable:

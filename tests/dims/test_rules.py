@@ -56,9 +56,15 @@ LAWS = {
 }  # fmt: skip
 
 
+@functools.cache
+def inferred(rule: rules.Rule) -> dims.Dimensions:
+    """What is inferred, once for all tests: it is the same whatever asks."""
+    return dims.infer(rule, judge=False)
+
+
 def lawful(rule: rules.Rule) -> dims.Dimensions:
     """What is inferred in the form that has a law: Adafactor's vectors."""
-    return dims.infer(rule, shapes={"vector": (8,)} if rule.name == "adafactor" else None, judge=False)
+    return dims.infer(rule, shapes={"vector": (8,)}, judge=False) if rule.name == "adafactor" else inferred(rule)
 
 
 def compared(found: dims.Dimensions, name: str) -> bool:
@@ -79,7 +85,7 @@ def test_rule_declares_what_is_inferred(rule):
 
 @named
 def test_rule_verdict(rule):
-    found = dims.infer(rule, judge=False)
+    found = inferred(rule)
     expected = "broken" if rule.name in BROKEN else "guarded" if rule.name in GUARDED else "proven"
     assert found.status == expected, found.verdict
 
@@ -116,7 +122,7 @@ def test_radam_breaks_where_its_branches_meet():
 def test_rule_obeys_the_law_in_the_books(name):
     base, _, options = name.partition("(")
     rule = rules.get(base)(**({"decoupled": True} if options else {}))
-    found = dims.infer(rule, judge=False)
+    found = inferred(rule)
     expected = {n: Units.parse(text) for n, text in LAWS[name].items()}
     assert {n: u for n, u in found.hyper.items() if not u.is_pure} == expected
 
@@ -184,7 +190,7 @@ def switched_on(rule: rules.Rule) -> dict[str, float]:
 def prepared(rule: rules.Rule) -> tuple[dims.Dimensions, Runnable]:
     """Inferred and ready to run: compiled once for both tests below."""
     shapes = {"matrix": (4, 3)} if rule.name == "muon" else SHAPES
-    return dims.infer(rule, judge=False), of_rule(rule, switched_on(rule), shapes=shapes)
+    return inferred(rule), of_rule(rule, switched_on(rule), shapes=shapes)
 
 
 @pytest.mark.parametrize("rule", NUMERIC)

@@ -29,9 +29,9 @@ def spans(a: tuple[Generator, ...], b: tuple[Generator, ...], names: tuple[str, 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_torch_and_jax_agree(name):
     in_torch, in_jax = NETWORKS[name]()
-    started = time.perf_counter()
+    started = time.process_time()
     ours, theirs = symmetries(*in_torch), symmetries(*in_jax)
-    assert time.perf_counter() - started < 20  # 1 s on an idle core
+    assert time.process_time() - started < 10  # seconds of both; some 1 on an idle core
     assert set(ours.tensors) == set(theirs.tensors)
     assert ours.generators
     assert spans(ours.generators, theirs.generators, ours.tensors)
@@ -47,16 +47,14 @@ def test_torch_and_jax_agree(name):
 
 def test_transformer_pairs_are_found():
     found = symmetries(*NETWORKS["transformer with RMSNorm and LoRA"]()[0])
-    exact = [dict(g) for g in found.exact]
+    matrix = np.array([[float(g.get(n, 0)) for n in found.tensors] for g in found.exact])
     for at in ("blocks.0", "blocks.1"):
         for pair in (
             (f"{at}.q.down", f"{at}.q.up"),
             (f"{at}.v.weight", f"{at}.o.weight"),
             (f"{at}.up.weight", f"{at}.down.weight"),
         ):
-            assert spans(found.exact, (*found.exact[1:], Generator({})), found.tensors) is False
             vector = np.array([[1.0 if n == pair[0] else -1.0 if n == pair[1] else 0.0 for n in found.tensors]])
-            matrix = np.array([[float(g.get(n, 0)) for n in found.tensors] for g in exact])
             assert np.linalg.matrix_rank(np.concatenate([matrix, vector])) == len(matrix), pair
 
 
@@ -147,11 +145,11 @@ def test_an_operation_without_a_rule_is_named_and_nothing_false_is_said():
             self.a, self.b = nn.Parameter(torch.rand(3) + 1), nn.Parameter(torch.rand(3))
 
         def forward(self, x: Any) -> Any:
-            return torch.special.i1(self.a * x) * torch.relu(self.b)
+            return torch.special.modified_bessel_i1(self.a * x) * torch.relu(self.b)
 
     found = of(Odd(), torch.rand(3))
-    assert [u.name for u in found.unknown] == ["special_i1"]
-    assert "special_i1" in str(found.fixed["a"])
+    assert [u.name for u in found.unknown] == ["special_modified_bessel_i1"]
+    assert "bessel_i1" in str(found.fixed["a"])
     assert found.verify(0).passed
 
 

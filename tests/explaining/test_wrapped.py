@@ -91,6 +91,8 @@ def test_accumulation_and_masks_are_said() -> None:
     ],
 )  # fmt: skip
 def test_code_of_an_answer(text: str, change: Change, code: str) -> None:
+    if text.startswith("lion_pytorch"):
+        pytest.importorskip("lion_pytorch")
     found = explain(text, change)
     assert found.code == code
     assert found.exactness == "bitwise"
@@ -169,6 +171,7 @@ def test_nothing_vanishes_on_a_narrow_page(width: int) -> None:
     [
         ("torch.optim.Adam(params, foreach=True, fused=True)", "cannot be `True` together"),
         ("torch.optim.Adadelta(params, fused=True)", "no argument 'fused'"),
+        ("optax.inject_hyperparams(optax.lion)(0.1, mu_dtype=jax.numpy.float64)", "cannot be run: unhashable type"),
         ("torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.Adam(params))", "follows a metric"),
         (
             "torch.optim.lr_scheduler.LambdaLR(torch.optim.Adam(params), lr_lambda=f)",

@@ -10,8 +10,11 @@ import pytest
 from lrtheory import laws
 
 LAWS = laws.catalogue()
+# Two wrong versions of each law in every run; the others are deep.
 MUTANTS = [
-    pytest.param(law, mutant, id=f"{law.id}: {name}") for law in LAWS.values() for name, mutant in law.mutants.items()
+    pytest.param(law, mutant, id=f"{law.id}: {name}", marks=[] if place < 2 else pytest.mark.deep)
+    for law in LAWS.values()
+    for place, (name, mutant) in enumerate(law.mutants.items())
 ]
 
 
@@ -40,7 +43,7 @@ def test_every_law_that_is_written_is_in_the_catalogue() -> None:
     assert len(written) == len(set(written) & set(LAWS))
 
 
-@pytest.mark.parametrize("text", ["no kind: a title", "exact stability.x a title", "exact stability.x (maybe: a title"])
+@pytest.mark.parametrize("text", ["a title alone", "exact stability.x a title", "exact stability.x (maybe: a title"])
 def test_a_law_that_is_not_headed_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a law begins with"):
         laws.law.law(text, lambda: 0.0, {"one": lambda: 1.0})

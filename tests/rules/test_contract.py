@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawn import as_gradients, at, each_rule, numbers_for, params_for, runs
+from drawn import as_gradients, at, each_rule, numbers_for, params_for, program, runs
 from hypothesis import given, settings
 
 from lrtheory import rules
@@ -52,22 +52,26 @@ def test_step_is_effective_lr_times_direction_plus_decay(run) -> None:  # type: 
 @pytest.mark.parametrize("rule", [rule for rule in EACH if rule.name not in NOT_A_MEAN], ids=repr)
 def test_direction_of_a_constant_gradient_is_that_gradient(rule: Rule) -> None:
     """The weights of the past gradients sum to 1; without decay, whatever the momentum."""
-    for given_numbers in numbers_for(rule):
-        numbers = {name: value for name, value in given_numbers.items() if name != "weight_decay"}
-        sign = -1 if rule.options.get("maximize") else 1
-        if rule.options.get("centered"):
-            continue  # v − g_avg² of a constant gradient cancels to nothing
-        step, towards = quickly_compiled()(rule.step), quickly_compiled()(rule.direction)
-        with jax.enable_x64(True):
-            hyper = rule.hyper(**numbers, **({"weight_decay": 0.0} if "weight_decay" in rule.Hyper._fields else {}))
-            params = params_for(rule, np.random.default_rng(0))
-            dense = params_for(rule, np.random.default_rng(1))
-            grads = as_gradients(rule, dense)
-            state = rule.init(params)
+    if rule.options.get("centered"):
+        return  # v − g_avg² of a constant gradient cancels to nothing
+    sign = -1 if rule.options.get("maximize") else 1
+
+    @quickly_compiled()
+    def moved(hyper, params, state, grads):  # type: ignore[no-untyped-def]
+        after, state = rule.step(hyper, params, state, grads)
+        return after, state, rule.direction(hyper, params, state, grads)
+
+    with jax.enable_x64(True):
+        first = params_for(rule, np.random.default_rng(0))
+        dense = params_for(rule, np.random.default_rng(1))
+        grads, begun = as_gradients(rule, dense), rule.init(first)
+        dense = {name: np.asarray(g) for name, g in dense.items()}
+        for numbers in numbers_for(rule):
+            without = {"weight_decay": 0.0} if "weight_decay" in rule.Hyper._fields else {}
+            hyper, params, state = rule.hyper(**{**numbers, **without}), first, begun
             for _ in range(9):
-                before = params
-                params, state = step(hyper, params, state, grads)
-                for name, d in towards(hyper, before, state, grads).items():
+                params, state, towards = moved(hyper, params, state, grads)
+                for name, d in towards.items():
                     np.testing.assert_allclose(d, sign * dense[name], rtol=1e-13)
 
 
@@ -93,32 +97,39 @@ def test_one_compiled_step_serves_every_value(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", EACH, ids=repr)
-def test_vmap_runs_over_every_number(rule: Rule) -> None:
-    """A batch in which every member changes one field, against the members run alone.
+def test_runs_under_scan_and_vmap_over_every_number(rule: Rule) -> None:
+    """A batch in which every member changes one field, against the members run alone; the structure stays as it is.
 
     The batched program may fuse and round otherwise, so they agree to a few float32 ulp over three steps.
     """
     rng = np.random.default_rng(1)
     params = params_for(rule, rng)
-    grads = [as_gradients(rule, params_for(rule, rng)) for _ in range(3)]
+    grads = jax.tree.map(lambda *g: np.stack(g), *[as_gradients(rule, params_for(rule, rng)) for _ in range(3)])
     base = rule.hyper(**numbers_for(rule)[-1])
     fields = [name for name, value in base._asdict().items() if value is not None]
     members = [base] + [base._replace(**{name: 0.5 * getattr(base, name) + 0.01}) for name in fields]
 
-    def run(hyper):  # type: ignore[no-untyped-def]
-        p, state = params, rule.init(params)
-        for g in grads:
-            p, state = rule.step(hyper, p, state, g)
-        return p
+    def run(hyper, params, state):  # type: ignore[no-untyped-def]
+        def step(carry, now):  # type: ignore[no-untyped-def]
+            g, factor = now
+            return rule.step(hyper._replace(lr=factor * hyper.lr), *carry, g), None
+
+        return jax.lax.scan(step, (params, state), (grads, np.float32([1.0, 0.5, 0.1])))[0]
 
     batch = type(base)(
-        *(None if value is None else jnp.array([getattr(m, n) for m in members]) for n, value in base._asdict().items())
+        *(None if v is None else np.array([getattr(m, n) for m in members], "f4") for n, v in base._asdict().items())
     )
-    many = quickly_compiled()(jax.vmap(run))(batch)
+    begun = rule.init(params)
+    many = jax.device_get(quickly_compiled()(jax.vmap(run, (0, None, None)))(batch, params, begun)[0])
     alone = quickly_compiled()(run)
     for i, member in enumerate(members):
-        for name, p in alone(member).items():
+        last, state = alone(member, params, begun)
+        assert jax.tree.structure(last) == jax.tree.structure(params)
+        for name, p in last.items():
+            assert i or np.isfinite(p).all()
             np.testing.assert_allclose(many[name][i], p, rtol=2e-5, atol=2e-6)
+        if rule.name != "sgd":  # at momentum 0 SGD counts only what enters its buffer
+            assert {int(t) for t in jax.tree.leaves(state.t)} == {3}
     assert any((many[name][1:] != many[name][0]).any() for name in many), "no number had an effect"
 
 
@@ -128,53 +139,38 @@ def test_parameter_without_gradient_stays_as_it_is(rule: Rule) -> None:
     params = params_for(rule, np.random.default_rng(4))
     skipped, *others = params
     hyper = rule.hyper(**numbers_for(rule)[-1])
-    state = rule.init(params)
     dense = params_for(rule, np.random.default_rng(5))
-    params, state = quickly_compiled()(rule.step)(hyper, params, state, as_gradients(rule, dense))
+    params, state = program(rule.step)(hyper, params, rule.init(params), as_gradients(rule, dense))
     grads = as_gradients(rule, dense | {skipped: None})
-    moved, after = quickly_compiled()(rule.step)(hyper, params, state, grads)
+
+    @quickly_compiled()
+    def figures(hyper, params, state, grads):  # type: ignore[no-untyped-def]
+        moved, after = rule.step(hyper, params, state, grads)
+        return moved, after, [part(hyper, params, after, grads) for part in (rule.direction, rule.decay)]
+
+    moved, after, parts = figures(hyper, params, state, grads)
     assert np.array_equal(moved[skipped], params[skipped])
     assert not any(np.array_equal(moved[name], params[name]) for name in others)
     for name in state._fields:
         before_field, after_field = getattr(state, name), getattr(after, name)
         if before_field is not None and before_field[skipped] is not None:
             np.testing.assert_array_equal(before_field[skipped], after_field[skipped])
-    for part in (rule.direction, rule.decay):
-        assert not np.any(quickly_compiled()(part)(hyper, params, after, grads)[skipped])
+    assert not any(np.any(part[skipped]) for part in parts)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 @pytest.mark.parametrize("rule", EACH, ids=repr)
 def test_dtypes_of_parameters_and_state_never_change(rule: Rule, dtype: str) -> None:
+    """A property of the traced program, whatever the values, also where lr has a dtype of its own."""
     with jax.enable_x64(dtype == "float64"):
         params = params_for(rule, np.random.default_rng(2), dtype)
-        state = rule.init(params)
+        state, grads = rule.init(params), as_gradients(rule, params)
         hyper = rule.hyper(**numbers_for(rule)[-1])
-        grads = as_gradients(rule, params)
-        step = quickly_compiled()(rule.step)
-        moved, after = step(hyper, params, state, grads)
-        again, _ = step(hyper._replace(lr=np.float64(0.1)), moved, after, grads)
-    types = lambda tree: jax.tree.map(lambda x: x.dtype, tree)  # noqa: E731
-    assert types(moved) == types(params) == types(again)
-    assert types(after) == types(state)
-
-
-@pytest.mark.parametrize("rule", EACH, ids=repr)
-def test_runs_under_scan_with_a_fixed_structure(rule: Rule) -> None:
-    params = params_for(rule, np.random.default_rng(3))
-    grads = as_gradients(rule, params)
-    hyper = rule.hyper(**numbers_for(rule)[-1])
-
-    def step(carry, lr):  # type: ignore[no-untyped-def]
-        params, state = carry
-        return rule.step(hyper._replace(lr=lr), params, state, grads), None
-
-    run = quickly_compiled()(lambda first: jax.lax.scan(step, first, jnp.linspace(0.1, 0.01, 8)))
-    (last, state), _ = run((params, rule.init(params)))
-    assert jax.tree.structure(last) == jax.tree.structure(params)
-    assert all(np.isfinite(x).all() for x in jax.tree.leaves(last))
-    if rule.name != "sgd":  # at momentum 0 SGD counts only what enters its buffer
-        assert {int(t) for t in jax.tree.leaves(state.t)} == {8}
+        types = lambda tree: jax.tree.map(lambda x: x.dtype, tree)  # noqa: E731
+        for lr in (0.1, np.float64(0.1)):
+            moved, after = jax.eval_shape(rule.step, hyper._replace(lr=lr), params, state, grads)
+            assert types(moved) == types(params)
+            assert types(after) == types(state)
 
 
 @pytest.mark.parametrize("rule", EACH, ids=repr)

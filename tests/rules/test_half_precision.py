@@ -25,6 +25,22 @@ RULES = [rule for rule in every_rule() if not rule.options.get("maximize") and r
 LOOPS = [n for n in table.known_rules() if table.row(n).torch is not None and n not in ("muon", "sparse_adam")]
 
 
+def in_dtypes(subjects, name_of=str):  # type: ignore[no-untyped-def]
+    """Every subject in both dtypes: in every run each rule once in bfloat16, and Adam in float16 too; the rest is deep."""
+    names = [name_of(subject) for subject in subjects]
+    often = [name not in names[:place] for place, name in enumerate(names)]
+    return [
+        pytest.param(
+            subject,
+            dtype,
+            marks=[] if first and (dtype == "bfloat16" or name == "adam") else pytest.mark.deep,
+            id=f"{subject}-{dtype}",
+        )
+        for subject, name, first in zip(subjects, names, often, strict=True)
+        for dtype in DTYPES
+    ]
+
+
 def numbers(rule: Rule) -> dict[str, float]:
     """A lr, an eps that float16 can hold, and a momentum where one is needed."""
     given = {"lr": 0.01, "eps": 0.1, **({"momentum": 0.9} if rule.options.get("nesterov") else {})}
@@ -46,8 +62,7 @@ def stream(dtype: str) -> tuple[np.ndarray, ...]:
     return tuple(np.asarray(jnp.asarray(x).astype(dtype).astype(jnp.float32), np.float64) for x in (params, grads))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("rule", RULES, ids=repr)
+@pytest.mark.parametrize(("rule", "dtype"), in_dtypes(RULES, lambda rule: rule.name))
 def test_step_is_rounded_once(rule: Rule, dtype: str) -> None:
     """From the same state, the step in half precision is the float64 step to half an ulp of the parameter.
 
@@ -132,8 +147,7 @@ def test_fused_sgd_of_torch_leaves_half_precision_parameters_where_they_are(dtyp
     assert (ours("sgd", {}, dtype) != first).any(axis=0).mean() > 0.5
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", LOOPS)
+@pytest.mark.parametrize(("name", "dtype"), in_dtypes(LOOPS))
 def test_loop_of_torch_is_ours_to_its_roundings(name: str, dtype: str) -> None:
     """Torch's loop rounds after every operation: at most 8 in an update, state included, and two in adding it.
 

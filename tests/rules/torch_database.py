@@ -5,19 +5,16 @@ The database ships in torch's wheel and is what torch's tests run its optimizers
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from hypothesis import settings
-from torch.testing._internal.common_optimizers import OptimizerErrorEnum, optim_db  # needs expecttest
 
 from lrtheory import rules
 from parity import table
-
-# torch's test library loads a Hypothesis profile of its own when it is imported.
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lrtheory"))
 
 RULE_OF = {
     "AdamW": ("adam", {"decoupled": True}),
@@ -68,14 +65,25 @@ def translated(optimizer: str, arguments: Mapping[str, Any]) -> tuple[str, dict[
     return rule, options, {name: value for name, value in numbers.items() if value is not None}
 
 
+@functools.cache
+def database() -> Any:
+    """Torch's module; it takes seconds to import, and so it is left until a test runs."""
+    from torch.testing._internal import common_optimizers  # needs expecttest
+
+    # torch's test library loads a Hypothesis profile of its own when it is imported.
+    settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lrtheory"))
+    return common_optimizers
+
+
 def class_name(info: Any) -> str:
     return info.optim_cls.__name__
 
 
+@functools.cache
 def configurations() -> tuple[list[Configuration], list[tuple[str, str, str]]]:
     """Every configuration for a CPU that a rule expresses, and the others with the reason."""
     found, left_out = [], []
-    for info in optim_db:
+    for info in database().optim_db:
         name = class_name(info)
         for entry in info.optim_inputs_func(device="cpu", dtype=torch.float64):
             if name not in RULE_OF:
@@ -87,13 +95,14 @@ def configurations() -> tuple[list[Configuration], list[tuple[str, str, str]]]:
     return found, left_out
 
 
+@functools.cache
 def errors() -> list[tuple[str, Any]]:
     """Every error case for a CPU: optimizer and entry."""
     return [
         (class_name(info), entry)
-        for info in optim_db
+        for info in database().optim_db
         for entry in info.optim_error_inputs_func(device="cpu", dtype=torch.float32)
     ]
 
 
-__all__ = ["RULE_OF", "Configuration", "OptimizerErrorEnum", "configurations", "errors", "translated"]
+__all__ = ["RULE_OF", "Configuration", "configurations", "database", "errors", "translated"]

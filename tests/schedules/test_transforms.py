@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from lrtheory import schedules
+from lrtheory.compiling import quickly_compiled
 
 from .cases import BY_ID, CASES, Case, as_arrays
 from .stepping import TRACES, U, evaluate
@@ -45,9 +46,9 @@ def test_schedule_compiles_once_for_all_numbers_and_vmaps_over_each(case: Case):
     rows = [case.numbers, *({**case.numbers, name: moved(case.numbers[name])} for name in case.numbers)]
     all_moved = [{name: moved(value) for name, value in row.items()} for row in rows]
     with jax.enable_x64(True):
-        compiled = jax.jit(jax.vmap(at, in_axes=(0, None)))
+        compiled = quickly_compiled()(jax.vmap(at, in_axes=(0, None)))
         for batch in (rows, all_moved):
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(as_arrays(row) for row in batch))
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *(as_arrays(row) for row in batch))
             got = np.asarray(compiled(stacked, T))
             for row, values in zip(batch, got, strict=True):
                 assert_same(values, evaluate(case.schedule(row), T))
@@ -76,7 +77,7 @@ def test_schedule_is_a_pytree_of_its_numbers(case: Case):
 def test_schedule_gives_the_same_in_a_scan_and_for_arrays(case: Case):
     schedule = case.schedule()
     with jax.enable_x64(True):
-        _, scanned = jax.jit(lambda s: jax.lax.scan(lambda t, _: (t + 1, s(t)), 0, length=40))(schedule)
+        _, scanned = quickly_compiled()(lambda s: jax.lax.scan(lambda t, _: (t + 1, s(t)), 0, length=40))(schedule)
         assert_same(np.asarray(scanned), evaluate(schedule, T)[:40])
 
 
@@ -89,7 +90,7 @@ def test_schedule_has_a_finite_gradient_in_its_lr(case: Case):
         return jnp.sum(case.schedule({**case.numbers, name: lr})(T))
 
     with jax.enable_x64(True):
-        derivative = jax.jit(jax.grad(total))(case.numbers[name])
+        derivative = quickly_compiled()(jax.grad(total))(case.numbers[name])
         assert np.isfinite(derivative)
         assert derivative != 0
 

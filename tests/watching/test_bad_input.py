@@ -235,6 +235,17 @@ def test_gradients_that_are_absent_leave_gaps(model: Any, tmp_path: Any) -> None
     assert np.isnan(steps).tolist() == [False, True, False]
 
 
+def test_run_that_is_taken_up_in_the_middle_says_what_is_assumed(model: Any, tmp_path: Any) -> None:
+    """The weights of a momentum buffer that has long been filled sum to 1/(1 − momentum)."""
+    optimizer = sgd(model, momentum=0.9)
+    train(model, optimizer, 3)
+    with lrtheory.watch(optimizer, model=model, every=1, out=tmp_path / "run") as watch:
+        train(model, optimizer, 2)
+    run = run_of(watch)
+    assert "had taken steps before" in run.notes[0]
+    np.testing.assert_allclose(run.optimizers[0].figures["mean"], 1e-2 / (1 - 0.9), rtol=1e-5)
+
+
 KILLED = """
 import os, torch, lrtheory
 model = torch.nn.Linear(3, 2)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -183,3 +185,11 @@ def test_results_are_the_same_after_they_were_saved(tmp_path: Any) -> None:
     text = str(table_of(run))
     assert "clip" in text.splitlines()[0]
     assert "Gradients were clipped in 100% of the measured steps" in text
+
+
+def test_docs_list_every_finding() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "watching.md").read_text()
+    listed = set(
+        re.findall(r"`([a-z-]+)`", "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `")))
+    )
+    assert {*CHECKS, "in-no-group", "in-two-groups"} <= listed

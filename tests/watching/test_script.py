@@ -60,6 +60,15 @@ BESIDE = "import torch\ndef targets():\n    return torch.randint(3, (8,))\n"
 FRONT = "from lrtheory.cli import main; main()"
 
 
+def test_page_of_the_docs_does_what_it_says(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "watching.md").read_text()
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    said = capsys.readouterr().out
+    assert "AdamW: 100 steps, 10 measured, 0 skipped" in said
+    assert "weight decay acts on norms and biases too" in said
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: Any) -> Path:
     where = tmp_path_factory.mktemp("script")

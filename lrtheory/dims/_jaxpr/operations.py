@@ -129,7 +129,9 @@ def general_power(site: Site, values: Values) -> Value:
     """A power whose exponent is a known number multiplies units; an exponent that varies wants two pure numbers."""
     base, exponent = values
     if exponent.constant is not None and math.isfinite(exponent.constant):
-        return Value(site.ledger.power(base, rational(exponent.constant)), None, base.nonnegative, measured(values))
+        even = exponent.constant % 2 == 0
+        units = site.ledger.power(base, rational(exponent.constant))
+        return Value(units, None, even or base.nonnegative, measured(values))
     site.ledger.exponents |= {exponent.name, *(site.ledger.names[n] for n, _ in exponent.or_pure.terms)}
     site.ledger.pure(exponent, "raises to a power of", site.at)
     units = site.ledger.pure(base, "raises to a varying power", site.at)

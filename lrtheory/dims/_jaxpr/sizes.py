@@ -41,6 +41,15 @@ def sizes_of(
     }
 
 
+def coarsest(jaxpr: Any) -> float:
+    """The spacing at 1 of the coarsest floats that a program computes with."""
+    dtypes = {v.aval.dtype for eqn in jaxpr.eqns for v in eqn.outvars if hasattr(v.aval, "dtype")}
+    bodies = [getattr(b, "jaxpr", b) for eqn in jaxpr.eqns for p in eqn.params.values()
+              for b in (p if isinstance(p, tuple) else (p,)) if hasattr(b, "eqns")]  # fmt: skip
+    own = [float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
+    return max([*own, *map(coarsest, bodies)], default=0.0)
+
+
 def _run(closed: Any, arguments: Sequence[Any], targets: Targets, seen: Seen, call: Origin | None) -> list[Any]:
     """Evaluate a jaxpr as it is, and note what is wanted."""
     jaxpr = closed.jaxpr

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...compiling import known_options
-from .._jaxpr.sizes import sizes_of
+from .._jaxpr.sizes import coarsest, sizes_of
 from .._jaxpr.walk import walk
 from .._kernel.equations import Origin
 from .._kernel.expression import PURE_EXPRESSION
@@ -49,8 +49,8 @@ class _Program:
     """The loss as a function of lists of arrays: real tensors, and all else that is an array."""
 
     def __init__(self, loss: Callable[..., Any], params: Any, data: Sequence[Any]) -> None:
-        tree, self._call = _opened(loss, params)
-        leaves, self._structure = jax.tree_util.tree_flatten_with_path((tree, tuple(data)))
+        tree, rest, self._call = _opened(loss, params)
+        leaves, self._structure = jax.tree_util.tree_flatten_with_path((tree, (rest, *data)))
         self._static: dict[int, Any] = {}
         self.names: list[str] = []
         self.tensors: list[Any] = []
@@ -126,18 +126,22 @@ class _Program:
         return self._run(tensors)
 
     def _compiled(self, dtype: Any, tensors: Sequence[np.ndarray]) -> tuple[float, list[np.ndarray]]:
-        program = jax.jit(jax.value_and_grad(self._loss), compiler_options=known_options())
+        def arrays(tensors: Sequence[np.ndarray]) -> tuple[list[Any], list[Any]]:
+            given = [jnp.asarray(t, dtype=dtype or x.dtype) for t, x in zip(tensors, self.tensors, strict=True)]
+            return given, [_widened(x, dtype) for x in self.inputs]
+
+        with jax.enable_x64(dtype is not None):
+            traced = jax.jit(jax.value_and_grad(self._loss), compiler_options=known_options()).trace(*arrays(tensors))
+            program = traced.lower().compile()
+            self.precision = coarsest(traced.jaxpr.jaxpr)
 
         def run(tensors: Sequence[np.ndarray]) -> tuple[float, list[np.ndarray]]:
             with jax.enable_x64(dtype is not None):
-                arrays = [jnp.asarray(t, dtype=dtype or x.dtype) for t, x in zip(tensors, self.tensors, strict=True)]
-                value, slopes = program(arrays, [_widened(x, dtype) for x in self.inputs])
+                value, slopes = program(*arrays(tensors))
                 return float(value), [np.asarray(s, dtype=np.float64) for s in slopes]
 
-        result = run(tensors)
-        narrow = [x.dtype for x in self.tensors] if dtype is None else [dtype]
-        self.precision, self._run = max(float(jnp.finfo(each).eps) for each in narrow), run
-        return result
+        self._run = run
+        return run(tensors)
 
 
 def _widened(x: Any, dtype: Any) -> Any:
@@ -152,31 +156,31 @@ def _array(leaf: Any, of_params: bool) -> Any:
     return np.asarray(leaf, dtype=np.float32) if isinstance(leaf, float) else None
 
 
-def _opened(loss: Callable[..., Any], params: Any) -> tuple[Any, Callable[..., Any]]:
-    """The tensors of a model as a tree, and the loss as a function of that tree."""
+def _opened(loss: Callable[..., Any], params: Any) -> tuple[Any, Any, Callable[..., Any]]:
+    """The tensors of a model as a tree, its other variables, and the loss as a function of these two and the data."""
     modules = {base.__module__.partition(".")[0] for base in type(params).__mro__}
     if "keras" in modules:
         return _of_keras(loss, params)
     if "flax" in modules and hasattr(params, "iter_modules"):
         return _of_nnx(loss, params)
-    return params, loss
+    return params, (), lambda tensors, rest, *data: loss(tensors, *data)
 
 
-def _of_nnx(loss: Callable[..., Any], model: Any) -> tuple[Any, Callable[..., Any]]:
+def _of_nnx(loss: Callable[..., Any], model: Any) -> tuple[Any, Any, Callable[..., Any]]:
     nnx = importlib.import_module("flax.nnx")
     graph, tensors, rest = nnx.split(model, nnx.Param, ...)
-    return tensors, lambda new, *data: loss(nnx.merge(graph, new, rest), *data)
+    return tensors, rest, lambda new, others, *data: loss(nnx.merge(graph, new, others, copy=True), *data)
 
 
-def _of_keras(loss: Callable[..., Any], model: Any) -> tuple[Any, Callable[..., Any]]:
+def _of_keras(loss: Callable[..., Any], model: Any) -> tuple[Any, Any, Callable[..., Any]]:
     import keras
 
     if keras.backend.backend() != "jax":
         raise ValueError(f"Keras runs on {keras.backend.backend()}: set KERAS_BACKEND=jax, or give a torch module")
     variables = {v.path: v for v in model.trainable_variables}
 
-    def stateless(new: Mapping[str, Any], *data: Any) -> Any:
+    def stateless(new: Mapping[str, Any], rest: Any, *data: Any) -> Any:
         with keras.StatelessScope(state_mapping=[(v, new[path]) for path, v in variables.items()]):
             return loss(model, *data)
 
-    return {path: v.value for path, v in variables.items()}, stateless
+    return {path: v.value for path, v in variables.items()}, (), stateless

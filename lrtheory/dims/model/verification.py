@@ -15,8 +15,8 @@ from .generator import Generator, Runner
 FACTORS = (4.0, 0.7)
 #: So much larger is what a guard protects made, that the guard is lost in rounding.
 FAR = 2.0**60
-#: Rounding errors that a loss may differ by, and the share of a change that shows that a tensor matters.
-ROUNDINGS = 1e5
+#: So many roundings may a loss that is the same differ by, and so few one that does not depend on a tensor.
+ROUNDINGS, FEW = 1e4, 1e2
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,18 @@ class Verification:
     trials : tuple of Trial
     fixed : mapping of tensor to float
         How much the loss changes, relatively, with the tensor alone scaled.
-    tolerance : float
+    precision : float
+        Of the coarsest floats that the loss computes with: their spacing at 1.
     """
 
     trials: tuple[Trial, ...]
     fixed: Mapping[str, float] = field(default_factory=dict)
-    tolerance: float = 0.0
+    precision: float = 0.0
+
+    @property
+    def tolerance(self) -> float:
+        """What a loss that is the same may differ by, relatively."""
+        return ROUNDINGS * self.precision
 
     @property
     def wrong(self) -> tuple[Generator, ...]:
@@ -70,7 +76,7 @@ class Verification:
     @property
     def missed(self) -> tuple[str, ...]:
         """Tensors said to be fixed that do not change the loss: a symmetry that is no scaling, such as a shift, hides it."""
-        return tuple(name for name, change in self.fixed.items() if change <= self.tolerance)
+        return tuple(name for name, change in self.fixed.items() if change <= FEW * self.precision)
 
     @property
     def passed(self) -> bool:
@@ -125,7 +131,7 @@ def verify(
         there = runner.at(far)
         trials.append(Trial(generator, near, change(far, there[0], generator), euler(far, there, generator)))
     alone = {name: change(drawn, here[0], {name: 1}) for name in fixed}
-    return Verification(tuple(trials), alone, runner.precision * ROUNDINGS)
+    return Verification(tuple(trials), alone, runner.precision)
 
 
 def _outwards(generator: Generator) -> float | None:

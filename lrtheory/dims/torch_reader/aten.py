@@ -7,7 +7,7 @@ becomes squares, a sum with its eps and a root, each with a rule that optimizers
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ from .._jaxpr.walk import strange
 from .._kernel.equations import Origin
 from .._kernel.ledger import Ledger
 from .._kernel.value import PURE_VALUE, Value, number
-from .functions import TABLE, Call, keep, norm, same, variance
+from .functions import TABLE, Call, TorchRule, binary, keep
 from .mode import UnitsMode, memory
 from .numbers import FrameOrigin
 
@@ -124,11 +124,11 @@ def _tensors(tree: Any) -> list[torch.Tensor]:
     return [x for x in tree_leaves(tree) if isinstance(x, torch.Tensor)]
 
 
-def _rule(name: str) -> Callable[[Call], Value | list[Value]] | None:
+def _rule(name: str) -> TorchRule | None:
     return _ATEN.get(name) or (None if name in _APART else TABLE.get(name))
 
 
-def _unknown(name: str) -> Callable[[Call], Value]:
+def _unknown(name: str) -> TorchRule:
     def rule(c: Call) -> Value:
         given = [c.known(x) for x in _tensors((tuple(c.args), c.kwargs))]
         return strange(c.ledger, name, FrameOrigin.here(), given)
@@ -143,7 +143,7 @@ def _size(args: Sequence[Any], bare: float) -> tuple[float, float]:
     return (float(values[0].min()), float(values[0].median())) if values else (float("nan"), float("nan"))
 
 
-def _pure(what: str) -> Callable[[Call], Value]:
+def _pure(what: str) -> TorchRule:
     """A function that is no power."""
     operation = transcendental(f"takes the {what} of")
 
@@ -206,9 +206,9 @@ def _read_out(c: Call) -> Value:
     return PURE_VALUE
 
 
-_ATEN: dict[str, Callable[[Call], Value | list[Value]]] = {
+_ATEN: dict[str, TorchRule] = {
     **dict.fromkeys(("_unsafe_view", "as_strided", "lift_fresh", "lift_fresh_copy", "lift", "alias", "detach", "clone",
-                     "_reshape_alias", "_conj", "positive", "_to_dense", "slice", "view_copy", "expand_copy", "pin_memory"), same),
+                     "_reshape_alias", "_conj", "positive", "_to_dense", "slice", "view_copy", "expand_copy", "pin_memory"), lambda c: c.self),
     **dict.fromkeys(("index", "_unsafe_index", "embedding", "split_with_sizes", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes",
                      "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "upsample_nearest1d",
                      "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact2d", "upsample_bilinear2d",
@@ -225,14 +225,12 @@ _ATEN: dict[str, Callable[[Call], Value | list[Value]]] = {
     "relu": lambda c: c.apply("max", c.self, number(0.0)), "threshold": lambda c: c.apply("max", c.self, c.value(1, "threshold")),
     "_prelu_kernel": _prelu, "_weight_norm_interface": _weight_norm,
     "constant_pad_nd": lambda c: c.apply("concatenate", c.self, c.value(2, "value", 0.0)),
-    "var_mean": lambda c: [variance(c), keep(c)], "linalg_cross": lambda c: c.apply("mul", c.self, c.value(1, "other")),
-    "index_put": lambda c: c.apply("dynamic_update_slice", c.self, c.value(2, "values")),
-    "_unsafe_index_put": lambda c: c.apply("dynamic_update_slice", c.self, c.value(2, "values")),
-    "slice_scatter": lambda c: c.apply("dynamic_update_slice", c.self, c.value(1, "src")),
-    "select_scatter": lambda c: c.apply("dynamic_update_slice", c.self, c.value(1, "src")),
-    "scatter_reduce": lambda c: c.apply("dynamic_update_slice", c.self, c.value(3, "src")),
-    "_euclidean_dist": lambda c: c.apply("sub", c.self, c.value(1, "x2")), "_cdist_forward": lambda c: c.apply("sub", c.self, c.value(1, "x2")),
-    "linalg_vector_norm": norm, "_linalg_svd": lambda c: [PURE_VALUE, keep(c), PURE_VALUE],
+    "var_mean": lambda c: [c.apply("square", keep(c)), keep(c)], "linalg_cross": binary("mul"),
+    **dict.fromkeys(("index_put", "_unsafe_index_put"), binary("dynamic_update_slice", "values", 2)),
+    **dict.fromkeys(("slice_scatter", "select_scatter"), binary("dynamic_update_slice", "src", 1)),
+    "scatter_reduce": binary("dynamic_update_slice", "src", 3),
+    **dict.fromkeys(("_euclidean_dist", "_cdist_forward"), binary("sub", "x2", 1)),
+    "_linalg_svd": lambda c: [PURE_VALUE, keep(c), PURE_VALUE],
     **{name: _pure(text) for name, text in {
         "_softmax": "softmax", "_safe_softmax": "softmax", "_log_softmax": "logarithm of the softmax", "gelu": "gelu", "silu": "silu",
         "mish": "mish", "elu": "elu", "celu": "celu", "selu": "selu", "hardswish": "hardswish", "hardsigmoid": "hardsigmoid",

@@ -319,7 +319,7 @@ TABLE: dict[str, TorchRule] = {
     # made anew
     **dict.fromkeys(("zeros", "zeros_like", "new_zeros", "zero"), constant(0.0)),
     **dict.fromkeys(("empty", "empty_like", "new_empty", "empty_strided"), constant(math.nan)),
-    **dict.fromkeys(("ones", "ones_like", "new_ones", "eye"), constant(1.0)),
+    **dict.fromkeys(("ones", "ones_like", "new_ones"), constant(1.0)),
     "full": argument(1, "fill_value"), "full_like": argument(1, "fill_value"), "new_full": argument(2, "fill_value"),
     "fill": argument(1, "value"), "copy": argument(1, "src"), "tensor": given_data, "as_tensor": given_data, "asarray": given_data,
     "scalar_tensor": given_data, "new_tensor": argument(1, "data"), "sparse_coo_tensor": argument(1, "values"),
@@ -328,7 +328,7 @@ TABLE: dict[str, TorchRule] = {
     "exponential": lambda c: c.apply("div", number(1.0), c.value(1, "lambd", 1.0)),  # as wide as one over its rate
     "bernoulli": pure_operands, "log_normal": pure_operands,
     **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "arange", "randint", "randint_like", "randperm",
-                     "linspace", "random", "geometric"), lambda c: PURE_VALUE),
+                     "linspace", "random", "geometric", "eye"), lambda c: PURE_VALUE),
     # matrices taken apart
     "svd": factors(0, 2), "linalg_svd": factors(0, 2), "qr": factors(0), "linalg_qr": factors(0),
     "linalg_eigh": factors(1), "symeig": factors(1), "svd_lowrank": factors(0, 2),

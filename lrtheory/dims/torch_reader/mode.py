@@ -66,7 +66,7 @@ class UnitsMode(TorchFunctionMode):
             if value is not None:
                 return value
             if self.constants:
-                return _constant(x)
+                return _constant(x) if x.numel() else number(0.0)  # what has no entries fits anything
             if x.is_floating_point() and x.numel():
                 raise refused("tensor that no call was seen to make, of shape", str(tuple(x.shape)))
             return PURE_VALUE

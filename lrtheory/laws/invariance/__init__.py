@@ -2,4 +2,4 @@
 
 from ...theory.invariance import *  # noqa: F403
 
-PARTS = ("length", "schedules", "balance")
+PARTS = ("length", "schedules", "balance", "conserved")
