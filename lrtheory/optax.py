@@ -76,9 +76,17 @@ def watched(
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name}={value!r} must be a whole number, 1 or more")
     inside = optax.with_extra_args_support(tx)
+    known: dict[Any, _Read] = {}
+
+    def reading(params: PyTree) -> _Read:
+        leaves, structure = jax.tree.flatten(params)
+        key = structure, tuple((jnp.shape(p), jnp.result_type(p)) for p in leaves)
+        if key not in known:
+            known[key] = _read(tx, params)
+        return known[key]
 
     def init(params: PyTree) -> WatchedState:
-        inner, read = inside.init(params), _read(tx, params)
+        inner, read = inside.init(params), reading(params)
         counted = tuple(jax.tree.map(jnp.asarray, group.rule.array_rule.init(jnp.zeros(()))) for group in read.groups)
         blank = jax.eval_shape(lambda p, i, c: read.measured(p, p, p, i, c, sample), params, inner, counted)
         nothing = jax.tree.map(lambda figure: jnp.full(figure.shape, jnp.nan, figure.dtype), blank)
@@ -88,7 +96,7 @@ def watched(
         if params is None:
             raise ValueError("a watched transformation measures steps of parameters: tx.update(grads, state, params)")
         updates, inner = inside.update(grads, state.inner, params, **extra)
-        due, read = state.calls % every == 0, _read(tx, params)
+        due, read = state.calls % every == 0, reading(params)
         # What is looked at is made once more from what the update is made of: another reader of the updates themselves
         # would be one more place for them to be kept, and XLA on CPU rounds otherwise what it keeps.
         seen = lax.optimization_barrier((grads, params, state.inner))
