@@ -24,6 +24,7 @@ class Made(NamedTuple):
     name: str
     factory: Any
     cells: dict[str, Any]
+    init: Any = None
 
     @property
     def said(self) -> str:
@@ -49,7 +50,7 @@ def opened(update: Any, init: Any = None) -> Made:
         if factory.__name__ != "with_extra_args_support":
             if isinstance(init, FunctionType) and init.__module__ == update.__module__:
                 cells = _cells(init)
-            return Made(factory.__name__, factory, {**cells, **own})
+            return Made(factory.__name__, factory, {**cells, **own}, init)
         init, update = own["tx"].init, own["tx"].update
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ..names.optax import DERIVED, STATE
+from .. import rules
+from ..names.optax import ARGUMENTS, DERIVED, STATE
 from ..rules import Rule
-from ..spec import Part, Spec, SpecError, optax_rule, written
+from ..spec import Part, Spec, SpecError, Unread, call, optax_rule, written
 from ._closures import Made, as_part, opened
 from ._slots import AdoptError, Kept, filled
 from .adopted import Adopted, Around, Group, joined
@@ -40,7 +41,45 @@ class _Row:
     labels: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     count: int | None = None
-    schedules: list[tuple[frozenset[str], Callable[[Any], Any]]] = field(default_factory=list)
+
+    def walks(self) -> Mapping[str, Callable[..., None]]:
+        """What is done with a transformation that has others inside, by name."""
+        return _WALKS
+
+
+@dataclass
+class Traced(_Row):
+    """A state that is being traced: the states of the parts, and the numbers that states and schedules hold.
+
+    Names of numbers are optax's; "" is a factor by a schedule.
+    """
+
+    states: list[tuple[frozenset[str], Any]] = field(default_factory=list)
+    numbers: list[tuple[frozenset[str], Mapping[str, Any]]] = field(default_factory=list)
+
+    def walks(self) -> Mapping[str, Callable[..., None]]:
+        """Without what needs concrete numbers."""
+        return {**_WALKS, "inject_hyperparams": _injected_traced, "scale_by_schedule": _scheduled_traced}
+
+    def hyper(self, hyper: Any, name: str) -> Any:
+        """A group's numbers in the next step, those in place that the state holds; ``name`` is one of its parameters."""
+        ours = {theirs: number for number, theirs in ARGUMENTS.items()}
+        for over, numbers in self.numbers:
+            if name in over:
+                own = {"lr" if not n else ours.get(n, n): v if n else abs(v) for n, v in numbers.items()}
+                hyper = hyper._replace(**{n: v for n, v in own.items() if n in hyper._fields})
+        return hyper
+
+    def slots(self, rule: Rule, hyper: Any, name: str) -> dict[str, Any]:
+        """Slots of a parameter's state that optax keeps."""
+        return _slots_of(rule, hyper, name, [state for over, state in self.states if name in over])
+
+
+def traced(tx: Any, state: Any, params: Any) -> Traced:
+    """What the state of a transformation that has been adopted holds, where its arrays are tracers."""
+    row = Traced()
+    _walk(tx, state, frozenset(named(params)), row, params)
+    return row
 
 
 def adopt_optax(tx: Any, state: Any, params: Any, *, arrays: bool = True, check: bool = True) -> Adopted:
@@ -112,19 +151,21 @@ def _walk(tx: Any, state: Any, over: frozenset[str], row: _Row, params: Any) -> 
     """Append what a transformation does to the parameters ``over``."""
     update, init = (tx.update, getattr(tx, "init", None)) if hasattr(tx, "update") else (tx, None)
     made = opened(update, init)
-    walk = _WALKS.get(made.name)
+    walk = row.walks().get(made.name)
     if walk is not None:
         walk(made, state, over, row, params)
+    elif isinstance(row, Traced):
+        row.states.append((over, state))
     elif not made.name:
-        raise AdoptError(f"{made.said} is none of our rules")
-    elif made.name in _CLIPS:
+        row.entries.append(_Entry(Part(Spec(made.said, "unknown"), None, {}, {}), (), over))
+    elif made.name in _CLIPS and not any(entry.over & over for entry in row.entries):
         wrapper, argument, ours, options = _CLIPS[made.name]
-        if any(entry.over & over for entry in row.entries):
-            raise AdoptError(
-                f"{made.said} stands after another part of the chain, where it clips what that made of the gradient"
-            )
         row.around.append(Around(wrapper, options, {ours: float(made.cells[argument])}, tuple(sorted(over))))
-    elif made.name not in ("identity",):
+    elif made.name != "identity":
+        expected = state if made.init is None else jax.eval_shape(made.init, params)
+        if type(expected) is not type(state):
+            had, wanted = type(state).__name__, type(expected).__name__
+            raise AdoptError(f"{made.said} was given a state of type {had}, and its own is {wanted}")
         row.entries.append(_Entry(as_part(made), state, over))
 
 
@@ -177,6 +218,18 @@ def _injected(made: Made, state: Any, over: frozenset[str], row: _Row, params: A
     _walk(made.cells["inner_factory"](**arguments), state.inner_state, over, row, params)
 
 
+def _injected_traced(made: Made, state: Any, over: frozenset[str], row: Traced, params: Any) -> None:
+    scheduled = {k: f(state.hyperparams_states[k]) for k, f in made.cells["sched_hps"].items()}
+    numbers = {**state.hyperparams, **scheduled}
+    row.numbers.append((over, numbers))
+    inner = made.cells["inner_factory"](**{**made.cells["other_hps"], **numbers})
+    _walk(inner, state.inner_state, over, row, params)
+
+
+def _scheduled_traced(made: Made, state: Any, over: frozenset[str], row: Traced, params: Any) -> None:
+    row.numbers.append((over, {"": made.cells["step_size_fn"](state.count)}))
+
+
 def _multi_steps(made: Made, state: Any, over: frozenset[str], row: _Row, params: Any) -> None:
     owner = made.cells[""]
     if row.entries or row.around:
@@ -206,6 +259,56 @@ def _scheduled(made: Made, state: Any, over: frozenset[str], row: _Row, params: 
     row.entries.append(_Entry(as_part(scale), (), over))
 
 
+class _Averaged(NamedTuple):
+    """What optax.contrib.schedule_free keeps, as our rules have it."""
+
+    t: Any
+    z: Any
+    max_lr: Any = None
+    weight_sum: Any = None
+    pull: Any = None
+    decay_pull: Any = None
+
+
+def _schedule_free(made: Made, state: Any, over: frozenset[str], row: _Row, params: Any) -> None:
+    if row.entries or row.labels:
+        raise AdoptError("optax.contrib.schedule_free inside a chain is none of our rules")
+    t = int(state.step_count) - 1
+    given_lr = made.cells["learning_rate"]
+    now: Any = given_lr(state.step_count) if callable(given_lr) else given_lr
+    lr = float(now)
+    b1, power = (float(made.cells[name]) for name in ("b1", "weight_lr_power"))
+    kept = _Averaged(state.step_count - 1, state.z)
+    if t and float(state.max_lr):
+        weight_sum = state.weight_sum / state.max_lr**power
+        left = 1 - 1 / float(weight_sum) or 1.0
+        pull = jax.tree.map(lambda y, z: (y - z) / b1 / left, params, state.z)
+        kept = _Averaged(kept.t, state.z, state.max_lr, weight_sum, pull, jax.tree.map(np.zeros_like, state.z))
+    given = {"learning_rate": lr, "b1": b1, "weight_lr_power": power}
+    _walk(made.cells["base_optimizer"], state.base_optimizer_state, over, row, params)
+    spec = Spec(call("optax.contrib.schedule_free", given, Unread("...")), "optax.contrib.schedule_free", called=True)
+    row.entries.append(_Entry(Part(spec, made.factory, {}, given), kept, over))
+
+
+def _averaged_rule(spec: Spec, parts: list[Part]) -> tuple[Rule, dict[str, Any]]:
+    """The schedule-free rule of optax.contrib.schedule_free around these parts, of which it is the last."""
+    *base, outer = parts
+    rms = next((p for p in base if p.name == "scale_by_rms"), None)
+    plain, numbers = optax_rule(spec, [p for p in base if p is not rms])
+    lr, momentum = numbers.pop("lr"), numbers.pop("momentum", 0.0)
+    known = rms is None or (base[0] is rms and rms.value("bias_correction") and not rms.value("eps_in_sqrt"))
+    if plain.name != "sgd" or momentum or not known:
+        raise AdoptError(f"{spec.text} is none of our schedule-free rules, around SGD or bias-corrected RMSprop")
+    if lr != outer.given["learning_rate"]:
+        raise AdoptError(
+            f"{spec.text} steps with lr {lr:g} and averages with {outer.given['learning_rate']:g}; ours have one"
+        )
+    own = {"lr": lr, "beta1": outer.given["b1"], "weight_lr_power": outer.given["weight_lr_power"]}
+    if rms is None:
+        return rules.schedule_free_sgd(), {**own, **numbers}
+    return rules.schedule_free_adamw(), {**own, **numbers, "beta2": rms.value("decay"), "eps": rms.value("eps")}
+
+
 _WALKS: Mapping[str, Callable[..., None]] = {
     "chain": _chain,
     "named_chain": _named_chain,
@@ -215,6 +318,7 @@ _WALKS: Mapping[str, Callable[..., None]] = {
     "MultiSteps": _multi_steps,
     "apply_if_finite": _if_finite,
     "scale_by_schedule": _scheduled,
+    "schedule_free": _schedule_free,
 }
 
 
@@ -252,25 +356,39 @@ def _group(by_name: Mapping[str, Any], entries: list[_Entry], label: str, row: _
     if not parts:
         return replace(blank, reason="no part acts on them: what is added is the gradient itself")
     try:
-        rule, numbers = optax_rule(Spec(text, "optax.chain", called=True), parts)
+        read = _averaged_rule if parts[-1].name == "schedule_free" else optax_rule
+        rule, numbers = read(Spec(text, "optax.chain", called=True), parts)
         hyper = rule.hyper(**numbers)
+        if read is _averaged_rule:
+            given = {name: value for name, value in hyper._asdict().items() if value is not None}
+            blank = replace(blank, spec=call(rule.name, given))
         if not arrays:
             return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr)
         kept = {n: _kept(rule, hyper, n, p, entries, row.count) for n, p in params.items()}
     except (AdoptError, SpecError, TypeError, ValueError) as error:
         return replace(blank, reason=str(error))
     unknown = {slot: f"optax keeps no {slot}" for one in kept.values() for slot in one.unknown}
+    if rule.name == "schedule_free_adamw" and hyper.weight_decay:
+        unknown |= dict.fromkeys(("pull", "decay_pull"), "optax keeps x alone: their sum is known, and stands in pull")
     state = joined(rule, {n: one.state for n, one in kept.items()})
     return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr, state=state, unknown=unknown)
 
 
 def _kept(rule: Rule, hyper: Any, name: str, like: np.ndarray, entries: list[_Entry], count: int | None) -> Kept:
     """The rule's state of one parameter."""
+    found = _slots_of(rule, hyper, name, [entry.state for entry in entries])
+    found = {slot: np.array(value) for slot, value in found.items()}
+    try:
+        return filled(rule, hyper, found, like, count)
+    except AdoptError as error:
+        raise AdoptError(f"{name}: {error}") from error
+
+
+def _slots_of(rule: Rule, hyper: Any, name: str, states: list[Any]) -> dict[str, Any]:
+    """Slots of a parameter's state of ours, from the states of parts."""
     theirs: dict[str, Any] = {}
-    for entry in entries:
-        for key, value in zip(getattr(entry.state, "_fields", ()), entry.state, strict=False):
-            if key == "count" and key in theirs:
-                continue
+    for state in states:
+        for key, value in zip(getattr(state, "_fields", ()), state, strict=False):
             theirs.setdefault(key, value if np.ndim(value) == 0 and hasattr(value, "dtype") else named(value).get(name))
     names, derived = STATE[rule.name], DERIVED.get(rule.name, {})
     found = {slot: theirs[key] for slot, key in names.items() if key in theirs}
@@ -278,11 +396,11 @@ def _kept(rule: Rule, hyper: Any, name: str, like: np.ndarray, entries: list[_En
     strange = set(theirs) - {*names.values(), *(key for key, _ in derived.values()), "count"}
     if strange:
         raise AdoptError(f"{name}: the state has {sorted(strange)[0]}, which is no state of {rule!r}")
-    found = {slot: np.array(value) for slot, value in found.items() if value is not None}
-    try:
-        return filled(rule, hyper, found, like, count)
-    except AdoptError as error:
-        raise AdoptError(f"{name}: {error}") from error
+    idle = {"m"} if rule.options.get("averaged") is False else set() if getattr(hyper, "momentum", 0) else {"buffer"}
+    missing = sorted(key for slot, key in names.items() if key not in theirs and slot not in idle)
+    if missing:
+        raise AdoptError(f"{name}: the state has no {missing[0]}, which {rule!r} needs")
+    return {slot: value for slot, value in found.items() if value is not None}
 
 
 # --- one step beside theirs ---

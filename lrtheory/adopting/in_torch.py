@@ -40,7 +40,7 @@ def kind_of(optimizer: Any) -> tuple[str, str]:
 
     own, classes = type(optimizer), []
     for base in own.__mro__:
-        if getattr(torch.optim, base.__name__, None) is base:
+        if base is not torch.optim.Optimizer and getattr(torch.optim, base.__name__, None) is base:
             break
         classes.append(base)
     else:
@@ -91,9 +91,22 @@ def _spec(kind: str, group: Mapping[str, Any]) -> str:
     """The group as code; how it is computed is left out."""
     fields = torch_fields(kind) - set(EXECUTION)
     given = {name: plain(name, value) for name, value in group.items() if name in fields}
-    if kind in ("AdamW", "Adam") and given["decoupled_weight_decay"] == (kind == "AdamW"):
-        del given["decoupled_weight_decay"]
+    if "decoupled_weight_decay" in given and kind in ("Adam", "AdamW"):
+        kind = "AdamW" if given.pop("decoupled_weight_decay") else "Adam"
     return call(f"torch.optim.{kind}", given)
+
+
+def _unreadable(names: tuple[str, ...], params: Mapping[str, Any]) -> str:
+    """What keeps parameters from being those of a rule."""
+    if len(params) < len(names):
+        return "two of its parameters have one name"
+    for name, p in params.items():
+        if not p.is_floating_point():
+            dtype = str(p.dtype).removeprefix("torch.")
+            return f"{name} is {dtype}, and rules take real floating-point parameters"
+        if p.device.type == "meta":
+            return f"{name} is on the device meta, where there are no numbers to read"
+    return ""
 
 
 def _group(
@@ -102,20 +115,13 @@ def _group(
     group = optimizer.param_groups[number]
     params = {name: p.detach() for name, p in zip(names, group["params"], strict=True)}
     lr = float(group["lr"]) if "lr" in group else None
-    rule, hyper, why, notes = (None, None, reason, ()) if reason else group_rule(kind, group)
-    if not why and len(params) < len(names):
-        rule, why = None, "two of its parameters have one name"
-    odd = next((name for name, p in params.items() if not p.is_floating_point()), None)
-    if not why and odd is not None:
-        rule, why = (
-            None,
-            f"{odd} is {str(params[odd].dtype).removeprefix('torch.')}, and rules take real floating-point parameters",
-        )
+    unreadable = _unreadable(names, params)
+    rule, hyper, why, notes = (
+        group_rule(kind, group) if not (reason or unreadable) else (None, None, reason or unreadable, ())
+    )
+    values = {name: to_numpy(p) for name, p in params.items()} if arrays and not unreadable else {}
     if rule is None or not arrays:
-        values = {name: to_numpy(p) for name, p in params.items()} if arrays and not odd else {}
-        spec = _spec(kind, group) if rule else ""
-        return Group(names, rule, hyper if rule else None, why, lr, values, notes=notes, spec=spec)
-    values = {name: to_numpy(p) for name, p in params.items()}
+        return Group(names, rule, hyper, why, lr, values, notes=notes, spec=_spec(kind, group) if rule else "")
     first = next(
         (v.dtype for v, p in zip(values.values(), group["params"], strict=True) if optimizer.state.get(p)), None
     )

@@ -117,6 +117,8 @@ STATE: Mapping[str, Mapping[str, str]] = {
     "schedule_free_adamw": {"z": "z", "v": "nu", "max_lr": "max_lr"},
 }
 
+#: Of both schedule-free rules, made of x, z and the weights by who reads them.
+_AVERAGED = {slot: (slot, lambda value, h: value) for slot in ("t", "weight_sum", "pull", "decay_pull")}
 #: Our rule → our state field → the field in optax's state, and what it is made of that and of our numbers.
 DERIVED: Mapping[str, Mapping[str, tuple[str, Callable[[Any, Any], Any]]]] = {
     "rmsprop": {
@@ -124,6 +126,8 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, Callable[[Any, Any], Any]]]] = {
         "buffer": ("trace", lambda trace, h: -trace / h.lr),  # its trace has the lr inside
     },
     "lars": {"buffer": ("trace", lambda trace, h: -trace)},
+    "schedule_free_sgd": _AVERAGED,
+    "schedule_free_adamw": _AVERAGED,
 }
 
 #: State that optax keeps once for all tensors: its schedules go by the same count.

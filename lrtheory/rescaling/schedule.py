@@ -90,6 +90,12 @@ def _count(owner: str, name: str, value: Any, length: float) -> Any:
     counts = np.asarray(value)
     if not np.issubdtype(counts.dtype, np.integer):
         return value * length
+    longest = np.iinfo(np.int32).max  # steps are counted in int32
+    if np.max(counts, initial=0) * length > longest:
+        raise ValueError(
+            f"{owner}: {name}={value} at length={length:g} is more than {longest} steps. Nearest: a length of at most "
+            f"{longest / np.max(counts):.3g}"
+        )
     new = np.rint(counts * length).astype(counts.dtype)
     if np.any((new == 0) & (counts > 0)):
         raise ValueError(

@@ -27,10 +27,11 @@ from ..effective import Summary, Whole
 from ..rules import Rule, SparseGradient
 from ..wrappers import torch_factor
 from .figures import Run, Watched
+from .own_terms import FRAMEWORK, own_group, own_state
 from .record import Clip, Entry, OptimizerRecord, Record, Step
 
 #: How the state and the groups of each framework's record are read.
-READERS = {"torch": (group_rule, kept_state)}
+READERS = {"torch": (group_rule, kept_state), FRAMEWORK: (own_group, own_state)}
 #: Tensors that are measured together, and steps that are held in memory.
 TOGETHER, BLOCK = 1024, 64
 #: Steps after which a sum of weights has come to rest, where a run was taken up in the middle.

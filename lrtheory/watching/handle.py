@@ -35,6 +35,7 @@ class Watch:
         self._writer = writer
         self.out = None if writer is None else writer.out
         self.closed = False
+        self.closing: Mapping[str, Any] = {}
         self._follower = None
         if log is not None and writer is not None:
             self._follower = Follower(writer.out, log)
@@ -62,7 +63,7 @@ class Watch:
 
     def _end(self) -> Mapping[str, Any]:
         """Fields of the record's last line."""
-        return {}
+        return self.closing
 
     def run(self) -> Run:
         """All figures of the steps measured so far.

@@ -11,6 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from lrtheory import rules
+from lrtheory.adopting.in_torch import to_numpy
 from lrtheory.names.torch import SCHEDULERS, TorchName
 
 from ..cases import CYCLE, Case
@@ -60,16 +61,6 @@ def to_torch(values: Any) -> Any:
     if values.dtype == ml_dtypes.bfloat16:
         return torch.tensor(values.view(np.int16)).view(torch.bfloat16)
     return torch.tensor(values)
-
-
-def to_numpy(tensor: Any) -> np.ndarray:
-    """An array of its own with the same numbers and dtype."""
-    import torch
-
-    tensor = torch.as_tensor(tensor).detach()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().copy().view(ml_dtypes.bfloat16)
-    return tensor.numpy().copy()
 
 
 def replay(case: Case, *, implementation: str = "loop", reference: Trajectory | None = None) -> Trajectory:

@@ -86,6 +86,14 @@ def test_adopted_keras_takes_the_next_step(name: str) -> None:
     assert off(found, run) < 1e-12
 
 
+def test_a_state_that_is_swapped_takes_another_step() -> None:
+    run = Run(RULED["adam"])
+    found = lrtheory.adopt(run.optimizer)
+    (group,) = found.groups
+    object.__setattr__(group, "state", group.state._replace(m=group.state.v, v=group.state.m))
+    assert not off(found, run) < 1e-6
+
+
 @pytest.mark.parametrize("name", OPAQUE)
 def test_what_is_unknown_is_opaque_and_says_why(name: str) -> None:
     make, said = OPAQUE[name]

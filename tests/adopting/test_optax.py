@@ -13,6 +13,7 @@ import lrtheory
 from lrtheory.adopting import Adopted, AdoptError
 
 optax = pytest.importorskip("optax")
+pytest.importorskip("optax.contrib")
 
 SCHEDULE = optax.linear_schedule(0.1, 0.01, 20)
 
@@ -56,6 +57,8 @@ RULED = {
     "injected": lambda: optax.inject_hyperparams(optax.adamw)(SCHEDULE, b1=0.8, weight_decay=0.1),
     "accumulated": lambda: optax.MultiSteps(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1)), 4),
     "gathering": lambda: optax.MultiSteps(optax.adam(0.1), 3).gradient_transformation(),
+    "schedule-free": lambda: optax.contrib.schedule_free_sgd(0.1, weight_decay=0.1),
+    "schedule-free-adamw": lambda: optax.contrib.schedule_free_adamw(0.1, weight_decay=0.1),
     "finite": lambda: optax.apply_if_finite(optax.adam(0.1), 3),
 }
 
@@ -130,6 +133,14 @@ def test_labels_and_frozen_parameters() -> None:
     assert "do not move" in still.reason
 
 
+def test_a_group_of_ones_own_leaves_the_others_as_they_are() -> None:
+    run = Run(optax.multi_transform({"x": optax.adam(0.1), "y": mine(0.1)}, {"a": "x", "c": "y"}))
+    known, own = lrtheory.adopt(run.tx, run.state, run.params).groups
+    assert (known.label, known.rule) == ("x", lrtheory.rules.adam())
+    assert own.rule is None
+    assert "not of optax" in own.reason
+
+
 def test_injected_numbers_are_those_that_were_set() -> None:
     run = Run(optax.inject_hyperparams(optax.sgd)(0.1, momentum=0.9))
     run.state.hyperparams["learning_rate"] = jnp.asarray(0.02)
@@ -157,10 +168,11 @@ OPAQUE = {
     "one's own in a chain": (lambda: optax.chain(optax.clip(1.0), mine(0.1)), "not of optax"),
     "a late clip": (
         lambda: optax.chain(optax.scale_by_adam(), optax.clip(1.0), optax.scale(-0.1)),
-        "after another part",
+        "optax.clip(max_delta=1.0) where",
     ),
     "up the gradient": (lambda: optax.chain(optax.scale_by_adam(), optax.scale(0.1)), "up the gradient"),
     "masked out": (lambda: optax.masked(optax.adam(0.1), False), "no part acts"),
+    "a warm-up of its own": (lambda: optax.contrib.schedule_free_sgd(0.1, warmup_steps=5), "ours have one"),
     "sums": (lambda: optax.MultiSteps(optax.adam(0.1), 2, use_grad_mean=False), "mean"),
     "a stateless function": (lambda: optax.stateless(lambda g, p: jax.tree.map(lambda x: -x, g)), "none of our rules"),
 }
@@ -181,8 +193,8 @@ def test_a_state_that_is_not_theirs_is_found_by_its_step() -> None:
     swapped = (adam._replace(mu=jax.tree.map(lambda v: -3 * v, adam.mu)), rest)
     taken = lrtheory.adopt(run.tx, swapped, run.params)
     assert off(taken, run) > 1e-3
-    strange = lrtheory.adopt(run.tx, (rest, adam), run.params).groups
-    assert strange[0].rule is None
+    (strange,) = lrtheory.adopt(run.tx, (rest, adam), run.params, check=False).groups
+    assert "its own is ScaleByAdamState" in strange.reason
 
 
 def test_a_wrong_reading_is_seen_beside_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +206,15 @@ def test_a_wrong_reading_is_seen_beside_theirs(monkeypatch: pytest.MonkeyPatch) 
     (group,) = lrtheory.adopt(run.tx, run.state, run.params).groups
     assert group.rule is None
     assert "beside theirs" in group.reason
+
+
+@pytest.mark.parametrize("name", ["adamw-mask", "lars"])
+def test_the_check_allows_for_rounding_in_float32(name: str) -> None:
+    with jax.enable_x64(False):
+        run = Run(RULED[name]())
+        found = lrtheory.adopt(run.tx, run.state, run.params)
+        assert [group.reason for group in found.groups if group.rule is None] == []
+        assert found.groups[0].params["a/b"].dtype == np.float32
 
 
 def test_without_parameters_the_state_says_what_they_are_like() -> None:

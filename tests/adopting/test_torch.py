@@ -280,3 +280,45 @@ def test_a_hook_is_named():
     optimizer = torch.optim.Adam(parameters())
     optimizer.register_step_pre_hook(lambda *a: None)
     assert "is called at every step" in adopt_torch(optimizer).notes[0]
+
+
+class Wrapping(torch.optim.Optimizer):
+    """One that passes its steps on, as Accelerate's does."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.param_groups, self.state = optimizer, optimizer.param_groups, optimizer.state
+        self._optimizer_step_pre_hooks = self._optimizer_step_post_hooks = {}
+
+    def step(self):
+        self.optimizer.step()
+
+
+def test_closed_emptied_and_odd_optimizers():
+    closed = torch.optim.Adam(parameters())
+    closed.param_groups.clear()
+    assert adopt_torch(closed).groups == ()
+    emptied = torch.optim.Muon([torch.nn.Parameter(torch.randn(2, 2))])
+    emptied.param_groups[0]["params"] = []
+    assert adopt_torch(emptied).groups[0].state.buffer == {}
+    assert "adopt that" in adopt_torch(Wrapping(torch.optim.Adam(parameters()))).groups[0].reason
+    unreal = torch.optim.Adam([torch.nn.Parameter(torch.empty(3, device="meta"))])
+    assert "meta" in adopt_torch(unreal).groups[0].reason
+    optimizer, params = under_way("Adam", {})
+    params[0].data = torch.randn(5, 2)
+    assert "shape" in adopt_torch(optimizer).groups[0].reason
+    switched = torch.optim.AdamW(parameters(), lr=0.1)
+    switched.param_groups[0]["decoupled_weight_decay"] = False
+    (group,) = adopt_torch(switched).groups
+    assert group.rule.options["decoupled"] is False
+    assert group.spec.startswith("torch.optim.Adam(lr=0.1")
+
+
+def test_a_sparse_gradient_leaves_a_buffer_that_is_read():
+    table = torch.nn.Embedding(4, 2, sparse=True)
+    optimizer = torch.optim.SGD(table.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(2):
+        optimizer.zero_grad()
+        table(torch.tensor([1, 2])).sum().backward()
+        optimizer.step()
+    (group,) = adopt_torch(optimizer).groups
+    np.testing.assert_allclose(group.state.buffer["0"], [[0, 0], [1.9, 1.9], [1.9, 1.9], [0, 0]])

@@ -200,7 +200,8 @@ def vector(program: Drawn, generator: Any) -> np.ndarray:
 def wrong(program: Drawn, generator: Generator, seed: int) -> bool:
     """Whether the loss changes along it: where its guards are out of reach, if it has any.
 
-    At most points, that is: a tie of two tensors that rounding decides makes another choice there.
+    At most points, that is: a tie of two tensors that rounding decides makes another choice there. A loss of nothing but
+    rounding errors says nothing.
     """
     points = points_of(program, seed)
     powers = list(generator.guards.values())
@@ -210,7 +211,7 @@ def wrong(program: Drawn, generator: Generator, seed: int) -> bool:
         points = scaled(points, generator, 2.0 ** float(60 / min(powers, key=abs)))
     plain = program.loss(np, points)
     others = [program.loss(np, scaled(points, generator, k)) for k in (4.0, 0.7)]
-    apart = np.max([np.abs(other - plain) / np.abs(plain) for other in others], axis=0)
+    apart = np.max([np.abs(other - plain) / (np.abs(plain) + 1e-6) for other in others], axis=0)
     apart = apart[np.isfinite(apart)]
     return bool(len(apart)) and float(np.median(apart)) > 1e-9
 
@@ -241,14 +242,14 @@ def judge_all(seeds: range) -> dict[int, int]:
 
 def test_no_symmetry_is_wrong_and_few_are_missed():
     missed = judge_all(range(200))
-    assert len(missed) <= 200 * 0.15, missed
+    assert len(missed) <= 200 * 0.05, missed
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("chunk", range(10))
 def test_no_symmetry_of_ten_thousand_programs_is_wrong(chunk):
     missed = judge_all(range(1000 * (chunk + 1), 1000 * (chunk + 2)))
-    assert len(missed) <= 1000 * 0.15, missed
+    assert len(missed) <= 1000 * 0.05, missed
 
 
 def test_a_broken_tensor_is_never_scaled():

@@ -29,9 +29,9 @@ def spans(a: tuple[Generator, ...], b: tuple[Generator, ...], names: tuple[str, 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_torch_and_jax_agree(name):
     in_torch, in_jax = NETWORKS[name]()
-    started = time.perf_counter()
+    started = time.process_time()
     ours, theirs = symmetries(*in_torch), symmetries(*in_jax)
-    assert time.perf_counter() - started < 20  # 1 s on an idle core
+    assert time.process_time() - started < 10  # seconds of both; some 1 on an idle core
     assert set(ours.tensors) == set(theirs.tensors)
     assert ours.generators
     assert spans(ours.generators, theirs.generators, ours.tensors)

@@ -117,3 +117,19 @@ def test_what_cannot_be_read_or_vanishes_is_refused() -> None:
         rescale_schedule(MADE["step"], length=0)
     with pytest.raises(TypeError, match="no schedule"):
         rescale_schedule("cosine", length=2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [1e10, 1e300])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.cosine_annealing(lr=0.1, T_max=100),
+        schedules.multi_step(lr=0.1, milestones=(3, 8)),
+        schedules.linear(lr=0.1),
+    ],
+    ids=lambda s: type(s).__name__,
+)
+def test_a_length_beyond_all_counts_is_refused(schedule, length: float) -> None:  # type: ignore[no-untyped-def]
+    """C16."""
+    with pytest.raises(ValueError, match=r"is more than 2147483647 steps. Nearest: a length of at most"):
+        rescale_schedule(schedule, length=length)

@@ -96,6 +96,7 @@ TORCH = [
 ]
 OPTAX = [
     "optax.sgd(0.1, momentum=0.9, nesterov=True)",
+    "optax.sgd(0.1, nesterov=True)",  # C8: nesterov acts with momentum alone
     "optax.adam(0.01, b1=0.8, eps=1e-3)",
     "optax.adamw(0.01, weight_decay=0.1)",
     "optax.adamax(0.1)",

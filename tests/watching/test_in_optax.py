@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 optax = pytest.importorskip("optax")
 
 import lrtheory.optax as ours  # noqa: E402
-from lrtheory import effective  # noqa: E402
+from lrtheory import effective, rules  # noqa: E402
 from lrtheory.watching import loggers  # noqa: E402
 
 X = jax.random.normal(jax.random.key(1), (64, 13))
@@ -82,9 +82,61 @@ def test_the_state_carries_the_last_measured_step():
     expected = effective.realised(0.1, jax.grad(loss)(before), before, after)
     found = ours.summaries(state, params)
     assert list(found) == ["inner.b", "w"]
+    assert found["w"].harmonic_mean == np.float32(0.1)
     for name, leaf in (("w", expected["w"]), ("inner.b", expected["inner"]["b"])):
         for figure in ("relative_update", "rotation", "step_over_gradient", "absorbed"):
             np.testing.assert_allclose(getattr(found[name], figure), getattr(leaf, figure), rtol=1e-5)
+
+
+RULES = {
+    "sgd": (lambda lr: optax.sgd(lr), rules.sgd(), {}),
+    "momentum": (lambda lr: optax.sgd(lr, momentum=0.9, nesterov=True), rules.sgd(nesterov=True), {"momentum": 0.9}),
+    "adam": (lambda lr: optax.adam(lr), rules.adam(), {}),
+    "adamw": (lambda lr: optax.adamw(lr, weight_decay=0.1), rules.adam(decoupled=True), {"weight_decay": 0.1}),
+    "adamax": (lambda lr: optax.adamax(lr), rules.adamax(), {}),
+    "adabelief": (lambda lr: optax.adabelief(lr), rules.adabelief(), {"eps": 1e-16, "eps_root": 1e-16}),
+    "lion": (lambda lr: optax.lion(lr), rules.lion(), {"weight_decay": 1e-3}),
+    "lamb": (lambda lr: optax.lamb(lr), rules.lamb(), {"eps": 1e-6}),
+    "coupled decay": (
+        lambda lr: optax.chain(optax.add_decayed_weights(0.1), optax.adam(lr)), rules.adam(), {"weight_decay": 0.1},
+    ),
+    "injected": (lambda lr: optax.inject_hyperparams(optax.adam)(learning_rate=lr, b1=0.8), rules.adam(), {"beta1": 0.8}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_what_is_watched_is_what_effective_measures(name):
+    """In float64 to 1e-12, with an lr that moves."""
+    make, rule, numbers = RULES[name]
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda p: p.astype("float64") + 0.5, fresh())
+        tx = ours.watched(make(optax.linear_schedule(0.1, 0.01, 5)), every=4)
+        theirs, state = trained(tx, params, steps=5)
+        mine, kept = params, rule.init(params)
+        for t in range(5):
+            before, grads = mine, jax.grad(loss)(mine)
+            hyper = rule.hyper(lr=0.1 - 0.09 * t / 5, **numbers)
+            mine, kept = jax.jit(rule.step)(hyper, before, kept, grads)
+        expected = effective.measure(rule, hyper, kept, grads, before, mine)
+        found = ours.summaries(state, theirs)
+        for tensor, leaf in (("w", expected["w"]), ("inner.b", expected["inner"]["b"])):
+            for figure in effective.Summary._fields:
+                if figure != "rotation":  # of small angles, which have fewer digits
+                    np.testing.assert_allclose(
+                        getattr(found[tensor], figure), getattr(leaf, figure), rtol=1e-12, atol=1e-15, err_msg=figure
+                    )
+
+
+def test_clipping_and_what_is_none_of_our_rules():
+    tx = optax.chain(optax.clip_by_global_norm(1e-3), optax.partition(
+        {"ours": optax.adam(1e-2), "other": optax.contrib.cocob()}, lambda tree: {"w": "ours", "inner": "other"},
+    ))  # fmt: skip
+    params, state = trained(ours.watched(tx, every=1), fresh(), steps=3)
+    found = ours.summaries(state, params)
+    assert 0 < found["w"].clip_factor < 0.1
+    assert found["w"].mean > 0
+    assert np.isnan(found["inner.b"].mean)
+    assert found["inner.b"].relative_update > 0
 
 
 def test_the_summary_is_found_wherever_the_transformation_stands():
