@@ -71,7 +71,8 @@ class Summary(NamedTuple):
     moved_without_gradient: Any
     """Share of coordinates that moved although their gradient was 0 or ``None``: by momentum, by decay."""
     step_over_gradient: Any
-    """‖Δθ‖/‖g‖, the realised step over this step's gradient: known without a rule."""
+    """‖Δθ‖/‖g‖ of :func:`realised`, which knows no direction; nan of :func:`measure`, where a norm of the gradient would round the
+    step otherwise."""
 
 
 class Whole(NamedTuple):
@@ -135,7 +136,7 @@ def measure(
             rule.decay(hyper, params, state, grads),
             penalty,
             rule.scale(hyper, state),
-            jax.tree.map(_dense, params, grads),
+            jax.tree.map(lambda p, g: _dense(p, g) == 0, params, grads),
             rule.clip_factor(hyper, params, state, grads) if isinstance(rule, Wrapper) else None,
         )
 
@@ -155,19 +156,22 @@ def measure(
         decayed: Array,
         coupled: Array,
         root: Array | None,
-        g: Array,
+        still: Array,
         clipped: Array | None,
         whole: Whole,
     ) -> Summary:
         dtype, lost = compute_dtype(p), jnp.finfo(p.dtype).eps / 4
         if not exact:
-            p, after, e, d, decayed, coupled, g = (_spread(x, sample) for x in (p, after, e, d, decayed, coupled, g))
+            p, after, e, d, decayed, coupled, still = (
+                _spread(x, sample) for x in (p, after, e, d, decayed, coupled, still)
+            )
             root, clipped = (None if x is None else _spread(x, sample) for x in (root, clipped))
-        seen = _seen(p, after, g, hyper.lr, whole)
+        seen = _seen(p, after, still, hyper.lr, whole)
         decays = decayed + e * coupled.astype(dtype)
         decay_norm, rest_norm = euclidean_norm(decays), euclidean_norm(e * (d - coupled.astype(dtype)))
         return Summary(
             **seen,
+            step_over_gradient=jnp.asarray(jnp.nan, dtype),
             minimum=jnp.min(e),
             maximum=jnp.max(e),
             quantiles=quantiles_of(_spread(e, sample), quantiles),
@@ -220,7 +224,10 @@ def realised(
         unknown = dict.fromkeys(Summary._fields, jnp.asarray(jnp.nan, dtype))
         unknown["quantiles"] = jnp.full(len(quantiles), jnp.nan, dtype)
         unknown["absorbed"] = jnp.mean((p == after) & (g != 0), dtype=dtype)
-        return Summary(**{**unknown, **_seen(p, after, g, lr, whole)})
+        unknown["step_over_gradient"] = euclidean_norm(after.astype(dtype) - p.astype(dtype)) / euclidean_norm(
+            g.astype(dtype)
+        )
+        return Summary(**{**unknown, **_seen(p, after, g == 0, lr, whole)})
 
     return jax.tree.map(of_leaf, params_before, params_after, grads, whole)
 
@@ -253,11 +260,11 @@ def _dense(p: Array, g: Any) -> Array:
     return g.todense() if isinstance(g, SparseGradient) else g
 
 
-def _seen(p: Array, after: Array, g: Array, lr: Any, whole: Whole) -> dict[str, Array]:
+def _seen(p: Array, after: Array, still: Array, lr: Any, whole: Whole) -> dict[str, Array]:
     """The fields that are read off a step, whatever the rule."""
     dtype = compute_dtype(p)
     grown = (whole.size / max(p.size, 1)) ** 0.5
-    p, after, g = (x.astype(dtype) for x in (p, after, g))
+    p, after = p.astype(dtype), after.astype(dtype)
     moved = after - p
     step_norm = grown * euclidean_norm(moved)
     param_norm = grown * euclidean_norm(p)
@@ -270,8 +277,7 @@ def _seen(p: Array, after: Array, g: Array, lr: Any, whole: Whole) -> dict[str, 
         "step_rms": step_norm / whole.size**0.5,
         "relative_update": step_norm / param_norm,
         "rotation": _angle(p, after),
-        "step_over_gradient": euclidean_norm(moved) / euclidean_norm(g),
-        "moved_without_gradient": jnp.mean((g == 0) & (moved != 0), dtype=dtype),
+        "moved_without_gradient": jnp.mean(still & (moved != 0), dtype=dtype),
     }
 
 
