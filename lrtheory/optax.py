@@ -109,9 +109,9 @@ def watched(
         measured = lax.cond(due, look, lambda: state.effective)
         counted = read.after(state.inner, params, state.counted)
         at = jnp.where(due, state.calls, state.measured)
-        return updates, WatchedState(inner, optax.safe_increment(state.calls), at, measured, counted)
+        return updates, WatchedState(inner, jnp.asarray(optax.safe_increment(state.calls)), at, measured, counted)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)  # type: ignore
 
 
 class _Group(NamedTuple):

@@ -1,5 +1,8 @@
 """Watching ``model.fit`` of Keras 3: a callback."""
 
+# Keras sets a callback's model before it calls it.
+# pyright: reportOptionalMemberAccess=false
+
 from __future__ import annotations
 
 import itertools

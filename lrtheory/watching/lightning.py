@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from lightning.pytorch import Callback
+    from lightning.pytorch import Callback  # type: ignore
 except ModuleNotFoundError:
-    from pytorch_lightning import Callback
+    from pytorch_lightning import Callback  # type: ignore
 
 from . import loggers
 from .in_torch import EVERY, SAMPLE, TorchWatch

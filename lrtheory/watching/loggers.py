@@ -66,14 +66,14 @@ class _Events:
     """Scalars in event files, by ``tensorboard`` alone."""
 
     def __init__(self, folder: str) -> None:
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # type: ignore
 
         self._writer = EventFileWriter(folder)
         self.flush = self._writer.flush
 
     def add_scalar(self, tag: str, value: float, step: int) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.event_pb2 import Event  # type: ignore
+        from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore
 
         summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
         self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
@@ -88,7 +88,7 @@ def wandb(run: Any = None) -> Log:
         What ``wandb.init()`` returned; the one that is active unless given.
     """
     if run is None:
-        import wandb as library
+        import wandb as library  # type: ignore
 
         run = library.run
         if run is None:
@@ -107,7 +107,7 @@ def trackio(run: Any = None) -> Log:
         What has ``log(metrics, step=…)``: what ``trackio.init()`` returned, or the module unless given.
     """
     if run is None:
-        import trackio as library
+        import trackio as library  # type: ignore
 
         run = library
     return lambda figures, step: run.log(prefixed(figures), step=step)

@@ -14,7 +14,7 @@ TRACKERS = {"wandb": loggers.wandb, "trackio": loggers.trackio}
 """Of ``report_to``, those whose own callback has begun a run by the time that training begins."""
 
 
-class Watch(TrainerCallback):
+class Watch(TrainerCallback):  # type: ignore
     """Watches the trainer's optimizer, and logs what each measured step was to the trackers in its ``report_to``.
 
     TensorBoard's events are written to ``events`` in the directory of the record, since the trainer's own writer is out
