@@ -224,9 +224,9 @@ def _arrays(hyper: Any) -> Any:
 
 def _follows(group: _Group, slot: str) -> bool:
     declared = group.rule.State._slots[slot]
-    if declared.kind == "array":
-        return slot == "buffer" and not getattr(group.hyper, "momentum", 1)
-    if declared.kind == "count" or declared.units == "1":
+    if declared.kind == "count" or (declared.kind == "scalar" and declared.units == "1"):
+        return True
+    if slot == "buffer" and not getattr(group.hyper, "momentum", 1):
         return True
     rule, one = group.rule.array_rule, jnp.ones(())
     after = rule.step(_arrays(group.hyper), one, rule.init(one)._replace(**{slot: jnp.nan}), one)[1]

@@ -110,12 +110,13 @@ def test_what_is_watched_is_what_effective_measures(name):
     make, rule, numbers = RULES[name]
     with jax.enable_x64(True):
         params = jax.tree.map(lambda p: p.astype("float64") + 0.5, fresh())
-        tx = ours.watched(make(optax.linear_schedule(0.1, 0.01, 5)), every=4)
+        schedule = optax.linear_schedule(0.1, 0.01, 5)  # which computes in float32
+        tx = ours.watched(make(schedule), every=4)
         theirs, state = trained(tx, params, steps=5)
         mine, kept = params, rule.init(params)
         for t in range(5):
             before, grads = mine, jax.grad(loss)(mine)
-            hyper = rule.hyper(lr=0.1 - 0.09 * t / 5, **numbers)
+            hyper = rule.hyper(lr=float(jax.jit(schedule)(jnp.int32(t))), **numbers)
             mine, kept = jax.jit(rule.step)(hyper, before, kept, grads)
         expected = effective.measure(rule, hyper, kept, grads, before, mine)
         found = ours.summaries(state, theirs)
