@@ -19,6 +19,8 @@ _FIRST_STEP_SIZE = "lr is the first step size alone, held above 1e-6: a later ch
 
 _FIRST_GRADIENT = "the estimate of the distance is 0/0 while all gradients have been 0"
 
+_STARTS_ABOVE_ZERO = "both averages start at 1e-6, the mean of gradients too"
+
 EXPECTED: Mapping[str, Mapping[str, str]] = {
     "asgd": {"schedule": _LATE},
     "rprop": {"lr-zero": _FIRST_STEP_SIZE, "schedule": _FIRST_STEP_SIZE},
@@ -52,8 +54,13 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "non-finite": "the smaller of the row's and the column's maximum is nan where either is, while a finite change "
         "of one is hidden by the other",
     },
-    "optax.yogi": {"zero-gradient": "both averages start at 1e-6, the mean of gradients too"},
-    "optax.contrib.dadapt_adamw": {"zero-gradient": _FIRST_GRADIENT, "lr-zero": _FIRST_GRADIENT},
+    "optax.yogi": {"zero-gradient": _STARTS_ABOVE_ZERO, "at-rest": _STARTS_ABOVE_ZERO},
+    "optax.contrib.dadapt_adamw": {
+        "zero-gradient": _FIRST_GRADIENT,
+        "lr-zero": _FIRST_GRADIENT,
+        "at-rest": _FIRST_GRADIENT,
+    },
+    "optax.contrib.galore": {"tree": "its state is that of one array at least: a tree without arrays raises ValueError"},
     "optax.contrib.prodigy": {"zero-gradient": _FIRST_GRADIENT, "lr-zero": _FIRST_GRADIENT},
     "optax.contrib.schedule_free_sgd": {
         "lr-zero": "parameters are formed anew from their average at every step, and move by a rounding",

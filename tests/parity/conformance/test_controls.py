@@ -85,7 +85,11 @@ def test_numbers_decide_on_a_law_that_was_wrongly_inferred(monkeypatch, target):
 @by_name
 def test_whole_suite_names_the_check_that_should_catch_it(control):
     report = parity.check(control.target, expected_failures={}, own_process=False, **control.settings)
-    assert control.caught_by in [result.check for result in report.failures]
+    named = report[control.caught_by]
+    # One cause is one failure: where another check meets it first, the named one is not run, and says for which.
+    assert named.status == "failed" or (
+        named.status == "not run" and any(failure.check in named.cause for failure in report.failures)
+    )
 
 
 @pytest.mark.parametrize(
