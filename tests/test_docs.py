@@ -1,7 +1,8 @@
-"""Code in docs/sweeps.md, docs/symmetries.md and docs/scale.md does what it says, as pasted."""
+"""Code in README.md and docs does what it says, as pasted."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -21,10 +22,21 @@ def code(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE)
 
 
-def start(text: str, **environment: str) -> subprocess.Popen[str]:
+def a_run(block: str, folder: Path) -> str:
+    """What a block prints as a file of its own, in an empty folder."""
+    for library in re.findall(r"^(?:import|from) (\w+)", block, re.MULTILINE):
+        if importlib.util.find_spec(library) is None:  # not imported here: Keras takes its backend at once
+            pytest.skip(f"{library} is not installed")
+    process = start(block, cwd=folder)
+    out, _ = process.communicate(timeout=240)
+    assert process.returncode == 0, out
+    return out
+
+
+def start(text: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
     env = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"} | environment
     return subprocess.Popen(
-        [sys.executable, "-c", text], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, "-c", text], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
 
 
@@ -41,6 +53,26 @@ def test_sweeps_page_runs(tmp_path, monkeypatch):
     assert list(names["drawn"].axes) == ["run"]
     np.testing.assert_allclose(names["again"].values["final_loss"], found.values["final_loss"], rtol=1e-4)
     assert list(Path("sweep").glob("*.npz"))
+
+
+def test_readme_watches_a_run(tmp_path):
+    (block,) = [b for b in code("../README.md") if "lrtheory.watch(" in b]
+    assert "0.weight  0.001" in a_run(block, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("library", "line", "shown"),
+    [
+        ("torch", "with lrtheory.watch(", "0.weight  0.001"),
+        ("lightning", "import lightning\n", "layer.weight  0.001"),
+        ("transformers", "from transformers import", "transformer.wte.weight  "),
+        ("keras", "import keras\n", "sequential/dense/kernel  "),
+        ("optax", "import optax\n", "'effective_lr/w'"),
+    ],
+)
+def test_watching_page_runs(library, line, shown, tmp_path):
+    (block,) = [b for b in code("watching.md") if line in b]
+    assert shown in a_run(block, tmp_path)
 
 
 def test_symmetries_page_runs(capsys):

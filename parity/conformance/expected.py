@@ -60,7 +60,9 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "lr-zero": _FIRST_GRADIENT,
         "at-rest": _FIRST_GRADIENT,
     },
-    "optax.contrib.galore": {"tree": "its state is that of one array at least: a tree without arrays raises ValueError"},
+    "optax.contrib.galore": {
+        "tree": "its state is that of one array at least: a tree without arrays raises ValueError"
+    },
     "optax.contrib.prodigy": {"zero-gradient": _FIRST_GRADIENT, "lr-zero": _FIRST_GRADIENT},
     "optax.contrib.schedule_free_sgd": {
         "lr-zero": "parameters are formed anew from their average at every step, and move by a rounding",
