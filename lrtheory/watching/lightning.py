@@ -14,7 +14,7 @@ from . import loggers
 from .in_torch import EVERY, SAMPLE, TorchWatch
 
 
-class Watch(Callback):
+class Watch(Callback):  # type: ignore
     """Watches all optimizers of a fit, and logs what each measured step was through the trainer's own loggers.
 
     Parameters

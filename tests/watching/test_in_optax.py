@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ def stepping(tx):
     return step
 
 
-def trained(tx, params, steps=8, scanned=True):
+def trained(tx, params, steps=8, scanned=True) -> tuple[Any, Any]:
     step, carry = stepping(tx), (params, tx.init(params))
     if scanned:
         return jax.jit(lambda c: jax.lax.scan(step, c, None, length=steps)[0])(carry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,8 +102,7 @@ def test_an_optimizer_without_a_rule_has_a_page(tmp_path):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
-    from chromium import NAMES, Chromium, find
+    from ..report.chromium import NAMES, Chromium, find
 
     if find() is None:
         pytest.skip(f"no Chromium on this machine: looked for {', '.join(NAMES)}")
