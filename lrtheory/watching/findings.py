@@ -294,9 +294,11 @@ def decay_longer_than_run(watched: Watched, medians: Medians) -> Given:
         if scale > watched.taken:
             yield {
                 "level": "hint",
-                "text": f"Weight decay of group {group} would take {scale:,.0f} steps to matter, and the run has {watched.taken:,}.",
-                "fix": f'optimizer.param_groups[{group}]["weight_decay"] = 0.0  # as now it does next to nothing; '
-                f"{float(f'{decay[group] * 3 * scale / watched.taken:.1g}'):g} would act within a third of the run",
+                "text": f"Weight decay of group {group} has a time scale of {scale:,.0f} steps, 1/(lr·weight_decay), and the run "
+                f"has {watched.taken:,}: it does not outweigh where the weights started.",
+                "fix": f'optimizer.param_groups[{group}]["weight_decay"] = '
+                f"{float(f'{decay[group] * 3 * scale / watched.taken:.1g}'):g}"
+                "  # a time scale of a third of the run, if decay is meant to set the size of the weights",
                 "evidence": {"time_scale": scale, "steps": watched.taken, "weight_decay": float(decay[group])},
             }
 
