@@ -50,6 +50,10 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
     for shapes in tried:
         try:
             one = run(old, shapes, steps=steps)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "optax", "keras"):
+                raise
+            return Seen(None, f"not run beside the old ({error.name} is not installed)")
         except Exception as error:
             why = why or (str(error).strip().splitlines() or [type(error).__name__])[0]
             refused = why if isinstance(error, (_NotMade, SpecError)) else refused
