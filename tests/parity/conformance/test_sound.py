@@ -55,6 +55,7 @@ OPTAX = [
     "sm3",
     "yogi",
     "contrib.dadapt_adamw",
+    "contrib.galore",
     "contrib.muon",
     "contrib.prodigy",
     "contrib.schedule_free_sgd",
