@@ -158,7 +158,11 @@ class _Read(NamedTuple):
             for group, weights in zip(self.groups, counted, strict=True):
                 by_name |= self._group(group, weights, seen, given, clipped, before, ended, sample)
         leaves = list(by_name.values())
-        return jax.tree.map(lambda *figures: jnp.stack(figures), *leaves) if leaves else Summary(*[jnp.zeros(0)] * 21)
+        return (
+            jax.tree.map(lambda *figures: jnp.stack(figures), *leaves)
+            if leaves
+            else Summary(*[jnp.zeros(0)] * len(Summary._fields))
+        )
 
     def _group(
         self, group: _Group, weights: Any, seen: Any, given: Any, clipped: Any, before: Any, ended: Any, sample: int

@@ -81,6 +81,8 @@ def pytest_runtest_call() -> Generator[None]:
     """As for modules: a test that imports what is not installed is skipped."""
     try:
         return (yield)
+    except AssertionError:
+        raise
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None:  # also where it was told in other words

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +52,15 @@ def kind_of(optimizer: Any) -> tuple[str, str]:
                 own.__name__,
                 f"{where} has a {others[0]} of its own, so that its steps may be others than those of torch.optim.{base.__name__}",
             )
-    step = inspect.unwrap(optimizer.step)
+    step = optimizer.step
+    while True:  # functools.wraps gives a function another's name: where its code stands tells whose it is
+        home = getattr(getattr(step, "__func__", step), "__globals__", {}).get("__name__", "")
+        if not f"{home}.".startswith("torch."):
+            name = getattr(step, "__qualname__", type(step).__name__)
+            return own.__name__, f"its step is {home}.{name}, not that of torch.optim.{base.__name__}"
+        if not hasattr(step, "__wrapped__"):
+            break
+        step = step.__wrapped__
     module, name = getattr(step, "__module__", ""), getattr(step, "__qualname__", "")
     if not f"{module}.".startswith("torch.optim.") or name not in {f"{c.__name__}.step" for c in base.__mro__}:
         return own.__name__, f"its step is {module}.{name}, not that of torch.optim.{base.__name__}"

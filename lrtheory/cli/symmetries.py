@@ -71,10 +71,11 @@ def _tell(console: Console, found: Symmetries, tried: Verification | None) -> No
     if tried is None:
         console.print(Text("not verified: shapes alone cannot be run", "yellow"))
         return
-    good = len(tried.trials) - len(tried.wrong)
+    good = len(tried.trials) - len(tried.wrong) - len(tried.untried)
     console.print(
         Text(f"verified in numbers: {good} of {len(tried.trials)} symmetries hold", "red" if tried.wrong else "green")
     )
     section("they change the loss; this is a fault of lrtheory", map(str, tried.wrong))
+    section("not seen to hold: no scaling puts their guards out of reach", map(str, tried.untried))
     section("the gradient is not the slope of the loss along", map(str, tried.not_slopes))
     section("called fixed, but the loss does not change with", [", ".join(tried.missed)] if tried.missed else ())

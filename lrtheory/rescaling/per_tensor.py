@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,8 +46,7 @@ def per_tensor(rule: Rule | Wrapper, factors: Mapping[str, float], one: Callable
         changed = {name: jax.tree.leaves(found.state(given)) for name, found in each.items()}
         others, seen, result = jax.tree.leaves(rest.state(given)), set(), []
         for at, (path, _) in enumerate(leaves):
-            text = "." + jax.tree_util.keystr(path, simple=True, separator=".")
-            name = max((n for n in factors if text.endswith(f".{n}")), key=len, default=None)
+            name = next((n for n in factors if _is_of(path, n)), None)
             seen.add(name)
             result.append(others[at] if name is None else changed[name][at])
         absent = [name for name in factors if name not in seen]
@@ -59,3 +59,13 @@ def per_tensor(rule: Rule | Wrapper, factors: Mapping[str, float], one: Callable
         exactness = weakest(exactness, found.exactness)
     hyper = {name: found.hyper for name, found in each.items()}
     return Rescaled(rule, hyper, exactness, rest.method, tuple(notes), state)
+
+
+def _is_of(path: Any, tensor: str) -> bool:
+    """Whether a leaf of a state is of the tensor: its path ends with the whole path of the tensor, after names of slots."""
+
+    def text(keys: Any) -> str:
+        return "." + jax.tree_util.keystr(tuple(keys), simple=True, separator=".")
+
+    own = itertools.dropwhile(lambda key: isinstance(key, jax.tree_util.GetAttrKey), path)
+    return text(path).endswith(f".{tensor}") and f".{tensor}".endswith(text(own).rstrip("."))

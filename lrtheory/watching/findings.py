@@ -87,7 +87,7 @@ def _coverage(run: Run) -> Iterator[Finding]:
             "in-no-group",
             "warning",
             f"{named(outside)} {'is' if len(outside) == 1 else 'are'} trained by no optimizer that is watched, though set to require gradients.",
-            f'optimizer.add_param_group({{"params": [p for n, p in model.named_parameters() if n in {outside[:3]!r}]}})  # or '
+            f'optimizer.add_param_group({{"params": [p for n, p in model.named_parameters() if n in {outside!r}]}})  # or '
             "p.requires_grad_(False)",
             outside,
             {"tensors": len(outside)},
@@ -338,4 +338,4 @@ def named(names: list[str]) -> str:
 
 
 def _group_line(names: list[str]) -> str:
-    return f'{{"params": [p for n, p in model.named_parameters() if n in {names[:3]!r}]'
+    return f'{{"params": [p for n, p in model.named_parameters() if n in {names!r}]'

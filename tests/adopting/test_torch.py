@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -188,6 +190,33 @@ def test_a_replaced_step_is_opaque_and_a_scheduler_is_not():
     optimizer.add_param_group({"params": parameters(), "momentum": 0.5})
     optimizer._init_group = lambda *a: None
     assert [g.rule for g in adopt_torch(optimizer).groups] == [None, None]
+
+
+def test_a_step_with_another_ones_name_is_opaque():
+    """``functools.wraps`` gives a function the name of what it takes the place of."""
+
+    class Named(torch.optim.Adam):
+        @functools.wraps(torch.optim.Adam.step)
+        def step(self, closure=None):
+            with torch.no_grad():
+                for group in self.param_groups:
+                    for p in group["params"]:
+                        p.add_(1.0)
+
+    weight = torch.nn.Parameter(torch.ones(2))
+    patched = torch.optim.Adam([weight])
+    theirs = patched.step
+
+    @functools.wraps(theirs)
+    def noisy(*args, **kwargs):
+        theirs(*args, **kwargs)
+        weight.data.add_(1.0)
+
+    patched.step = noisy
+    for optimizer in (Named([weight]), patched):
+        (group,) = adopt_torch(optimizer).groups
+        assert group.rule is None
+        assert "not that of torch.optim.Adam" in group.reason
 
 
 def test_lbfgs_is_opaque_and_keeps_its_reason():

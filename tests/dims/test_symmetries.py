@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from lrtheory import symmetries
-from lrtheory.dims.model import Symmetries
+from lrtheory.dims.model import Symmetries, Verification
+from lrtheory.dims.model.verification import Trial
 
 RNG = np.random.default_rng(0)
 
@@ -132,3 +135,15 @@ def test_whole_numbers_are_data():
     found = symmetries(lambda p: jnp.sum(p["w"] ** 2 * p["n"]), {"w": np.ones(3), "n": np.arange(3)})
     assert found.tensors == ("w",)
     assert found.notes == ("not real, and taken as data: n",)
+
+
+def test_what_was_not_seen_to_hold_does_not_pass():
+    """A symmetry whose guards no scaling puts out of reach, and a verification that tried nothing."""
+    generator = symmetries(lambda p: jnp.mean(p["a"] * p["b"]) ** 2, {"a": jnp.ones(2), "b": jnp.ones(2)}).generators[0]
+    held = Trial(generator, 0.0, 0.0, 0.0)
+    assert Verification((held,), {}, 1e-16).passed
+    unseen = Verification((held, Trial(generator, 1e-3, math.nan, 0.0)), {}, 1e-16)
+    assert unseen.untried == (generator,)
+    assert not unseen.passed
+    assert not unseen.wrong
+    assert not Verification((), {}, 1e-16).passed

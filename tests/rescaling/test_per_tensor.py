@@ -81,6 +81,16 @@ def test_state_is_that_of_each_tensor():
         rescale(adam, adam.hyper(), params={"layer.x": 4.0}).state(state)
 
 
+def test_a_name_is_a_whole_path():
+    """``w`` at the top is not the ``w`` of a layer."""
+    adam = rules.adam()
+    state = adam.init({"w": jnp.ones(2), "layer": {"w": jnp.ones(2)}})
+    state = state._replace(m=jax.tree.map(jnp.ones_like, state.m))
+    new = rescale(adam, adam.hyper(), params={"w": 4.0}).state(state)
+    np.testing.assert_array_equal(new.m["w"], 0.25 * np.ones(2))
+    np.testing.assert_array_equal(new.m["layer"]["w"], np.ones(2))
+
+
 @pytest.mark.parametrize("name", sorted({*rules.names()} - {"adamw"}))
 def test_rules_step_each_tensor_by_itself(name):
     assert coupling(rules.get(name)()) is None

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from watched_runs import batch, run_of, train
 
 import lrtheory
 from lrtheory.watching import findings_of, load, save, table_of
-from lrtheory.watching.findings import CHECKS
+from lrtheory.watching.findings import CHECKS, _coverage, _group_line
 
 STEPS, EVERY = 60, 5
 #: A decay whose time scale, one over lr·weight_decay, is a third of the run.
@@ -193,3 +194,12 @@ def test_docs_list_every_finding() -> None:
         re.findall(r"`([a-z-]+)`", "".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `")))
     )
     assert {*CHECKS, "in-no-group", "in-two-groups"} <= listed
+
+
+def test_the_line_to_paste_names_every_tensor():
+    """Text says three and how many more; what is pasted must do all of them."""
+    names = [f"layer.{i}" for i in range(5)]
+    found = next(iter(_coverage(SimpleNamespace(coverage={"outside": names, "twice": []}))))
+    assert "and 2 more" in found.text
+    assert all(repr(name) in found.fix for name in names)
+    assert all(repr(name) in _group_line(names) for name in names)

@@ -69,9 +69,14 @@ class Verification:
         return tuple(t.generator for t in self.trials if t.beyond > self.tolerance)
 
     @property
+    def untried(self) -> tuple[Generator, ...]:
+        """Generators whose guards no scaling puts out of reach, and that change the loss by what may be those guards."""
+        return tuple(t.generator for t in self.trials if math.isnan(t.beyond) and t.change > self.tolerance)
+
+    @property
     def not_slopes(self) -> tuple[Generator, ...]:
         """Generators that do not change the loss, but whose Euler identity fails."""
-        return tuple(t.generator for t in self.trials if not t.beyond > self.tolerance and t.euler > self.tolerance)
+        return tuple(t.generator for t in self.trials if t.beyond <= self.tolerance and t.euler > self.tolerance)
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -80,8 +85,9 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether every generator holds, Euler's identity too, and every fixed tensor matters."""
-        return not (self.wrong or self.not_slopes or self.missed)
+        """Whether something was tried, every generator holds, Euler's identity too, and every fixed tensor matters."""
+        seen = bool(self.trials or self.fixed)
+        return seen and not (self.wrong or self.untried or self.not_slopes or self.missed)
 
     def as_json(self) -> dict[str, Any]:
         """All of it in plain types."""
@@ -94,6 +100,7 @@ class Verification:
             ],
             "fixed": dict(self.fixed),
             "missed": list(self.missed),
+            "untried": [str(generator) for generator in self.untried],
         }
 
 
