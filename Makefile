@@ -8,7 +8,7 @@ OUT ?= report
 WORKERS ?= 2
 PYTEST_ARGS := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 CORE_TESTS ?= $(wildcard $(addprefix tests/,rules effective wrappers schedules spec dims quadratic rescaling explain explaining test_sharding.py))
-# What .ci/run has a newer Python run: of each room of the core the test that goes over all of it.
+# The quick part, for a look at a newer Python: of each room of the core the test that goes over all of it.
 CORE_FIRST := tests/rules/test_contract.py tests/dims/test_rules.py tests/explaining/test_wrapped.py tests/schedules/test_transforms.py
 # Bytecode is kept: five thousand tests are imported by every worker.
 unexport PYTHONDONTWRITEBYTECODE
