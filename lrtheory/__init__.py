@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         spec,
         sweep,
         theory,
+        translating,
         watching,
         wrappers,
     )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .dims.model import symmetries
     from .explaining import explain
     from .rescaling import rescale, rescale_schedule
+    from .translating import translate
     from .watching import watch
 
 #: Functions that are called from here, by the room they live in.
@@ -37,11 +39,13 @@ _FUNCTIONS = {
     "rescale": "rescaling",
     "rescale_schedule": "rescaling",
     "symmetries": "dims.model",
+    "translate": "translating",
     "watch": "watching",
 }
 __all__ = [
     "adopt", "adopting", "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale",
-    "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
+    "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "translate",
+    "translating", "watch",
     "watching", "wrappers",
 ]  # fmt: skip
 __version__ = "0.1.0"
