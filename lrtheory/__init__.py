@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import (
         adopting,
+        checkpoints,
         dims,
         effective,
         explaining,
@@ -40,7 +41,7 @@ _FUNCTIONS = {
     "watch": "watching",
 }
 __all__ = [
-    "adopt", "adopting", "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale",
+    "adopt", "adopting", "checkpoints", "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale",
     "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
     "watching", "wrappers",
 ]  # fmt: skip
