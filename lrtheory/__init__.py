@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         explaining,
         in_place,
         laws,
+        port,
         quadratic,
         rescaling,
         rules,
@@ -41,8 +42,8 @@ _FUNCTIONS = {
     "watch": "watching",
 }
 __all__ = [
-    "adopt", "adopting", "checkpoints", "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale",
-    "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
+    "adopt", "adopting", "checkpoints", "dims", "effective", "explain", "explaining", "in_place", "laws", "port",
+    "quadratic", "rescale", "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
     "watching", "wrappers",
 ]  # fmt: skip
 __version__ = "0.1.0"

@@ -38,6 +38,16 @@ def to_numpy(tensor: Any, copy: bool = True) -> np.ndarray:
     return own.copy() if copy else own
 
 
+def to_torch(values: Any) -> Any:
+    """A tensor of its own with the same numbers and dtype; NumPy's bfloat16 is not torch's, and goes by its bits."""
+    import torch
+
+    values = np.asarray(values)
+    if values.dtype == ml_dtypes.bfloat16:
+        return torch.tensor(values.view(np.int16)).view(torch.bfloat16)
+    return torch.tensor(values)
+
+
 def kind_of(optimizer: Any) -> tuple[str, str]:
     """The class of ``torch.optim`` whose steps an optimizer takes, and "", or its own name and why there is none."""
     import torch
