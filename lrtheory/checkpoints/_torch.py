@@ -33,22 +33,27 @@ def load(path: Path) -> Any:
     CheckpointError
         For a file that is cut off, that torch did not write, or that holds what only running code would make.
     """
-    import torch
-
     try:
         with open(path, "rb") as file:
             file.read(1)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error})") from error
+    return loaded(path, path, mmap=zipfile.is_zipfile(path))
+
+
+def loaded(file: Any, path: Path, **how: Any) -> Any:
+    """What a file, or an open one of that path, holds."""
+    import torch
+
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_plain_data()):
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            return torch.load(file, map_location="cpu", weights_only=True, **how)
     except Exception as error:  # a file that is not what it should be can raise anything
-        raise CheckpointError(f"{path} {_reason(str(error))}") from error
+        raise CheckpointError(f"{path} {reason(str(error))}") from error
 
 
-def _reason(text: str) -> str:
+def reason(text: str) -> str:
     """Why a file was refused, and what to do."""
     if found := _REFUSED.search(text):
         return (

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..names.optax import DERIVED, STATE
 from .checkpoint import Checkpoint, CheckpointError, Key, SavedGroup, SavedOptimizer
 
 #: What counts the steps or epochs of a run, under the names that are usual.
@@ -13,6 +14,11 @@ COUNTERS = frozenset((
     "epoch", "current_epoch", "step", "steps", "global_step", "num_steps", "iteration", "iterations", "iter", "iter_num",
     "num_updates", "it",
 ))  # fmt: skip
+#: What parts of optax call what they keep of each parameter.
+FIELDS = frozenset(
+    [name for names in STATE.values() for slot, name in names.items() if slot not in ("t", "max_lr")]
+    + [entry.key for names in DERIVED.values() for entry in names.values()]
+) - {"t", "step_count", "weight_sum", "max_lr"}
 #: How deep is looked.
 DEPTH = 6
 #: Parts of a path to weights that are an average of the model's, or another model's.
@@ -24,9 +30,28 @@ def is_optimizer(value: Any) -> bool:
     return isinstance(value, Mapping) and "param_groups" in value and "state" in value
 
 
+def is_flat_optimizer(value: Any) -> bool:
+    """Whether this is an optimizer's state with one key for each number, as ``torch.distributed`` flattens it."""
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(k, str) and k.startswith(("state.", "param_groups.")) for k in value)
+    )
+
+
+def is_part_of_optax(value: Any) -> bool:
+    """Whether this is the state of one part of an optax transformation, as orbax restores it."""
+    return (
+        isinstance(value, Mapping)
+        and bool(FIELDS & set(value))
+        and all(isinstance(value[key], Mapping) or is_array(value[key]) for key in FIELDS & set(value))
+        and not any(is_array(entry) and getattr(entry, "ndim", 0) for key, entry in value.items() if key not in FIELDS)
+    )
+
+
 def is_scheduler(value: Any) -> bool:
     """Whether this is the state of a learning-rate scheduler."""
-    return isinstance(value, Mapping) and "last_epoch" in value
+    return isinstance(value, Mapping) and ("last_epoch" in value or {"_schedulers", "_last_lr"} <= set(value))
 
 
 def is_array(value: Any) -> bool:
@@ -34,11 +59,32 @@ def is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
+def _as_weights(value: Any) -> dict[str, Any] | None:
+    """Arrays by name, from a dict of them or a tree of nothing else."""
+    if _is_weights(value):
+        return dict(value)
+    leaves = dict(_leaves(value)) if isinstance(value, Mapping) else {}
+    return leaves if leaves and all(map(is_array, leaves.values())) and _is_weights(leaves) else None
+
+
+def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Of dicts in dicts, by the path to each."""
+    for key, entry in value.items():
+        at = f"{path}/{key}" if path else str(key)
+        if isinstance(entry, Mapping):
+            yield from _leaves(entry, at)
+        else:
+            yield at, entry
+
+
 def _is_weights(value: Any) -> bool:
     """A dict of arrays by name, perhaps with a few extras, such as a count."""
     if not isinstance(value, Mapping) or not value or not all(isinstance(key, str) for key in value):
         return False
-    return sum(map(is_array, value.values())) > len(value) / 2
+    arrays = [entry for entry in value.values() if is_array(entry)]
+    return len(arrays) > len(value) / 2 and any(
+        "int" not in str(a.dtype) and "bool" not in str(a.dtype) for a in arrays
+    )
 
 
 @dataclass
@@ -46,6 +92,7 @@ class Found:
     """What was found so far, by path."""
 
     optimizers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    parts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     weights: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     schedulers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
@@ -55,10 +102,14 @@ class Found:
         """Walk into a value and keep what is known."""
         if is_optimizer(value):
             self.optimizers[path] = value
+        elif is_flat_optimizer(value):
+            self.optimizers[path] = _unflattened(value)
+        elif is_part_of_optax(value):
+            self.parts[path] = value
         elif is_scheduler(value):
             self.schedulers[path] = value
-        elif _is_weights(value):
-            self.weights[path] = value
+        elif (weights := _as_weights(value)) is not None:
+            self.weights[path] = weights
         elif path.rpartition(".")[2] in COUNTERS and _whole(value) is not None:
             self.counters[path] = _whole(value) or 0
         elif depth < DEPTH and (entries := list(_entries(value))):
@@ -93,12 +144,17 @@ def checkpoint(tree: Any, path: str, kind: str) -> Checkpoint:
     """
     found = Found()
     found.look(tree)
-    if not found.optimizers:
+    if not found.optimizers and not found.parts:
         raise CheckpointError(f"{path} {_without(tree, found)}; give the file that has optimizer.state_dict() in it")
     own = [p for p in found.weights if not any(part in AVERAGES for part in p.lower().replace("_", ".").split("."))]
     main = max(own, key=lambda p: len(found.weights[p]), default=None)
-    others = [*found.others, *(p or "weights" for p in found.weights if p != main)]
-    optimizers = tuple(torch_optimizer(state, at, path) for at, state in found.optimizers.items())
+    roots = {at.partition(".")[0] for at in found.parts}
+    others = [
+        *(p for p in found.others if p.partition(".")[0] not in roots),
+        *(p or "weights" for p in found.weights if p != main),
+    ]
+    optimizers = [torch_optimizer(state, at, path) for at, state in found.optimizers.items()]
+    optimizers += optax_optimizers(found.parts)
     weights = {} if main is None else {name: v for name, v in found.weights[main].items() if is_array(v)}
     return Checkpoint(path, kind, optimizers, weights, True, found.schedulers, found.counters, tuple(_short(others)))
 
@@ -123,6 +179,8 @@ def torch_optimizer(saved: Mapping[str, Any], at: str, path: str) -> SavedOptimi
     where = f"{path}: {at}" if at else path
     groups, names = [], dict[Key, str]()
     listed, state = saved["param_groups"], saved["state"]
+    if isinstance(state, Mapping) and all(isinstance(key, str) and key.isdecimal() for key in state):  # as JSON has it
+        state = {int(key): kept for key, kept in state.items()}
     if not isinstance(listed, (list, tuple)) or not all(isinstance(g, Mapping) and "params" in g for g in listed):
         raise CheckpointError(
             f"{where}.param_groups is no list of groups with params, as optimizer.state_dict() has it"
@@ -137,3 +195,38 @@ def torch_optimizer(saved: Mapping[str, Any], at: str, path: str) -> SavedOptimi
         names |= {key: key for key in keys if isinstance(key, str)}
         names |= dict(zip(keys, group.get("param_names") or (), strict=False))
     return SavedOptimizer(at, "torch", tuple(groups), state, names)
+
+
+def _unflattened(value: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``optimizer.state_dict()`` has it; tensors with the same numbers are a group."""
+    state: dict[str, dict[str, Any]] = {}
+    numbers: dict[str, dict[str, Any]] = {}
+    for key, entry in value.items():
+        kind, _, rest = key.partition(".")
+        name, _, last = rest.rpartition(".")
+        (state if kind == "state" else numbers).setdefault(name, {})[last] = entry
+    groups: list[dict[str, Any]] = []
+    for name, own in numbers.items():
+        group = next((g for g in groups if {k: v for k, v in g.items() if k != "params"} == own), None)
+        if group is None:
+            groups.append(group := {**own, "params": []})
+        group["params"].append(name)
+    return {"state": state, "param_groups": groups}
+
+
+def optax_optimizers(parts: Mapping[str, Mapping[str, Any]]) -> list[SavedOptimizer]:
+    """Parts of one state put together: those that share the first step of their path."""
+    found: dict[str, dict[Key, dict[str, Any]]] = {}
+    for path, part in parts.items():
+        state = found.setdefault(path.partition(".")[0], {})
+        for slot in FIELDS & set(part):
+            entries = dict(_leaves(part[slot])) if isinstance(part[slot], Mapping) else {"params": part[slot]}
+            for name, value in entries.items():
+                if value is not None:
+                    kept = state.setdefault(name, {})
+                    kept[slot] = value
+                    kept |= {key: part[key] for key in ("count", "t", "step_count") if key in part}
+    return [
+        SavedOptimizer(path, "optax", (SavedGroup({}, tuple(state)),), state, {key: str(key) for key in state})
+        for path, state in found.items()
+    ]

@@ -44,6 +44,8 @@ class SavedOptimizer:
     names : mapping of tensor to its qualified name, where that is known
     kind : str
         Its class, where the checkpoint says so.
+    spec : str
+        It as a SPEC, where the checkpoint says so.
     """
 
     path: str
@@ -52,6 +54,7 @@ class SavedOptimizer:
     state: Mapping[Key, Mapping[str, Any]]
     names: Mapping[Key, str] = field(default_factory=dict)
     kind: str = ""
+    spec: str = ""
 
     def name(self, key: Key) -> str:
         """What a tensor is called in a sentence."""

@@ -14,7 +14,8 @@ from ..names import keras as in_keras
 from ..names import optax as in_optax
 from ..names.torch import CLASSES, EXECUTION, NAMES, UNREAD
 from ..rules import Rule
-from ..spec import Reading, torch_fields
+from ..spec import Reading, SpecError, read, torch_fields
+from ..wrappers import Wrapper
 from ._arrays import array
 from .checkpoint import Checkpoint, Key, SavedGroup, SavedOptimizer
 
@@ -113,6 +114,7 @@ def identified(saved: SavedOptimizer, checkpoint: Checkpoint, spec: Reading | No
     if saved.framework == "torch":
         kinds, reason = _torch_kinds(saved, raw, spec)
     else:
+        spec = spec or _own_spec(saved)
         kinds, reason = [], "" if spec else f"{saved.framework} keeps no hyperparameters in its state: give --optimizer"
     kind = kinds[0] if kinds else ""
     weights = _weights(checkpoint, saved)
@@ -123,7 +125,11 @@ def identified(saved: SavedOptimizer, checkpoint: Checkpoint, spec: Reading | No
         for key in group.keys:
             if key in raw:
                 tensors.append(_tensor(saved, key, number, raw[key], group, kind, rule, hyper, weights.get(key)))
-    said = " or ".join(f"torch.optim.{k}" for k in kinds) if kinds else saved.kind or (spec.text if spec else "")
+    said = (
+        " or ".join(f"torch.optim.{k}" for k in kinds)
+        if kinds
+        else saved.spec or saved.kind or (spec.text if spec else "")
+    )
     return Identified(saved, said, tuple(tensors), reason, spec)
 
 
@@ -138,8 +144,18 @@ def _rule(saved: SavedOptimizer, group: SavedGroup, kind: str, spec: Reading | N
         return (found.rule, found.hyper, found.reason) if found else (None, None, "")
     if spec is None:
         return None, None, ""
-    rule: Any = spec.rule
-    return (rule, spec.hyper, "") if isinstance(rule, Rule) else (rule.rule, spec.hyper, "")
+    rule, hyper = spec.rule, spec.hyper
+    while isinstance(rule, Wrapper):
+        hyper, rule = rule.inner(hyper), rule.rule
+    return rule, hyper, ""
+
+
+def _own_spec(saved: SavedOptimizer) -> Reading | None:
+    """What the checkpoint itself says it is."""
+    try:
+        return read(saved.spec) if saved.spec else None
+    except SpecError:
+        return None
 
 
 def _tensor(
@@ -218,7 +234,7 @@ def _torch_kinds(
     ranked = []
     for kind, (rule_name, _) in CLASSES.items():
         name = NAMES[rule_name]
-        known = {*name.state.values(), *(key for key, _ in name.derived.values())}
+        known = {*name.state.values(), *(other.key for other in name.derived.values())}
         needed = set(filled_in(kind, dict.fromkeys(fields))) >= torch_fields(kind) - set(EXECUTION)
         if keys <= known and needed and "lr" in fields:
             ranked.append((len(fields - torch_fields(kind) - set(UNREAD)), len(known - keys), kind))

@@ -158,7 +158,12 @@ def moments_fit_counts(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
     if seen:
         notes.looked_at.append(f"{', '.join(sorted({s.slots for s in seen}))}: whether so many steps can leave them")
     elif any(t.count is not None for t in of.tensors):
-        why = of.reason or f"{of.kind or 'this optimizer'} keeps no memory of gradients beside one of their squares"
+        pairs = any(m.power == 1 for t in of.tensors[:1] if t.rule for m in memories(t.rule, t.hyper).values())
+        why = of.reason or (
+            "there are too few numbers other than 0"
+            if pairs
+            else f"{of.kind or 'this optimizer'} keeps no memory of gradients beside one of their squares"
+        )
         notes.not_judged.append(f"whether moments fit their count: {why}")
 
 
