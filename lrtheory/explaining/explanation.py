@@ -331,6 +331,6 @@ def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
 
 def formula_of(rule: Rule) -> str:
     """LaTeX of the rule's formula, from its docstring."""
-    text = inspect.getdoc(rules.get(rule.name)) or ""
+    text = inspect.getdoc(rules.factory_of(rule)) or ""
     block = re.search(r"^\.\. math::\n((?:[ ]{4}.*\n|\n)+)", text, re.MULTILINE)
     return inspect.cleandoc(block.group(1)) if block else ""

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..rules import Rule
+
 #: Our number → Keras's argument, where the names differ.
 ARGUMENTS = {
     "lr": "learning_rate",
@@ -174,3 +176,8 @@ NAMES: Mapping[str, KerasName] = {
         held={"weight_lr_power": 0.0},
     ),
 }
+
+
+def name_of(rule: Rule) -> KerasName:
+    """What Keras calls a rule."""
+    return NAMES[rule.name]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..rules import Rule
+
 #: Our number → optax's argument, where the names differ.
 ARGUMENTS = {
     "lr": "learning_rate",
@@ -129,6 +131,12 @@ DERIVED: Mapping[str, Mapping[str, tuple[str, Callable[[Any, Any], Any]]]] = {
     "schedule_free_sgd": _AVERAGED,
     "schedule_free_adamw": _AVERAGED,
 }
+
+
+def state_of(rule: Rule) -> tuple[Mapping[str, str], Mapping[str, tuple[str, Callable[[Any, Any], Any]]]]:
+    """The entries of a rule in :data:`STATE` and :data:`DERIVED`."""
+    return STATE[rule.name], DERIVED.get(rule.name, {})
+
 
 #: State that optax keeps once for all tensors: its schedules go by the same count.
 ONCE = ("t", "max_lr")

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..rules import Rule
+
 
 @dataclass(frozen=True)
 class TorchName:
@@ -111,6 +113,12 @@ NAMES: Mapping[str, TorchName] = {
     ),
     "sparse_adam": TorchName("SparseAdam", state=MOMENTS, implementations=()),
 }
+
+
+def name_of(rule: Rule) -> TorchName:
+    """What torch calls a rule."""
+    return NAMES[rule.name]
+
 
 #: Rule and options that a class of torch.optim is, whatever its arguments.
 CLASSES: Mapping[str, tuple[str, Mapping[str, bool]]] = {

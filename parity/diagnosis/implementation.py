@@ -307,8 +307,9 @@ def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementati
     arguments = {**rule.options, **hyper._asdict()}
 
     def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
-        fields = set(inspect.signature(rules.get(rule.name)).parameters)
-        made = rules.get(rule.name)(**{k: v for k, v in given.items() if k in fields})
+        factory = rules.factory_of(rule)
+        fields = set(inspect.signature(factory).parameters)
+        made = factory(**{k: v for k, v in given.items() if k in fields})
         own = made.hyper(**{k: v for k, v in given.items() if k not in fields and v is not None})
         return lambda probe: ours(made, own, probe)
 
