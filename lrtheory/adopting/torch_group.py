@@ -114,12 +114,9 @@ def kept_state(
         if found.get(slot) is None and getattr(start, slot, None) is not None and slot not in optional:
             key = names.state.get(slot) or names.derived[slot][0]
             raise AdoptError(f"its state has no {key}, which torch.optim.{kind} keeps with these options")
-    if "t" in found and int(found["t"]) == 0:  # some keep their state from the start
-        moved = [
-            key for slot, key in names.state.items() if not np.all(found[slot] == np.asarray(getattr(start, slot)))
-        ]
-        if moved:
-            raise AdoptError(f"its {moved[0]} is not what it starts at, though no step was taken")
+    if "initial_accumulator_value" in hyper._fields and int(found["t"]) == 0:
+        if not np.all(np.asarray(found["sum"]) == hyper.initial_accumulator_value):
+            raise AdoptError("its sum is not initial_accumulator_value, though no step was taken")
         return Kept(start)
     if getattr(start, "floor", None) is not None:
         found["floor"] = np.asarray(jnp.finfo(floor if floor is not None else like.dtype).eps, start.floor.dtype)
