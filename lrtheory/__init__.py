@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import (
         adopting,
+        checkpoints,
         dims,
         effective,
         explaining,
         in_place,
         laws,
+        port,
         quadratic,
         rescaling,
         rules,
@@ -40,8 +42,8 @@ _FUNCTIONS = {
     "watch": "watching",
 }
 __all__ = [
-    "adopt", "adopting", "dims", "effective", "explain", "explaining", "in_place", "laws", "quadratic", "rescale",
-    "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
+    "adopt", "adopting", "checkpoints", "dims", "effective", "explain", "explaining", "in_place", "laws", "port",
+    "quadratic", "rescale", "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
     "watching", "wrappers",
 ]  # fmt: skip
 __version__ = "0.1.0"

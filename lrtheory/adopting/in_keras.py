@@ -35,7 +35,7 @@ def adopt_keras(optimizer: Any, *, arrays: bool = True) -> Adopted:
     if optimizer.use_ema and optimizer.ema_overwrite_frequency:
         reason = reason or "it puts the average of the weights in their place from time to time"
     variables = list(optimizer._trainable_variables) if optimizer.built else []
-    names = _distinct([v.path for v in variables])
+    names = distinct([v.path for v in variables])
     lr = float(_numpy(optimizer.learning_rate))
     if reason or not variables:
         found = (None, None, reason) if reason else _rule(optimizer, kind, lr, True)
@@ -63,7 +63,8 @@ def _numpy(value: Any) -> np.ndarray:
     return np.array(keras.ops.convert_to_numpy(value.value if isinstance(value, keras.Variable) else value))
 
 
-def _distinct(paths: list[str]) -> tuple[str, ...]:
+def distinct(paths: list[str]) -> tuple[str, ...]:
+    """Paths, of which none is there twice."""
     return tuple(path if paths.count(path) == 1 else f"{path}:{paths[:i].count(path)}" for i, path in enumerate(paths))
 
 
@@ -166,7 +167,7 @@ def _kept(optimizer: Any, rule: Any, hyper: Any, variable: Any, like: np.ndarray
     if not iterations:
         return filled(rule, hyper, {}, like)
     found = {slot: theirs[key] for slot, key in name.state.items() if key in theirs}
-    for slot, (key, make) in name.derived.items():
+    for slot, (key, make, _) in name.derived.items():
         if key in theirs:
             with np.errstate(divide="ignore", invalid="ignore"):
                 found[slot] = make(theirs[key], hyper, like, iterations)

@@ -391,8 +391,8 @@ def _slots_of(rule: Rule, hyper: Any, name: str, states: list[Any]) -> dict[str,
             theirs.setdefault(key, value if np.ndim(value) == 0 and hasattr(value, "dtype") else named(value).get(name))
     names, derived = state_of(rule)
     found = {slot: theirs[key] for slot, key in names.items() if key in theirs}
-    found |= {slot: make(theirs[key], hyper) for slot, (key, make) in derived.items() if key in theirs}
-    strange = set(theirs) - {*names.values(), *(key for key, _ in derived.values()), "count"}
+    found |= {slot: make(theirs[key], hyper) for slot, (key, make, _) in derived.items() if key in theirs}
+    strange = set(theirs) - {*names.values(), *(other.key for other in derived.values()), "count"}
     if strange:
         raise AdoptError(f"{name}: the state has {sorted(strange)[0]}, which is no state of {rule!r}")
     idle = {"m"} if rule.options.get("averaged") is False else set() if getattr(hyper, "momentum", 0) else {"buffer"}

@@ -100,19 +100,19 @@ def kept_state(
     """
     names, like = NAMES[CLASSES[kind][0]], np.asarray(like)
     kept = {key: value for key, value in kept.items() if value is not None}
-    known = {*names.state.values(), *(key for key, _ in names.derived.values())}
+    known = {*names.state.values(), *(other.key for other in names.derived.values())}
     strange = sorted(set(kept) - known)
     if strange:
         raise AdoptError(f"its state has {strange[0]}, which torch.optim.{kind} does not keep")
     if not kept:
         return filled(rule, hyper, {}, like)
     found: dict[str, Any] = {slot: kept.get(key) for slot, key in names.state.items()}
-    found |= {slot: make(np.float64(kept[key])) for slot, (key, make) in names.derived.items() if key in kept}
+    found |= {slot: make(np.float64(kept[key])) for slot, (key, make, _) in names.derived.items() if key in kept}
     start = filled(rule, hyper, {}, like).state
     optional = ("buffer",) if not getattr(hyper, "momentum", 0) else ()
     for slot in (*names.state, *names.derived):
         if found.get(slot) is None and getattr(start, slot, None) is not None and slot not in optional:
-            key = names.state.get(slot) or names.derived[slot][0]
+            key = names.state.get(slot) or names.derived[slot].key
             raise AdoptError(f"its state has no {key}, which torch.optim.{kind} keeps with these options")
     if "initial_accumulator_value" in hyper._fields and int(found["t"]) == 0:
         if not np.all(np.asarray(found["sum"]) == hyper.initial_accumulator_value):

@@ -222,6 +222,21 @@ def watch(
     return _run("watch", **locals())
 
 
+@app.command()
+def resume(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of a training run: a file or a folder.")],
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="What the run trains with, where the checkpoint does not say it.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Say what is wrong with a checkpoint, without running anything: counts, moments, groups, names, lr, dtypes.
+
+    Exits with 1 if something is.
+    """
+    return _run("resume", **locals())
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; what the user can mend is said in one line."""
     try:

@@ -5,11 +5,12 @@ Its weight decay is decoupled and multiplied by the lr in every optimizer; it ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..rules import Rule
+from .derived import Derived
 
 #: Our number → Keras's argument, where the names differ.
 ARGUMENTS = {
@@ -69,7 +70,7 @@ class KerasName:
     state: Mapping[str, str] = field(default_factory=dict)
     starts_at_params: Mapping[str, str] = field(default_factory=dict)
     lists: Mapping[str, str] = field(default_factory=dict)
-    derived: Mapping[str, tuple[str, Callable[[Any, Any, Any, int], Any]]] = field(default_factory=dict)
+    derived: Mapping[str, Derived] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
     inside_root: bool = False
     before_correction: bool = False
@@ -86,7 +87,9 @@ NAMES: Mapping[str, KerasName] = {
         ("lr", "momentum"),
         ("nesterov",),
         lists={"momentums": "momentum"},
-        derived={"buffer": ("momentum", lambda m, h, p, t: -m / h.lr)},  # it has the lr inside
+        derived={
+            "buffer": Derived("momentum", lambda m, h, p, t: -m / h.lr, lambda b, h: -b * h.lr)
+        },  # with the lr inside
     ),
     "adam": KerasName(
         "Adam",
@@ -94,7 +97,7 @@ NAMES: Mapping[str, KerasName] = {
         ("amsgrad",),
         state=MOMENTS,
         lists={**LISTS, "_velocity_hats": "velocity_hat"},
-        derived={"v_max": ("velocity_hat", lambda v, h, p, t: v)},
+        derived={"v_max": Derived("velocity_hat", lambda v, h, p, t: v, lambda v, h: v)},
         before_correction=True,
     ),
     "rmsprop": KerasName(
@@ -104,8 +107,8 @@ NAMES: Mapping[str, KerasName] = {
         state={"v": "velocity"},
         lists={**LISTS, "_average_gradients": "average_gradient"},
         derived={
-            "g_avg": ("average_gradient", lambda g, h, p, t: g),
-            "buffer": ("momentum", lambda m, h, p, t: m / h.lr),
+            "g_avg": Derived("average_gradient", lambda g, h, p, t: g, lambda g, h: g),
+            "buffer": Derived("momentum", lambda m, h, p, t: m / h.lr, lambda b, h: b * h.lr),
         },
         inside_root=True,
     ),
@@ -128,7 +131,7 @@ NAMES: Mapping[str, KerasName] = {
         ADAM,
         state={"m": "momentum"},
         lists={"_m": "momentum", "_u": "norm"},
-        derived={"u": ("norm", lambda u, h, p, t: u)},
+        derived={"u": Derived("norm", lambda u, h, p, t: u, lambda u, h: u)},
         apart="adds epsilon outside the largest gradient so far",
     ),
     "nadam": KerasName(
@@ -136,7 +139,7 @@ NAMES: Mapping[str, KerasName] = {
         ADAM,
         state=MOMENTS,
         lists={**LISTS, "_u_product": "u_product"},
-        derived={"mu_gap": ("u_product", lambda product, h, p, t: 1 - product)},
+        derived={"mu_gap": Derived("u_product", lambda product, h, p, t: 1 - product, lambda gap, h: 1 - gap)},
         held={"momentum_decay": 1.0},
     ),
     "lion": KerasName(
@@ -169,9 +172,9 @@ NAMES: Mapping[str, KerasName] = {
         starts_at_params={"z": "momentum"},
         lists=LISTS,
         derived={
-            "pull": ("momentum", lambda z, h, p, t: (p - z) / h.beta1 / (1 - 1 / t) if t > 1 else 0 * z),
-            "decay_pull": ("momentum", lambda z, h, p, t: 0 * z),
-            "max_lr": ("iteration", lambda _, h, p, t: h.lr),
+            "pull": Derived("momentum", lambda z, h, p, t: (p - z) / h.beta1 / (1 - 1 / t) if t > 1 else 0 * z),
+            "decay_pull": Derived("momentum", lambda z, h, p, t: 0 * z),
+            "max_lr": Derived("iteration", lambda _, h, p, t: h.lr),
         },
         held={"weight_lr_power": 0.0},
     ),

@@ -6,11 +6,12 @@ A factory that is not named, or has another value of a required argument, is ano
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..rules import Rule
+from .derived import Derived
 
 #: Our number → optax's argument, where the names differ.
 ARGUMENTS = {
@@ -120,20 +121,22 @@ STATE: Mapping[str, Mapping[str, str]] = {
 }
 
 #: Of both schedule-free rules, made of x, z and the weights by who reads them.
-_AVERAGED = {slot: (slot, lambda value, h: value) for slot in ("t", "weight_sum", "pull", "decay_pull")}
+_AVERAGED = {slot: Derived(slot, lambda value, h: value) for slot in ("t", "weight_sum", "pull", "decay_pull")}
 #: Our rule → our state field → the field in optax's state, and what it is made of that and of our numbers.
-DERIVED: Mapping[str, Mapping[str, tuple[str, Callable[[Any, Any], Any]]]] = {
+DERIVED: Mapping[str, Mapping[str, Derived]] = {
     "rmsprop": {
-        "g_avg": ("mu", lambda mu, h: mu),
-        "buffer": ("trace", lambda trace, h: -trace / h.lr),  # its trace has the lr inside
+        "g_avg": Derived("mu", lambda mu, h: mu, lambda g_avg, h: g_avg),
+        "buffer": Derived(
+            "trace", lambda trace, h: -trace / h.lr, lambda buffer, h: -buffer * h.lr
+        ),  # with the lr inside
     },
-    "lars": {"buffer": ("trace", lambda trace, h: -trace)},
+    "lars": {"buffer": Derived("trace", lambda trace, h: -trace, lambda buffer, h: -buffer)},
     "schedule_free_sgd": _AVERAGED,
     "schedule_free_adamw": _AVERAGED,
 }
 
 
-def state_of(rule: Rule) -> tuple[Mapping[str, str], Mapping[str, tuple[str, Callable[[Any, Any], Any]]]]:
+def state_of(rule: Rule) -> tuple[Mapping[str, str], Mapping[str, Derived]]:
     """The entries of a rule in :data:`STATE` and :data:`DERIVED`."""
     return STATE[rule.name], DERIVED.get(rule.name, {})
 

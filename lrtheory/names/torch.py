@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..rules import Rule
+from .derived import Derived
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class TorchName:
     numbers: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, str | None] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    derived: Mapping[str, tuple[str, Callable[[Any], Any]]] = field(default_factory=dict, kw_only=True)
+    derived: Mapping[str, Derived] = field(default_factory=dict, kw_only=True)
     implementations: tuple[str, ...] = field(default=("foreach",), kw_only=True)
 
     def class_name(self, options: Mapping[str, Any]) -> str:
@@ -83,7 +84,10 @@ NAMES: Mapping[str, TorchName] = {
     ),
     "adamax": TorchName("Adamax", state={"t": "step", "m": "exp_avg", "u": "exp_inf"}),
     "nadam": TorchName(
-        "NAdam", options=DECOUPLED, state=MOMENTS, derived={"mu_gap": ("mu_product", lambda product: 1 - product)}
+        "NAdam",
+        options=DECOUPLED,
+        state=MOMENTS,
+        derived={"mu_gap": Derived("mu_product", lambda product: 1 - product, lambda gap, h: 1 - gap)},
     ),
     "radam": TorchName("RAdam", options=DECOUPLED, state=MOMENTS),
     "adagrad": TorchName("Adagrad", state={"t": "step", "sum": "sum"}, implementations=FUSED),

@@ -7,11 +7,10 @@ import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from lrtheory import rules
-from lrtheory.adopting.in_torch import to_numpy
+from lrtheory.adopting.in_torch import to_numpy, to_torch
 from lrtheory.names.torch import SCHEDULERS, TorchName
 
 from ..cases import CYCLE, Case
@@ -51,16 +50,6 @@ def default_dtype(name: str) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-def to_torch(values: Any) -> Any:
-    """A tensor of its own with the same numbers and dtype; NumPy's bfloat16 is not torch's, and goes by its bits."""
-    import torch
-
-    values = np.asarray(values)
-    if values.dtype == ml_dtypes.bfloat16:
-        return torch.tensor(values.view(np.int16)).view(torch.bfloat16)
-    return torch.tensor(values)
 
 
 def replay(case: Case, *, implementation: str = "loop", reference: Trajectory | None = None) -> Trajectory:

@@ -1,0 +1,134 @@
+"""State for a transformation of optax: the tree that it makes itself, with the values of the source in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..adopting import adopt
+from ..adopting.in_optax import named, traced
+from ..names.optax import ARGUMENTS, DERIVED, STATE
+from .errors import PortError
+from .targets import back, counted, exactly, known, same_around, same_numbers, same_rule, same_state
+from .tensors import Source, Tensor, counts_steps
+
+#: Fields of states that are kept once for all parameters.
+_COUNTS = ("count", "step_count")
+
+
+class OptaxTarget:
+    """A transformation, and a tree of parameters where one is given."""
+
+    framework = "optax"
+
+    def __init__(self, tx: Any, params: Any = None) -> None:
+        self.optimizer, self.tree = tx, params
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]] | None:
+        """Of its parameters, by the path to each."""
+        return None if self.tree is None else {name: tuple(np.shape(p)) for name, p in named(self.tree).items()}
+
+    def written(self, tensors: Mapping[str, Tensor], source: Source) -> tuple[Any, tuple[str, ...]]:
+        """The state, and notes; it was read back, and is the source's bit for bit but for what has the lr inside."""
+        if self.tree is None:
+            self.tree = nested({name: _stand_in(name, tensor) for name, tensor in tensors.items()})
+        blank = self.optimizer.init(self.tree)
+        seen = traced(self.optimizer, blank, self.tree)
+        new = {id(state): _filled(state, over, tensors) for over, state in seen.states if hasattr(state, "_fields")}
+        state = jax.tree.map(lambda x: new.get(id(x), x), blank, is_leaf=lambda x: id(x) in new)
+        state = jax.tree_util.tree_map_with_path(lambda path, leaf: self._once(path, leaf, source, tensors), state)
+        found = adopt(self.optimizer, state, self.tree, check=False)
+        for group in found.groups:
+            for name in group.names:
+                same_rule(name, tensors[name], group.rule, group.reason)
+                same_numbers(name, tensors[name], group.hyper)
+                same_state(name, tensors[name], group)
+        return state, same_around(source, found.around, "optax")
+
+    def _once(self, path: Any, leaf: Any, source: Source, tensors: Mapping[str, Tensor]) -> Any:
+        """What is kept once for all parameters: counts of steps and injected numbers."""
+        if counts_steps(path, leaf):
+            return jnp.asarray(counted(source, "the state of optax"), leaf.dtype)
+        names = [getattr(key, "name", getattr(key, "key", None)) for key in path[-2:]]
+        if names[0] == "hyperparams":
+            ours = next((n for n, theirs in ARGUMENTS.items() if theirs == names[1]), str(names[1]))
+            values = {getattr(t.hyper, ours) for t in tensors.values() if ours in t.hyper._fields}
+            if len(values) > 1:
+                raise PortError(f"{ours} differs between parameters, and is injected into optax as one number")
+            return jnp.asarray(values.pop(), leaf.dtype) if values else leaf
+        return leaf
+
+    def weights(self, values: Mapping[str, np.ndarray]) -> Any:
+        """As the tree."""
+        leaves, structure = jax.tree.flatten(self.tree)
+        pairs = zip(named(self.tree), leaves, strict=True)
+        return structure.unflatten([jnp.asarray(exactly(values[n], np.asarray(leaf).dtype, n)) for n, leaf in pairs])
+
+    def load(self, state: Any, values: Any) -> None:
+        """There is nothing to load it into."""
+        raise TypeError("an optax state is not loaded into anything: give .state and .params to the next tx.update")
+
+
+def _stand_in(name: str, tensor: Tensor) -> Any:
+    if tensor.value is not None:
+        return jnp.asarray(exactly(tensor.value, jnp.asarray(tensor.value).dtype, name))
+    if tensor.shape is None:
+        raise PortError(f"nothing says what shape {name} has: give the parameters, as in params=")
+    dtype = next(v.dtype for v in tensor.state if v is not None and np.shape(v) == tensor.shape)
+    return jnp.zeros(tensor.shape, dtype)
+
+
+def nested(by_name: Mapping[str, Any]) -> dict[str, Any]:
+    """A tree of dicts, from paths joined by slashes."""
+    tree: dict[str, Any] = {}
+    for name, value in by_name.items():
+        *path, last = name.split("/")
+        place = tree
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise PortError(f"{name!r} would stand inside another parameter of the tree")
+        place[last] = value
+    return tree
+
+
+def _filled(state: Any, over: frozenset[str], tensors: Mapping[str, Tensor]) -> Any:
+    """A part's state with the source's values for the parameters it acts on."""
+    return type(state)(
+        *(
+            value if field in _COUNTS else _column(field, value, over, tensors)
+            for field, value in zip(state._fields, state, strict=True)
+        )
+    )
+
+
+def _column(field: str, tree: Any, over: frozenset[str], tensors: Mapping[str, Tensor]) -> Any:
+    leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
+    new = []
+    for name, (_, leaf) in zip(named(tree), leaves, strict=True):
+        if name not in over or name not in tensors:
+            new.append(leaf)
+            continue
+        value = _value(field, name, tensors[name])
+        new.append(leaf if value is None else jnp.asarray(exactly(value, leaf.dtype, f"{name}: {field}")))
+    return jax.tree.unflatten(structure, new)
+
+
+def _value(field: str, name: str, tensor: Tensor) -> Any:
+    """What a field of optax has of one parameter, or None for what is not of its rule."""
+    rule = tensor.rule.name
+    for slot, key in STATE.get(rule, {}).items():
+        if key == field and getattr(tensor.state, slot) is not None:
+            if slot == "buffer" and not getattr(tensor.hyper, "momentum", 1):
+                return None
+            known(name, tensor, slot)
+            return getattr(tensor.state, slot)
+    for slot, derived in DERIVED.get(rule, {}).items():
+        if derived.key == field and derived.back is not None and getattr(tensor.state, slot) is not None:
+            return back(name, tensor, slot, derived)
+    return None

@@ -1,0 +1,248 @@
+"""An optimizer in mid-run, parameter by parameter in our terms, whichever framework it came from."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from .. import effective
+from ..adopting import Adopted, AdoptError, Around, Group, adopt
+from ..adopting.in_optax import named
+from ..adopting.state_dict import adopt_state_dict, array_of, is_state_dict
+from ..names import keras
+from ..rules import Rule
+from ..spec import is_torch
+from ..wrappers import Wrapper
+from .errors import PortError
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """What is known of one parameter.
+
+    Attributes
+    ----------
+    rule, hyper : the rule and its numbers in force, as floats
+    state : the rule's state of it, of NumPy arrays
+    value : array or None
+        The parameter itself.
+    unknown : mapping of slot to reason
+        Slots that the source does not keep.
+    """
+
+    rule: Rule
+    hyper: Any
+    state: Any
+    value: np.ndarray | None = None
+    unknown: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int | None:
+        """Steps taken, where that is known."""
+        return None if "t" in self.unknown else int(self.state.t)
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Of the parameter, or of what is kept of it."""
+        if self.value is not None:
+            return self.value.shape
+        slots = self.rule.State._slots
+        shapes = [np.shape(v) for n, v in self.state._asdict().items() if v is not None and slots[n].kind == "array"]
+        return max(shapes, key=len, default=None) if self.is_elementwise else None
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether the order of its coordinates makes no difference to a step."""
+        return _is_elementwise(self.rule)
+
+    def turned(self, axes: tuple[int, ...]) -> Tensor:
+        """With all that is shaped like the parameter in another order of axes."""
+        shape = self.shape
+
+        def of(value: Any) -> Any:
+            return np.transpose(value, axes) if value is not None and np.shape(value) == shape else value
+
+        return replace(self, state=type(self.state)(*map(of, self.state)), value=of(self.value))
+
+
+@functools.cache
+def _is_elementwise(rule: Rule) -> bool:
+    numbers = rule.hyper(**{"lr": 0.1} if "lr" in rule.Hyper._fields else {})
+    p = np.zeros((3, 2), np.float32)
+    try:
+        return effective.is_elementwise(rule.step, numbers, p, jax.eval_shape(rule.init, p), p)
+    except TypeError:  # it takes sparse gradients
+        return False
+
+
+@dataclass(frozen=True)
+class Source:
+    """An optimizer in mid-run.
+
+    Attributes
+    ----------
+    framework : "torch", "optax", "keras" or "lrtheory"
+    tensors : mapping of name to Tensor
+    around : what gradients meet before the rules
+    count : int or None
+        Steps taken, where that is known and the same of all parameters.
+    notes : tuple of str
+    """
+
+    framework: str
+    tensors: Mapping[str, Tensor]
+    around: tuple[Around, ...] = ()
+    count: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+def taken(
+    source: Any, params: Any = None, *, model: Any = None, kind: str | None = None, steps: int | None = None
+) -> Source:
+    """Read a source; it is not changed.
+
+    Raises
+    ------
+    PortError
+        For what is opaque, and for a state with nan or infinity in it.
+    TypeError
+        For what is no optimizer.
+    """
+    try:
+        found = _adopted(source, params, model, kind, steps)
+    except AdoptError as error:
+        raise PortError(str(error)) from error
+    tensors, notes = {}, list(found.notes)
+    for group in found.groups:
+        if group.rule is None:
+            raise PortError(
+                f"{_shown(group.names)}: no rule of ours, so that nothing says what its state is: {group.reason}"
+            )
+        notes += group.notes if found.framework != "keras" else ()
+        if found.framework == "keras":
+            group = replace(group, hyper=stated(source, group))
+        for name in group.names:
+            tensors[name] = _tensor(name, group)
+    counts = {tensor.count for tensor in tensors.values()}
+    count = counts.pop() if len(counts) == 1 else None
+    count = steps if count in (None, 0) and steps is not None else count
+    count = _calls(source, count)
+    return Source(found.framework, tensors, found.around, count, tuple(dict.fromkeys(notes)))
+
+
+def stated(optimizer: Any, group: Group) -> Any:
+    """The numbers of a Keras optimizer as it states them: its epsilon, which counts as another at each step."""
+    if group.rule is None or not keras.NAMES[group.rule.name].before_correction:
+        return group.hyper
+    return group.hyper._replace(eps=float(optimizer.epsilon))
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _calls(source: Any, count: int | None) -> int | None:
+    """Steps that an optax state or a Keras optimizer counts for itself, where no moments do."""
+    if count:
+        return count
+    if hasattr(source, "iterations"):
+        return int(source.iterations)
+    if isinstance(source, tuple) and hasattr(source[0], "update"):
+        leaves = jax.tree_util.tree_flatten_with_path(source[1])[0]
+        found = [int(leaf) for path, leaf in leaves if counts_steps(path, leaf)]
+        return max(found, default=count)
+    return count
+
+
+def counts_steps(path: Any, leaf: Any) -> bool:
+    """Whether a leaf of an optax state counts the steps so far."""
+    last = getattr(path[-1], "name", None) if path else None
+    return (
+        last in ("count", "gradient_step") and np.ndim(leaf) == 0 and np.issubdtype(np.asarray(leaf).dtype, np.integer)
+    )
+
+
+def _adopted(source: Any, params: Any, model: Any, kind: str | None, steps: int | None) -> Adopted:
+    if isinstance(source, Adopted):
+        return source
+    if is_state_dict(source):
+        return adopt_state_dict(source, _by_name(source, params), kind=kind, steps=steps)
+    if isinstance(source, tuple) and source and isinstance(source[0], (Rule, Wrapper)):
+        rule, hyper, state, *weights = source
+        return _ours(rule, hyper, state, weights[0] if weights else params)
+    if isinstance(source, tuple) and len(source) == 2 and params is not None:
+        try:
+            return adopt((*source, params))
+        except (TypeError, ValueError):  # they are the target's
+            return adopt(source)
+    if is_torch(type(source)):
+        return adopt(source, model=model, steps=steps)
+    return adopt(source)
+
+
+def _by_name(saved: Any, params: Any) -> Mapping[str, Any] | None:
+    """Parameters of a state dict, given by name or in order; those that are called otherwise are the target's."""
+    from ..adopting.state_dict import names_of
+
+    if params is None:
+        return None
+    names = [name for group in saved["param_groups"] for name in names_of(group)]
+    if isinstance(params, Mapping):
+        return params if set(names) <= set(params) else None
+    arrays = list(params)
+    if len(arrays) != len(names):
+        raise PortError(f"params= has {len(arrays)} arrays, and the state dict {len(names)} parameters")
+    if arrays and isinstance(arrays[0], tuple):  # model.named_parameters()
+        return dict(arrays)
+    return dict(zip(names, arrays, strict=True))
+
+
+def _ours(rule: Any, hyper: Any, state: Any, params: Any = None) -> Adopted:
+    """A rule with its numbers and state."""
+    around = []
+    while isinstance(rule, Wrapper):
+        own = {name: float(getattr(hyper, name)) for name in rule.numbers}
+        if rule.name == "accumulate":
+            every = rule.options["every"]
+            if int(state.count) % every:
+                raise PortError(
+                    f"{rule!r} is in the middle of gathering, at {int(state.count)} of {every}: port it after a step"
+                )
+            own = {}
+        elif not hasattr(rule, "clip"):
+            raise PortError(f"{rule!r}: {rule.name} has no counterpart in an optimizer's state; port the rule inside")
+        around.append(Around(rule.name, rule.options, own, ()))
+        hyper, state, rule = rule.inner(hyper), state.rule, rule.rule
+    columns = {slot: None if column is None else named(column) for slot, column in state._asdict().items()}
+    names = tuple(columns["t"] or ())
+    by_name = None if params is None else named(params)
+    if by_name is not None and not set(names) <= set(by_name):
+        by_name = None  # the target's
+    columns = {
+        slot: None if column is None else {name: np.array(column[name]) for name in column}
+        for slot, column in columns.items()
+    }
+    hyper = type(hyper)(*(None if value is None else float(value) for value in hyper))
+    values = {} if by_name is None else {name: np.array(by_name[name]) for name in names}
+    lr = float(hyper.lr) if "lr" in hyper._fields else None
+    group = Group(names, rule, hyper, "", lr, values, type(state)(**columns))
+    over = tuple(Around(a.name, a.options, a.numbers, names) for a in around)
+    return Adopted("lrtheory", rule.name, (group,), (), over)
+
+
+def _tensor(name: str, group: Group) -> Tensor:
+    rule: Any = group.rule
+    state = type(group.state)(*(None if c is None or c.get(name) is None else np.asarray(c[name]) for c in group.state))
+    for slot, value in state._asdict().items():
+        if value is not None and slot not in group.unknown and not np.all(np.isfinite(value.astype(np.float64))):
+            bad = "nan" if np.isnan(value.astype(np.float64)).any() else "infinity"
+            raise PortError(
+                f"{name}: {slot} has {bad} in it, which every later step would keep: mend the run before it is moved"
+            )
+    value = group.params.get(name) if group.params else None
+    return Tensor(rule, group.hyper, state, None if value is None else array_of(value), dict(group.unknown))

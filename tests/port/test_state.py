@@ -1,0 +1,106 @@
+"""State in mid-run under other names and in another layout, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+
+import jax
+import numpy as np
+import pytest
+
+from lrtheory import port, rules
+
+torch = pytest.importorskip("torch")
+optax = pytest.importorskip("optax")
+
+SHAPES = {"layers.0.weight": (5, 3), "layers.0.bias": (5,), "conv.weight": (4, 3, 2, 2)}
+FLAX = {"Dense_0": {"kernel": (3, 5), "bias": (5,)}, "Conv_0": {"kernel": (2, 2, 3, 4)}}
+NAMES = {r"layers\.(\d+)\.weight": r"Dense_\1/kernel", "layers.0.bias": "Dense_0/bias", "conv.weight": "Conv_0/kernel"}
+BACK = {"Dense_0/kernel": "layers.0.weight", "Dense_0/bias": "layers.0.bias", "Conv_0/kernel": "conv.weight"}
+ADAMW = {"lr": 1e-2, "weight_decay": 0.1}
+
+
+@pytest.fixture(autouse=True)
+def _float64():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    with jax.enable_x64(True):
+        yield
+    torch.set_default_dtype(before)
+
+
+def adamw(shapes=SHAPES, named: bool = True, steps: int = 5, **options):
+    params = [(name, torch.nn.Parameter(torch.randn(shape))) for name, shape in shapes.items()]
+    optimizer = torch.optim.AdamW(params if named else [p for _, p in params], **{**ADAMW, **options})
+    for _ in range(steps):
+        for _, p in params:
+            p.grad = torch.randn(p.shape)
+        optimizer.step()
+    return optimizer
+
+
+def tree(shapes=FLAX):
+    return jax.tree.map(lambda shape: jax.numpy.zeros(shape), shapes, is_leaf=lambda x: isinstance(x, tuple))
+
+
+def same(a, b) -> None:
+    """Two state dicts, bit for bit."""
+    assert a["param_groups"] == b["param_groups"]
+    assert set(a["state"]) == set(b["state"])
+    for key, kept in a["state"].items():
+        assert set(kept) == set(b["state"][key])
+        for slot, value in kept.items():
+            other = b["state"][key][slot]
+            assert value.dtype == other.dtype
+            assert torch.equal(value, other), (key, slot)
+
+
+def test_there_and_back_under_other_names_is_bitwise():
+    optimizer = adamw()
+    saved = copy.deepcopy(optimizer.state_dict())
+    tx = optax.adamw(**{"learning_rate": 1e-2, "weight_decay": 0.1})
+    there = port.state(optimizer, to=(tx, tree()), names=NAMES)
+    (adam, *_) = there.state
+    assert int(adam.count) == 5
+    kept = optimizer.state[optimizer.param_groups[0]["params"][0]]
+    assert np.array_equal(adam.mu["Dense_0"]["kernel"], kept["exp_avg"].numpy().T)
+    assert np.array_equal(there.params["Conv_0"]["kernel"].shape, (2, 2, 3, 4))
+    back = port.state((tx, there.state, there.params), to=optimizer, names=BACK)
+    same(saved, back.state)
+    same(saved, optimizer.state_dict())
+    for name, p in zip(SHAPES, optimizer.param_groups[0]["params"], strict=True):
+        assert torch.equal(back.params[name], p.detach())
+
+
+def test_state_dict_without_names_goes_by_position():
+    optimizer = adamw(named=False)
+    saved = optimizer.state_dict()
+    tx = optax.adamw(1e-2, weight_decay=0.1)
+    order = ["Dense_0/kernel", "Dense_0/bias", "Conv_0/kernel"]
+    there = port.state(
+        saved, to=(tx, tree()), names=order, layouts={"Dense_0/kernel": "linear", "Conv_0/kernel": "conv"}
+    )
+    back = port.state((tx, there.state), to=optimizer, names=dict(zip(order, "012", strict=True)), params=tree(),
+                      layouts={"Dense_0/kernel": "linear", "Conv_0/kernel": "conv"})  # fmt: skip
+    same(saved, back.state)
+    with pytest.raises(
+        port.PortError, match="the target has 'Conv_0/kernel', 'Dense_0/bias', 'Dense_0/kernel', which nothing"
+    ):
+        port.state(saved, to=(tx, tree()))
+
+
+def test_own_rule_and_back_is_bitwise():
+    optimizer = adamw()
+    ours = port.state(optimizer, to="lrtheory")
+    assert ours.optimizer is rules.adamw()
+    assert ours.hyper == rules.adamw().hyper(**ADAMW)
+    same(optimizer.state_dict(), port.state((ours.optimizer, ours.hyper, ours.state, ours.params), to=optimizer).state)
+
+
+def test_loaded_state_is_that_of_the_source():
+    source, target = adamw(steps=5), adamw(steps=2, lr=0.5)
+    port.state(source, to=target).load()
+    same(source.state_dict(), target.state_dict())
+    for a, b in zip(source.param_groups[0]["params"], target.param_groups[0]["params"], strict=True):
+        assert torch.equal(a, b)
