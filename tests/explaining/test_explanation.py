@@ -12,9 +12,10 @@ import torch
 from lrtheory import rules
 from lrtheory.cli.app import run
 from lrtheory.explaining import explain
-from lrtheory.explaining.explanation import Change, formula_of
+from lrtheory.explaining.explanation import formula_of
 from lrtheory.explaining.facts import facts
 from lrtheory.explaining.trained import GRADIENTS, effective_lrs
+from lrtheory.rescaling import Change
 
 SPEC = "torch.optim.Adam(lr=1e-3)"
 

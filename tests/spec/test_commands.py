@@ -7,7 +7,7 @@ import pytest
 import parity
 from lrtheory.cli.app import run
 from lrtheory.explaining import explain
-from lrtheory.explaining.explanation import Change
+from lrtheory.rescaling import Change
 from parity.diagnosis import diagnose
 
 TEXTS = [
