@@ -10,7 +10,7 @@ import typer
 
 from lrtheory import __version__
 
-from .errors import BAD_INPUT, FAILED, INTERRUPTED, BadInput, NotWritten, complain, missing_package
+from .errors import BAD_INPUT, FAILED, INTERRUPTED, BadInput, NotWritten, complain, interruptible, missing_package
 
 app = typer.Typer(
     name="lrtheory",
@@ -289,7 +289,8 @@ def resume(
 def run(arguments: list[str]) -> int:
     """Run a command line; what the user can mend is said in one line."""
     try:
-        status = app(arguments, prog_name="lrtheory", standalone_mode=False) or 0
+        with interruptible():
+            status = app(arguments, prog_name="lrtheory", standalone_mode=False) or 0
     except BadInput as error:
         complain(error)
         return BAD_INPUT

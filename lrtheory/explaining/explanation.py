@@ -98,7 +98,14 @@ class Explanation:
             "rule": self.title,
             "formula": self.formula,
             "numbers": [
-                {"name": n.name, "value": n.value, "units": str(n.units), "becomes": n.becomes} for n in self.numbers
+                {
+                    "name": n.name,
+                    "value": n.value,
+                    "units": str(n.units),
+                    "exponents": {base: str(exponent) for base, exponent in n.units._asdict().items()},
+                    "becomes": n.becomes,
+                }
+                for n in self.numbers
             ],
             "schedule": [level._asdict() for level in self.schedule],
             "schedule_after": [level._asdict() for level in self.schedule_after],
@@ -108,7 +115,8 @@ class Explanation:
             "facts_after": [fact._asdict() for fact in self.facts_after],
             "change": {
                 **vars(self.change),
-                "reduction": self.change.reduction or "mean (assumed)",
+                "reduction": None if self.change.batch == 1 else self.change.reduction or "mean",
+                "reduction_assumed": self.change.batch != 1 and self.change.reduction is None,
             },
             "exactness": self.exactness,
             "meaning": EXACTNESS.get(self.exactness) if self.exactness else None,  # type: ignore[call-overload]
@@ -311,6 +319,12 @@ def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
 
 def formula_of(rule: Rule) -> str:
     """LaTeX of the rule's formula, from its docstring."""
-    text = inspect.getdoc(rules.get(rule.name)) or ""
+    text = inspect.getdoc(rules.factory_of(rule)) or ""
     block = re.search(r"^\.\. math::\n((?:[ ]{4}.*\n|\n)+)", text, re.MULTILINE)
-    return inspect.cleandoc(block.group(1)) if block else ""
+    if block is None:
+        return ""
+    formula = inspect.cleandoc(block.group(1))
+    if rule.options.get("decoupled"):
+        return re.sub(r".*\(coupled\) *\\\\\n", "", formula).replace(r" \;(decoupled)", "")
+    # Of the term the minus, and all up to what marks it.
+    return re.sub(r" - lr [^-]*\(decoupled\)", "", formula).replace(r" \qquad (coupled)", "")
