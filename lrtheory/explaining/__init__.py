@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, overload
 
 from ..rescaling import Change
@@ -22,11 +23,11 @@ def explain(optimizer: Any, change: Change | None = None, *, model: Any = None, 
 def explain(
     optimizer: Any, change: Change | None = None, *, model: Any = None, **asked: Any
 ) -> Explanation | LiveExplanation:
-    """Explain a SPEC, or a live optimizer group by group, under a change.
+    """Explain a SPEC, or groups one by one, of a live optimizer or as several SPECs, under a change.
 
     Parameters
     ----------
-    optimizer : str, or what :func:`lrtheory.adopt` reads
+    optimizer : str, sequence of str, mapping of label to str, or what :func:`lrtheory.adopt` reads
         Of optax ``(transformation, state)`` or ``(transformation, state, params)``.
     change : Change, optional
     model : torch module, optional
@@ -53,6 +54,16 @@ def explain(
                 f"explain has no argument {unknown[0]!r}: a change has {', '.join(Change.__dataclass_fields__)}"
             )
         change = Change(**asked)
+    named = optimizer if isinstance(optimizer, Mapping) else _listed(optimizer)
+    several = bool(named) and all(isinstance(spec, str) for spec in named.values())
+    if model is not None and (several or isinstance(optimizer, str)):
+        raise TypeError("model= names the parameters of a live optimizer; a SPEC has none")
+    if several:
+        return live.explain_specs({str(label): spec for label, spec in named.items()}, change)
     if isinstance(optimizer, str):
         return explanation.explain(optimizer, change)
     return live.explain_live(optimizer, change, model=model)
+
+
+def _listed(given: Any) -> Mapping[Any, Any]:
+    return dict(enumerate(given)) if isinstance(given, (list, tuple)) else {}

@@ -1,8 +1,8 @@
-"""A live optimizer explained, group by group: each as its SPEC with the numbers now in force."""
+"""Groups explained, of a live optimizer or several SPECs: each as its SPEC with the numbers now in force."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,8 @@ class ExplainedGroup:
         more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         label = f" {self.group.label!r}" if self.group.label else ""
         counted = f"{len(names)} parameter{'' if len(names) == 1 else 's'}"
-        yield (
-            f"group{label} of {counted}: {', '.join(names[:SHOWN])}{more}"
-            if names
-            else f"group{label}, no parameters yet"
-        )
+        none = "" if self.group.rule is None and self.explanation is not None else ", no parameters yet"
+        yield f"group{label}" + (f" of {counted}: {', '.join(names[:SHOWN])}{more}" if names else none)
         found = self.explanation
         if found is None:
             lr = "" if self.group.lr is None else f", lr {self.group.lr:.6g}"
@@ -108,6 +105,16 @@ def explain_live(optimizer: Any, change: Change | None = None, *, model: Any = N
     adopted = adopt(optimizer, model=model, arrays=False)
     known: dict[str, Explanation] = {}
     return LiveExplanation(adopted, tuple(_explained(group, change, known) for group in adopted.groups))
+
+
+def explain_specs(specs: Mapping[str, str], change: Change | None = None) -> LiveExplanation:
+    """Explain a SPEC for each group, by its label."""
+    explained = {label: explain(spec, change) for label, spec in specs.items()}
+    groups = (
+        ExplainedGroup(Group((), None, spec=found.spec, label=label), found) for label, found in explained.items()
+    )
+    frameworks = " and ".join(dict.fromkeys(found.framework for found in explained.values()))
+    return LiveExplanation(Adopted(frameworks, "SPECs", ()), tuple(groups))
 
 
 def _explained(group: Group, change: Change | None, known: dict[str, Explanation]) -> ExplainedGroup:
