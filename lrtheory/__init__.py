@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         spec,
         sweep,
         theory,
+        translating,
         watching,
         wrappers,
     )
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .dims.model import symmetries
     from .explaining import explain
     from .rescaling import rescale, rescale_schedule
+    from .translating import translate
     from .watching import watch
 
 #: Functions that are called from here, by the room they live in.
@@ -40,11 +42,13 @@ _FUNCTIONS = {
     "rescale": "rescaling",
     "rescale_schedule": "rescaling",
     "symmetries": "dims.model",
+    "translate": "translating",
     "watch": "watching",
 }
 __all__ = [
     "adopt", "adopting", "checkpoints", "dims", "effective", "explain", "explaining", "groups", "in_place", "laws", "port",
-    "quadratic", "rescale", "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
+    "quadratic", "rescale", "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries",
+    "theory", "translate", "translating", "watch",
     "watching", "wrappers",
 ]  # fmt: skip
 #: Named when it is asked for alone: it needs a library that may not be installed.

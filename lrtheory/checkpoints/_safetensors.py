@@ -103,13 +103,16 @@ def load(path: Path) -> Any:
 
 def _put(tree: Any, parts: list[str], value: Any, name: str, beside: Path) -> None:
     """Into its place, which a list must already have."""
+    at: Any = tree
     try:
-        for part in parts[:-1]:
-            inside = tree[int(part)] if isinstance(tree, list) else tree.get(part)
-            if inside is None:
-                inside = tree[part] = {}
-            tree = inside
-        tree[int(parts[-1]) if isinstance(tree, list) else parts[-1]] = value
+        for i, part in enumerate(parts):
+            key: Any = int(part) if isinstance(at, list) else part
+            if i == len(parts) - 1:
+                at[key] = value
+            else:
+                if (at[key] if isinstance(at, list) else at.get(key)) is None:
+                    at[key] = {}
+                at = at[key]
     except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise CheckpointError(f"{beside} has no place for the tensor {name}") from error
 

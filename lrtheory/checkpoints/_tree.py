@@ -153,8 +153,8 @@ def checkpoint(tree: Any, path: str, kind: str) -> Checkpoint:
         *(p for p in found.others if p.partition(".")[0] not in roots),
         *(p or "weights" for p in found.weights if p != main),
     ]
-    optimizers = [torch_optimizer(state, at, path) for at, state in found.optimizers.items()]
-    optimizers += optax_optimizers(found.parts)
+    own_state = [torch_optimizer(state, at, path) for at, state in found.optimizers.items()]
+    optimizers = (*own_state, *optax_optimizers(found.parts))
     weights = {} if main is None else {name: v for name, v in found.weights[main].items() if is_array(v)}
     return Checkpoint(path, kind, optimizers, weights, True, found.schedulers, found.counters, tuple(_short(others)))
 

@@ -6,6 +6,6 @@ used as a rule is, and lowers to one program whose hyperparameters are traced.
 
 from ._groups import Groups, by_label, by_pattern, layer_decay
 from ._hyper import lrs, with_lrs
-from ._leaves import of_leaves
+from ._leaves import alone, has_groups, of_leaves
 
-__all__ = ["Groups", "by_label", "by_pattern", "layer_decay", "lrs", "of_leaves", "with_lrs"]
+__all__ = ["Groups", "alone", "by_label", "by_pattern", "has_groups", "layer_decay", "lrs", "of_leaves", "with_lrs"]
