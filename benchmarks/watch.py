@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import multiprocessing
 import os
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +77,25 @@ def trained(model: str, steps: int, variant: str, out: Path, closing: contextlib
     return step
 
 
+def peak(model: str, variant: str) -> float:
+    """MiB that a process which trains so needs at most."""
+    with contextlib.ExitStack() as closing, tempfile.TemporaryDirectory() as folder:
+        step = trained(model, 1, variant, Path(folder) / "run", closing)
+        for _ in range(5):
+            step()
+        status = Path("/proc/self/status").read_text()  # getrusage would tell the parent's as well
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def peaks(model: str, names: list[str], times: int = 3) -> dict[str, float]:
+    """MiB more than without watching, as medians over processes of their own."""
+    found = {}
+    for name in names:
+        with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+            found[name] = statistics.median(pool.starmap(peak, [(model, name)] * times, chunksize=1))
+    return {name: value - found["no watching"] for name, value in found.items()}
+
+
 def measure() -> Iterator[Record]:
     """Each variant beside training without one. The default interval is a hundredth of what every step costs, and what a
     step between two measurements does; of the digits both are timed together.
@@ -84,14 +105,17 @@ def measure() -> Iterator[Record]:
         with contextlib.ExitStack() as closing, tempfile.TemporaryDirectory() as folder:
             runs = {v: trained(model, steps, v, Path(folder) / v, closing) for v in names}
             before = (Path(folder) / "every step" / SAMPLES).stat().st_size // steps
-            timings = interleaved(runs, rounds=25, seconds=60)
+            timings = interleaved(runs, rounds=100, seconds=75)
+        memory = peaks(model, [name for name in names if name != "between measurements"])
+        memory["default interval"] = memory["every step"]  # what is kept between measured steps is the same
         extra = {name: Spread(*(r - 1 for r in timings.ratio(name, "no watching"))) for name in names}
         between = extra.pop("between measurements")
         share = 0.0 if steps > 1 else 1 / INTERVAL
         extra["default interval"] = Spread(*(a + share * b for a, b in zip(between, extra["every step"], strict=True)))
         for name, of in sorted(extra.items()):
             seconds = timings.time("no watching").median / steps * (1 + of.median)
-            yield {"model": model, "variant": name, "seconds": seconds, "extra": of, "bytes": before}
+            yield {"model": model, "variant": name, "seconds": seconds, "extra": of, "bytes": before,
+                   "memory": memory.get(name)}  # fmt: skip
 
 
 def _has_wandb() -> bool:
@@ -122,6 +146,7 @@ def tables(records: list[Record]) -> dict[str, Table]:
         "time of a step": lambda r: number(r["seconds"]),
         "extra (quartiles)": extra,
         "aim": lambda r: aim(limit(r), r["extra"][1], "{:.0%}".format),
+        "more memory": lambda r: f"{r['memory']:.0f} MiB" if r["variant"] != "no watching" else "",
         "kept of a measured step": lambda r: f"{r['bytes'] / 1024:.0f} KiB" if r["variant"] in LIMITS else "",
     }
     return {"watch": Table.of("What watching adds to a training step of torch", records, columns)}

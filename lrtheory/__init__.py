@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import (
         adopting,
+        checkpoints,
         dims,
         effective,
         explaining,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         spec,
         sweep,
         theory,
+        translating,
         watching,
         wrappers,
     )
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .dims.model import symmetries
     from .explaining import explain
     from .rescaling import rescale, rescale_schedule
+    from .translating import translate
     from .watching import watch
 
 #: Functions that are called from here, by the room they live in.
@@ -38,11 +41,13 @@ _FUNCTIONS = {
     "rescale": "rescaling",
     "rescale_schedule": "rescaling",
     "symmetries": "dims.model",
+    "translate": "translating",
     "watch": "watching",
 }
 __all__ = [
-    "adopt", "adopting", "dims", "effective", "explain", "explaining", "in_place", "laws", "port", "quadratic",
-    "rescale", "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries", "theory", "watch",
+    "adopt", "adopting", "checkpoints", "dims", "effective", "explain", "explaining", "in_place", "laws", "port",
+    "quadratic", "rescale", "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries",
+    "theory", "translate", "translating", "watch",
     "watching", "wrappers",
 ]  # fmt: skip
 __version__ = "0.1.0"

@@ -30,8 +30,8 @@ def step(rule: Rule, *, static: str | Sequence[str] = ()) -> Step:
     Parameters
     ----------
     rule : Rule or wrapped rule
-        One program per rule and per structure of the parameters serves every value of the numbers.
-    static : one name of a number, or several
+        One program per rule and per structure of the parameters serves every value of the hyperparameters.
+    static : the name of a hyperparameter, or several
         These become constants of the program, which is compiled anew for each of their values. A weight decay that is known
         to be 0, or a momentum that is known not to be, saves reading the parameters, or the gradients, once more.
 
@@ -44,7 +44,7 @@ def step(rule: Rule, *, static: str | Sequence[str] = ()) -> Step:
     Raises
     ------
     TypeError
-        For a name that is no number of the rule; when called, for a static number that is an array.
+        For a name that the rule does not have; when called, for a static hyperparameter that is an array.
 
     Examples
     --------
@@ -61,7 +61,9 @@ def step(rule: Rule, *, static: str | Sequence[str] = ()) -> Step:
     names = (static,) if isinstance(static, str) else tuple(static)
     for name in names:
         if name not in rule.Hyper._fields:
-            raise TypeError(f"{rule!r} has no number {name!r} to be static: it has {', '.join(rule.Hyper._fields)}")
+            raise TypeError(
+                f"{rule!r} has no hyperparameter {name!r} to be static: it has {', '.join(rule.Hyper._fields)}"
+            )
     return _step(rule, names)
 
 
@@ -96,7 +98,7 @@ class Step:
         return self.program.lower(traced, params, state, grads, fixed)
 
     def _divided(self, hyper: Any) -> tuple[Any, tuple[float | None, ...]]:
-        """The numbers that are traced, and the values of those that are not."""
+        """The hyperparameters that are traced, and the values of those that are not."""
         fixed = tuple(getattr(hyper, name) for name in self.static)
         for name, value in zip(self.static, fixed, strict=True):
             if not isinstance(value, (int, float, type(None))):  # None: an option has switched it off

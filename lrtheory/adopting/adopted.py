@@ -23,6 +23,13 @@ def compiled(rule: Any) -> Any:
     return jax.jit(rule.step)
 
 
+def own_spec(rule: Rule, hyper: Any) -> str:
+    """A rule with its hyperparameters as a SPEC of ours, options at their defaults left out."""
+    plain = rules.factory_of(rule)().options
+    options = {name: value for name, value in rule.options.items() if value != plain[name]}
+    return call(rule.name, {**options, **{n: v for n, v in hyper._asdict().items() if v is not None}})
+
+
 @dataclass(frozen=True)
 class Around:
     """What a gradient meets before the rules of the groups: a wrapper of ours.

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import rules
-from ..names.keras import ARGUMENTS, NAMES, KerasName
+from ..names.keras import ARGUMENTS, NAMES, KerasName, name_of
 from ..spec import Unread, call
 from ._slots import AdoptError, filled
-from .adopted import Adopted, Around, Group, joined
+from .adopted import Adopted, Around, Group, joined, own_spec
 
 #: What makes its steps.
 _METHODS = ("update_step", "apply", "apply_gradients", "_apply_weight_decay", "_clip_gradients", "_backend_update_step")
@@ -137,15 +137,11 @@ def _group(
     if rule is None:
         return Group(names, None, None, reason, lr, params)
     notes = ()
-    if NAMES[rule.name].before_correction:
+    if name_of(rule).before_correction:
         notes = (
             f"eps is epsilon/√(1 − beta2^t), that of the next step: Keras adds {optimizer.epsilon:g} to the uncorrected root",
         )
-    given = {
-        **{o: v for o, v in rule.options.items() if v is not False},
-        **{n: v for n, v in hyper._asdict().items() if v is not None},
-    }
-    blank = Group(names, rule, hyper, "", lr, params, notes=notes, spec=call(rule.name, given))
+    blank = Group(names, rule, hyper, "", lr, params, notes=notes, spec=own_spec(rule, hyper))
     if not arrays:
         return blank
     try:
@@ -159,7 +155,7 @@ def _group(
 
 def _kept(optimizer: Any, rule: Any, hyper: Any, variable: Any, like: np.ndarray) -> Any:
     """The rule's state of one variable, from the optimizer's variables that are named after it."""
-    name, iterations = NAMES[rule.name], int(_numpy(optimizer.iterations))
+    name, iterations = name_of(rule), int(_numpy(optimizer.iterations))
     index = optimizer._get_variable_index(variable)
     theirs: dict[str, Any] = {"iteration": iterations}
     for attribute, suffix in name.lists.items():

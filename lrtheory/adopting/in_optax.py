@@ -10,12 +10,12 @@ import jax
 import numpy as np
 
 from .. import rules
-from ..names.optax import ARGUMENTS, DERIVED, STATE
+from ..names.optax import ARGUMENTS, state_of
 from ..rules import Rule
 from ..spec import Part, Spec, SpecError, Unread, call, optax_rule, written
 from ._closures import Made, as_part, opened
 from ._slots import AdoptError, Kept, filled
-from .adopted import Adopted, Around, Group, joined
+from .adopted import Adopted, Around, Group, joined, own_spec
 
 _CLIPS = {
     "clip": ("clip_by_value", "max_delta", "clip_value", {}),
@@ -360,15 +360,14 @@ def _group(by_name: Mapping[str, Any], entries: list[_Entry], label: str, row: _
         rule, numbers = read(Spec(text, "optax.chain", called=True), parts)
         hyper = rule.hyper(**numbers)
         if read is _averaged_rule:
-            given = {name: value for name, value in hyper._asdict().items() if value is not None}
-            blank = replace(blank, spec=call(rule.name, given))
+            blank = replace(blank, spec=own_spec(rule, hyper))
         if not arrays:
             return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr)
         kept = {n: _kept(rule, hyper, n, p, entries, row.count) for n, p in params.items()}
     except (AdoptError, SpecError, TypeError, ValueError) as error:
         return replace(blank, reason=str(error))
     unknown = {slot: f"optax keeps no {slot}" for one in kept.values() for slot in one.unknown}
-    if rule.name == "schedule_free_adamw" and hyper.weight_decay:
+    if "decay_pull" in rule.State._fields and hyper.weight_decay:
         unknown |= dict.fromkeys(("pull", "decay_pull"), "optax keeps x alone: their sum is known, and stands in pull")
     state = joined(rule, {n: one.state for n, one in kept.items()})
     return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr, state=state, unknown=unknown)
@@ -390,7 +389,7 @@ def _slots_of(rule: Rule, hyper: Any, name: str, states: list[Any]) -> dict[str,
     for state in states:
         for key, value in zip(getattr(state, "_fields", ()), state, strict=False):
             theirs.setdefault(key, value if np.ndim(value) == 0 and hasattr(value, "dtype") else named(value).get(name))
-    names, derived = STATE[rule.name], DERIVED.get(rule.name, {})
+    names, derived = state_of(rule)
     found = {slot: theirs[key] for slot, key in names.items() if key in theirs}
     found |= {slot: make(theirs[key], hyper) for slot, (key, make, _) in derived.items() if key in theirs}
     strange = set(theirs) - {*names.values(), *(other.key for other in derived.values()), "count"}

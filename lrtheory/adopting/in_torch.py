@@ -20,17 +20,22 @@ _HARMLESS = frozenset((
     "add_param_group", "state_dict", "load_state_dict", "_zero_grad_profile_name",
 ))  # fmt: skip
 _READ = ("state", "param_groups", "defaults")
+#: Dtypes that NumPy has from ml_dtypes → torch's integers of their width.
+_BITS = {"bfloat16": "int16", **dict.fromkeys(("float8_e4m3fn", "float8_e5m2"), "uint8")}
 
 
-def to_numpy(tensor: Any) -> np.ndarray:
-    """An array of its own with the same numbers and dtype; torch's bfloat16 is not NumPy's, and goes by its bits."""
+def to_numpy(tensor: Any, copy: bool = True) -> np.ndarray:
+    """An array with the same numbers and dtype, of its own unless ``copy`` is off; dtypes that are not NumPy's go by their bits."""
     import torch
 
     tensor = torch.as_tensor(tensor).detach()
     tensor = (tensor.to_dense() if tensor.layout != torch.strided else tensor).cpu()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().copy().view(ml_dtypes.bfloat16)
-    return tensor.numpy().copy()
+    name = str(tensor.dtype).removeprefix("torch.")
+    if name in _BITS:
+        own = tensor.view(getattr(torch, _BITS[name])).numpy().view(getattr(ml_dtypes, name))
+    else:
+        own = tensor.numpy()
+    return own.copy() if copy else own
 
 
 def to_torch(values: Any) -> Any:

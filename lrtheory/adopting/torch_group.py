@@ -114,7 +114,7 @@ def kept_state(
         if found.get(slot) is None and getattr(start, slot, None) is not None and slot not in optional:
             key = names.state.get(slot) or names.derived[slot].key
             raise AdoptError(f"its state has no {key}, which torch.optim.{kind} keeps with these options")
-    if rule.name == "adagrad" and int(found["t"]) == 0:
+    if "initial_accumulator_value" in hyper._fields and int(found["t"]) == 0:
         if not np.all(np.asarray(found["sum"]) == hyper.initial_accumulator_value):
             raise AdoptError("its sum is not initial_accumulator_value, though no step was taken")
         return Kept(start)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -17,6 +18,8 @@ from rich.text import Text
 from ..outputs import plain
 
 Step = Callable[[str, float], None]
+#: Of what ``--json`` prints; a key that is added leaves it as it is.
+SCHEMA = 1
 _SUPERSCRIPTS = str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -40,8 +43,18 @@ def change(symbol: str, exponent: Fraction, none: str) -> Text:
 
 
 def print_json(value: Any) -> None:
-    """The value in plain types, and nothing else on stdout."""
-    print(json.dumps(plain(value), indent=1, ensure_ascii=False))
+    """The value in plain types, and nothing else on stdout; an infinite number is the text ``inf`` or ``-inf``."""
+    value = {"schema": SCHEMA, **value} if isinstance(value, dict) else value
+    print(json.dumps(plain(_finite(value)), indent=1, ensure_ascii=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    value = value.item() if hasattr(value, "item") else value
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 @contextlib.contextmanager

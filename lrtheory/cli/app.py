@@ -10,7 +10,7 @@ import typer
 
 from lrtheory import __version__
 
-from .errors import BAD_INPUT, FAILED, INTERRUPTED, BadInput, NotWritten, complain, missing_package
+from .errors import BAD_INPUT, FAILED, INTERRUPTED, BadInput, NotWritten, complain, interruptible, missing_package
 
 app = typer.Typer(
     name="lrtheory",
@@ -20,6 +20,13 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout, and nothing else there.")]
+Reduction = Annotated[
+    Literal["mean", "sum"] | None,
+    typer.Option(help="How the loss is made of its examples' losses; mean unless given."),
+]
+Reduced = Annotated[
+    Literal["mean", "sum"] | None, typer.Option(help="How their gradients are brought together; as --reduction.")
+]
 LARGEST_SEED = 2**32 - 1
 
 
@@ -175,17 +182,35 @@ def explain(
     loss_scale: Annotated[float, typer.Option(metavar="A", help="What the loss is multiplied by.")] = 1.0,
     param_scale: Annotated[float, typer.Option(metavar="C", help="What the parameters are multiplied by.")] = 1.0,
     batch_scale: Annotated[float, typer.Option(metavar="K", help="What the batch size is multiplied by.")] = 1.0,
-    reduction: Annotated[
-        Literal["mean", "sum"] | None,
-        typer.Option(help="How the loss is made of its examples' losses; mean unless given."),
-    ] = None,
+    reduction: Reduction = None,
     method: Annotated[
-        Literal["linear", "sqrt", "sde"] | None,
+        Literal["linear", "sqrt", "sde", "half-life"] | None,
         typer.Option(help="Rule for the batch size; the one derived unless given."),
+    ] = None,
+    accumulation: Annotated[
+        float, typer.Option(metavar="K", help="What the number of micro-batches of a step is multiplied by.")
+    ] = 1.0,
+    accumulation_reduction: Reduced = None,
+    world_size: Annotated[
+        float, typer.Option(metavar="K", help="What the number of processes is multiplied by.")
+    ] = 1.0,
+    world_reduction: Reduced = None,
+    tokens: Annotated[
+        str,
+        typer.Option(
+            metavar="N,N,…",
+            help="Tokens of each micro-batch or process, from the mean of their means to the mean over all tokens.",
+        ),
+    ] = "",
+    length: Annotated[
+        float, typer.Option(metavar="L", help="What the examples of the whole run are multiplied by.")
+    ] = 1.0,
+    hold: Annotated[
+        Literal["decay"] | None, typer.Option(help="Keep the time scale of weight decay the same share of the run.")
     ] = None,
     json: Json = False,
 ) -> int:
-    """Explain an optimizer, and say what to set instead for another loss, other parameters or another batch."""
+    """Explain an optimizer, and say what to set instead for another loss, batch, number of processes, length of the run, or all."""
     return _run("explain", **locals())
 
 
@@ -205,6 +230,30 @@ def port(
     Exits with 1 if the nearest that there is differs, and says in which setting.
     """
     return _run("port", **locals())
+
+
+@app.command()
+def translate(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="An optimizer, such as 'adamw(lr=1e-3)'.")],
+    to: Annotated[
+        str,
+        typer.Option(metavar="SPEC", help="Another: lion, muon, adamw, sgd, or one with arguments, which are kept."),
+    ],
+    gradient_rms: Annotated[
+        float | None,
+        typer.Option(metavar="G", help="Root mean square of gradients, where updates are in proportion to them; 1."),
+    ] = None,
+    shape: Annotated[
+        str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Of the matrices, where updates depend on it.")
+    ] = None,
+    run: Annotated[bool, typer.Option("--run/--no-run", help="Show both on the digits.")] = True,
+    json: Json = False,
+) -> int:
+    """Say hyperparameters of another optimizer whose updates are as large and whose weight decay is as fast, and run both.
+
+    This matches sizes; the two are not equivalent.
+    """
+    return _run("translate", **locals())
 
 
 @app.command()
@@ -240,10 +289,26 @@ def watch(
     return _run("watch", **locals())
 
 
+@app.command()
+def resume(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint of a training run: a file or a folder.")],
+    optimizer: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="What the run trains with, where the checkpoint does not say it.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Say what is wrong with a checkpoint, without running anything: counts, moments, groups, names, lr, dtypes.
+
+    Exits with 1 if something is.
+    """
+    return _run("resume", **locals())
+
+
 def run(arguments: list[str]) -> int:
     """Run a command line; what the user can mend is said in one line."""
     try:
-        status = app(arguments, prog_name="lrtheory", standalone_mode=False) or 0
+        with interruptible():
+            status = app(arguments, prog_name="lrtheory", standalone_mode=False) or 0
     except BadInput as error:
         complain(error)
         return BAD_INPUT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from lrtheory.spec.text import SpecError
@@ -28,7 +28,8 @@ def command(a: str, b: str, dtype: str, missing: bool, json: bool) -> int:
     out = console()
     out.print(Text(found.sentence, STYLES[found.outcome]), soft_wrap=True)
     if found.changes:
-        table = Table("setting", found.a, found.b, "to give it")
+        heads = ("setting", found.a, found.b, "to give it")
+        table = Table(*(Column(Text(head), overflow="fold") for head in heads))
         for change in found.changes:
             argument = Text("no option", "dim") if change.arguments is None else Text(change.text)
             table.add_row(Text(change.setting), Text(_shown(change.a)), Text(_shown(change.b)), argument)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 BAD_INPUT = 2
 FAILED = 1
@@ -57,6 +62,26 @@ def missing_package(error: ModuleNotFoundError, command: str | None = None) -> i
     extra = "report" if command == "report" else EXTRAS[package]
     complain(f"this needs {package}, which is not installed: pip install 'lrtheory[{extra}]'")
     return BAD_INPUT
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends what runs also where it falls into a callback, in which Python ignores every exception: it is sent again."""
+    before = sys.unraisablehook
+
+    def hook(ignored: Any) -> None:
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            return before(ignored)
+        again = _thread.interrupt_main if os.name == "nt" else lambda: os.kill(os.getpid(), signal.SIGINT)
+        timer = threading.Timer(0.1, again)  # when the callback is over
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def check_directory(out: Path, option: str) -> None:

@@ -13,8 +13,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from lrtheory.explaining import Explanation, explain
-from lrtheory.explaining.explanation import Change, Level, Number
-from lrtheory.rescaling import EXACTNESS, BatchRuleWarning
+from lrtheory.explaining.explanation import Level, Number
+from lrtheory.rescaling import EXACTNESS, BatchRuleWarning, Change
 
 from ..explaining.latex import readable
 from ._terminal import change, console, print_json, table
@@ -26,17 +26,26 @@ WIDE, NARROW = 96, 72
 STYLES = {"bitwise": "green", "exact": "green", "asymptotic": "cyan", "statistical": "cyan", "heuristic": "yellow"}
 
 
-def command(spec: str, json: bool, loss_scale: float, param_scale: float, batch_scale: float, **how: Any) -> int:
+def command(
+    spec: str, json: bool, loss_scale: float, param_scale: float, batch_scale: float, tokens: str, **how: Any
+) -> int:
     """Run the command."""
     with warnings.catch_warnings(record=True) as caught, input_errors(ValueError):
         warnings.simplefilter("always", BatchRuleWarning)
-        found = explain(spec, Change(loss_scale, param_scale, batch_scale, **how))
+        found = explain(spec, Change(loss_scale, param_scale, batch_scale, tokens=_counts(tokens), **how))
     told = [str(w.message) for w in caught if issubclass(w.category, BatchRuleWarning)]
     if json:
         print_json({**found.as_json(), "warnings": told})
     else:
         tell(console(WIDTH), found, told)
     return 0
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(count) for count in text.split(",")) if text else ()
+    except ValueError:
+        raise ValueError(f"--tokens {text}: expected whole numbers with commas, such as 512,1024") from None
 
 
 def tell(console: Console, found: Explanation, told: Iterable[str] = ()) -> None:
@@ -155,14 +164,12 @@ def _tell_numbers(console: Console, found: Explanation) -> None:
 
 
 def _asked(change: Change) -> str:
-    parts = [
-        f"{name} ×{value:g}"
-        for name, value in (("loss", change.loss), ("params", change.params), ("batch", change.batch))
-        if value != 1
-    ]
-    how = [f"method {change.method}"] if change.method and change.batch != 1 else []
+    said = {"world_size": "processes", "accumulation": "micro-batches"}
+    parts = [f"{said.get(name, name)} ×{value:g}" for name, value in change.scales.items() if value != 1]
+    how = [f"method {change.method}"] if change.method and change.examples != 1 else []
     reduction = [f"reduction {change.reduction or 'mean (assumed)'}"] if change.batch != 1 else []
-    return ", ".join([*parts, *how, *reduction])
+    tokens = [f"a mean over all of {sum(change.tokens)} tokens"] if change.tokens else []
+    return ", ".join([*parts, *tokens, *how, *reduction, *([f"hold {change.hold}"] if change.hold else [])])
 
 
 def _becomes(row: Number) -> Text:

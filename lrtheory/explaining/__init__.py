@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from typing import Any, overload
 
+from ..rescaling import Change
 from ..spec import Reading, read
 from . import explanation, live
-from .explanation import Change, Explanation
+from .explanation import Explanation
 from .live import LiveExplanation
 
 __all__ = ["Explanation", "LiveExplanation", "Reading", "explain", "read"]
 
 
 @overload
-def explain(optimizer: str, change: Change | None = None) -> Explanation: ...
+def explain(optimizer: str, change: Change | None = None, **asked: Any) -> Explanation: ...
 @overload
-def explain(optimizer: Any, change: Change | None = None, *, model: Any = None) -> LiveExplanation: ...
+def explain(optimizer: Any, change: Change | None = None, *, model: Any = None, **asked: Any) -> LiveExplanation: ...
 
 
-def explain(optimizer: Any, change: Change | None = None, *, model: Any = None) -> Explanation | LiveExplanation:
+def explain(
+    optimizer: Any, change: Change | None = None, *, model: Any = None, **asked: Any
+) -> Explanation | LiveExplanation:
     """Explain a SPEC, or a live optimizer group by group, under a change.
 
     Parameters
@@ -28,16 +31,28 @@ def explain(optimizer: Any, change: Change | None = None, *, model: Any = None) 
     change : Change, optional
     model : torch module, optional
         Gives the names of a live optimizer's parameters.
+    **asked
+        The fields of a change, in its place: ``explain("adam(lr=1e-3)", accumulation=4)``. They are those of
+        :func:`lrtheory.rescale`.
 
     Raises
     ------
     SpecError
         For what is no SPEC, or names nothing.
     TypeError
-        For what is neither text nor an optimizer.
+        For what is neither text nor an optimizer, or a change that is given twice or has no such field.
     ValueError
         For a change that is impossible; the message says why, and the nearest thing that can be done.
     """
+    if asked:
+        if change is not None:
+            raise TypeError(f"a change is given, and {', '.join(asked)} too; put them into the change")
+        unknown = [name for name in asked if name not in Change.__dataclass_fields__]
+        if unknown:
+            raise TypeError(
+                f"explain has no argument {unknown[0]!r}: a change has {', '.join(Change.__dataclass_fields__)}"
+            )
+        change = Change(**asked)
     if isinstance(optimizer, str):
         return explanation.explain(optimizer, change)
     return live.explain_live(optimizer, change, model=model)

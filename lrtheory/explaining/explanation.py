@@ -7,11 +7,11 @@ import math
 import re
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from .. import rules
-from ..rescaling import EXACTNESS, BatchRuleWarning, rescale
+from ..rescaling import EXACTNESS, BatchRuleWarning, Change, rescale
 from ..rules import Rule
 from ..spec import Curve, NoRuleError, Reading, Spec, SpecError, curve, is_schedule, parse, read, short
 from ..theory import NoLaw
@@ -22,22 +22,6 @@ from .beside import SAME, beside, run
 from .facts import Fact, facts
 from .trained import EffectiveLr, clipped_to, effective_lrs, innermost
 from .unruled import Unruled, read_unruled
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change that was asked for."""
-
-    loss: float = 1.0
-    params: float = 1.0
-    batch: float = 1.0
-    reduction: str | None = None
-    method: str | None = None
-
-    @property
-    def is_none(self) -> bool:
-        """Whether nothing is changed."""
-        return self.loss == self.params == self.batch == 1
 
 
 @dataclass(frozen=True)
@@ -114,7 +98,14 @@ class Explanation:
             "rule": self.title,
             "formula": self.formula,
             "numbers": [
-                {"name": n.name, "value": n.value, "units": str(n.units), "becomes": n.becomes} for n in self.numbers
+                {
+                    "name": n.name,
+                    "value": n.value,
+                    "units": str(n.units),
+                    "exponents": {base: str(exponent) for base, exponent in n.units._asdict().items()},
+                    "becomes": n.becomes,
+                }
+                for n in self.numbers
             ],
             "schedule": [level._asdict() for level in self.schedule],
             "schedule_after": [level._asdict() for level in self.schedule_after],
@@ -123,11 +114,9 @@ class Explanation:
             "facts": [fact._asdict() for fact in self.facts],
             "facts_after": [fact._asdict() for fact in self.facts_after],
             "change": {
-                "loss": self.change.loss,
-                "params": self.change.params,
-                "batch": self.change.batch,
-                "reduction": self.change.reduction or "mean (assumed)",
-                "method": self.change.method,
+                **vars(self.change),
+                "reduction": None if self.change.batch == 1 else self.change.reduction or "mean",
+                "reduction_assumed": self.change.batch != 1 and self.change.reduction is None,
             },
             "exactness": self.exactness,
             "meaning": EXACTNESS.get(self.exactness) if self.exactness else None,  # type: ignore[call-overload]
@@ -169,10 +158,7 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
     rule, hyper = reading.rule, reading.hyper
 
     def rescaled(hyper: Any) -> Any:
-        return rescale(
-            rule, hyper, loss=change.loss, params=change.params, batch=change.batch,
-            method=change.method, reduction=change.reduction,
-        )  # fmt: skip
+        return rescale(rule, hyper, **vars(change))
 
     found = rescaled(hyper)
     levels = 1.0
@@ -182,7 +168,7 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
             levels = rescaled(hyper._replace(lr=1.0)).hyper.lr
     inside, inner = innermost(rule, hyper)
     rows, unsettled = effective_lrs(rule, hyper, reading.curve, reading.first)
-    code = reading.write(found.hyper, levels, change.batch)
+    code = reading.write(found.hyper, levels, change.fewer_steps)
     exactness, seen = _seen(reading.text, code, change, found.exactness, inside.name == "muon")
     numbers = tuple(
         Number(name, float(value), rule.units[name], float(getattr(found.hyper, name)))
@@ -190,7 +176,7 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
         if value is not None
     )
     _check_range(reading.text, numbers)
-    after = None if reading.curve is None or change.is_none else reading.curve.rescaled(levels, change.batch)
+    after = None if reading.curve is None or change.is_none else reading.curve.rescaled(levels, change.fewer_steps)
     return Explanation(
         spec=reading.text,
         framework=reading.framework,
@@ -202,7 +188,7 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
         facts=_facts(rule, hyper),
         facts_after=() if change.is_none else _facts(rule, found.hyper),
         facts_of=repr(inside),
-        change=Change(change.loss, change.params, change.batch, change.reduction, found.method),
+        change=replace(change, method=found.method),
         exactness=exactness,
         notes=(*reading.notes, *found.notes, *seen),
         code=code,
@@ -260,7 +246,7 @@ def _seen(
     """How exact the answer is, after its code was run: "bitwise" is said of what was seen to be."""
     if change.is_none:
         return None, ()
-    if change.batch != 1:
+    if change.steps != 1 or change.examples != 1:
         try:
             run(code, {"matrix": (4, 3)})
         except SpecError as error:
@@ -268,7 +254,7 @@ def _seen(
         except Exception as error:
             return exactness, (f"the code was not run: {error}",)
         return exactness, ()
-    seen = beside(text, code, loss=change.loss, params=change.params)
+    seen = beside(text, code, loss=change.of_loss, params=change.params)
     if seen.off is not None and seen.off > SAME and not rounded:
         raise ValueError(
             f"{short(text)}: no answer: {short(code)} was {seen.said}. Nearest: 'lrtheory dims' shows its units"
@@ -280,15 +266,17 @@ def _seen(
 
 def _of_schedule(spec: Spec, change: Change) -> Explanation:
     """The lr alone; what else there is to say is the optimizer's."""
-    if change.loss != 1 or change.params != 1:
+    if change.loss != 1 or change.params != 1 or change.tokens or change.hold:
         raise ValueError(
-            f"{short(spec.text)} is a schedule: what becomes of its lr under another loss or other parameters is for its optimizer "
-            "to say. Nearest: write the optimizer with this schedule as its lr"
+            f"{short(spec.text)} is a schedule: what becomes of its lr under another loss or other parameters, of tokens and of "
+            "decay is for its optimizer to say. Nearest: write the optimizer with this schedule as its lr"
         )
+    change.check()
     found = curve(spec)
-    after = found if change.is_none else found.rescaled(1.0, change.batch)
+    after = found if change.is_none else found.rescaled(1.0, change.fewer_steps)
     notes = (
-        "a schedule alone: its steps are divided by the batch, its lr is left as it is; give its optimizer to have both",
+        "a schedule alone: its steps are divided by the batch and multiplied by the length, its lr is left as it is; give its "
+        "optimizer to have both",
     )
     return Explanation(
         spec=spec.text, framework=spec.name.partition(".")[0], title="a schedule", formula="", numbers=(), effective=(),
@@ -299,7 +287,7 @@ def _of_schedule(spec: Spec, change: Change) -> Explanation:
 
 def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
     """Units and the change of loss and parameters; what else is not known is said."""
-    new, exactness, notes = unruled.rescaled(change.loss, change.params, change.batch)
+    new, exactness, notes = unruled.rescaled(change)
     target = unruled.target
     code = target.write(new)
     seen_as, seen = _seen(target.text, code, change, exactness)
@@ -331,6 +319,12 @@ def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
 
 def formula_of(rule: Rule) -> str:
     """LaTeX of the rule's formula, from its docstring."""
-    text = inspect.getdoc(rules.get(rule.name)) or ""
+    text = inspect.getdoc(rules.factory_of(rule)) or ""
     block = re.search(r"^\.\. math::\n((?:[ ]{4}.*\n|\n)+)", text, re.MULTILINE)
-    return inspect.cleandoc(block.group(1)) if block else ""
+    if block is None:
+        return ""
+    formula = inspect.cleandoc(block.group(1))
+    if rule.options.get("decoupled"):
+        return re.sub(r".*\(coupled\) *\\\\\n", "", formula).replace(r" \;(decoupled)", "")
+    # Of the term the minus, and all up to what marks it.
+    return re.sub(r" - lr [^-]*\(decoupled\)", "", formula).replace(r" \qquad (coupled)", "")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..adopting import Adopted, Group, adopt
-from .explanation import Change, Explanation, explain
+from ..rescaling import Change
+from .explanation import Explanation, explain
 
 #: How many names are shown.
 SHOWN = 4

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from ..dims.dimensions import Dimensions
 from ..dims.target import Numbered, quiet, target
+from ..rescaling import Change
 from ..spec import SpecError, parse, short
-from ..theory.scaling import check_scale
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,22 @@ class Unruled:
         """With files named from their package on."""
         return re.sub(r"\S*site-packages/", "", self.found.verdict)
 
-    def rescaled(self, loss: float, params: float, batch: float) -> tuple[dict[str, float], str, list[str]]:
+    def rescaled(self, change: Change) -> tuple[dict[str, float], str, list[str]]:
         """Numbers after a change of loss and parameters, how exact that is, and what is not known."""
-        for name, scale in (("loss", loss), ("params", params), ("batch", batch)):
-            check_scale(name, scale)
+        change.check()
+        loss, params = change.of_loss, change.params
         text, numbers = self.target.text, self.target.numbers
         notes = [
             f"{self.reason}; its units were read from its own code, and its formula, effective lr, bounds and batch rules are not known",
             f"verdict of lrtheory dims: {self._verdict}",
             *self.target.notes,
             *self.found.notes,
+            *change.notes(),
         ]
-        if batch != 1:
+        if change.examples != 1 or change.length != 1:
+            what = "batch size" if change.examples != 1 else "length"
             raise ValueError(
-                f"{short(text)}: no rule for another batch size is known for what is none of our rules ({self.reason}). "
+                f"{short(text)}: no rule for another {what} is known for what is none of our rules ({self.reason}). "
                 "Nearest: the rule it comes closest to, by name (lrtheory explain adam(...)), and tune lr from there"
             )
         if loss == params == 1:

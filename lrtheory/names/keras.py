@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..rules import Rule
 from .derived import Derived
 
 #: Our number → Keras's argument, where the names differ.
@@ -178,3 +179,8 @@ NAMES: Mapping[str, KerasName] = {
         held={"weight_lr_power": 0.0},
     ),
 }
+
+
+def name_of(rule: Rule) -> KerasName:
+    """What Keras calls a rule."""
+    return NAMES[rule.name]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..rules import Rule
 from .derived import Derived
 
 #: Our number → optax's argument, where the names differ.
@@ -133,6 +134,12 @@ DERIVED: Mapping[str, Mapping[str, Derived]] = {
     "schedule_free_sgd": _AVERAGED,
     "schedule_free_adamw": _AVERAGED,
 }
+
+
+def state_of(rule: Rule) -> tuple[Mapping[str, str], Mapping[str, Derived]]:
+    """The entries of a rule in :data:`STATE` and :data:`DERIVED`."""
+    return STATE[rule.name], DERIVED.get(rule.name, {})
+
 
 #: State that optax keeps once for all tensors: its schedules go by the same count.
 ONCE = ("t", "max_lr")

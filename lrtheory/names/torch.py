@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..rules import Rule
 from .derived import Derived
 
 
@@ -116,6 +117,12 @@ NAMES: Mapping[str, TorchName] = {
     ),
     "sparse_adam": TorchName("SparseAdam", state=MOMENTS, implementations=()),
 }
+
+
+def name_of(rule: Rule) -> TorchName:
+    """What torch calls a rule."""
+    return NAMES[rule.name]
+
 
 #: Rule and options that a class of torch.optim is, whatever its arguments.
 CLASSES: Mapping[str, tuple[str, Mapping[str, bool]]] = {

@@ -192,6 +192,13 @@ def _sde(rule: Rule, hyper: Any, batch: float) -> Answer:
             f"memories are kept in examples: 1 − β → κ(1 − β) for {whole}; β^κ is the same to first order"
             + "".join(f"; 1 − β → √κ(1 − β) for {name}" for name in roots)
         )
+    squares = [name for name in memories if rule.facts.averages.get(name) == "squares"]
+    if squares and len(memories) > len(squares):
+        kept = ", ".join(f"{name} = {tidy(float(getattr(hyper, name)) ** batch):.6g}" for name in squares)
+        notes.append(
+            f'method="half-life" shortens the memory of squares alone, {kept}: better where momentum is short against the run, '
+            "and possible for every κ; sde holds where momentum matters, for κ(1 − β) well below 1"
+        )
     if change.powers["lr"] > 1:
         notes.append(
             "lr takes one more factor of κ than without momentum: the buffer adds up 1/(1 − momentum) gradients, and has κ times "
@@ -222,16 +229,17 @@ def changed_hyper(hyper: Any, answer: Answer, batch: float) -> Any:
     change = answer.change
     powers = {**change.powers, **dict.fromkeys(change.counts, -1.0)}
     new = {
-        name: _tidy(getattr(hyper, name) * batch**power)
+        name: tidy(getattr(hyper, name) * batch**power)
         for name, power in powers.items()
         if name in hyper._fields and getattr(hyper, name) is not None
     }
-    new |= {name: _tidy(1 - batch**p * (1 - getattr(hyper, name))) for name, p in change.memories.items()}
-    new |= {name: _tidy(getattr(hyper, name) ** batch) for name in answer.half_lives}
+    new |= {name: tidy(1 - batch**p * (1 - getattr(hyper, name))) for name, p in change.memories.items()}
+    new |= {name: tidy(getattr(hyper, name) ** batch) for name in answer.half_lives}
     return hyper._replace(**new)
 
 
-def _tidy(value: Any) -> Any:
+def tidy(value: Any) -> Any:
+    """A known number to fifteen digits."""
     return float(f"{value:.15g}") if isinstance(value, float) else value
 
 

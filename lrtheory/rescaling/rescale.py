@@ -1,10 +1,11 @@
-"""What to set instead: numbers and state for another loss, other parameters, another batch."""
+"""What to set instead: numbers and state for another loss, other parameters, another batch, a run of another length."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
 from ..theory.stability import threshold
 from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
+from .change import Change
+from .length import drifting_decay, held_decay, longer
 from .per_tensor import per_tensor
 from .result import Exactness, Rescaled, weakest
-
-REDUCTIONS = ("mean", "sum")
 
 
 def rescale(
@@ -30,12 +31,21 @@ def rescale(
     batch: float = 1.0,
     method: str | None = None,
     reduction: str | None = None,
+    accumulation: float = 1.0,
+    accumulation_reduction: str | None = None,
+    world_size: float = 1.0,
+    world_reduction: str | None = None,
+    tokens: Sequence[int] = (),
+    length: float = 1.0,
+    hold: str | None = None,
 ) -> Rescaled:
-    r"""Hyperparameters and state for another loss scale, parameter scale or batch size.
+    r"""Hyperparameters and state for another loss scale, parameter scale, batch, or length of the run, and all of them at once.
 
     Loss and parameters are rescaled by the units of each number: with :math:`L'(\theta') = loss \cdot L(\theta'/params)`,
-    the run is the same but for its scale. For the batch see :mod:`lrtheory.rescaling.batch`. With ``reduction="sum"`` a
-    batch κ times as large also makes the loss κ times as large, and both changes are made.
+    the run is the same but for its scale. For the batch see :mod:`lrtheory.rescaling.batch`: κ is what the number of examples of a
+    step is multiplied by, which batch, accumulation and world_size make together. Each of them that is summed also makes the
+    loss as many times as large, and both changes are made. Where κ is 1, as for a quarter of the batch four times, that is all,
+    and exact.
 
     Parameters
     ----------
@@ -49,6 +59,18 @@ def rescale(
         How the batch is rescaled; the one derived for the rule unless given.
     reduction : {"mean", "sum"}, optional
         How the loss is made of those of the examples; the mean is assumed, and the notes say so.
+    accumulation, world_size : scale in (0, inf)
+        What the number of micro-batches in a step, and that of processes, are multiplied by, each with its batch as it was.
+    accumulation_reduction, world_reduction : {"mean", "sum"}, optional
+        How their gradients are brought together; as ``reduction`` unless given.
+    tokens : sequence of int
+        Tokens of each micro-batch or process, where the mean of their means becomes the mean over all tokens: the notes have
+        what a token counts in one over what it counts in the other. Nothing else follows from it.
+    length : scale in (0, inf)
+        What the number of examples of the whole run is multiplied by, and with it what counts steps: hyperparameters here, a
+        schedule by :func:`~lrtheory.rescale_schedule`.
+    hold : "decay", optional
+        Keep the time scale of weight decay, 1/(lr·weight_decay) steps, at the same share of the run, by another weight_decay.
 
     Returns
     -------
@@ -58,8 +80,9 @@ def rescale(
     Raises
     ------
     ValueError
-        For a scale that is none, a rule without a law, a factor for one tensor where the rule takes tensors together, or a
-        batch size that the method cannot reach. The message says what is impossible, why, and the nearest thing that can be done.
+        For a scale that is none, a rule without a law, a factor for one tensor where the rule takes tensors together, a batch
+        size that the method cannot reach, or an argument that would do nothing. The message says what is impossible, why, and
+        the nearest thing that can be done.
 
     Warns
     -----
@@ -84,47 +107,64 @@ def rescale(
     >>> found.hyper["B"].lr, found.hyper["B"].eps, found.exactness
     (2.0, 0.0625, 'bitwise')
     """
-    if isinstance(params, Mapping):
-        for name, factor in params.items():
-            check_scale(f"params[{name!r}]", factor)
+    each = params if isinstance(params, Mapping) else None
+    change = Change(
+        loss, 1.0 if each is not None else params, batch, reduction, method,  # type: ignore[arg-type]
+        accumulation, accumulation_reduction, world_size, world_reduction, tokens, length, hold,
+    )  # fmt: skip
+    if each is None:
+        return _rescaled(rule, hyper, change)
+    for name, factor in each.items():
+        check_scale(f"params[{name!r}]", factor)
+    return per_tensor(rule, each, lambda factor: _rescaled(rule, hyper, replace(change, params=factor)))
 
-        def one(factor: float) -> Rescaled:
-            return rescale(rule, hyper, loss=loss, params=factor, batch=batch, method=method, reduction=reduction)
 
-        return per_tensor(rule, params, one)
-    check_scale("loss", loss)
-    check_scale("params", params)
-    check_scale("batch", batch)
-    if reduction is not None and reduction not in REDUCTIONS:
-        raise ValueError(f"reduction={reduction!r} must be 'mean' or 'sum'")
+def _rescaled(rule: Rule | Wrapper, hyper: Any, change: Change) -> Rescaled:
+    change.check()
+    loss, params, batch = change.of_loss, change.params, change.examples
     notes: list[str] = []
     found, exactness, of_batch = hyper, _of_scales(loss, params), None
+    if change.accumulation != 1 and (every := _accumulates(rule)):
+        raise ValueError(
+            f"{rule!r}: accumulation={change.accumulation:g}: it accumulates by itself, over {every} calls. Nearest: batch=, with "
+            "the number of calls written anew"
+        )
     if batch != 1:
-        of_batch = _answer(rule, hyper, batch, method)
+        of_batch = _answer(rule, hyper, batch, change.method)
         notes += of_batch.notes
         exactness = weakest(exactness, of_batch.exactness, "heuristic" if _clips(rule) else of_batch.exactness)
         if of_batch.warning:
-            warnings.warn(of_batch.warning, BatchRuleWarning, stacklevel=2)
+            warnings.warn(of_batch.warning, BatchRuleWarning, stacklevel=3)
         found = _batch_hyper(rule, hyper, of_batch, batch, notes)
         notes += _margin(rule, hyper, found, batch, of_batch)
-        if reduction is None:
-            notes.append(
-                "reduction: the loss is assumed to be a mean over the batch; give reduction='sum' if it is a sum"
-            )
-        notes.append("κ times fewer steps make one epoch: see lrtheory.rescale_schedule for step counts and gammas")
-    scale = loss * batch if reduction == "sum" else loss
-    if reduction == "sum" and batch != 1:
-        notes.append(
-            f"reduction: a sum over the batch is {batch:g} times its mean, so the loss is rescaled by that as well"
-        )
-    found = rescaled_hyper(rule, found, loss=scale, params=params)
-    notes += _caveats(rule, scale, params)
+    elif change.method is not None:
+        raise ValueError(f"method={change.method!r} is about another batch, and a step has as many examples as before")
+    notes += change.notes()
+    found = rescaled_hyper(rule, found, loss=loss, params=params)
+    if change.length != 1:
+        found = longer(rule, found, change.length)
+        exactness = weakest(exactness, "heuristic")
+    if change.hold == "decay":
+        found, note = held_decay(rule, hyper, found, change.steps)
+        notes.append(note)
+    elif change.length != 1:
+        notes += drifting_decay(rule, found, change.length)
+    notes += _caveats(rule, loss, params)
 
     def state(given: Any) -> Any:
         changed = given if of_batch is None else _batch_state(rule, given, of_batch, batch)
-        return rescaled_state(rule, changed, loss=scale, params=params)
+        return rescaled_state(rule, changed, loss=loss, params=params)
 
     return Rescaled(rule, found, exactness, of_batch.method if of_batch else None, tuple(notes), state)
+
+
+def _accumulates(rule: Any) -> int:
+    """Over how many calls, 0 where it does not."""
+    while isinstance(rule, Wrapper):
+        if hasattr(rule, "every"):
+            return rule.every  # type: ignore[attr-defined]
+        rule = rule.rule
+    return 0
 
 
 def _answer(rule: Rule | Wrapper, hyper: Any, batch: float, method: str | None) -> Answer:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..numbers import is_concrete
 from ..schedules import Schedule, declared
+from ..schedules.cycles import first_phase
 from ..theory.scaling import check_scale
 
 
@@ -68,9 +69,9 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
             changes[field.name] = rescale_schedule(value, length=length, lr=lr)
         elif units == "lr":
             changes[field.name] = value * lr
-        elif field.name == "pct_start":  # phases end at pct_start·total_steps − 1
+        elif field.name == "pct_start":
             total = schedule.total_steps  # type: ignore[attr-defined]
-            changes[field.name] = ((value * total - 1) * length + 1) / _count(name, "total_steps", total, length)
+            changes[field.name] = first_phase(value, total, _count(name, "total_steps", total, length), length)
         elif units == "steps":
             changes[field.name] = _count(name, field.name, value, length)
         elif units == "per step":

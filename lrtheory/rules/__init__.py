@@ -1,7 +1,7 @@
 """Update rules: one file a rule, all through the same :class:`Rule` type."""
 
 from ._lift import check_state, compute_dtype, flatten_like
-from ._registry import ABSENT, get, names, register
+from ._registry import ABSENT, factory_of, get, names, register
 from ._rule import ArrayRule, Rule
 from ._sparse import SparseGradient
 from ._state import COUNT, Slot, state
@@ -44,7 +44,7 @@ __all__ = [
     "ScheduleFreeAdamWHyper", "ScheduleFreeAdamWState", "ScheduleFreeSGDHyper", "ScheduleFreeSGDState", "SignumHyper",
     "SignumState", "Slot", "SparseAdamHyper", "SparseAdamState", "SparseGradient", "adabelief", "adadelta", "adafactor",
     "adagrad", "adam", "adamax", "adamw", "adan", "asgd", "check_state", "compute_dtype", "euclidean_norm",
-    "evaluation_params", "flatten_like", "following", "get", "lamb", "lars", "lerp", "lion", "muon", "nadam", "names",
+    "evaluation_params", "factory_of", "flatten_like", "following", "get", "lamb", "lars", "lerp", "lion", "muon", "nadam", "names",
     "one_minus_power", "radam", "register", "rmsprop", "rprop", "schedule_free_adamw", "schedule_free_sgd", "sgd",
     "signsgd", "signum", "sparse_adam", "state",
 ]  # fmt: skip

@@ -64,7 +64,7 @@ def _unknown_option(name: str, signature: inspect.Signature, option: str, rule: 
     known = ", ".join(signature.parameters) or "none"
     message = f"{name} has no option {option!r}: its options are {known}"
     if option in rule.Hyper._fields or option == "betas":
-        message += f". {option} is a number: give it to {name}(...).hyper({option}=...)"
+        message += f". {option} is a hyperparameter: give it to {name}(...).hyper({option}=...)"
     return message
 
 
@@ -78,6 +78,11 @@ def add(name: str, factory: Callable[..., Rule]) -> None:
 def names() -> list[str]:
     """Names of all rules, aliases among them."""
     return sorted(_FACTORIES)
+
+
+def factory_of(rule: Rule) -> Callable[..., Rule]:
+    """The factory that a rule was made by."""
+    return get(rule.name)
 
 
 def get(name: str) -> Callable[..., Rule]:

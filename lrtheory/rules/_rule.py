@@ -55,7 +55,7 @@ class ArrayRule:
     scale : h, s -> array
         The estimate of the gradient's size that eps is added to; ``None`` where the rule has no eps.
     defaults : mapping
-        Defaults that differ from those of ``Hyper`` under these options; ``None`` switches a number off.
+        Defaults that differ from those of ``Hyper`` under these options; ``None`` switches one off.
     check : Hyper -> None
         Raises for combinations that no single range can express; sees concrete values only where they are.
     sparse : bool
@@ -164,7 +164,7 @@ class Rule:
         return f"{self.name}({options})"
 
     def hyper(self, **numbers: Any) -> Hyper:
-        """The rule's numbers as a NamedTuple of scalars: PyTorch's names and defaults.
+        """The rule's hyperparameters as a NamedTuple of scalars: PyTorch's names and defaults.
 
         Raises
         ------
@@ -176,13 +176,13 @@ class Rule:
         rule = self.array_rule
         for name in numbers:
             if name not in rule.Hyper._fields:
-                raise TypeError(self._unknown_number(name))
+                raise TypeError(self._unknown_hyperparameter(name))
         values = {**rule.Hyper._field_defaults, **rule.defaults, **numbers}
         missing = [name for name in rule.Hyper._fields if name not in values]
         if missing:
             raise TypeError(f"{self!r} needs a value for {', '.join(missing)}")
         for name, value in values.items():
-            if rule.defaults.get(name, 0) is None:  # a number that an option switched off
+            if rule.defaults.get(name, 0) is None:  # one that an option switched off
                 if value is not None:
                     raise TypeError(f"{self!r} has no {name}, because its options switched it off")
                 continue
@@ -301,13 +301,15 @@ class Rule:
         scalars = []
         for name, value in zip(hyper._fields, hyper, strict=True):
             if (value is None) != (self.array_rule.defaults.get(name, 0) is None):
-                raise TypeError(f"{self!r}: {name}={value} does not fit its options; make the numbers with .hyper(...)")
+                raise TypeError(
+                    f"{self!r}: {name}={value} does not fit its options; make the hyperparameters with .hyper(...)"
+                )
             if value is None:
                 scalars.append(None)
                 continue
             if jnp.shape(value) != ():
                 raise ValueError(
-                    f"{self!r}: {name} has shape {jnp.shape(value)}; a step takes one number. "
+                    f"{self!r}: {name} has shape {jnp.shape(value)}; a step takes a single value. "
                     f"To run many values at once, jax.vmap over the field"
                 )
             # A number that is no array yet becomes a constant that Python can see: a term of weight 0 can be left out.
@@ -316,8 +318,8 @@ class Rule:
                 scalars.append(jnp.asarray(value, dtype))
         return self.Hyper(*scalars)
 
-    def _unknown_number(self, name: str) -> str:
-        message = f"{self!r} has no number {name!r}: it has {', '.join(self.Hyper._fields)}"
+    def _unknown_hyperparameter(self, name: str) -> str:
+        message = f"{self!r} has no hyperparameter {name!r}: it has {', '.join(self.Hyper._fields)}"
         if name in self.options:
             message += f". {name} is an option: {self.name}({name}=...)"
         if name == "betas":

@@ -106,6 +106,7 @@ def adagrad() -> ArrayRule:
             divides_by="size",
             memory=(),
             sizes=("sum",),
+            rates=("lr_decay",),
             gain=1.0,
             steady="the effective lr never settles, it falls as lr/(|g|·√t)",
             largest=lambda h, t: h.lr / (1 + ((t or 1) - 1) * h.lr_decay),

@@ -100,6 +100,10 @@ class Facts:
         What else there is to say of these hyperparameters.
     shape : tuple of int
         Of the smallest parameter.
+    one_size : mapping
+        Options under which updates are as large for every shape.
+    rates : tuple of str
+        Hyperparameters that are rates per step of the whole run.
     """
 
     divides_by: Literal["nothing", "size", "deviation"] | None = None
@@ -122,6 +126,8 @@ class Facts:
     caveats: Callable[[float, float], list[str]] = lambda loss, params: []
     notes: Callable[[Any], list[tuple[str, float, str, str]]] = lambda h: []
     shape: tuple[int, ...] = (1,)
+    one_size: Mapping[str, Any] = field(default_factory=dict)
+    rates: tuple[str, ...] = ()
 
 
 #: Reasons and averages that several rules share.

@@ -123,7 +123,7 @@ def sgd(*, nesterov: bool = False) -> ArrayRule:
             return
         for name, allowed in (("momentum", lambda x: x > 0), ("dampening", lambda x: x == 0)):
             value = getattr(hyper, name)
-            if is_concrete(value) and not jnp.all(allowed(jnp.asarray(value))):
+            if is_concrete(value) and not np.all(allowed(np.asarray(value))):
                 raise ValueError(
                     f"sgd(nesterov=True): {name}={value}, but Nesterov needs momentum above 0 and dampening 0"
                 )

@@ -178,3 +178,8 @@ class OneCycle(Schedule):
 
 
 one_cycle = register("one_cycle", OneCycle)
+
+
+def first_phase(share: Any, total: Any, new_total: Any, length: float) -> Any:
+    """``pct_start`` of a one-cycle ``length`` times as long whose first phase, which ends at share·total − 1, is so as well."""
+    return ((share * total - 1) * length + 1) / new_total

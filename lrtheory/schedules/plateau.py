@@ -50,7 +50,7 @@ class Plateau:
     threshold_mode: str = "rel"
 
     def hyper(self, **numbers: Any) -> PlateauHyper:
-        """The numbers as a NamedTuple of scalars; ``lr`` has no default.
+        """The hyperparameters as a NamedTuple of scalars; ``lr`` has no default.
 
         Raises
         ------
@@ -61,7 +61,9 @@ class Plateau:
         """
         unknown = [name for name in numbers if name not in PlateauHyper._fields]
         if unknown:
-            raise TypeError(f"plateau has no number {unknown[0]!r}: there are {', '.join(PlateauHyper._fields)}")
+            raise TypeError(
+                f"plateau has no hyperparameter {unknown[0]!r}: there are {', '.join(PlateauHyper._fields)}"
+            )
         if "lr" not in numbers:
             raise TypeError("plateau needs a value for lr")
         values = {**PlateauHyper._field_defaults, **numbers}

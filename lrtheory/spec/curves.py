@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiling import quickly_compiled
-from .parts import Part, part
+from ..schedules.cycles import first_phase
+from ._keras_backend import load_keras
+from .parts import Part, is_scheduler, part
 from .text import Spec, SpecError, Unread, inside, is_number, parse, short
 
 LEVELS = frozenset(
@@ -37,7 +39,7 @@ LEVELS = frozenset(
 COUNTS = frozenset((
     "transition_steps", "transition_begin", "decay_steps", "warmup_steps", "total_steps", "boundaries",
     "boundaries_and_scales", "T_0", "T_max", "anneal_epochs", "milestones", "stable_steps", "start", "step_size",
-    "step_size_down", "step_size_up", "timescale", "total_iters", "epochs", "first_decay_steps",
+    "step_size_down", "step_size_up", "timescale", "total_iters", "steps_per_epoch", "first_decay_steps",
 ))  # fmt: skip
 #: Schedules whose ``gamma`` is a factor for each step.
 BY_STEP = ("exponential", "cyclic", "ExponentialLR", "CyclicLR")
@@ -96,6 +98,8 @@ class Curve:
                 if isinstance(before, (Part, Unread)) or (before is None) or before is p.parameters[name].empty:
                     continue
                 after = _changed(p.name, name, before, levels, batch)
+                if name == "pct_start" and p.name in ("OneCycleLR", "one_cycle") and batch != 1:
+                    after = _same_peak(p, before, batch)
                 if after != before:
                     new[p.path + name] = after
         if not new and self.lr is None:
@@ -107,7 +111,7 @@ class Curve:
         except SpecError as error:
             raise ValueError(f"{why}: {error}") from error
         t = np.unique(np.linspace(0, max(self.end.t, self.peak.t, 1) * 1.25 / batch, 500).astype(np.int64))
-        wide = int(np.ceil(batch * (1 + sum(1 for _ in _counts(self.part))))) if batch != 1 else 0
+        wide = int(np.ceil(batch * (1 + len(counts(self.part))))) if batch != 1 else 0
         at = np.rint(t * batch).astype(np.int64)
         near = np.stack([self.at(np.maximum(at + d, 0)) for d in np.unique(np.linspace(-wide, wide, 41).astype(int))])
         low, high = np.nanmin(near, 0) * levels, np.nanmax(near, 0) * levels
@@ -138,8 +142,8 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
     """The curve of a schedule that is part of a SPEC."""
     try:
         at = _evaluated(made, UNGIVEN if lr is None else lr)
-        horizon = max(int(sum(_counts(made))), 1)
-        t = _grid(horizon, list(_counts(made)))
+        horizon = max(int(sum(counts(made))), 1)
+        t = _grid(horizon, counts(made))
         lrs = at(t)
     except SpecError as error:
         if made.spec.name in str(error):
@@ -169,14 +173,17 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
 
 
 def _evaluated(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
-    if made.spec.name.startswith("torch."):
+    if is_scheduler(made.factory):
         return _stepped(made, lr)
     import jax
 
     with jax.enable_x64(True):
-        schedule = made.make()
+        schedule: Any = made.make()
     if not callable(schedule):
         raise SpecError(f"{short(made.spec.text)} is {type(schedule).__name__}: it has no closed form to look at")
+    if made.spec.name.startswith("keras.") and load_keras().backend.backend() != "jax":
+        evaluated: Any = schedule
+        return np.vectorize(lambda t: float(evaluated(int(t))), otypes=[float])
     compiled = quickly_compiled()(jax.vmap(schedule))
 
     def at(t: Any) -> np.ndarray:
@@ -209,6 +216,8 @@ def _stepped(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
             try:
                 scheduler.step()
                 lrs.append(float(optimizer.param_groups[0]["lr"]))
+            except SpecError:
+                raise
             except ValueError:  # the one-cycle policy has an end
                 lrs.append(np.nan)
         return np.array([lrs[min(i, len(lrs) - 1)] for i in t.ravel()]).reshape(t.shape)
@@ -216,7 +225,7 @@ def _stepped(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
     return at
 
 
-def _counts(made: Part) -> Any:
+def counts(made: Part) -> list[float]:
     """Numbers that may count steps, keys of dicts among them."""
     found: list[float] = []
 
@@ -261,6 +270,17 @@ def _changed(owner: str, name: str, value: Any, levels: float, batch: float) -> 
     if not is_number(value):
         return value
     return value * levels if name in LEVELS else _count(value, batch) if name in COUNTS else value
+
+
+def _same_peak(p: Part, share: float, batch: float) -> float:
+    """The share of the steps after which a one-cycle of fewer steps has its peak where it was."""
+    total = p.value("total_steps") or p.value("epochs") * p.value("steps_per_epoch")
+    fewer = (
+        _count(total, batch)
+        if p.value("total_steps")
+        else p.value("epochs") * _count(p.value("steps_per_epoch"), batch)
+    )
+    return first_phase(share, total, fewer, 1 / batch)
 
 
 def _count(value: Any, batch: float) -> Any:

@@ -17,13 +17,14 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import FunctionType, ModuleType
 from typing import Any
 
+from ._formula import Formula, formula
+from ._keras_backend import load_keras
 from .text import EXPECTED, Spec, SpecError, Unread, call, inside, is_number, nearest, short, written
 
 DEFAULT_LR = 1e-3
@@ -79,7 +80,7 @@ WRAPPERS = ("accumulate", "average_weights", "clip_by_global_norm", "clip_by_nor
 
 def _of_torch(spec: Spec) -> Any:
     found = _walked(spec, "torch")
-    if is_torch(found) or _is_scheduler(found):
+    if is_torch(found) or is_scheduler(found):
         return found
     raise SpecError(
         f"{short(spec.text)}: {spec.name} is no optimizer of torch.optim and no scheduler; expected {EXPECTED}"
@@ -100,10 +101,8 @@ def _of_optax(spec: Spec) -> Any:
 
 
 def _of_keras(spec: Spec) -> Any:
-    if "keras" not in sys.modules:
-        os.environ.setdefault("KERAS_BACKEND", "jax")  # which is here, as the TensorFlow of its default may not be
     try:
-        importlib.import_module("keras")
+        load_keras()
     except (Exception, SystemExit) as error:
         raise SpecError(
             f"{short(spec.text)}: keras cannot be imported here ({error}); KERAS_BACKEND=jax chooses the backend that is there"
@@ -190,14 +189,24 @@ def is_torch(found: Any) -> bool:
     return isinstance(found, type) and any(base.__module__ == "torch.optim.optimizer" for base in found.__mro__)
 
 
-def _is_scheduler(found: Any) -> bool:
-    return isinstance(found, type) and found.__module__ == "torch.optim.lr_scheduler"
+def is_scheduler(found: Any) -> bool:
+    """Whether it makes schedulers of torch: a class of them, or a function that is given an optimizer first."""
+    if isinstance(found, type):
+        return any(base.__module__ == "torch.optim.lr_scheduler" for base in found.__mro__)
+    if not isinstance(found, FunctionType) or found.__module__.startswith("optax."):
+        return False
+    return next(iter(inspect.signature(found).parameters), "") == "optimizer"
 
 
 def is_schedule(spec: Any) -> bool:
     """Whether it is a SPEC of a schedule, of any framework."""
-    if not isinstance(spec, Spec) or spec.module is not None:
+    if not isinstance(spec, Spec):
         return False
+    if spec.module is not None:
+        try:
+            return is_scheduler(resolve(spec))
+        except SpecError:
+            return False
     if spec.is_rule:
         from .. import schedules
 
@@ -344,10 +353,15 @@ def part(spec: Spec, path: str = "") -> Part:
     except (TypeError, ValueError) as error:
         raise SpecError(f"{short(spec.text)} has no signature that could be read") from error
     first = next(iter(parameters), "")
-    taken = first if is_torch(factory) or first == "params" else "optimizer" if _is_scheduler(factory) else ""
-    if taken:
-        parameters.pop(taken, None)
+    schedules = is_scheduler(factory)
+    taken = first if is_torch(factory) or first == "params" or (schedules and first == "optimizer") else ""
+    if schedules and not taken:  # ChainedScheduler has that of the schedulers in it
+        spec = replace(spec, kwargs={n: v for n, v in spec.kwargs.items() if n != "optimizer"})
+        parameters.pop("optimizer", None)
+    parameters.pop(taken, None)
     stands, given = by_name(spec, parameters, taken)
+    if "lr_lambda" in given:
+        given["lr_lambda"] = inside(given["lr_lambda"], formula)
     notes: list[str] = []
     for rate in RATES:
         default = parameters[rate].default if rate in parameters else 0
@@ -383,7 +397,7 @@ def by_name(spec: Spec, parameters: Mapping[str, inspect.Parameter], taken: str)
             groups = args.pop(0)
         if groups is not None:
             stands = Unread(written(groups))
-            if isinstance(groups, list) and any(isinstance(g, dict) and set(g) - {"params"} for g in groups):
+            if groups_of(groups):
                 raise SpecError(
                     f"{short(spec.text)}: groups of parameters are not read; write one SPEC for each of them"
                 )
@@ -408,6 +422,19 @@ def by_name(spec: Spec, parameters: Mapping[str, inspect.Parameter], taken: str)
                     f"{', '.join(named)}"
                 )
     return stands, {**given, **kwargs}
+
+
+def groups(spec: Spec) -> list[Any]:
+    """Groups of parameters with settings of their own, that stand first in a SPEC of torch; none for any other."""
+    return groups_of(spec.args[0] if spec.args else spec.kwargs.get("params"))
+
+
+def groups_of(given: Any) -> list[Any]:
+    """The groups that an argument is, if any has settings of its own."""
+    found = (
+        isinstance(given, list) and all(isinstance(g, dict) for g in given) and any(set(g) - {"params"} for g in given)
+    )
+    return given if found else []
 
 
 def _parts(spec: Spec, given: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -452,6 +479,8 @@ def typed(value: Any) -> bool:
 
 def plain(given: Any) -> Any:
     """The value of a leaf."""
+    if isinstance(given, Formula):
+        return given
     if isinstance(given, Unread):
         raise SpecError(
             f"{short(given.text)} is not evaluated: write a number, a string, True, False, None, or lists, tuples and dicts of "

@@ -226,7 +226,7 @@ class _Reader:
             return Unread(self.source(node))
         try:
             if isinstance(op, ast.Pow):
-                return float(left) ** float(right) if right < 0 or abs(left) > 1000 or right > 64 else left**right
+                return power(left, right)
             if type(op) in _OPERATIONS:
                 return _OPERATIONS[type(op)](left, right)
         except ArithmeticError as error:
@@ -244,6 +244,11 @@ def _dotted(node: ast.expr) -> str | None:
         names.append(node.attr)
         node = node.value
     return ".".join([node.id, *reversed(names)]) if isinstance(node, ast.Name) else None
+
+
+def power(left: Any, right: Any) -> Any:
+    """A power of two numbers, as whole numbers only while they are small."""
+    return float(left) ** float(right) if right < 0 or abs(left) > 1000 or right > 64 else left**right
 
 
 def is_number(value: Any) -> bool:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from .asking import NoLaw
 
 if TYPE_CHECKING:
-    from . import batch, bounds, invariance, momentum, scaling, stability
+    from . import batch, bounds, invariance, momentum, scaling, stability, updates
 
-_ROOMS = ("batch", "bounds", "invariance", "momentum", "scaling", "stability")
-__all__ = ["NoLaw", "batch", "bounds", "invariance", "momentum", "scaling", "stability"]
+_ROOMS = ("batch", "bounds", "invariance", "momentum", "scaling", "stability", "updates")
+__all__ = ["NoLaw", "batch", "bounds", "invariance", "momentum", "scaling", "stability", "updates"]
 
 
 def __getattr__(name: str) -> Any:

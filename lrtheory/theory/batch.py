@@ -1,4 +1,4 @@
-"""The square-root rule of Adam and RMSprop for a batch κ times as large.
+"""The square-root rule of Adam and RMSprop for a batch κ times as large, and means of means.
 
 Malladi et al. 2022 (2205.10287), with the decay of AdamW derived from lr·wd → κ·lr·wd.
 """
@@ -6,6 +6,7 @@ Malladi et al. 2022 (2205.10287), with the decay of AdamW derived from lr·wd �
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from ..rules import Rule
@@ -52,3 +53,34 @@ def _of_the_paper(rule: Rule, hyper: Any) -> BatchChange:
     if "momentum" in change.memories and change.noise_dominates:
         raise ValueError(f"the SDE rule is not about {rule!r} with momentum={hyper.momentum}: no paper derives it")
     raise ValueError(f"the SDE rule is about adam (with adamw and amsgrad=False) and rmsprop, not {rule!r}")
+
+
+def mean_of_means(tokens: Sequence[int]) -> tuple[tuple[float, ...], float]:
+    r"""What the mean of the means of micro-batches is against the mean over all their tokens.
+
+    Parameters
+    ----------
+    tokens : the number of tokens :math:`n_i` of each micro-batch, two or more
+
+    Returns
+    -------
+    factors : tuple of float
+        :math:`\bar n/n_i`: what a token of each micro-batch counts in the mean of means over what it counts in the mean over
+        all. All are 1 exactly if all have as many.
+    noise : float
+        :math:`\bar n \cdot \overline{1/n}`, the variance of the mean of means over that of the mean over all, for tokens whose
+        gradients are independent with one variance; at least 1.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two micro-batches, or a count that is no whole number above 0.
+    """
+    if isinstance(tokens, (str, int, float)) or len(tokens) < 2:
+        raise ValueError(f"tokens={tokens!r}: give the tokens of each micro-batch, two or more, such as (512, 1024)")
+    for n in tokens:
+        if isinstance(n, bool) or n != int(n) or n < 1:
+            raise ValueError(f"tokens: {n!r} is no number of tokens; expected whole numbers above 0")
+    mean = sum(tokens) / len(tokens)
+    factors = tuple(mean / n for n in tokens)
+    return factors, sum(factors) / len(factors)

@@ -35,7 +35,7 @@ from .scaling import rescaled_hyper
 
 __all__ = [
     "AdamSchedule", "Equilibrium", "Schedule", "adamw_schedule", "angle", "angular_lr", "buffer_seed", "equilibrium",
-    "next_square_norm", "numbers_for_length", "rotation_per_step", "sgd_schedule",
+    "next_square_norm", "numbers_for_length", "rotation_per_step", "sgd_schedule", "square_norms_with_momentum",
 ]  # fmt: skip
 
 
@@ -114,6 +114,21 @@ def next_square_norm(
 ) -> np.ndarray:
     r""":math:`\|w\|^2` after a step of SGD: :math:`(1 - lr \cdot weight\_decay)^2\|w\|^2 + lr^2\|g\|^2`, since g ⟂ w."""
     return (1 - lr * weight_decay) ** 2 * np.asarray(square_norm) + lr**2 * np.asarray(square_gradient)
+
+
+def square_norms_with_momentum(
+    square_norm: float, square_buffers: npt.ArrayLike, lr: float, momentum: float
+) -> np.ndarray:
+    r""":math:`\|w\|^2` after each step of SGD with momentum, from the first and :math:`\|b\|^2` of the buffer after each step.
+
+    With :math:`P = \langle w, b \rangle`, of which the gradient is no part: :math:`\|w\|^2 \leftarrow \|w\|^2 - 2 lr
+    \cdot momentum P + lr^2\|b\|^2` and :math:`P \leftarrow momentum P - lr\|b\|^2`, from 0.
+    """
+    found, along = [square_norm], 0.0
+    for square in np.asarray(square_buffers):
+        found.append(found[-1] - 2 * lr * momentum * along + lr**2 * square)
+        along = momentum * along - lr * square
+    return np.array(found[1:])
 
 
 class Schedule(NamedTuple):

@@ -125,7 +125,7 @@ class Figures:
                     self._measure(alike[i : i + TOGETHER])
             for step, entries, row in zip(steps, read, self._rows, strict=True):
                 for tensor, figures in row.items():
-                    figures["grad_norm"] = entries[tensor].grad_norm
+                    figures["grad_norm"] = entries[tensor].grad_norm_of(_size(self.record.tensors[tensor]))
                     figures["clip_factor"] = _factor(step.clips, tensor, figures["clip_factor"])
         self._steps += steps
         self._kept_rows += [{t: np.hstack([*figures.values()]) for t, figures in row.items()} for row in self._rows]
@@ -152,12 +152,11 @@ class Figures:
         groups |= {name: _ragged([[getattr(clip, name)] for clip in clips]) for name in ("max_norm", "norm")}
         told = []
         for number, line in tensors.items():
-            size = int(np.prod(line["shape"]))
             told.append({
                 **{name: line[name] for name in ("name", "shape", "dtype", "group", "module")},
                 "rule": self._rules.get(number, ""),
                 "reason": line["missing"] or self._reasons.get(number, ""),
-                "sampled": [line["count"], size],
+                "sampled": [line["count"], _size(line)],
             })  # fmt: skip
         last = steps[-1] if steps else None
         taken = ended.get("steps", last.number + 1 if last else 0)
@@ -184,8 +183,7 @@ class Figures:
             if rule is not None:
                 known = self._states(step, rule, hyper, of_group)
             for tensor, entry in of_group.items():
-                size = int(np.prod(self.record.tensors[tensor]["shape"]))
-                whole = Whole(float(size), entry.param_norm)
+                whole = Whole(float(_size(self.record.tensors[tensor])), entry.param_norm)
                 if tensor in known:
                     state, shape, unknown = known[tensor]
                     carries = needs(rule, unknown) or step.number == 0
@@ -335,6 +333,10 @@ def _measured(rule: Rule | None) -> Any:
         return summary, type(state)(*(None if value is None else value["w"] for value in stepped))
 
     return quickly_compiled()(jax.vmap(one))
+
+
+def _size(tensor: dict[str, Any]) -> int:
+    return int(np.prod(tensor["shape"]))
 
 
 def _is_scalar(value: Any, entry: Entry) -> bool:

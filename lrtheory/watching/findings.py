@@ -212,7 +212,8 @@ def decay_on_norms(watched: Watched, medians: Medians) -> Given:
 
 def moves_without_gradient(watched: Watched, medians: Medians) -> Given:
     """Tensors whose whole gradient is 0, not absent, and that decay and momentum move all the same."""
-    none = np.mean(watched.figures["grad_norm"] == 0, axis=0) > NEARLY_ALWAYS
+    norm = watched.figures["grad_norm"]
+    none = np.sum(norm == 0, axis=0) > NEARLY_ALWAYS * np.maximum(1, np.sum(~np.isnan(norm), axis=0))
     for i in _groups_of(watched, none & (medians["moved_without_gradient"] > MOST)):
         names = _names(watched, i)
         yield {

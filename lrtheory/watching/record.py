@@ -14,7 +14,7 @@ A directory with two files, to which each measured step is appended, so that wha
     ``missing``: why nothing is recorded of it, or "". A later line of the same number takes its place.
 ``layout``
     ``layout``: its number; ``entries``: ``[tensor, what, dtype, shape]`` in the order of their bytes. ``what`` is ``before``,
-    ``after`` (the parameter's coordinates), ``grad``, ``param_norm``, ``grad_norm`` (exact), ``state/NAME`` before the
+    ``after`` (the parameter's coordinates), ``grad``, ``param_norm``, ``grad_norm`` (exact, or not there), ``state/NAME`` before the
     step in the framework's own names, ``group/NAME`` with a group's number in place of the tensor, ``clip/N`` for the norm that clip N saw, and
     ``found_inf``. bfloat16 goes by its bits.
 ``step``
@@ -152,6 +152,13 @@ class Entry:
     state: dict[str, Any] = field(default_factory=dict)
     param_norm: float = np.nan
     grad_norm: float = np.nan
+
+    def grad_norm_of(self, size: int) -> float:
+        """The gradient's norm in a tensor of so many entries: as recorded, or else from the sample; nan where that is all 0."""
+        if not np.isnan(self.grad_norm) or self.grad is None or not self.grad.size:
+            return self.grad_norm
+        sampled = float(np.linalg.norm(self.grad.astype(np.float64)))
+        return sampled * np.sqrt(size / self.grad.size) if sampled else np.nan
 
 
 @dataclass

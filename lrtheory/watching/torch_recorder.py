@@ -19,6 +19,9 @@ import numpy as np
 from .record import RecordWarning, Writer
 
 ELSEWHERE = "float64"
+#: A norm reads a whole tensor, and may cost as much as a tenth of a step. Of tensors with more entries than these it is taken at
+#: measured steps so many steps apart; between them the analysis estimates it from the sample.
+LARGE, APART = 2**14, 20
 
 
 class Places:
@@ -33,23 +36,17 @@ class Places:
             flat = np.sort(rng.choice(size, sample, replace=False, shuffle=False))
         self.count = len(flat)
         self.shape = tuple(shape)
+        self.flat = flat
         self.at = np.unravel_index(flat, self.shape) if self.shape else ()
-        self._offsets: dict[Any, Any] = {}
+        self._on: dict[Any, Any] = {}
 
     def pick(self, tensor: Any) -> Any:
         """Those coordinates of a strided tensor of this shape, as a flat copy on its device."""
         import torch
 
-        key = (tensor.stride(), tensor.device)
-        if key not in self._offsets:
-            offsets = sum((at * stride for at, stride in zip(self.at, key[0], strict=True)), np.zeros(self.count, int))
-            extent = 1 + sum((n - 1) * stride for n, stride in zip(self.shape, key[0], strict=True))
-            self._offsets[key] = torch.as_tensor(offsets, device=tensor.device), extent
-        offsets, extent = self._offsets[key]
-        if not self.count:
-            return tensor.reshape(-1).clone()
-        flat = tensor.as_strided((extent,), (1,), tensor.storage_offset())
-        return flat.index_select(0, offsets)
+        if (flat := self._on.get(tensor.device)) is None:
+            flat = self._on[tensor.device] = torch.as_tensor(self.flat, device=tensor.device)
+        return tensor.take(flat)
 
     def pick_sparse(self, gradient: Any) -> Any:
         """Those coordinates of a sparse gradient, without making it dense."""
@@ -208,7 +205,7 @@ class Recorder:
     ) -> None:
         self.number, self.optimizer, self.writer = number, optimizer, writer
         self.every, self.sample, self.seed = every, sample, seed
-        self.step, self.due, self.skipped = -1, 0, 0
+        self.step, self.due, self.skipped, self._normed = -1, 0, 0, -APART
         self.clips: list[tuple[float, Any, Any]] = []
         self._names, self._modules, self._on_measured = names, modules, on_measured
         self._tensors: list[tuple[int, Any, Places | None]] = []
@@ -284,6 +281,8 @@ class Recorder:
         if self.writer is None and not any(is_sharded(p) for _, p, _ in self._tensors):
             return
         block = self._block = Block(self.step)
+        if self.step >= self._normed + APART:
+            self._normed = self.step
         kept = [(i, p, places) for i, p, places in self._tensors if places is not None]
         for i, p, places in kept:
             self._coordinates(block, i, "before", p, places)
@@ -376,6 +375,8 @@ class Recorder:
 
         apart: dict[Any, list[tuple[int, Any]]] = {}
         for i, tensor in tensors:
+            if self.step != self._normed and tensor.numel() > LARGE:
+                continue
             if is_sharded(tensor):
                 square = torch.linalg.vector_norm(tensor.to_local(), dtype=torch.float64).square().reshape(1)
                 square = square if _speaks(tensor) else torch.zeros_like(square)

@@ -37,7 +37,7 @@ class Wrapper(ABC):
         taken = [number for number in self.numbers if number in self.rule.Hyper._fields]
         if taken:
             raise ValueError(
-                f"{self.name}: {self.rule!r} has a number {taken[0]!r} already; one wrapper of a kind is enough"
+                f"{self.name}: {self.rule!r} has a hyperparameter {taken[0]!r} already; one wrapper of a kind is enough"
             )
         fields = (*self.rule.Hyper._fields, *self.numbers)
         object.__setattr__(self, "_hyper_type", namedtuple(f"{self.name.title().replace('_', '')}Hyper", fields))
@@ -78,7 +78,7 @@ class Wrapper(ABC):
     def inner(self, hyper: Any) -> Any:
         """The numbers of the rule inside."""
         if not isinstance(hyper, self.Hyper):
-            raise TypeError(f"{self!r} takes numbers from its .hyper(...), not {type(hyper).__name__}")
+            raise TypeError(f"{self!r} takes hyperparameters from its .hyper(...), not {type(hyper).__name__}")
         return self.rule.Hyper(*hyper[: len(self.rule.Hyper._fields)])
 
     def own(self, state: Any) -> Any:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from lrtheory.names.torch import EXECUTION
-from lrtheory.spec import SpecError
+from lrtheory.spec import Formula, SpecError
 
-from .implementation import Implementation, with_arguments
+from .implementation import GROUPED, Implementation, with_arguments
 from .probe import AVERAGE, Path, Probe, distance
 from .schedules import CLOSED
 
@@ -38,6 +38,9 @@ def differing(one: Implementation, other: Implementation, dtype: str = "float64"
         names = [name for name in {**one.arguments, **other.arguments} if name not in SILENT]
         pairs = {name: (one.arguments.get(name), other.arguments.get(name)) for name in names}
         return {name: b for name, (a, b) in pairs.items() if not _equal(a, b, dtype)}
+    if one.name == f"{other.name}{GROUPED}":  # each group's settings beside those of all
+        there = {name: other.arguments.get(name.rpartition(".")[2]) for name in one.arguments if name not in SILENT}
+        return {name: b for name, b in there.items() if not _equal(one.arguments[name], b, dtype)}
     spoken = one.spoken
     return {
         name: default
@@ -61,10 +64,17 @@ def _equal(a: Any, b: Any, dtype: str = "float64") -> bool:
 def further(probe: Probe, is_schedule: bool) -> Iterator[Probe]:
     """Runs on which an argument may act that did not act on the first: tensors of other ranks, and more steps."""
     if is_schedule:
-        yield replace(probe, factors=np.ones(min(40 * probe.steps, FARTHEST)))
+        steps = min(40 * probe.steps, FARTHEST)
+        yield replace(
+            probe, factors=np.ones(steps), metrics=None if probe.metrics is None else np.resize(probe.metrics, steps)
+        )
     elif probe.dtype == "float64":
         for steps in (probe.steps, LONGER):
-            yield replace(Probe.drawn(RANKS, 6.0, missing=bool(probe.absent), steps=steps), averaged=probe.averaged)
+            yield replace(
+                Probe.drawn(probe.ranks or RANKS, 6.0, missing=bool(probe.absent), steps=steps),
+                averaged=probe.averaged,
+                ranks=probe.ranks,
+            )
 
 
 def run(one: Implementation, probe: Probe, changes: Mapping[str, Any] | None = None) -> Path | None:
@@ -100,9 +110,11 @@ def unseen(one: Implementation, names: Mapping[str, Any], probe: Probe, path: Pa
     """Those of the arguments that do not act along a probe: it runs the same with the other value."""
     left = {}
     for name, value in names.items():
+        if isinstance(value, Formula) and isinstance(one.arguments.get(name), Formula):
+            value = Formula("lambda t: 0.5")  # it acts if another function does something else
         changed = run(one, probe, {name: value})
         if changed is not None and alike(changed, path) <= bound:
-            left[name] = value
+            left[name] = names[name]
     return left
 
 

@@ -13,8 +13,10 @@ from lrtheory.spec import SpecError
 from . import acting
 from .family import MISSING, Family
 from .implementation import Implementation, implementation, of_family, with_lr_of
-from .members import as_argument, fitted, placed
+from .members import as_argument, fitted, named, placed
 from .narrow import narrowed
+from .probe import cycled
+from .schedules import past
 from .sides import Sides, numbers_of
 from .told import Change, Diagnosis, given, listed, shown
 from .vocabulary import FAMILIES, WORDS
@@ -55,9 +57,15 @@ def diagnose(
         raise SpecError(f"{kinds[0]}, {kinds[1]}: give two of a kind")
     one, other = placed(one, other), placed(other, one)
     one, other = of_family(one, other.words.family), of_family(other, one.words.family)
-    family, second = (_asked(FAMILIES[i.words.family], dtype, missing) for i in (one, other))
+    tensors = tuple(dict.fromkeys((*one.tensors, *other.tensors)))
+    family, second = (named(_asked(FAMILIES[i.words.family], dtype, missing), tensors) for i in (one, other))
     probes = [f.probe(numbers_of(i), missing=missing) for f, i in ((family, one), (second, other))]
-    probe = replace(max(probes, key=lambda p: p.steps), averaged=any(p.averaged for p in probes))
+    probes += [past(i.horizon) for i in (one, other) if i.horizon]
+    probe = replace(
+        max(probes, key=lambda p: p.steps),
+        averaged=any(p.averaged for p in probes),
+        ranks=cycled(tensors, acting.RANKS),
+    )
     paths = acting.level(one.path(probe), other.path(probe))
     pair = Sides(one, other, family, probe, paths, dtype)
     if pair.size <= pair.alike:

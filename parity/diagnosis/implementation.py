@@ -15,9 +15,10 @@ from lrtheory.spec.parts import is_torch, plain
 from lrtheory.spec.text import inside, is_number
 
 from ..drivers.in_keras import load_keras
+from .leaves import Leaves, defaults
 from .probe import AVERAGE, Path, Probe
 from .run import RUNS, ours, with_optax, with_torch
-from .schedules import CLOSED, TORCH, run_schedule
+from .schedules import CLOSED, after_warmup, plateau, run
 from .vocabulary import MEMBERS, WORDS, completed
 from .words import Words
 
@@ -25,6 +26,10 @@ from .words import Words
 LR = 1e-3
 
 INJECT = "optax.inject_hyperparams"
+#: What stands behind the name of an optimizer whose groups have settings of their own.
+GROUPED = "+groups"
+#: Arguments that speak of parameters by name.
+MASKS = ("mask", "weight_decay_mask", "param_labels")
 
 #: From arguments to a run.
 Bind = Callable[[Mapping[str, Any]], Callable[[Probe], Path]]
@@ -45,11 +50,14 @@ class Implementation:
     is_schedule: bool = False
     # parts of a composition → the SPEC that is left without them
     without: Mapping[str, str] = field(default_factory=dict)
+    tensors: tuple[str, ...] = ()  # that its masks, labels or groups speak of
+    own_words: Words | None = None  # of a composition that is a member of a family
+    horizon: float = 0.0  # of a schedule whose family is not known
 
     @property
     def is_known(self) -> bool:
         """Whether its family is known."""
-        return bool(self.family) or inner_name(self.name) in WORDS
+        return bool(self.family) or self.own_words is not None or inner_name(self.name) in WORDS
 
     @property
     def short(self) -> str:
@@ -60,7 +68,7 @@ class Implementation:
     def words(self) -> Words:
         """Its own names for numbers and switches."""
         name = inner_name(self.name)
-        words = MEMBERS.get((name, self.family), Words(self.family)) if self.family else WORDS[name]
+        words = MEMBERS.get((name, self.family), Words(self.family)) if self.family else self.own_words or WORDS[name]
         return completed(words, self.library, self.arguments)
 
     @property
@@ -145,12 +153,19 @@ def implementation(target: str | Rule, **numbers: float) -> Implementation:
     parsed = spec.parse(target)
     name = parsed.name.rpartition(".")[2] if parsed.is_rule else parsed.name
     if parsed.name.startswith("keras."):
-        load_keras()  # on the backend that is there
+        try:
+            load_keras()
+        except RuntimeError as error:  # on another backend than JAX
+            raise SpecError(f"{parsed.text}: {error}") from error
+    if name in plateau.WORDS:
+        return _of_plateau(parsed, name)
     if spec.is_schedule(parsed):
         return _of_schedule(replace(parsed, name=name))
     if parsed.is_rule:
         reading = spec.read(parsed.text)
         return _of_rule(parsed.text, reading.rule, reading.hyper._asdict())
+    if groups := spec.groups(parsed):
+        return _of_groups(parsed, groups)
     part = spec.part(parsed)
     arguments = _bound(part)
     if name not in WORDS or any(isinstance(value, Part) for value in arguments.values()):
@@ -168,7 +183,7 @@ def _of(text: str, name: str, arguments: Mapping[str, Any], part: Part) -> Imple
     def follow(given: Mapping[str, Any], probe: Probe) -> Path:
         return RUNS[library](factory, name, given, probe)
 
-    return _made(text, name, arguments, follow, defaults=_defaults(part), library=library)
+    return _made(text, name, arguments, follow, defaults=defaults(part), library=library, tensors=named(part))
 
 
 def _of_tree(parsed: Spec, root: Part) -> Implementation:
@@ -184,22 +199,14 @@ def _of_tree(parsed: Spec, root: Part) -> Implementation:
         def follow(given: Mapping[str, Any], probe: Probe) -> Path:
             return with_torch(root.factory, name, given, probe)
 
-        return _made(parsed.text, name, _bound(root), follow, defaults=_defaults(root), library="torch")
+        return _made(parsed.text, name, _bound(root), follow, defaults=defaults(root), library="torch")
     return _composed(parsed, root)
 
 
 def _composed(parsed: Spec, root: Part) -> Implementation:
     """Of a tree of optax, or a factory of one's own: its arguments are those of all its parts."""
-    parts = [p for p in root.all() if not spec.is_schedule(p.spec)]
-    places: dict[str, str] = {}
-    for p in parts:
-        for name in {**p.parameters, **p.given}:
-            places[p.path + name if any(name in {**q.parameters, **q.given} for q in parts if q is not p) else name] = (
-                p.path + name
-            )
-    values = {p.path + name: value for p in parts for name, value in {**_defaults(p), **p.given}.items()}
-    arguments = {shown: values[place] for shown, place in places.items() if place in values}
-    arguments = {shown: inside(value, _leaf) for shown, value in arguments.items()}
+    leaves = Leaves.of([p for p in root.all() if not spec.is_schedule(p.spec)])
+    arguments, places = leaves.arguments, leaves.places
     name = "+".join(p.spec.full_name for p in root.all())
     rate = next((n for n in ("learning_rate", "lr") if is_number(arguments.get(n))), None)
 
@@ -211,7 +218,7 @@ def _composed(parsed: Spec, root: Part) -> Implementation:
         return Pairs(root.make(values))  # of parameters, of which the fast ones are compared
 
     def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-        new = {places[n]: v for n, v in given.items() if v is not arguments[n] and v != arguments[n]}
+        new = leaves.changed(given)
 
         def factory(learning_rate: Any) -> Any:
             import optax
@@ -226,8 +233,7 @@ def _composed(parsed: Spec, root: Part) -> Implementation:
 
         return with_optax(factory, name, {"learning_rate": given[rate] if rate else 1.0}, probe)
 
-    defaults = {n: value for p in parts for n, value in _defaults(p).items() if places.get(n) == p.path + n}
-    more = {"defaults": defaults, "library": "optax", "without": _without(parsed, root)}
+    more = {"defaults": leaves.defaults, "library": "optax", "without": _without(parsed, root), "tensors": named(root)}
     return _made(parsed.text, name, arguments, follow, **more)
 
 
@@ -243,8 +249,18 @@ def _without(parsed: Spec, root: Part) -> dict[str, str]:
     }
 
 
-def _leaf(value: Any) -> Any:
-    return value if isinstance(value, Part) or type(value).__name__ == "Unread" else plain(value)
+def named(root: Part) -> tuple[str, ...]:
+    """The tensors that masks and labels in a tree speak of."""
+    found: dict[str, None] = {}
+    for p in root.all():
+        for value in (p.given.get(name) for name in MASKS):
+            if isinstance(value, dict):
+                if any(isinstance(entry, dict) for entry in value.values()):
+                    raise SpecError(
+                        f"{p.spec.text}: a mask or labels inside others are not diagnosed; write names alone, as in {{'w': True}}"
+                    )
+                found |= dict.fromkeys(value)
+    return tuple(found)
 
 
 def inner_name(name: str) -> str:
@@ -263,8 +279,10 @@ def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
     """A scheduler of torch has no lr but that of its optimizer: where none is given, it is that of the other schedule."""
     if base.arguments.get("lr", 0) is not None:
         return base
-    given = other.arguments.get("lr", 0)
-    lr = LR if given is None else other.numbers()["lr"] if other.is_known else given or LR
+    given = other.arguments.get("lr", LR if other.library == "torch" else 0)
+    if given == 0 and not (base.is_known and other.is_known):  # no family says what of the other's is the lr
+        given = spec.curve(spec.parse(other.text)).peak.lr
+    lr = LR if given is None else given if not (base.is_known and other.is_known) else other.numbers()["lr"]
     return with_arguments(base, {"lr": lr})
 
 
@@ -277,29 +295,96 @@ def of_family(base: Implementation, family: str) -> Implementation:
 
 
 def _of_schedule(parsed: Spec) -> Implementation:
+    stepped = spec.is_scheduler(spec.resolve(parsed))
     ours: dict[str, Any] = {}  # arguments that the factory does not take
-    if parsed.name.startswith(TORCH):
+    if stepped:
         ours = {"lr": plain(parsed.kwargs.get("lr")), CLOSED: parsed.kwargs.get(CLOSED, False)}
         parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
-    part = spec.part(parsed)
+    root = spec.part(parsed)
+    parts = list(root.all())
+    leaves = Leaves.of(parts)
+    library = "torch" if stepped else parsed.name.split(".")[0] if "." in parsed.name else "lrtheory"
 
     def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-        called = {n: inside(v, lambda x: x.make() if isinstance(x, Part) else x) for n, v in given.items()}
-        return run_schedule(parsed.name, called, probe)
+        new = leaves.changed(given)
+        if stepped:
+            resumed = any(n.endswith("last_epoch") and v != -1 for n, v in given.items())
+            return run.stepped(lambda o: root.make(new, o), given["lr"], probe, closed=given[CLOSED], resumed=resumed)
+        if library == "lrtheory":
+            return run.ours(lambda: root.make(new), probe)
+        return run.in_jax(lambda: root.make(new), probe, of_keras=library == "keras")
 
-    library = parsed.name.split(".")[0] if "." in parsed.name else "lrtheory"
-    more = {"defaults": _defaults(part), "library": library, "is_schedule": True}
-    return _made(parsed.text, parsed.name, _bound(part) | ours, follow, **more)
+    name = "+".join(p.spec.full_name for p in parts)
+    more = {"defaults": leaves.defaults, "library": library, "is_schedule": True}
+    if name not in WORDS:
+        more["horizon"] = sum(spec.counts(root))
+        if root.name == "SequentialLR":
+            inner = {p.path: p.name for p in root.inner()}
+            more["own_words"] = after_warmup(inner, leaves.shown)
+    return _made(parsed.text, name, {**leaves.arguments, **ours}, follow, **more)
 
 
-def _defaults(part: Part) -> dict[str, Any]:
-    found = {k: p.default for k, p in part.parameters.items() if p.default is not inspect.Parameter.empty}
-    return {k: value for k, value in found.items() if k not in ("params", "optimizer")}
+def _of_plateau(parsed: Spec, name: str) -> Implementation:
+    """Of a schedule that follows a metric; those of torch and optax have no lr of their own."""
+    more: dict[str, Any] = {"is_schedule": True, "library": name.split(".")[0] if "." in name else "lrtheory"}
+    if name == plateau.OURS:
+        given = {**plateau.DEFAULTS, **{n: plain(v) for n, v in parsed.kwargs.items()}}
+        try:
+            plateau.made(given)
+        except (TypeError, ValueError) as error:
+            raise SpecError(f"{parsed.text}: {error}") from error
+        return _made(parsed.text, name, given, plateau.ours, defaults=plateau.DEFAULTS, **more)
+    root = spec.part(replace(parsed, kwargs={n: v for n, v in parsed.kwargs.items() if n != "lr"}))
+    leaves = Leaves.of([root])
+
+    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
+        new, lr = leaves.changed(given), float(given["lr"])
+        if name == plateau.TORCH:
+            return plateau.in_torch(lambda optimizer: root.make(new, optimizer), lr, probe)
+        return plateau.in_optax(lambda: root.make(new), lr, probe)
+
+    arguments = {**leaves.arguments, "lr": plain(parsed.kwargs.get("lr"))}
+    return _made(parsed.text, name, arguments, follow, defaults=leaves.defaults, **more)
+
+
+def _of_groups(parsed: Spec, groups: list[Any]) -> Implementation:
+    """Of an optimizer of torch whose groups have settings of their own, told by the names of their parameters."""
+    base = replace(parsed, args=parsed.args[1:], kwargs={n: v for n, v in parsed.kwargs.items() if n != "params"})
+    root = spec.part(base)
+    own = [{n: inside(v, plain) for n, v in group.items() if n != "params"} for group in groups]
+    labels = [g if isinstance(g := group.get("params"), str) else spec.written(g) for group in groups]
+    if len(set(labels)) < len(labels) or len(parsed.args) > 1:
+        raise SpecError(f"{parsed.text}: give groups first, each with params of its own, and other arguments by name")
+    for name in {name for group in own for name in group}:
+        if name not in root.parameters:
+            raise SpecError(f"{parsed.text}: {parsed.full_name} has no argument {name!r} for a group")
+    bound = _bound(root)
+    settings = {
+        f"{label}.{n}": g.get(n, bound[n]) for label, g in zip(labels, own, strict=True) for n in {**g, "lr": 0}
+    }
+    bound_there = {n: bound[n.rpartition(".")[2]] for n in settings}
+
+    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
+        def grouped(params: Mapping[str, Any]) -> list[Any]:
+            return [
+                {
+                    "params": [params[at]],
+                    **{n.removeprefix(f"{at}."): given[n] for n in settings if n.startswith(f"{at}.")},
+                }
+                for at in labels
+            ]
+
+        whole = {n: v for n, v in given.items() if n not in settings}
+        return with_torch(root.factory, parsed.name, {**whole, "lr": bound["lr"]}, probe, grouped)
+
+    more = {"defaults": {**defaults(root), **bound_there}, "library": "torch", "tensors": tuple(labels)}
+    arguments = {**{n: v for n, v in bound.items() if n != "lr"}, **settings}  # each group has a lr
+    return _made(parsed.text, f"{parsed.full_name}{GROUPED}", arguments, follow, **more)
 
 
 def _bound(part: Part) -> dict[str, Any]:
     """All arguments, defaults included; calls among them stay parts."""
-    return _defaults(part) | part.values()
+    return defaults(part) | part.values()
 
 
 def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementation:
@@ -307,8 +392,9 @@ def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementati
     arguments = {**rule.options, **hyper._asdict()}
 
     def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
-        fields = set(inspect.signature(rules.get(rule.name)).parameters)
-        made = rules.get(rule.name)(**{k: v for k, v in given.items() if k in fields})
+        factory = rules.factory_of(rule)
+        fields = set(inspect.signature(factory).parameters)
+        made = factory(**{k: v for k, v in given.items() if k in fields})
         own = made.hyper(**{k: v for k, v in given.items() if k not in fields and v is not None})
         return lambda probe: ours(made, own, probe)
 

@@ -11,7 +11,7 @@ from lrtheory.spec import SpecError
 
 from .family import Family
 from .implementation import Implementation, with_arguments
-from .probe import Path, Probe, distance
+from .probe import Path, Probe, cycled, distance
 from .schedules import ScheduleFamily
 from .search import Fit, fit, nearest
 from .sides import SAME, Sides, merged, numbers_of
@@ -33,13 +33,18 @@ def placed(one: Implementation, other: Implementation) -> Implementation:
 
 def _typical(one: Implementation, name: str) -> float:
     """How far it is from the nearest member of a family with one switch turned."""
-    family, as_member = FAMILIES[name], replace(one, family=name)
+    family, as_member = named(FAMILIES[name], one.tensors), replace(one, family=name)
     try:
         numbers = numbers_of(as_member)
         probe = family.probe(numbers)
         return nearest(family, _kept(family, probe, as_member.path(probe)), probe, numbers)
     except (SpecError, ArithmeticError, LookupError, TypeError, ValueError):
         return float("inf")
+
+
+def named(family: Family, tensors: tuple[str, ...]) -> Family:
+    """The family on tensors of these names, if any are asked for."""
+    return replace(family, tensors=cycled(tensors, family.tensors)) if tensors else family
 
 
 def _kept(family: Family, probe: Probe, path: Path) -> Path:
@@ -56,8 +61,14 @@ def fitted(pair: Sides, second: Family) -> Diagnosis:
     kept = [_kept(family, probe, path) for path in pair.paths]
     if distance(*kept) <= pair.alike:  # only the averages differ, which no member of the family keeps
         return pair.apart()
-    start = fit(family, kept[0], probe, numbers_of(one), family.base)
-    end = fit(family, kept[1], probe, numbers_of(other), start.switches) if start.exact else start
+    numbers = numbers_of(one)
+    if one.is_schedule and not numbers:  # of a stranger, which states none: the nearest to the other's
+        numbers = numbers_of(other)
+    start = fit(family, kept[0], probe, numbers, family.base)
+    numbers = numbers_of(other)
+    if other.is_schedule and not numbers:
+        numbers = start.numbers
+    end = fit(family, kept[1], probe, numbers, start.switches) if start.exact else start
     if not end.exact and pair.size <= family.within:
         return pair.same()
     if not end.exact:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +30,8 @@ class Probe:
     # say so
     absent: dict[str, int] = field(default_factory=dict)
     dtype: str = "float64"  # in which the run is made
+    metrics: np.ndarray | None = None  # what a schedule that follows a metric is told, one at each step
+    ranks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # shapes on a further run, by tensor
     averaged: bool = False  # whether the averages of the parameters are compared as well
 
     @classmethod
@@ -71,6 +74,11 @@ class Probe:
     def steps(self) -> int:
         """How many."""
         return len(self.factors)
+
+
+def cycled(names: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Tensors of these names, of the shapes in turn."""
+    return dict(zip(names, itertools.cycle(shapes.values()), strict=False))
 
 
 def distance(a: Path, b: Path) -> float:

@@ -78,20 +78,27 @@ def with_optax(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         optimizer = factory(**given)
         params: Any = {key: jnp.asarray(value, probe.dtype) for key, value in probe.start.items()}
         state = optimizer.init(params)
+        asks = isinstance(optimizer, optax.GradientTransformationExtraArgs)  # perhaps for the value of the loss
         # A compiled program may keep the digits of a narrow dtype from one operation to the next.
         update = optimizer.update if narrow else jax.jit(optimizer.update)
 
         def act(t: int) -> None:
             nonlocal params, state
             grads = {key: jnp.asarray(values[t], probe.dtype) for key, values in probe.gradients.items()}
-            updates, state = update(grads, state, params)
+            updates, state = update(grads, state, params, **({"value": 1.0 + t % 3} if asks else {}))
             params = optax.apply_updates(params, updates)
 
         return _along(probe, lambda: _seen(params, averages(state, params)), act)
 
 
-def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
-    """An optimizer of torch, or of a package made for it."""
+def with_torch(
+    factory: Any,
+    name: str,
+    arguments: Mapping[str, Any],
+    probe: Probe,
+    grouped: Callable[[Mapping[str, Any]], list[Any]] | None = None,
+) -> Path:
+    """An optimizer of torch, or of a package made for it; ``grouped(params)`` are its groups where it has several."""
     import torch
 
     def now() -> dict[str, np.ndarray]:
@@ -108,7 +115,8 @@ def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
         return _seen(values, averages)
 
     def act(t: int) -> None:
-        optimizer.param_groups[0]["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
+        for group, base in zip(optimizer.param_groups, bases, strict=True):
+            group["lr"] = base if name == "torch.optim.Rprop" else base * float(probe.factors[t])
         for key, p in params.items():
             missing = t < probe.absent.get(key, 0)
             p.grad = None if missing else torch.tensor(probe.gradients[key][t], dtype=dtype)
@@ -118,8 +126,8 @@ def with_torch(factory: Any, name: str, arguments: Mapping[str, Any], probe: Pro
     with single_thread(), default_dtype("float64" if probe.dtype == "float64" else "float32"):
         dtype = getattr(torch, probe.dtype)
         params = {key: torch.nn.Parameter(torch.tensor(value, dtype=dtype)) for key, value in probe.start.items()}
-        optimizer = factory(list(params.values()), **arguments)
-        base = float(optimizer.param_groups[0].get("lr", 1.0))
+        optimizer = factory(list(params.values()) if grouped is None else grouped(params), **arguments)
+        bases = [float(group.get("lr", 1.0)) for group in optimizer.param_groups]
         return _along(probe, now, act)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lrtheory.spec import Unread
+
 from ..compare import Difference
 from .vocabulary import phrase
 
@@ -115,6 +117,8 @@ def shown(value: Any) -> str:
         return f"numpy.{value.dtype}({value})"
     if isinstance(value, tuple):
         return f"({', '.join(shown(v) for v in value)})"
+    if isinstance(value, Unread):
+        return value.text
     return f"{value:.10g}" if isinstance(value, float) else repr(value)
 
 

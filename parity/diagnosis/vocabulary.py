@@ -23,9 +23,12 @@ from .narrow import KEPT, LR, TAKEN
 from .ratios import RATIOS
 from .schedules import words as schedules
 from .schedules.formulas import FORMULAS
+from .schedules.plateau import plateau
 from .words import Words, switch
 
-FAMILIES: Mapping[str, Family] = {one.name: one for one in (*ELEMENTWISE, *AVERAGED, *RATIOS, *MATRICES, *FORMULAS)}
+FAMILIES: Mapping[str, Family] = {
+    one.name: one for one in (*ELEMENTWISE, *AVERAGED, *RATIOS, *MATRICES, *FORMULAS, plateau)
+}
 
 #: Number of a family → our hyperparameter, where models have a shorter word.
 OURS = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from lrtheory import spec
 from lrtheory.names.keras import NAMES
 from lrtheory.port.counterparts import NoCounterpartError, in_keras
 
@@ -68,9 +68,7 @@ def build(rule: str, options: Options, numbers: Numbers) -> Any:
 
 def load_keras() -> Any:
     """Keras on JAX, which is there already and which runs the update as a pure function."""
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    import keras
-
+    keras = spec.load_keras()
     if keras.backend.backend() != "jax":
         raise RuntimeError(
             f"Keras is loaded with its {keras.backend.backend()} backend; set KERAS_BACKEND=jax before it is imported"

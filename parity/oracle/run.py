@@ -98,7 +98,7 @@ class Stepper:
         if lrs is not None:
             self.moving["lr"] = np.asarray(lrs)
         numbers = {k: v for k, v in rule.hyper(**case.numbers)._asdict().items() if v is not None}
-        if rule.name == "adafactor" and "eps1" not in numbers:
+        if "eps1" in rule.Hyper._fields and "eps1" not in numbers:
             numbers["eps1"] = float(finfo(case.dtype).eps)
         self._held = lambda x: float(np.asarray(x, held_in)) if held_in else float(x)
         self._numbers = {name: arithmetic.number(self._held(value)) for name, value in numbers.items()}

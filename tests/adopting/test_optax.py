@@ -198,11 +198,11 @@ def test_a_state_that_is_not_theirs_is_found_by_its_step() -> None:
 
 
 def test_a_wrong_reading_is_seen_beside_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lrtheory.adopting import in_optax
+    from lrtheory.names import optax as names
 
     run = Run(optax.adam(0.1))
-    wrong = {**in_optax.STATE, "adam": {"t": "count", "m": "nu", "v": "mu"}}
-    monkeypatch.setattr(in_optax, "STATE", wrong)
+    wrong = {**names.STATE, "adam": {"t": "count", "m": "nu", "v": "mu"}}
+    monkeypatch.setattr(names, "STATE", wrong)
     (group,) = lrtheory.adopt(run.tx, run.state, run.params).groups
     assert group.rule is None
     assert "beside theirs" in group.reason

@@ -12,9 +12,10 @@ import torch
 from lrtheory import rules
 from lrtheory.cli.app import run
 from lrtheory.explaining import explain
-from lrtheory.explaining.explanation import Change, formula_of
+from lrtheory.explaining.explanation import formula_of
 from lrtheory.explaining.facts import facts
 from lrtheory.explaining.trained import GRADIENTS, effective_lrs
+from lrtheory.rescaling import Change
 
 SPEC = "torch.optim.Adam(lr=1e-3)"
 
@@ -189,7 +190,7 @@ def test_json_is_all_of_stdout(capsys) -> None:
     assert run(["explain", SPEC, "--loss-scale", "128", "--batch-scale", "4", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["code"].endswith("eps=6.4e-07)")
-    assert told["change"]["reduction"] == "mean (assumed)"
+    assert (told["change"]["reduction"], told["change"]["reduction_assumed"]) == ("mean", True)
     assert {n["name"]: n["becomes"] for n in told["numbers"]}["beta1"] == 0.6
 
 

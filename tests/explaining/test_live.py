@@ -7,7 +7,7 @@ import pytest
 
 import lrtheory
 from lrtheory.explaining import explain
-from lrtheory.explaining.explanation import Change
+from lrtheory.rescaling import Change
 
 torch = pytest.importorskip("torch")
 optax = pytest.importorskip("optax")

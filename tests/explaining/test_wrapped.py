@@ -16,7 +16,7 @@ from rich.console import Console
 
 from lrtheory.cli.explain import tell
 from lrtheory.explaining import beside, explain
-from lrtheory.explaining.explanation import Change
+from lrtheory.rescaling import Change
 
 
 def moved(code: str, gradient: float, steps: int) -> float:

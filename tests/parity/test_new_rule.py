@@ -74,7 +74,7 @@ def test_new_rule_is_known_and_keeps_the_contract_and_the_identity(alone: str) -
     moved, state = jax.jit(rule.step)(rule.hyper(lr=0.5), params, state, params)
     e, d = rule.effective_lr(rule.hyper(lr=0.5), state), rule.direction(rule.hyper(), params, state, params)
     np.testing.assert_array_equal(moved["w"], params["w"] - e["w"] * d["w"])
-    with pytest.raises(TypeError, match="no number 'momentum'"):
+    with pytest.raises(TypeError, match="no hyperparameter 'momentum'"):
         rule.hyper(momentum=0.9)
 
 

@@ -116,7 +116,7 @@ def test_static_numbers_are_obeyed() -> None:
 
 
 def test_static_numbers_that_cannot_be() -> None:
-    with pytest.raises(TypeError, match=r"adam\(.*\) has no number 'momentum' to be static: it has lr, beta1"):
+    with pytest.raises(TypeError, match=r"adam\(.*\) has no hyperparameter 'momentum' to be static: it has lr, beta1"):
         in_place.step(rules.adam(), static=("momentum",))
     rule, params = rules.adam(), {"w": jnp.ones(3)}
     step = in_place.step(rule, static="weight_decay")

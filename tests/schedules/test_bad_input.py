@@ -154,7 +154,7 @@ def test_chained_refuses_schedules_that_are_no_factor():
 
 
 def test_plateau_refuses_numbers_it_does_not_have():
-    with pytest.raises(TypeError, match="no number 'gamma': there are lr, factor"):
+    with pytest.raises(TypeError, match="no hyperparameter 'gamma': there are lr, factor"):
         schedules.plateau().hyper(lr=0.1, gamma=0.5)
     with pytest.raises(TypeError, match="needs a value for lr"):
         schedules.plateau().hyper(factor=0.5)

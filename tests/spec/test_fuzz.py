@@ -17,7 +17,8 @@ from lrtheory.compiling import quickly_compiled
 from lrtheory.dims.optax_reader.combined import Pairs
 from lrtheory.explaining import explain, explanation
 from lrtheory.explaining.beside import Seen
-from lrtheory.explaining.explanation import Change, Explanation
+from lrtheory.explaining.explanation import Explanation
+from lrtheory.rescaling import Change
 
 from .drawn_specs import Drawing
 

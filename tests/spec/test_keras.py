@@ -12,8 +12,8 @@ import pytest
 from lrtheory.compiling import quickly_compiled
 from lrtheory.explaining import explain
 from lrtheory.explaining.beside import run
-from lrtheory.explaining.explanation import Change
 from lrtheory.names.keras import NAMES
+from lrtheory.rescaling import Change
 from lrtheory.spec import read
 
 os.environ.setdefault("KERAS_BACKEND", "jax")

@@ -181,7 +181,7 @@ def test_what_is_no_rule_says_why(text: str, words: str) -> None:
         ("torch.optim.Adam(params, 1, (0.9, 0.9), 1, 1, True, 7)", "by position"),
         ("optax.adam(1e-3, beta1=0.9)", "no argument 'beta1'"),
         ("adam(1e-3)", "by name"),
-        ("adam(lr=1e-3, momentum=0.9)", "no number 'momentum'"),
+        ("adam(lr=1e-3, momentum=0.9)", "no hyperparameter 'momentum'"),
         ("clip_by_value(clip_value=1.0)", "given a rule first"),
         ("adm(lr=1e-3)", "no rule named 'adm'"),
         ("adam(lr=open('f'))", "not evaluated"),

@@ -249,3 +249,23 @@ def test_several_optimizers_and_those_stepped_inside_backward(model: Any, tmp_pa
     assert [w.tensors[0]["name"] for w in run.optimizers] == list(optimizers)
     assert all(np.isfinite(w.figures["relative_update"][:, 0]).all() for w in run.optimizers if "weight" in w.name)
     assert run.coverage == {"outside": [], "twice": []}
+
+
+def test_norms_of_large_tensors_are_exact_some_steps_apart_and_estimated_between(tmp_path: Any) -> None:
+    model = torch.nn.Linear(600, 500)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    true: list[list[float]] = []
+    with lrtheory.watch(optimizer, model=model, every=1, sample=1024, out=tmp_path / "run") as watch:
+        for step in range(23):
+            optimizer.zero_grad()
+            model(torch.randn(8, 600, generator=torch.Generator().manual_seed(step))).square().sum().backward()
+            true.append([float(model.weight.detach().norm()), float(model.weight.grad.norm())])
+            optimizer.step()
+    (found,) = run_of(watch).optimizers
+    seen = np.stack([found.figures["param_norm"][:, 0], found.figures["grad_norm"][:, 0]], 1)
+    exact = [0, 20]
+    np.testing.assert_allclose(seen[exact], np.array(true)[exact], rtol=1e-5)
+    # the norm of n of N drawn entries is off by some 1/sqrt(2 n): 2 % here, more where the entries are not alike
+    off = np.abs(seen / np.array(true) - 1)
+    assert off.max() < 0.3
+    assert np.count_nonzero(off > 1e-5) > 30  # they are estimates: the exact ones are left out

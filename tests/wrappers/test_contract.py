@@ -185,7 +185,11 @@ def test_wrapper_is_the_same_object_for_the_same_rule_and_options() -> None:
         (lambda: wrappers.clip_by_norm(rules.sgd()).hyper(), TypeError, "needs a value for max_norm"),
         (lambda: wrappers.clip_by_norm(rules.sgd()).hyper(max_norm=-1.0), ValueError, "max_norm=-1.0 is outside"),
         (lambda: wrappers.clip_by_norm(rules.sgd()).hyper(max_norm=1.0, lr=-1.0), ValueError, "lr=-1.0 is outside"),
-        (lambda: wrappers.clip_by_norm(rules.sgd()).hyper(max_norm=1.0, beta1=0.9), TypeError, "no number 'beta1'"),
+        (
+            lambda: wrappers.clip_by_norm(rules.sgd()).hyper(max_norm=1.0, beta1=0.9),
+            TypeError,
+            "no hyperparameter 'beta1'",
+        ),
         (lambda: wrappers.clip_by_norm(rules.sgd(), norm_type=0), ValueError, "norm_type=0 must be"),
         (lambda: wrappers.clip_by_value(wrappers.clip_by_value(rules.sgd())), ValueError, "'clip_value' already"),
         (lambda: wrappers.accumulate(rules.sgd(), every=0), ValueError, "every=0 must be"),

@@ -1,3 +1,3 @@
-"""Eighteen claims people make, decided: in the order of the questions they answer."""
+"""Claims people make, decided: in the order of the questions they answer."""
 
-PARTS = ("loss", "steps")
+PARTS = ("loss", "steps", "multipliers")

@@ -35,7 +35,7 @@ def updates_halve_at_once(rule: Rule, hyper: Any) -> bool:
     h = numbers_of(rule, hyper)
     if "buffer" in rule.facts.lr_in_state:
         return h.momentum == 0
-    return not rule.facts.lr_in_state and (rule.name != "adafactor" or h.lr < DROPS[-1] ** -0.5)
+    return not rule.facts.lr_in_state and (not rule.facts.counts or h.lr < DROPS[-1] ** -0.5)
 
 
 def diverging_scale(hyper: Any, curvature: float) -> float:

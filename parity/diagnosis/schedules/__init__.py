@@ -1,7 +1,8 @@
 """Schedules as black boxes, and the models that tell them apart."""
 
-from .family import ScheduleFamily
-from .run import CLOSED, TORCH, run_schedule
-from .words import SCHEDULES
+from . import plateau, run
+from .family import ScheduleFamily, past
+from .run import CLOSED
+from .words import SCHEDULES, after_warmup
 
-__all__ = ["CLOSED", "SCHEDULES", "TORCH", "ScheduleFamily", "run_schedule"]
+__all__ = ["CLOSED", "SCHEDULES", "ScheduleFamily", "after_warmup", "past", "plateau", "run"]

@@ -41,13 +41,7 @@ class ScheduleFamily(Family):
         """A run past the horizon of each member."""
         if missing:
             raise SpecError("a schedule has no gradient that could be missing")
-        ends = [self.horizon(SimpleNamespace(**{**self.numbers, **some})) for some in numbers]
-        steps = int(2.5 * max(ends)) + 8
-        if steps > LONGEST:
-            raise SpecError(
-                f"a schedule of {max(ends):.0f} steps needs a run of {steps}, over {LONGEST}: give both a shorter horizon"
-            )
-        return Probe({}, {}, np.ones(max(steps, 40)))
+        return past(max(self.horizon(SimpleNamespace(**{**self.numbers, **some})) for some in numbers))
 
     def admits(self, switches: Mapping[str, str], path: Path) -> bool:
         """An lr held in float32 is one of its numbers at every step."""
@@ -64,6 +58,16 @@ class ScheduleFamily(Family):
         lr, momentum = values if isinstance(values, tuple) else (values, np.nan)
         lr = single(lr) if switches[HELD] == SINGLE else lr
         return as_path(np.broadcast_to(lr, t.shape), np.broadcast_to(momentum, t.shape))
+
+
+def past(horizon: float) -> Probe:
+    """A run of a schedule that passes the horizon twice."""
+    steps = int(2.5 * horizon) + 8
+    if steps > LONGEST:
+        raise SpecError(
+            f"a schedule of {horizon:.0f} steps needs a run of {steps}, over {LONGEST}: give both a shorter horizon"
+        )
+    return Probe({}, {}, np.ones(max(steps, 40)))
 
 
 def single(values: Any) -> np.ndarray:

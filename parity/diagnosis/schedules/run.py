@@ -4,47 +4,40 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lrtheory import schedules, spec
 from lrtheory.spec.text import SpecError
 
 from ...drivers.in_keras import floatx, load_keras
 from ..probe import Path, Probe
 from .family import as_path
 
-TORCH = "torch.optim.lr_scheduler."
 #: Whether a scheduler of torch is read from its closed form in place of being stepped.
 CLOSED = "closed_form"
 #: What a momentum is before a scheduler touches it.
 UNTOUCHED = 0.123456789
 
 
-def run_schedule(name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
-    """The lr and momentum of one schedule along a probe."""
-    run = {"torch": _torch, "optax": _in_jax, "keras": _in_jax}.get(name.split(".")[0], _ours)
-    return run(name, arguments, probe.steps)
-
-
-def _torch(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+def stepped(make: Callable[[Any], Any], lr: Any, probe: Probe, *, closed: bool = False, resumed: bool = False) -> Path:
+    """The lr and momentum of a scheduler of torch, ``make(optimizer)``, along a probe."""
     import torch
 
-    given = {key: value for key, value in arguments.items() if key not in ("lr", CLOSED)}
-    lr = arguments["lr"]
     # A number with a dtype stands for a Tensor of it: torch steps in the dtype that it finds in the group.
     lr = torch.tensor(lr) if isinstance(lr, np.generic) else lr
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=UNTOUCHED)
-    if given.get("last_epoch", -1) != -1:  # torch asks a resumed group what its lr was at first
+    if resumed:  # torch asks a resumed group what its lr was at first
         optimizer.param_groups[0]["initial_lr"] = lr
-    scheduler: Any = spec.resolve(spec.parse(name))(optimizer, **given)
-    if arguments[CLOSED]:
-        return as_path(np.array([_closed(scheduler, t) for t in range(steps)]))
+    scheduler = make(optimizer)
+    if not isinstance(scheduler, torch.optim.lr_scheduler.LRScheduler):
+        raise SpecError(f"it returns {type(scheduler).__name__}, which is no scheduler of torch")
+    if closed:
+        return as_path(np.array([_closed(scheduler, t) for t in range(probe.steps)]))
     optimizer.step()  # torch wants one before the scheduler's first; without a gradient it does nothing
-    group, lrs, momenta = optimizer.param_groups[0], np.full(steps, np.nan), np.full(steps, np.nan)
-    for t in range(steps):
+    group, lrs, momenta = optimizer.param_groups[0], np.full(probe.steps, np.nan), np.full(probe.steps, np.nan)
+    for t in range(probe.steps):
         lrs[t], momenta[t] = float(group["lr"]), float(group["momentum"])
         try:
             scheduler.step()
@@ -64,25 +57,25 @@ def _closed(scheduler: Any, t: int) -> float:
     return float(scheduler._get_closed_form_lr()[0])
 
 
-def _in_jax(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+def in_jax(make: Callable[[], Any], probe: Probe, *, of_keras: bool) -> Path:
+    """A schedule of optax or Keras, ``make()``, along a probe."""
     import jax
     import jax.numpy as jnp
 
-    of_keras = name.startswith("keras.")
     with jax.enable_x64(True), floatx(load_keras(), "float64") if of_keras else contextlib.nullcontext():
-        schedule = spec.resolve(spec.parse(name))(**arguments)
-        return as_path(np.asarray(jax.jit(jax.vmap(schedule))(jnp.arange(steps))))
+        return as_path(np.asarray(jax.jit(jax.vmap(make()))(jnp.arange(probe.steps))))
 
 
-def _ours(name: str, arguments: Mapping[str, Any], steps: int) -> Path:
+def ours(make: Callable[[], Any], probe: Probe) -> Path:
+    """The lr and momentum of a schedule of this package, ``make()``, along a probe."""
     import jax
 
     with jax.enable_x64(True):
-        schedule = schedules.get(name)(**arguments)
-        t = np.arange(1 << (steps - 1).bit_length())  # few lengths, and so few programs
+        schedule = make()
+        t = np.arange(1 << (probe.steps - 1).bit_length())  # few lengths, and so few programs
         lr, momentum = _programs()
         moved = momentum(schedule, t) if hasattr(schedule, "momentum") else np.full(len(t), np.nan)
-        return as_path(np.asarray(lr(schedule, t))[:steps], np.asarray(moved)[:steps])
+        return as_path(np.asarray(lr(schedule, t))[: probe.steps], np.asarray(moved)[: probe.steps])
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from lrtheory.spec.text import SpecError
 
 from ..words import Words
 from . import formulas as of
+from . import plateau
 from .family import HELD
 from .family import SINGLE as HELD_SINGLE
 
@@ -279,12 +280,41 @@ def _with_dtypes(words: Words) -> Words:
 
 
 SCHEDULES: dict[str, Words] = {
+    **plateau.WORDS,
     **_OURS,
     **{f"torch.optim.lr_scheduler.{name}": _with_dtypes(words) for name, words in _TORCH.items()},
     **{f"optax.{name}": words for name, words in _OPTAX.items()},
     **{f"keras.optimizers.schedules.{name}": words for name, words in _KERAS.items()},
 }
+
+
+def after_warmup(schedulers: Mapping[str, str], shown: Callable[[str, str], str]) -> Words | None:
+    """Of ``SequentialLR`` where a line up to the optimizer's lr comes before a fall: a fall after a warm-up.
+
+    ``schedulers`` are places and names in order; ``shown(place, argument)`` is what an argument is called.
+    """
+    if [*schedulers.values()] not in (["LinearLR", "CosineAnnealingLR"], ["LinearLR", "PolynomialLR"]):
+        return None
+    (warmed, _), (at, name) = schedulers.items()
+    words, start = _TORCH[name], shown(warmed, "start_factor")
+    numbers = {n: a if a == "lr" else shown(at, str(a)) for n, a in words.numbers.items()}
+    return Words(
+        words.family,
+        numbers,
+        read={
+            "warmup": lambda given: float(given["milestones"][0]),
+            "start": lambda given: given["lr"] * given[start],
+        },
+        write={
+            "milestones": (("warmup",), lambda n, given: [int(n["warmup"])]),
+            shown(warmed, "total_iters"): (("warmup",), lambda n, given: int(n["warmup"])),
+            start: (("start", "lr"), lambda n, given: n["start"] / n["lr"]),
+        },
+    )
+
+
 PHRASES = {
+    **plateau.PHRASES,
     ("waves", of.WAVES): "waves of one height",
     ("waves", of.HALVING): "waves each half as high as the last",
     ("waves", of.DECAYING): "waves lower by gamma at each step",

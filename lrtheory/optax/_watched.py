@@ -10,12 +10,12 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from . import effective
-from .adopting import AdoptError
-from .adopting.in_optax import adopt_optax, named, traced
-from .effective import Summary
-from .rules import Rule, euclidean_norm
-from .watching.logged import flat
+from .. import effective
+from ..adopting import AdoptError
+from ..adopting.in_optax import adopt_optax, named, traced
+from ..effective import Summary
+from ..rules import Rule, euclidean_norm
+from ..watching.logged import flat
 
 PyTree = Any
 

@@ -1,0 +1,98 @@
+"""What a checkpoint holds, whoever wrote it: optimizers with their state by tensor, weights, schedulers and counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Key = int | str
+
+
+class CheckpointError(ValueError):
+    """What keeps a file or folder from being read as a checkpoint; one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class SavedGroup:
+    """A group of parameters.
+
+    Attributes
+    ----------
+    numbers : mapping
+        Its hyperparameters, under the framework's names.
+    keys : tuple of int or str
+        Its tensors, as they are called in the state.
+    """
+
+    numbers: Mapping[str, Any]
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True)
+class SavedOptimizer:
+    """An optimizer.
+
+    Attributes
+    ----------
+    path : str
+        Where it is in the checkpoint; empty if it is all of it.
+    framework : str
+        ``"torch"``, ``"optax"`` or ``"keras"``: whose names the state has.
+    groups : tuple of SavedGroup
+    state : mapping of tensor to its arrays and numbers by name
+    names : mapping of tensor to its qualified name, where that is known
+    kind : str
+        Its class, where the checkpoint says so.
+    spec : str
+        It as a SPEC, where the checkpoint says so.
+    """
+
+    path: str
+    framework: str
+    groups: tuple[SavedGroup, ...]
+    state: Mapping[Key, Mapping[str, Any]]
+    names: Mapping[Key, str] = field(default_factory=dict)
+    kind: str = ""
+    spec: str = ""
+
+    def name(self, key: Key) -> str:
+        """What a tensor is called in a sentence."""
+        return self.names.get(key) or (f"tensor {key}" if isinstance(key, int) else key)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All of it.
+
+    Attributes
+    ----------
+    path : str
+    kind : str
+        Who writes such a file.
+    optimizers : tuple of SavedOptimizer
+    weights : mapping of qualified name to array
+        The model's, in the order of the file.
+    ordered : bool
+        Whether that order is the model's.
+    schedulers : mapping of path to a scheduler's state
+    counters : mapping of path to a count of steps or epochs
+    others : tuple of str
+        What else was seen and plays no part in the judgement.
+    log : sequence of mappings
+        Lines of a log that a trainer keeps in its state.
+    """
+
+    path: str
+    kind: str
+    optimizers: tuple[SavedOptimizer, ...]
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    ordered: bool = True
+    schedulers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    counters: Mapping[str, int] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    log: tuple[Mapping[str, Any], ...] = ()
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Counters of steps, without those of epochs."""
+        return ((path, n) for path, n in self.counters.items() if "epoch" not in path)

@@ -1,0 +1,104 @@
+"""Digits that were lost on the way to the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ml_dtypes
+import numpy as np
+
+from .._arrays import array, is_floating, is_narrowed
+from .._impulse import memories
+from ..checkpoint import Checkpoint
+from ..fault import Fault, Notes, some
+from ..identified import COUNTS, Identified, Tensor
+
+NARROW = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
+AGAIN = "save it in its own dtype; what was rounded away is gone, and small changes of an average were with it"
+
+
+def not_narrowed(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fault]:
+    """State has the dtype of its parameter, and uses its digits."""
+    yield from _other_dtype(of)
+    slots = sorted({s for t in of.tensors for s, v in t.arrays.items() if s not in COUNTS and is_floating(v)})
+    few = []
+    for slot in slots:
+        kept = [t for t in of.tensors if slot in t.arrays and slot not in _raw(t)]
+        wide: dict[str, list[Tensor]] = {}
+        for tensor in kept:
+            wide.setdefault(str(tensor.arrays[slot].dtype), []).append(tensor)
+        for dtype, tensors in wide.items():
+            if dtype not in ("float32", "float64"):
+                continue
+            values = [t.arrays[slot] for t in tensors]
+            verdict = None
+            for name, narrow in NARROW.items() if dtype == "float32" else [("float32", np.float32), *NARROW.items()]:
+                verdict = is_narrowed(values, narrow)
+                if verdict:
+                    yield Fault(
+                        "narrowed",
+                        "proven",
+                        f"{slot} is kept in {dtype}, and all of it fits {name}: it was rounded to that.",
+                        AGAIN,
+                        tuple(t.name for t in tensors),
+                        {"slot": slot, "dtype": dtype, "fits": name},
+                    )
+                    break
+            if verdict is None:
+                few.append(slot)
+    yield from _narrow_weights(of, checkpoint)
+    if slots:
+        notes.looked_at.append(f"digits of {', '.join(slots)}")
+    if few:
+        notes.not_judged.append(f"digits of {', '.join(dict.fromkeys(few))}: too few numbers other than 0")
+
+
+def _raw(tensor: Tensor) -> tuple[str, ...]:
+    """Slots that hold the last gradient itself, which may have had few digits."""
+    names = {"prev", "step_size", "eta", "mu"}
+    if tensor.rule is not None and not tensor.refused:
+        known = memories(tensor.rule, tensor.hyper)
+        names |= {name for name, m in known.items() if m.weights[0] == 1 and not m.weights[1]}
+    return tuple(names)
+
+
+def _other_dtype(of: Identified) -> Iterator[Fault]:
+    """Of torch.optim, which makes its state like the parameter."""
+    wrong: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for tensor in of.tensors:
+        like = tensor.weight
+        arrays = {s: v for s, v in tensor.arrays.items() if s not in COUNTS and is_floating(v)}
+        for slot, value in arrays.items():
+            widest = (
+                like.dtype if like is not None else max((v.dtype for v in arrays.values()), key=lambda d: d.itemsize)
+            )
+            if tensor.rule is not None and value.dtype.itemsize < widest.itemsize and of.saved.framework == "torch":
+                wrong.setdefault((str(value.dtype), str(widest)), []).append((tensor.name, slot))
+    for (narrow, wide), found in wrong.items():
+        slots = some([slot for _, slot in found])
+        yield Fault(
+            "narrowed",
+            "proven",
+            f"{slots} of {some([n for n, _ in found])} is kept in {narrow}, beside {wide}: {of.kind} keeps it like its parameter.",
+            AGAIN,
+            tuple(dict.fromkeys(n for n, _ in found)),
+            {"slot": slots, "dtype": narrow, "beside": wide},
+        )
+
+
+def _narrow_weights(of: Identified, checkpoint: Checkpoint) -> Iterator[Fault]:
+    """Weights that took steps."""
+    moved = {t.name: t.weight for t in of.tensors if t.weight is not None and t.count}
+    if not moved and len(checkpoint.weights) == sum(len(g.keys) for g in of.saved.groups) and of.steps:
+        moved = {name: array(value) for name, value in checkpoint.weights.items()}
+    values = [v for v in moved.values() if v is not None and v.dtype == np.float32 and v.ndim > 1]
+    for name, narrow in NARROW.items():
+        if values and is_narrowed(values, narrow):
+            yield Fault(
+                "weights-narrowed",
+                "proven",
+                f"The weights are kept in float32, and all of them fit {name}: they were rounded to that after their last step.",
+                AGAIN,
+                tuple(moved),
+                {"fits": name},
+            )

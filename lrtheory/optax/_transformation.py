@@ -1,0 +1,160 @@
+"""A rule of ours as a transformation of optax."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from ..rules import Rule, following
+from ..wrappers import Wrapper
+from ._change import change
+
+PyTree = Any
+
+
+class TransformationState(NamedTuple):
+    """State of a transformation made of a rule; ``optax.tree.get`` finds all of it by name."""
+
+    count: Array
+    """Steps taken: what schedules are asked for."""
+    learning_rate: Any
+    """The lr of the last step; before the first, that of the first."""
+    hyper: Any
+    """All hyperparameters of that step by our names, lr among them."""
+    rule_state: Any
+    """That of the rule."""
+    last_lr: Any
+    """The lr as it was left: whichever of ``learning_rate`` and ``hyper.lr`` differs from it has been written since."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transformation:
+    """A rule with its hyperparameters as they were given, schedules among them; ``init`` and ``update`` are optax's functions."""
+
+    rule: Any
+    numbers: Mapping[str, Any]
+
+    @property
+    def first(self) -> Any:
+        """The hyperparameters of the first step, as they were given."""
+        now, _ = _at(self.numbers, jnp.int32(0))
+        return self.rule.hyper(**now)
+
+    def hyper(self, count: Any, kept: Any = None) -> Any:
+        """All hyperparameters at a step, those that are no schedules from ``kept``."""
+        now, moving = _at(self.numbers, count)
+        leaves, structure = jax.tree.flatten(self.rule.hyper(**now))
+        others = leaves if kept is None else jax.tree.leaves(kept)
+        chosen = [leaf if id(leaf) in moving else other for leaf, other in zip(leaves, others, strict=True)]
+        return structure.unflatten([jnp.asarray(value, jnp.result_type(float)) for value in chosen])
+
+    def init(self, params: PyTree) -> TransformationState:
+        """State before the first step."""
+        hyper, count = self.hyper(jnp.int32(0)), jnp.int32(0)
+        return TransformationState(count, hyper.lr, hyper, self.rule.init(params), hyper.lr)
+
+    def update(
+        self, updates: PyTree, state: TransformationState, params: PyTree = None, **extra: Any
+    ) -> tuple[PyTree, TransformationState]:
+        """The change of the parameters, and the new state."""
+        if params is None:
+            raise ValueError(f"{self.rule!r} needs the parameters: tx.update(grads, state, params)")
+        if not isinstance(state, TransformationState):
+            raise TypeError(f"{self.rule!r} takes a TransformationState from tx.init, not {type(state).__name__}")
+        lr = jnp.where(state.learning_rate != state.last_lr, state.learning_rate, state.hyper.lr)
+        hyper = self.hyper(state.count, state.hyper._replace(lr=lr))
+        changes, rule_state = change(self.rule, hyper, params, state.rule_state, updates)
+        moved = self.rule.moved(rule_state) if isinstance(self.rule, Wrapper) else True
+        count = jnp.where(moved, following(state.count), state.count)
+        return changes, TransformationState(count, hyper.lr, hyper, rule_state, hyper.lr)
+
+
+def transformation(rule: Any, lr: Any = None, **numbers: Any) -> optax.GradientTransformationExtraArgs:
+    """A rule, or a wrapped one, as a transformation: any loop that takes optax's runs it.
+
+    After ``optax.apply_updates`` the parameters are those of ``rule.step``: bit for bit in float32 and float64 where the rule
+    ends in a subtraction from the parameter, operation by operation (XLA's optimiser may contract a product and a sum in
+    one program and not in another, which is one unit in the last place). The updates have all bits of the step, also those
+    below the last place of the parameter. Some rules multiply the parameter by 1 − lr·weight_decay before they subtract, as
+    torch does: adafactor, adan, asgd, muon, and decoupled nadam and radam. Added at once, their step is rounded once less, and
+    a parameter comes out within one unit in the last place of the larger of old and new; ``adan(proximal=True)``, which
+    divides last, within two. docs/optax.md has what was measured.
+
+    Parameters
+    ----------
+    rule : Rule or Wrapper
+    lr : scalar, or a function of the count
+        A schedule of ours or of optax. The default of the rule unless given.
+    **numbers
+        The other hyperparameters by our names, each a scalar or a function of the count.
+
+    Returns
+    -------
+    optax.GradientTransformationExtraArgs
+        Its state is a :class:`TransformationState`. ``optax.tree.get(state, "learning_rate")`` is the lr in force, and each other
+        hyperparameter is found by its name. One that is no schedule may be written there, as with ``optax.inject_hyperparams``.
+        An update has the dtype of its gradient, or of its parameter where that is wider, as optax's own have: of half precision, it
+        is rounded so that the parameter comes out as that of ``rule.step``, where half precision has such an update. Gradients in float32 make that
+        certain. A parameter whose gradient is ``None`` has an update of zeros.
+
+    Raises
+    ------
+    TypeError
+        For what is no rule, an unknown hyperparameter, or a function that is no schedule.
+    ValueError
+        For a hyperparameter outside its range or with more than one value, and at an update without ``params``.
+
+    Examples
+    --------
+    >>> from lrtheory import rules, schedules
+    >>> tx = transformation(rules.adam(), lr=schedules.cosine_annealing(lr=0.5, T_max=10), beta2=0.95)
+    >>> params = {"w": jnp.ones(2)}
+    >>> state = tx.init(params)
+    >>> updates, state = tx.update({"w": jnp.array([3.0, -0.1])}, state, params)
+    >>> optax.apply_updates(params, updates)["w"].round(5).tolist(), float(optax.tree.get(state, "learning_rate"))
+    ([0.5, 1.5], 0.5)
+    """
+    if not isinstance(rule, (Rule, Wrapper)):
+        hint = " (call it: it is a factory)" if callable(rule) else ""
+        raise TypeError(f"transformation takes a rule such as lrtheory.rules.adam(), not {rule!r}{hint}")
+    given = dict(numbers) if lr is None else {"lr": lr, **numbers}
+    made = Transformation(rule, _checked(repr(rule), given))
+    made.first  # noqa: B018  (refuses what is unknown or out of range, now)
+    return optax.GradientTransformationExtraArgs(made.init, made.update)  # type: ignore[arg-type]
+
+
+def _at(numbers: Mapping[str, Any], count: Any) -> tuple[dict[str, Any], set[int]]:
+    """The hyperparameters with the values that schedules have at a step, and which those are."""
+    now = {name: jnp.asarray(value(count)) if callable(value) else value for name, value in numbers.items()}
+    return now, {id(now[name]) for name, value in numbers.items() if callable(value)}
+
+
+def _checked(owner: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters, each one number or a function that gives one when the count is traced."""
+    for name, value in numbers.items():
+        if not callable(value):
+            if np.ndim(value):
+                raise ValueError(
+                    f"{owner}: {name} has shape {np.shape(value)}; give one number, or a function of the count"
+                )
+            continue
+        try:
+            found = jax.eval_shape(value, jax.ShapeDtypeStruct((), jnp.int32))
+            fits = found.shape == () and jnp.issubdtype(found.dtype, jnp.number)
+        except Exception as error:
+            said = str(error).partition("\n")[0]
+            raise TypeError(
+                f"{owner}: {name}={value!r} is no schedule: of a traced count it makes {type(error).__name__}: {said}"
+            ) from error
+        if not fits:
+            raise TypeError(
+                f"{owner}: {name}={value!r} gives {found.dtype} of shape {found.shape}; a schedule gives one real number"
+            )
+    return dict(numbers)

@@ -1,0 +1,200 @@
+"""From one optimizer to another: hyperparameters under which updates are as large and weight decay is as fast."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .rescaling.length import rate
+from .rules import Rule
+from .spec import Reading, SpecError, call, parse, read, short
+from .theory import NoLaw
+from .theory.momentum import decay_time_scale
+from .theory.updates import update_rms
+from .wrappers import Wrapper
+
+NOT_THE_SAME = (
+    "a matching of size, not an equivalence: under gradients that are pure noise updates have the same root mean square, and "
+    "decay takes as many steps; the paths are different ones. Start from it and tune lr"
+)
+
+
+@dataclass(frozen=True)
+class Translated:
+    """Hyperparameters of another rule that match the size of updates and the time scale of weight decay.
+
+    Attributes
+    ----------
+    spec, to : str
+        What was given.
+    rule, hyper : Rule and its hyperparameters
+        What it comes to.
+    code : str
+        The same as a SPEC, to be pasted.
+    ratio : float
+        The new lr over the old: what a schedule of lr is multiplied by.
+    update_rms : float
+        Root mean square of an update of both, under noise; [param].
+    decay_time_scale : float
+        Steps in which weight decay of both divides a parameter by e; inf without decay.
+    notes : tuple of str
+        What was assumed, and what is not matched.
+    """
+
+    spec: str
+    to: str
+    rule: Rule
+    hyper: Any
+    code: str
+    ratio: float
+    update_rms: float
+    decay_time_scale: float
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it in plain types."""
+        numbers = {name: float(value) for name, value in self.hyper._asdict().items() if value is not None}
+        return {**vars(self), "rule": repr(self.rule), "hyper": numbers, "notes": list(self.notes)}
+
+
+def translate(
+    spec: str, *, to: str, gradient_rms: float | None = None, shape: tuple[int, int] | None = None
+) -> Translated:
+    r"""Hyperparameters of another rule whose updates are as large, and whose weight decay has the same time scale.
+
+    The size is the root mean square of an update under gradients that are pure noise, of :func:`lrtheory.theory.updates.update_rms`:
+    :math:`lr\sqrt{(1-\beta_1)/(1+\beta_1)}` of Adam, lr of Lion. So Lion's lr is 0.229 of that of Adam at beta1 = 0.9, and its
+    weight_decay 4.36 times, which keeps lr·weight_decay.
+
+    Parameters
+    ----------
+    spec : str
+        A SPEC of an optimizer.
+    to : str
+        Another: a name such as ``"lion"``, or a SPEC such as ``"torch.optim.SGD(momentum=0.9)"``, whose arguments are kept except
+        lr and weight_decay.
+    gradient_rms : float, optional
+        Root mean square of the gradient's coordinates, in [loss]/[param], for a rule whose updates are in proportion to it; 1 is
+        assumed, and said.
+    shape : (rows, columns), optional
+        Of the matrices, for a rule whose updates depend on it.
+
+    Returns
+    -------
+    Translated
+
+    Raises
+    ------
+    SpecError
+        For what is no SPEC, or none of the rules of this package.
+    ValueError
+        Where updates have no one size, decay has no time scale, or an argument is of no use.
+
+    Examples
+    --------
+    >>> from lrtheory import translate
+    >>> found = translate("adamw(lr=1e-3, weight_decay=0.1)", to="lion")
+    >>> round(found.hyper.lr, 6), round(found.hyper.weight_decay, 4), round(found.decay_time_scale)
+    (0.000229, 0.4359, 10000)
+    """
+    source = read(spec)
+    old_rule, old = _inside(source)
+    target = _target(to, shape)
+    rule, blank = _inside(target)
+    if target.curve is not None:
+        raise SpecError(f"{short(to)}: its lr is what is looked for; leave the schedule out")
+    notes = [NOT_THE_SAME]
+    sizes, used = [], {"gradient_rms": False, "shape": False}
+    for each, hyper, text in ((old_rule, old._replace(lr=1.0), spec), (rule, blank._replace(lr=1.0), to)):
+        given: dict[str, Any] = {}
+        if shape is not None and len(each.facts.shape) == 2:
+            given["shape"], used["shape"] = shape, True
+        if each.facts.divides_by == "nothing" or (gradient_rms is not None and (getattr(hyper, "eps", None) or 0)):
+            given["gradient"], used["gradient_rms"] = gradient_rms or 1.0, True
+            if gradient_rms is None:
+                notes.append(
+                    f"{each!r}: its updates are in proportion to the gradient, whose root mean square is taken as 1 [loss]/[param]: "
+                    f"{'multiply the new lr by yours' if each is not rule else 'divide the new lr by yours, and multiply weight_decay by it'}, "
+                    "or give gradient_rms="
+                )
+        try:
+            sizes.append(update_rms(each, hyper, **given))
+        except NoLaw as reason:
+            raise ValueError(f"{short(text)}: no size of its updates to match: {reason}") from reason
+    for name, value in (("gradient_rms", gradient_rms), ("shape", shape)):
+        if value is not None and not used[name]:
+            raise ValueError(f"{name}={value}: neither optimizer's updates depend on it; leave it out")
+    ratio = sizes[0] / sizes[1]
+    hyper = blank._replace(lr=old.lr * ratio)
+    scale = _time_scale(old_rule, old, spec)
+    hyper = _decaying(
+        rule, hyper, scale, rate(old_rule, old) * getattr(old, "weight_decay", 0) if scale < math.inf else 0.0, to
+    )
+    notes += _of_wrappers(source, old_rule) + [f"{short(to)}: {note}" for note in target.notes]
+    if source.curve is not None:
+        notes.append(f"lr is the peak of its schedule, which becomes {source.curve.rescaled(ratio, 1.0).text}")
+    code = target.write(_outside(target, hyper), 1.0, 1.0)
+    return Translated(spec, to, rule, hyper, code, ratio, sizes[0] * old.lr, scale, tuple(notes))
+
+
+def _target(to: str, shape: Any) -> Reading:
+    """What is translated to: a bare name has its defaults, with options under which the shape of a matrix does not matter."""
+    spec = parse(to)
+    if spec.called:
+        return read(to)
+    with_lr = {"learning_rate": 1.0} if spec.name.startswith("optax.") else {"lr": 1.0}
+    found = read(call(spec.full_name, with_lr))
+    options = _inside(found)[0].facts.one_size
+    return read(call(spec.full_name, {**with_lr, **options})) if options and shape is None else found
+
+
+def _time_scale(rule: Rule, hyper: Any, text: str) -> float:
+    try:
+        return decay_time_scale(rule, hyper)
+    except NoLaw as reason:
+        raise ValueError(f"{short(text)}: no time scale of its decay to match: {reason}") from reason
+
+
+def _decaying(rule: Rule, hyper: Any, scale: float, removed: float, text: str) -> Any:
+    """With the weight_decay that removes as much in a step."""
+    if "weight_decay" not in hyper._fields or hyper.weight_decay is None:
+        if scale < math.inf:
+            raise ValueError(
+                f"{short(text)} has no weight decay, and decay with a time scale of {scale:.4g} steps is to be matched"
+            )
+        return hyper
+    if scale == math.inf:
+        hyper = hyper._replace(weight_decay=0.0)
+    else:
+        _time_scale(rule, hyper._replace(weight_decay=1.0), text)
+        hyper = hyper._replace(weight_decay=removed / rate(rule, hyper))
+    reached = _time_scale(rule, hyper, text)
+    if reached != scale and not math.isclose(reached, scale, rel_tol=0.1):
+        raise ValueError(
+            f"{short(text)}: its decay would have a time scale of {reached:.4g} steps, where {scale:.4g} is to be matched"
+        )
+    return hyper
+
+
+def _inside(reading: Reading) -> tuple[Rule, Any]:
+    rule, hyper = reading.rule, reading.hyper
+    while isinstance(rule, Wrapper):
+        rule, hyper = rule.rule, rule.inner(hyper)
+    return rule, hyper
+
+
+def _outside(reading: Reading, hyper: Any) -> Any:
+    return reading.hyper._replace(**hyper._asdict())
+
+
+def _of_wrappers(source: Reading, rule: Rule) -> list[str]:
+    """What stands around the old rule, and is not translated."""
+    if not isinstance(source.rule, Wrapper):
+        return []
+    if rule.facts.divides_by == "nothing" and {"max_norm", "clip_value"} & set(source.hyper._fields):
+        raise ValueError(
+            f"{short(source.text)}: its updates are in proportion to the gradient, which is clipped, so that they have no one size; "
+            "translate the rule alone"
+        )
+    return [f"{source.rule!r}: what stands around the rule is not translated; put the same around the new one"]
