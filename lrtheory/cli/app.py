@@ -216,6 +216,24 @@ def explain(
 
 
 @app.command()
+def port(
+    spec: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEC", help="Such as 'torch.optim.AdamW(lr=1e-3, weight_decay=0.1)', with its schedule."
+        ),
+    ],
+    to: Annotated[Literal["optax", "torch", "keras", "lrtheory"], typer.Option(help="The framework to write it in.")],
+    json: Json = False,
+) -> int:
+    """Write an optimizer as code for another framework, after the code was run beside the old one.
+
+    Exits with 1 if the nearest that there is differs, and says in which setting.
+    """
+    return _run("port", **locals())
+
+
+@app.command()
 def translate(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="An optimizer, such as 'adamw(lr=1e-3)'.")],
     to: Annotated[
