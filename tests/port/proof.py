@@ -284,7 +284,7 @@ OPTIMIZERS = {"torch": InTorch, "optax": InOptax, "keras": InKeras, "lrtheory": 
 
 def flat(tree: Any) -> list[np.ndarray]:
     """The arrays of a tree."""
-    return [np.array(leaf) for leaf in jax.tree.leaves(tree)]
+    return [np.asarray(leaf).copy() for leaf in jax.tree.leaves(tree)]
 
 
 def drawn(case: Case, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
