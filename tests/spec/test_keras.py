@@ -91,3 +91,24 @@ def test_what_is_another_rule_is_refused_by_name(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as error:
         explain(names(text))
     assert names(text) in str(error.value)
+
+
+def test_the_environment_is_as_it_was_and_a_chosen_backend_is_kept(tmp_path) -> None:
+    """In a process of its own: a SPEC of Keras is no choice of a backend for whoever imports Keras later."""
+    import subprocess
+    import sys
+
+    code = """
+import os
+before = dict(os.environ)
+import lrtheory
+text = "keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(0.1, 20, end_learning_rate=0.01))"
+print(lrtheory.explain(text).schedule[2].lr)
+assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
+import keras
+print(keras.backend.backend())
+"""
+    plain = {n: v for n, v in os.environ.items() if not n.startswith(("KERAS", "TF_"))} | {"KERAS_HOME": str(tmp_path)}
+    for chosen, expected in (({}, "jax"), ({"KERAS_BACKEND": "torch"}, "torch")):
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=plain | chosen)
+        assert run.stdout.split() == ["0.01", expected], run.stderr
