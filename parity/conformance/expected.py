@@ -27,9 +27,7 @@ _FORMED_ANEW = "parameters are formed anew from their average at every step, and
 
 _LOWEST_DTYPE = "the weights of its average are kept in the lowest dtype of all parameters"
 
-_LR_OF_THE_NEXT_STEP = (
-    "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base optimizer's count at 0"
-)
+_LR_OF_THE_NEXT_STEP = "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base optimizer's count at 0"
 
 _WANTS_THE_LOSS = "its estimate of the Hessian asks for the loss as a function of the parameters, which no check has"
 
