@@ -159,13 +159,14 @@ def _formula(
     of: Identified, path: str, scheduler: Mapping[str, Any], lrs: list[float | None], notes: Notes
 ) -> Iterator[Fault]:
     """The lr in force is on the curve, at the scheduler's place."""
-    at, bases = scheduler.get("last_epoch"), scheduler.get("base_lrs") or ()
-    first = [_number(g.numbers.get("initial_lr")) for g in of.saved.groups]
+    at, first = scheduler.get("last_epoch"), [_number(g.numbers.get("initial_lr")) for g in of.saved.groups]
+    bases = scheduler.get("base_lrs") or first
     if not isinstance(at, int) or at < 0 or len(bases) != len(lrs):
+        notes.not_judged.append(f"whether lr is on the curve of {path}: it keeps no place on one")
         return
     for number, (lr, base) in enumerate(zip(lrs, bases, strict=True)):
         try:
-            curve = scheduled(scheduler, float(base))
+            curve = scheduled(scheduler, float(base)) if base is not None else None
         except (KeyError, TypeError, ValueError, OverflowError):
             curve = None
         if curve is None or lr is None or first[number] is None:
@@ -192,7 +193,7 @@ def _formula(
 def scheduled(state: Mapping[str, Any], lr: float) -> Any:
     """Our schedule of a torch scheduler's state, or ``None`` for one whose formula is not known from it."""
     if "_schedulers" in state:
-        inner = [scheduled(each, float((each.get("base_lrs") or [lr])[0])) for each in state["_schedulers"]]
+        inner = [scheduled(each, lr) for each in state["_schedulers"]]
         if None in inner or "_milestones" not in state:
             return None
         return schedules.sequential(schedules=inner, milestones=list(state["_milestones"]))
