@@ -19,7 +19,7 @@ from ..identified import Identified
 #: Positions that are tried for an lr, and how closely one fits: torch multiplies step by step.
 FURTHEST, CLOSE = 1_000_000, 1e-3
 #: Numbers of a schedule that say how long it is.
-LENGTHS = ("T_max", "total_iters", "total_steps", "step_size", "T_0")
+LENGTHS = ("T_max", "total_iters", "total_steps")
 #: Steps that may be left out, as a share and besides; steps after which several schedulers a step may be told from a lost count.
 SKIPPED, FEW, SETTLED, PROCESSES = 0.05, 2, 20, 64
 RESTARTED = "load the scheduler's state too, or make it with last_epoch set to the steps taken"
@@ -130,7 +130,7 @@ def _position(
     planned = max((scheduler[key] for key in LENGTHS if isinstance(scheduler.get(key), int)), default=None)
     behind = "it started again, or it is of an earlier checkpoint" if at < n else "it is of a later checkpoint"
     plan = f", of {planned} planned" if planned else ""
-    if at == 0 and planned and planned < n and not any("epoch" in c for c in checkpoint.counters):
+    if at == 0 and planned and 2 * planned < n and not any("epoch" in c for c in checkpoint.counters):
         notes.not_judged.append(
             f"whether {path}, at 0{plan}, started again: it may be stepped once an epoch, and this is the first"
         )
@@ -166,18 +166,19 @@ def _formula(
         return
     for number, (lr, base) in enumerate(zip(lrs, bases, strict=True)):
         try:
-            curve = scheduled(scheduler, float(base)) if base is not None else None
+            with jax.enable_x64(True):
+                curve = scheduled(scheduler, float(base)) if base is not None else None
+                should = None if curve is None else float(curve(at))
         except (KeyError, TypeError, ValueError, OverflowError):
-            curve = None
-        if curve is None or lr is None or first[number] is None:
+            curve = should = None
+        if curve is None or should is None or lr is None or first[number] is None:
             notes.not_judged.append(f"whether lr is on the curve of {path}: its formula is not in the checkpoint")
             return
+        if _close(should, lr):
+            continue
+        upto = np.arange(min(FURTHEST, 4 * max(at, of.steps or 0, 1000)))
         with jax.enable_x64(True):
-            if _close(curve(at), lr):
-                continue
-            upto = np.arange(min(FURTHEST, 4 * max(at, of.steps or 0, 1000)))
             fits = upto[np.isclose(np.asarray(curve(upto)), lr, rtol=CLOSE, atol=1e-12)]
-            should = float(curve(at))
         where = f"it is the lr of place {fits[0]}" if len(fits) else "it is the lr of no place"
         yield Fault(
             "lr-off-the-schedule",
