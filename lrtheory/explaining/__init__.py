@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, overload
 
+from ..groups import Groups
 from ..rescaling import Change
+from ..rules import Rule
 from ..spec import Reading, read
+from ..wrappers import Wrapper
 from . import explanation, live
 from .explanation import Explanation
 from .live import LiveExplanation
@@ -27,7 +31,8 @@ def explain(
     Parameters
     ----------
     optimizer : str, or what :func:`lrtheory.adopt` reads
-        Of optax ``(transformation, state)`` or ``(transformation, state, params)``.
+        Of optax ``(transformation, state)`` or ``(transformation, state, params)``; a list of SPECs, or a mapping of labels to
+        them; ours as ``(rule, hyper)`` or ``(rule, hyper, params)``, whose rule may have groups.
     change : Change, optional
     model : torch module, optional
         Gives the names of a live optimizer's parameters.
@@ -55,4 +60,17 @@ def explain(
         change = Change(**asked)
     if isinstance(optimizer, str):
         return explanation.explain(optimizer, change)
+    if isinstance(optimizer, Mapping) or (
+        isinstance(optimizer, (list, tuple)) and all(isinstance(x, str) for x in optimizer)
+    ):
+        specs = optimizer if isinstance(optimizer, Mapping) else {str(i): text for i, text in enumerate(optimizer)}
+        if not specs or not all(isinstance(text, str) for text in specs.values()):
+            raise TypeError(f"explain takes a SPEC, or several, not {optimizer!r}")
+        return live.explain_specs(specs, change)
+    if isinstance(optimizer, tuple) and isinstance(optimizer[0], (Rule, Wrapper, Groups)):
+        if not 2 <= len(optimizer) <= 3:
+            raise TypeError(
+                f"explain takes a rule as (rule, hyper) or (rule, hyper, params), not {len(optimizer)} things"
+            )
+        return live.explain_rule(*optimizer, change=change)
     return live.explain_live(optimizer, change, model=model)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..adopting import Adopted, Group, adopt
+from ..adopting.adopted import own_spec
+from ..groups import alone, names_by_label
 from ..rescaling import Change
 from .explanation import Explanation, explain
 
@@ -41,7 +43,7 @@ class ExplainedGroup:
         yield (
             f"group{label} of {counted}: {', '.join(names[:SHOWN])}{more}"
             if names
-            else f"group{label}, no parameters yet"
+            else f"group{label}{'' if label else ', no parameters yet'}"
         )
         found = self.explanation
         if found is None:
@@ -108,6 +110,32 @@ def explain_live(optimizer: Any, change: Change | None = None, *, model: Any = N
     adopted = adopt(optimizer, model=model, arrays=False)
     known: dict[str, Explanation] = {}
     return LiveExplanation(adopted, tuple(_explained(group, change, known) for group in adopted.groups))
+
+
+def explain_rule(rule: Any, hyper: Any, params: Any = None, *, change: Change | None = None) -> LiveExplanation:
+    """Explain a rule of ours with its hyperparameters, group by group where it has groups; ``params`` give names."""
+    names = {} if params is None else names_by_label(rule, params)
+    each = alone(rule, hyper)
+    groups = [
+        Group(names.get(label, ()), own, numbers, lr=numbers.lr, label=label, spec=own_spec(own, numbers))
+        for label, (own, numbers) in each.items()
+    ]
+    still = [label for label in names if label not in each]
+    groups += [Group(names[label], None, reason="frozen", lr=0.0, label=label) for label in still]
+    known: dict[str, Explanation] = {}
+    return LiveExplanation(
+        Adopted("lrtheory", rule.name, tuple(groups)), tuple(_explained(group, change, known) for group in groups)
+    )
+
+
+def explain_specs(specs: Mapping[str, str], change: Change | None) -> LiveExplanation:
+    """Explain several SPECs by label, such as those of groups."""
+    found = {label: explain(text, change) for label, text in specs.items()}
+    groups = {label: Group((), None, label=label, spec=one.spec) for label, one in found.items()}
+    return LiveExplanation(
+        Adopted("lrtheory", "SPECs", tuple(groups.values())),
+        tuple(ExplainedGroup(groups[label], one) for label, one in found.items()),
+    )
 
 
 def _explained(group: Group, change: Change | None, known: dict[str, Explanation]) -> ExplainedGroup:
