@@ -26,13 +26,13 @@ def explain(optimizer: Any, change: Change | None = None, *, model: Any = None, 
 def explain(
     optimizer: Any, change: Change | None = None, *, model: Any = None, **asked: Any
 ) -> Explanation | LiveExplanation:
-    """Explain a SPEC, or a live optimizer group by group, under a change.
+    """Explain a SPEC, or groups one by one, of a live optimizer or as several SPECs, under a change.
 
     Parameters
     ----------
-    optimizer : str, or what :func:`lrtheory.adopt` reads
-        Of optax ``(transformation, state)`` or ``(transformation, state, params)``; a list of SPECs, or a mapping of labels to
-        them; ours as ``(rule, hyper)`` or ``(rule, hyper, params)``, whose rule may have groups.
+    optimizer : str, sequence of str, mapping of label to str, or what :func:`lrtheory.adopt` reads
+        Of optax ``(transformation, state)`` or ``(transformation, state, params)``;
+        of ours ``(rule, hyper)`` or ``(rule, hyper, params)``, whose rule may have groups.
     change : Change, optional
     model : torch module, optional
         Gives the names of a live optimizer's parameters.
@@ -58,19 +58,22 @@ def explain(
                 f"explain has no argument {unknown[0]!r}: a change has {', '.join(Change.__dataclass_fields__)}"
             )
         change = Change(**asked)
+    named = optimizer if isinstance(optimizer, Mapping) else _listed(optimizer)
+    several = bool(named) and all(isinstance(spec, str) for spec in named.values())
+    if model is not None and (several or isinstance(optimizer, str)):
+        raise TypeError("model= names the parameters of a live optimizer; a SPEC has none")
+    if several:
+        return live.explain_specs({str(label): spec for label, spec in named.items()}, change)
     if isinstance(optimizer, str):
         return explanation.explain(optimizer, change)
-    if isinstance(optimizer, Mapping) or (
-        isinstance(optimizer, (list, tuple)) and all(isinstance(x, str) for x in optimizer)
-    ):
-        specs = optimizer if isinstance(optimizer, Mapping) else {str(i): text for i, text in enumerate(optimizer)}
-        if not specs or not all(isinstance(text, str) for text in specs.values()):
-            raise TypeError(f"explain takes a SPEC, or several, not {optimizer!r}")
-        return live.explain_specs(specs, change)
-    if isinstance(optimizer, tuple) and isinstance(optimizer[0], (Rule, Wrapper, Groups)):
+    if isinstance(optimizer, tuple) and optimizer and isinstance(optimizer[0], (Rule, Wrapper, Groups)):
         if not 2 <= len(optimizer) <= 3:
             raise TypeError(
                 f"explain takes a rule as (rule, hyper) or (rule, hyper, params), not {len(optimizer)} things"
             )
         return live.explain_rule(*optimizer, change=change)
     return live.explain_live(optimizer, change, model=model)
+
+
+def _listed(given: Any) -> Mapping[Any, Any]:
+    return dict(enumerate(given)) if isinstance(given, (list, tuple)) else {}

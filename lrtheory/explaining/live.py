@@ -1,4 +1,4 @@
-"""A live optimizer explained, group by group: each as its SPEC with the numbers now in force."""
+"""Groups explained, of a live optimizer or several SPECs: each as its SPEC with the numbers now in force."""
 
 from __future__ import annotations
 
@@ -40,11 +40,8 @@ class ExplainedGroup:
         more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         label = f" {self.group.label!r}" if self.group.label else ""
         counted = f"{len(names)} parameter{'' if len(names) == 1 else 's'}"
-        yield (
-            f"group{label} of {counted}: {', '.join(names[:SHOWN])}{more}"
-            if names
-            else f"group{label}{'' if label else ', no parameters yet'}"
-        )
+        none = "" if self.group.label else ", no parameters yet"
+        yield f"group{label}" + (f" of {counted}: {', '.join(names[:SHOWN])}{more}" if names else none)
         found = self.explanation
         if found is None:
             lr = "" if self.group.lr is None else f", lr {self.group.lr:.6g}"
@@ -128,14 +125,14 @@ def explain_rule(rule: Any, hyper: Any, params: Any = None, *, change: Change | 
     )
 
 
-def explain_specs(specs: Mapping[str, str], change: Change | None) -> LiveExplanation:
-    """Explain several SPECs by label, such as those of groups."""
-    found = {label: explain(text, change) for label, text in specs.items()}
-    groups = {label: Group((), None, label=label, spec=one.spec) for label, one in found.items()}
-    return LiveExplanation(
-        Adopted("lrtheory", "SPECs", tuple(groups.values())),
-        tuple(ExplainedGroup(groups[label], one) for label, one in found.items()),
+def explain_specs(specs: Mapping[str, str], change: Change | None = None) -> LiveExplanation:
+    """Explain a SPEC for each group, by its label."""
+    explained = {label: explain(spec, change) for label, spec in specs.items()}
+    groups = (
+        ExplainedGroup(Group((), None, spec=found.spec, label=label), found) for label, found in explained.items()
     )
+    frameworks = " and ".join(dict.fromkeys(found.framework for found in explained.values()))
+    return LiveExplanation(Adopted(frameworks, "SPECs", ()), tuple(groups))
 
 
 def _explained(group: Group, change: Change | None, known: dict[str, Explanation]) -> ExplainedGroup:

@@ -1,4 +1,4 @@
-"""Several SPECs, and rules of ours with groups, explained one by one."""
+"""Rules of ours with groups, explained one by one."""
 
 from __future__ import annotations
 
@@ -47,15 +47,7 @@ def test_wrappers_around_groups_are_around_each():
     assert alone.group.spec.startswith("adam(lr=0.5")
 
 
-def test_several_specs_are_explained_by_label():
-    found = explain({"body": "optax.adamw(1e-3)", "head": "torch.optim.SGD(lr=0.1, momentum=0.9)"}, batch=4.0)
-    assert [one.group.label for one in found.groups] == ["body", "head"]
-    assert found.groups[0].explanation == explain("optax.adamw(1e-3)", batch=4.0)
-    assert [one.group.label for one in explain(["adam(lr=1e-3)", "sgd(lr=0.1)"]).groups] == ["0", "1"]
-    assert "group 'head'\n" in str(found)
-
-
-@pytest.mark.parametrize("what", [[], {"a": 3}, (RULE,), (RULE, None, None, None)])
+@pytest.mark.parametrize("what", [(RULE,), (RULE, None, None, None)])
 def test_what_cannot_be_explained_is_refused(what):
-    with pytest.raises(TypeError, match=r"explain takes|not 1 things|not 4 things"):
+    with pytest.raises(TypeError, match=r"not [14] things"):
         explain(what)
