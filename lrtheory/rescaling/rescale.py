@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..groups import Groups, has_groups
 from ..numbers import is_concrete
 from ..rules import Rule
 from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
@@ -17,13 +18,14 @@ from ..theory.stability import threshold
 from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
 from .change import Change
+from .grouped import grouped
 from .length import drifting_decay, held_decay, longer
 from .per_tensor import per_tensor
 from .result import Exactness, Rescaled, weakest
 
 
 def rescale(
-    rule: Rule | Wrapper,
+    rule: Rule | Wrapper | Groups,
     hyper: Any,
     *,
     loss: float = 1.0,
@@ -49,7 +51,8 @@ def rescale(
 
     Parameters
     ----------
-    rule : Rule or Wrapper
+    rule : Rule, Wrapper or Groups
+        Each group is changed by itself.
     hyper : its numbers, from ``rule.hyper(...)``
     loss, params, batch : scale in (0, inf)
         What the loss, the parameters and the batch are multiplied by. ``params`` may be a mapping from tensors, by path, to
@@ -112,6 +115,14 @@ def rescale(
         loss, 1.0 if each is not None else params, batch, reduction, method,  # type: ignore[arg-type]
         accumulation, accumulation_reduction, world_size, world_reduction, tokens, length, hold,
     )  # fmt: skip
+    if has_groups(rule):
+        assert isinstance(rule, Groups | Wrapper)
+        if each is not None:
+            raise ValueError("params= by tensor is for one rule; rescale the rule of each group by itself")
+        if not isinstance(hyper, rule.Hyper):
+            raise TypeError(f"{rule!r} takes hyperparameters from its .hyper(...), not {type(hyper).__name__}")
+        return grouped(rule, hyper, lambda member, numbers: _rescaled(member, numbers, change))
+    assert not isinstance(rule, Groups)
     if each is None:
         return _rescaled(rule, hyper, change)
     for name, factor in each.items():

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..groups import Groups
 from ..rules import Rule
 from ..wrappers import Wrapper
 
@@ -27,7 +28,7 @@ class Rescaled:
 
     Attributes
     ----------
-    rule : Rule or Wrapper
+    rule : Rule, Wrapper or Groups
     hyper : NamedTuple, or mapping of tensor to NamedTuple
         The new numbers, by tensor where factors were given so; multiply a schedule of lr by the factor of lr, and see :func:`~lrtheory.rescale_schedule`.
     exactness : one of :data:`EXACTNESS`
@@ -38,7 +39,7 @@ class Rescaled:
         What was assumed, under which conditions it holds, and what else to change.
     """
 
-    rule: Rule | Wrapper
+    rule: Rule | Wrapper | Groups
     hyper: Any
     exactness: Exactness
     method: str | None
