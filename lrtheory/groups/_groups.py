@@ -155,13 +155,13 @@ class Groups:
         except (TypeError, ValueError) as error:
             raise type(error)(f"group {label!r}: {error}") from error
 
-    def inner(self, label: str, hyper: Any) -> Any:
+    def inner(self, label: str, hyper: Any, *, scaled: bool = True) -> Any:
         """The hyperparameters of one group as its rule takes them, its lr scaled."""
         if not isinstance(hyper, self.Hyper):
             raise TypeError(f"{self!r} takes numbers from its .hyper(...), not {type(hyper).__name__}")
         own, member = getattr(hyper, label), self.members[label]
         found = member.Hyper(*own[:-1])  # type: ignore[union-attr]
-        return found._replace(lr=own.lr * own.lr_scale)
+        return found._replace(lr=own.lr * own.lr_scale) if scaled else found
 
     def labels_of(self, params: PyTree) -> list[str]:
         """The label of each leaf, in their order.

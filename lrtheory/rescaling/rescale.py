@@ -18,8 +18,8 @@ from ..theory.stability import threshold
 from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
 from .change import Change
-from .grouped import grouped
 from .length import drifting_decay, held_decay, longer
+from .per_group import per_group
 from .per_tensor import per_tensor
 from .result import Exactness, Rescaled, weakest
 
@@ -52,7 +52,7 @@ def rescale(
     Parameters
     ----------
     rule : Rule, Wrapper or Groups
-        Each group is changed by itself.
+        Of groups each is rescaled by itself, and ``lr_scale`` stays; notes name the group.
     hyper : its numbers, from ``rule.hyper(...)``
     loss, params, batch : scale in (0, inf)
         What the loss, the parameters and the batch are multiplied by. ``params`` may be a mapping from tensors, by path, to
@@ -115,14 +115,12 @@ def rescale(
         loss, 1.0 if each is not None else params, batch, reduction, method,  # type: ignore[arg-type]
         accumulation, accumulation_reduction, world_size, world_reduction, tokens, length, hold,
     )  # fmt: skip
-    if has_groups(rule):
-        assert isinstance(rule, Groups | Wrapper)
+    if isinstance(rule, Groups) or has_groups(rule):
         if each is not None:
-            raise ValueError("params= by tensor is for one rule; rescale the rule of each group by itself")
-        if not isinstance(hyper, rule.Hyper):
-            raise TypeError(f"{rule!r} takes hyperparameters from its .hyper(...), not {type(hyper).__name__}")
-        return grouped(rule, hyper, lambda member, numbers: _rescaled(member, numbers, change))
-    assert not isinstance(rule, Groups)
+            raise ValueError(
+                f"params={set(each)}: {rule!r} has groups. Nearest: a factor for all, or a change of each group by itself"
+            )
+        return per_group(rule, hyper, lambda one, own: _rescaled(one, own, change))
     if each is None:
         return _rescaled(rule, hyper, change)
     for name, factor in each.items():

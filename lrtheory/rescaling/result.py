@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..groups import Groups
 from ..rules import Rule
 from ..wrappers import Wrapper
 
@@ -28,7 +27,7 @@ class Rescaled:
 
     Attributes
     ----------
-    rule : Rule, Wrapper or Groups
+    rule : Rule or Wrapper
     hyper : NamedTuple, or mapping of tensor to NamedTuple
         The new numbers, by tensor where factors were given so; multiply a schedule of lr by the factor of lr, and see :func:`~lrtheory.rescale_schedule`.
     exactness : one of :data:`EXACTNESS`
@@ -39,7 +38,7 @@ class Rescaled:
         What was assumed, under which conditions it holds, and what else to change.
     """
 
-    rule: Rule | Wrapper | Groups
+    rule: Rule | Wrapper
     hyper: Any
     exactness: Exactness
     method: str | None

@@ -103,7 +103,7 @@ class Swapped(groups.Groups):
 class Shared(groups.Groups):
     """All groups with the hyperparameters of the first."""
 
-    def inner(self, label: str, hyper: Any) -> Any:
+    def inner(self, label: str, hyper: Any, *, scaled: bool = True) -> Any:
         found = super().inner(label, hyper)
         return found._replace(lr=super().inner("head", hyper).lr)
 

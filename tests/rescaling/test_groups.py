@@ -1,6 +1,8 @@
-"""Groups are changed one by one: their runs at another loss and size are the same, and what is around them is one."""
+"""Groups of parameters under another loss, size and batch."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,65 +10,75 @@ import numpy as np
 import pytest
 
 from lrtheory import groups, rescale, rules, wrappers
+from lrtheory.compiling import quickly_compiled
 
-RULE = groups.by_pattern({"matrix": rules.adamw(), "bias": rules.sgd()}, {"matrix": "w", "bias": "b"})
-HYPER = RULE.hyper(lr=0.25, weight_decay=0.125, bias={"momentum": 0.5, "lr_scale": 0.5})
-
-
-def run(rule, hyper, loss: float, size: float, switch=None, steps: int = 8):
-    """Parameters over ``size`` along a run, changed in the middle where ``switch`` is given."""
-    rng = np.random.default_rng(0)
-    params = {"w": jnp.asarray(rng.standard_normal((3, 2))), "b": jnp.asarray(rng.standard_normal(2))}
-    if switch is None:
-        params = jax.tree.map(lambda p: p * size, params)
-    state, path, now = rule.init(params), [], 1.0 if switch else loss / size
-    for t in range(steps):
-        if switch is not None and t == steps // 2:
-            hyper, state, now = switch.hyper, switch.state(state), loss / size
-            params = jax.tree.map(lambda p: p * size, params)
-        grads = {n: jnp.asarray(rng.standard_normal(p.shape)) * now for n, p in sorted(params.items())}
-        params, state = rule.step(hyper, params, state, grads)
-        here = size if switch is None or t >= steps // 2 else 1.0
-        path.append({n: np.asarray(p) / here for n, p in params.items()})
-    return path
+PARAMS = {"a": jnp.linspace(0.5, 2.0, 3), "b": jnp.ones(2), "c": jnp.ones(1)}
+INSIDE = groups.by_pattern({"x": rules.adamw(), "y": rules.sgd(), "z": None}, {"x": "a", "y": "b", "z": "c"})
+NUMBERS: dict[str, Any] = {
+    "lr": 0.02, "weight_decay": 0.1, "x": {"eps": 1e-3, "lr_scale": 0.3}, "y": {"momentum": 0.9},
+}  # fmt: skip
+CASES: dict[str, Any] = {
+    "groups": (INSIDE, NUMBERS),
+    "clipped": (wrappers.clip_by_global_norm(INSIDE, homogeneous=True), NUMBERS | {"max_norm": 0.5}),
+    "averaged": (wrappers.average_weights(wrappers.clip_by_value(INSIDE)), NUMBERS | {"clip_value": 0.5}),
+}
 
 
-@pytest.mark.parametrize("switched", [False, True])
-def test_groups_train_alike_at_another_loss_and_size(switched: bool) -> None:
-    found = rescale(RULE, HYPER, loss=8.0, params=2.0)
+def trained(rule: Any, hyper: Any, params: Any, state: Any, loss: float = 1.0, size: float = 1.0) -> Any:
+    @quickly_compiled()
+    def run(hyper: Any, params: Any, state: Any) -> Any:
+        for t in range(4):
+            grads = jax.tree.map(lambda p, t=t: loss / size * (jnp.sin(3 * p / size + t) + 0.1), params)
+            params, state = rule.step(hyper, params, state, grads)
+        return params, state
+
+    return run(hyper, params, state)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_switched_run_of_groups_is_the_same_run_bit_for_bit(name):
+    rule, numbers = CASES[name]
+    hyper = rule.hyper(**numbers)
+    params, state = trained(rule, hyper, PARAMS, rule.init(PARAMS))
+    found = rescale(rule, hyper, loss=4.0, params=2.0)
     assert found.exactness == "bitwise"
-    plain = run(RULE, HYPER, 1.0, 1.0)
-    other = run(RULE, HYPER if switched else found.hyper, 8.0, 2.0, found if switched else None)
-    for one, two in zip(plain, other, strict=True):
-        for name in one:
-            np.testing.assert_array_equal(one[name], two[name])
-    assert np.any(run(RULE, HYPER, 8.0, 2.0)[-1]["w"] != plain[-1]["w"])
+    expected, _ = trained(rule, hyper, params, state)
+    scaled = jax.tree.map(lambda p: 2 * p, params)
+    ended, _ = trained(rule, found.hyper, scaled, found.state(state), loss=4.0, size=2.0)
+    for key, value in ended.items():
+        np.testing.assert_array_equal(value, 2 * expected[key])
+    np.testing.assert_array_equal(params["c"], PARAMS["c"])
+    lost, _ = trained(rule, hyper, scaled, state, loss=4.0, size=2.0)  # the check could have failed
+    assert not np.array_equal(lost["b"], 2 * expected["b"])
 
 
-def test_each_group_is_as_its_rule_alone() -> None:
-    found = rescale(RULE, HYPER, batch=4, reduction="sum", length=2)
-    adamw, sgd = rules.adamw(), rules.sgd()
-    alone = rescale(adamw, adamw.hyper(lr=0.25, weight_decay=0.125), batch=4, reduction="sum", length=2).hyper
-    assert found.hyper.matrix[:-1] == pytest.approx(tuple(alone))
-    assert found.hyper.bias.lr == pytest.approx(
-        rescale(sgd, sgd.hyper(lr=0.25, momentum=0.5, weight_decay=0.125), batch=4, reduction="sum").hyper.lr
-    )
-    assert found.hyper.bias.lr_scale == 0.5
-    assert any(note.startswith("matrix: sde") for note in found.notes)
+def test_each_group_has_its_own_rule_for_another_batch():
+    found = rescale(INSIDE, INSIDE.hyper(**NUMBERS), batch=4.0, reduction="mean")
+    alone = {
+        "x": rescale(
+            rules.adamw(), rules.adamw().hyper(lr=0.02, weight_decay=0.1, eps=1e-3), batch=4.0, reduction="mean"
+        ),
+        "y": rescale(
+            rules.sgd(), rules.sgd().hyper(lr=0.02, weight_decay=0.1, momentum=0.9), batch=4.0, reduction="mean"
+        ),
+    }
+    for label, one in alone.items():
+        own = getattr(found.hyper, label)
+        assert own[:-1] == one.hyper
+        for note in one.notes:
+            assert any(note in said for said in found.notes)
+    assert found.hyper.x.lr_scale == 0.3
+    assert found.hyper.z is None
+    assert any(note.startswith("x: ") for note in found.notes)
 
 
-def test_a_clip_around_all_groups_is_one() -> None:
-    clipped = wrappers.clip_by_global_norm(RULE, homogeneous=True)
-    hyper = clipped.hyper(lr=0.25, max_norm=1.0)
-    found = rescale(clipped, hyper, loss=8.0)
-    assert found.hyper.max_norm == 8.0
-    plain, other = run(clipped, hyper, 1.0, 1.0), run(clipped, found.hyper, 8.0, 1.0)
-    np.testing.assert_array_equal(plain[-1]["w"], other[-1]["w"])
-    with pytest.raises(ValueError, match="max_norm is one for all groups"):
-        rescale(clipped, hyper, batch=4)
-    with pytest.raises(ValueError, match=r"group 'matrix': adam.*is impossible"):
-        rescale(RULE, HYPER, batch=400, method="sde")
-    with pytest.raises(ValueError, match="for one rule"):
-        rescale(RULE, HYPER, params={"w": 2.0})
-    with pytest.raises(TypeError, match="takes hyperparameters from"):
-        rescale(RULE, rules.sgd().hyper(lr=1.0), loss=2.0)
+def test_what_groups_cannot_do_is_refused():
+    with pytest.raises(ValueError, match="Nearest: a factor for all"):
+        rescale(INSIDE, INSIDE.hyper(), params={"a": 2.0})
+    lawless = groups.by_pattern({"x": rules.adamw(), "y": rules.adafactor()}, {"x": "a", "y": "b"})
+    with pytest.raises(ValueError, match="group 'y': adafactor"):
+        rescale(lawless, lawless.hyper(), loss=2.0)
+    apart = groups.by_pattern({"x": rules.adamw(), "y": rules.sgd()}, {"x": "a", "y": "b"})
+    clipped: Any = wrappers.clip_by_global_norm(apart)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="max_norm is shared, and would become"):
+        rescale(clipped, clipped.hyper(max_norm=1.0), batch=4.0)
