@@ -166,7 +166,7 @@ def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(TypeError, match="expected the text of an optimizer"):
         translate(ADAMW, to=rules.lion())  # type: ignore[arg-type]
     torch_lion = translate("keras.optimizers.Lion(1e-4, weight_decay=1.0)", to="torch.optim.AdamW")
-    assert torch_lion.code.startswith("torch.optim.AdamW(lr=0.000435")
+    assert torch_lion.code.startswith("torch.optim.AdamW(params, lr=0.000435")
 
 
 def test_schedule_and_clip_are_told() -> None:
