@@ -6,6 +6,7 @@ from .compare import GATES, Comparison, Difference, compare
 from .conformance import check, parametrize_with_checks
 from .diagnosis import Diagnosis, diagnose
 from .drivers import BACKENDS, replay
+from .resume import verify_resume
 from .table import Inexpressible, Refused
 from .trajectory import Trajectory
 
@@ -27,4 +28,5 @@ __all__ = [
     "oracle",
     "parametrize_with_checks",
     "replay",
+    "verify_resume",
 ]

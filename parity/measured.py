@@ -30,6 +30,7 @@ FigureId = Literal[
     "effective-lr",  # effective lr per layer over the steps of one run
     "heat-map",  # layer × step, log10(effective/nominal)
     "relative-update",
+    "angular-lr",  # of the tensors that are scale-invariant
     "loss-scale",  # a run as it is, its loss times alpha uncorrected and corrected
     "threshold",  # the alpha at which SGD diverges
     "batch",
@@ -71,6 +72,7 @@ class Layer(TypedDict):
     """One parameter of a training run, by name, over the recorded steps."""
 
     name: str
+    scale_invariant: bool  # by lrtheory.symmetries: the loss is the same if it alone is multiplied
     q05: Curve
     q50: Curve
     q95: Curve
@@ -78,6 +80,8 @@ class Layer(TypedDict):
     eps_dominated: Curve
     relative_update: Curve
     decay_share: Curve
+    angular_lr: Curve  # lr over the power of the norm that its units name
+    rotation: Curve  # angle of a step, in radians
 
 
 class TrainingRun(TypedDict):

@@ -79,7 +79,7 @@ def filled(rule: Rule, hyper: Any, found: Mapping[str, Any], like: Any, steps: i
                 )
             continue
         if name == "t":
-            values[name] = np.int32(1 if count is None else count)
+            values[name] = np.int32(_LONG if count is None else count)  # unknown: as after a long run, not a first step
             unknown += [] if count is not None else [name]
         elif name in found:
             value = np.asarray(found[name])

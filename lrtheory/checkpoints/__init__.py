@@ -4,5 +4,17 @@ from .checkpoint import Checkpoint, CheckpointError, SavedGroup, SavedOptimizer
 from .fault import Fault, Judgement
 from .judging import judge
 from .reading import read
+from .writing import write
 
-__all__ = ["Checkpoint", "CheckpointError", "Fault", "Judgement", "SavedGroup", "SavedOptimizer", "judge", "read"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "Fault",
+    "Judgement",
+    "SavedGroup",
+    "SavedOptimizer",
+    "is_optimizer",
+    "judge",
+    "read",
+    "write",
+]

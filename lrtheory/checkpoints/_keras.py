@@ -16,7 +16,7 @@ import numpy as np
 
 from ..names.keras import ARGUMENTS, NAMES
 from ..spec import call, parse, resolve
-from .checkpoint import Checkpoint, CheckpointError, SavedGroup, SavedOptimizer
+from .checkpoint import Checkpoint, CheckpointError, Key, SavedGroup, SavedOptimizer
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 _CLASSES = (*(name.optimizer for name in NAMES.values()), "AdamW")
@@ -27,10 +27,11 @@ _ASKED = {*ARGUMENTS.values(), "momentum", "nesterov", "amsgrad", "centered", "w
 
 def is_archive(path: Path) -> bool:
     """Whether this is a ``.keras`` file."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {CONFIG, WEIGHTS} <= set(archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return {CONFIG, WEIGHTS} <= set(archive.namelist())
 
 
 def is_weights(path: Path) -> bool:
@@ -113,7 +114,7 @@ def _optimizer(path: Path, kind: str, config: dict[str, Any], variables: list[np
     names = _layout(cls, switches, len(variables), rate)
     if names is None:
         raise CheckpointError(f"{path} has {len(variables)} variables of {kind}, which no number of parameters gives")
-    state: dict[int, dict[str, Any]] = {}
+    state: dict[Key, dict[str, Any]] = {}
     once = {}
     for (tensor, slot), value in zip(names, variables, strict=True):
         if tensor is None:

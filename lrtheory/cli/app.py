@@ -173,10 +173,11 @@ def diagnose(
 
 @app.command()
 def explain(
-    spec: Annotated[
-        str,
+    specs: Annotated[
+        list[str],
         typer.Argument(
-            metavar="SPEC", help="Such as 'torch.optim.Adam(lr=1e-3)', 'optax.adamw(1e-3)' or 'adam(lr=1e-3)'."
+            metavar="SPEC...",
+            help="Such as 'torch.optim.Adam(lr=1e-3)', 'optax.adamw(1e-3)' or 'adam(lr=1e-3)'; one for each group.",
         ),
     ],
     loss_scale: Annotated[float, typer.Option(metavar="A", help="What the loss is multiplied by.")] = 1.0,
@@ -212,6 +213,24 @@ def explain(
 ) -> int:
     """Explain an optimizer, and say what to set instead for another loss, batch, number of processes, length of the run, or all."""
     return _run("explain", **locals())
+
+
+@app.command()
+def port(
+    spec: Annotated[
+        str,
+        typer.Argument(
+            metavar="SPEC", help="Such as 'torch.optim.AdamW(lr=1e-3, weight_decay=0.1)', with its schedule."
+        ),
+    ],
+    to: Annotated[Literal["optax", "torch", "keras", "lrtheory"], typer.Option(help="The framework to write it in.")],
+    json: Json = False,
+) -> int:
+    """Write an optimizer as code for another framework, after the code was run beside the old one.
+
+    Exits with 1 if the nearest that there is differs, and says in which setting.
+    """
+    return _run("port", **locals())
 
 
 @app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,11 +43,11 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
     """
     why, steps = "", STEPS * max(1, min(_every(parse(old)), 4))
     try:
-        tried = list(_tried(old))
+        shapes_tried = list(tried(old))
     except SpecError as error:  # a mask is a name of the user's
         return Seen(None, f"not run beside the old ({error})")
     refused = ""
-    for shapes in tried:
+    for shapes in shapes_tried:
         try:
             one = run(old, shapes, steps=steps)
         except ModuleNotFoundError as error:
@@ -100,7 +100,8 @@ def _made(make: Any, **given: Any) -> Any:
         raise _NotMade(str(error)) from error
 
 
-def _tried(text: str) -> Iterator[Mapping[str, tuple[int, ...]]]:
+def tried(text: str) -> Iterator[Mapping[str, tuple[int, ...]]]:
+    """Shapes of parameters that an optimizer may take, the most telling first."""
     spec = parse(text)
     if not spec.is_rule and not spec.name.startswith(("torch.", "keras.")):
         labelled = target(spec).shapes
@@ -118,9 +119,28 @@ def run(
     size: float = 1.0,
     loss: float = 1.0,
     steps: int = STEPS,
+    lrs: Sequence[float] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Parameters after each step of an optimizer in text, in float64."""
-    spec = parse(text)
+    """Parameters after each step of an optimizer in text, in float64; ``lrs`` multiply its lr, step by step.
+
+    Raises
+    ------
+    SpecError
+        For an optimizer whose lr cannot be moved.
+    """
+    start, grads, values = stream(shapes, gradient, size, loss, steps)
+    path = run_on(text, start, grads, values, lrs)
+    return {name: np.stack([p[name] for p in path]) for name in start}
+
+
+def stream(
+    shapes: Mapping[str, tuple[int, ...]],
+    gradient: float = 1.0,
+    size: float = 1.0,
+    loss: float = 1.0,
+    steps: int = STEPS,
+) -> tuple[dict[str, np.ndarray], list[dict[str, np.ndarray]], list[float]]:
+    """First parameters, gradients of every size, and values of a loss."""
     rng = np.random.default_rng(0)
     start = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
     sizes = {name: 10.0 ** rng.uniform(-8, 1, shape) for name, shape in shapes.items()}
@@ -129,16 +149,57 @@ def run(
         for _ in range(steps)
     ]
     values = [loss * float(v) for v in 10.0 ** rng.uniform(-1, 1, steps)]
-    start = {name: p * size for name, p in start.items()}
+    return {name: p * size for name, p in start.items()}, grads, values
+
+
+def run_on(text: str, start: Any, grads: Any, values: Any, lrs: Any = None) -> list[dict[str, np.ndarray]]:
+    """Parameters before the first step and after each."""
+    spec = parse(text)
     if spec.is_rule:
-        path = _ours(text, start, grads)
-    elif spec.name.startswith("keras."):
-        path = _in_keras(spec, start, grads)
-    elif spec.name.startswith("torch.optim.lr_scheduler.") or is_torch(part(spec).factory):
-        path = _in_torch(spec, start, grads)
-    else:
-        path = _in_optax(target(spec).make({}), start, grads, values)
-    return {name: np.stack([p[name] for p in path]) for name in start}
+        return _ours(text, start, grads, lrs)
+    if spec.name.startswith("keras."):
+        return _in_keras(spec, start, grads, lrs)
+    if spec.name.startswith("torch.optim.lr_scheduler.") or is_torch(part(spec).factory):
+        return _in_torch(spec, start, grads, lrs)
+    import jax
+
+    if lrs is None:
+        return _in_optax(target(spec).make({}), start, grads, values)
+    with jax.enable_x64(True):
+        made = part(spec).make(_moved(part(spec), lrs))
+    return _in_optax(made, start, grads, values)
+
+
+#: Arguments that are an lr, or its schedule.
+_RATES = ("learning_rate", "step_size_fn")
+
+
+def _moved(root: Part, lrs: Sequence[float]) -> dict[str, Any]:
+    """The lr of an optimizer of optax times ``lrs``, wherever it is given, as new arguments by their paths."""
+    import jax.numpy as jnp
+
+    factors = np.asarray(lrs)  # an array of JAX would take the dtype of now
+
+    def moving(given: Any, first: int) -> Any:
+        schedule = given.make() if isinstance(given, Part) else lambda count: given
+
+        def lr(count: Any) -> Any:
+            count = jnp.asarray(count, jnp.int64)  # of an int32 optax makes an lr in float32
+            return schedule(count) * jnp.asarray(factors)[jnp.clip(count - first, 0, len(lrs) - 1)]
+
+        return lr
+
+    new: dict[str, Any] = {}
+    for p in root.all():
+        for argument in _RATES:
+            given = p.value(argument) if argument in p.parameters else None
+            if given is not None:  # schedule_free counts from 1
+                new[p.path + argument] = moving(given, 1 if p.name == "schedule_free" else 0)
+        if "accumulator_dtype" in p.parameters and p.name == "MultiSteps":
+            new[p.path + "accumulator_dtype"] = jnp.float64  # float32 by default
+    if not new:
+        raise SpecError(f"{short(root.spec.text)}: its lr is no argument that could follow a schedule")
+    return new
 
 
 def _every(spec: Spec) -> int:
@@ -149,7 +210,7 @@ def _every(spec: Spec) -> int:
     return every if isinstance(every, int) else 1
 
 
-def _ours(text: str, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
+def _ours(text: str, start: Any, grads: Any, lrs: Any = None) -> list[dict[str, np.ndarray]]:
     import jax
     import jax.numpy as jnp
 
@@ -159,12 +220,17 @@ def _ours(text: str, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
     reading = read(text)
     sparse = innermost(reading.rule, reading.hyper)[0].array_rule.sparse
     with jax.enable_x64(True):
-        step = quickly_compiled()(lambda p, s, g: reading.rule.step(reading.hyper, p, s, g))
+        every = _every(parse(text))
+        step = quickly_compiled()(
+            lambda p, s, g, f: reading.rule.step(
+                reading.hyper if lrs is None else reading.hyper._replace(lr=reading.hyper.lr * f), p, s, g
+            )
+        )
         params = {name: jnp.asarray(p) for name, p in start.items()}
         state, path = reading.rule.init(params), [start]
-        for g in grads:
+        for t, g in enumerate(grads):
             given = {n: SparseGradient.from_dense(jnp.asarray(v)) if sparse else jnp.asarray(v) for n, v in g.items()}
-            params, state = step(params, state, given)
+            params, state = step(params, state, given, 1.0 if lrs is None else lrs[t // every])
             path.append({name: np.asarray(p) for name, p in params.items()})
     return path
 
@@ -191,7 +257,7 @@ def _in_optax(made: Any, start: Any, grads: Any, values: Any) -> list[dict[str, 
     return path
 
 
-def _in_keras(spec: Spec, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
+def _in_keras(spec: Spec, start: Any, grads: Any, lrs: Any = None) -> list[dict[str, np.ndarray]]:
     import jax
     import jax.numpy as jnp
     import keras
@@ -202,7 +268,10 @@ def _in_keras(spec: Spec, start: Any, grads: Any) -> list[dict[str, np.ndarray]]
     keras.config.set_floatx("float64")
     try:
         with jax.enable_x64(True):
-            optimizer = _made(part(spec).make)
+            made = part(spec)
+            rate = made.value("learning_rate")
+            rate = rate.make() if isinstance(rate, Part) else rate
+            optimizer = _made(made.make, new={} if lrs is None else {"learning_rate": _scheduled(keras, rate, lrs)})
             params = [jnp.asarray(p) for p in start.values()]
             optimizer.build([keras.Variable(p, dtype="float64") for p in params])
             state, path = [jnp.asarray(v.value) for v in optimizer.variables], [start]
@@ -215,10 +284,25 @@ def _in_keras(spec: Spec, start: Any, grads: Any) -> list[dict[str, np.ndarray]]
     return path
 
 
-def _in_torch(spec: Any, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
+def _scheduled(keras: Any, rate: Any, lrs: Sequence[float]) -> Any:
+    """A schedule of Keras: another, or a constant, times a factor for each step."""
+    import jax.numpy as jnp
+
+    factors = jnp.asarray(np.asarray(lrs))
+
+    class Moving(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step: Any) -> Any:
+            at = jnp.clip(jnp.asarray(step).astype(jnp.int32), 0, len(lrs) - 1)
+            lr: Any = rate(step) if callable(rate) else rate
+            return lr * factors[at]
+
+    return Moving()
+
+
+def _in_torch(spec: Any, start: Any, grads: Any, lrs: Any = None) -> list[dict[str, np.ndarray]]:
     import torch
 
-    with _float64(torch):
+    with float64(torch):
         leaves = (
             "differentiable=True" not in spec.text
         )  # with it a step is recorded, which a leaf with a gradient refuses
@@ -237,12 +321,13 @@ def _in_torch(spec: Any, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
         if hasattr(optimizer, "train"):
             optimizer.train()
         path = [start]
-        for g in grads:
+        for t, g in enumerate(grads):
             for name, p in params.items():
                 p.grad = torch.tensor(g[name], dtype=torch.float64)
                 if spec.name.endswith("SparseAdam"):
                     p.grad = p.grad.to_sparse()
-            optimizer.step()
+            with moved_lr(optimizer, 1.0 if lrs is None else lrs[t]):
+                optimizer.step()
             if scheduler is not None:
                 scheduler.step()
             path.append({name: p.detach().numpy().copy() for name, p in params.items()})
@@ -250,7 +335,20 @@ def _in_torch(spec: Any, start: Any, grads: Any) -> list[dict[str, np.ndarray]]:
 
 
 @contextlib.contextmanager
-def _float64(torch: Any) -> Iterator[None]:
+def moved_lr(optimizer: Any, factor: float) -> Iterator[None]:
+    """The lr of a torch optimizer times a factor, for one step."""
+    before = [group["lr"] for group in optimizer.param_groups]
+    for group, lr in zip(optimizer.param_groups, before, strict=True):
+        group["lr"] = lr * factor
+    try:
+        yield
+    finally:
+        for group, lr in zip(optimizer.param_groups, before, strict=True):
+            group["lr"] = lr
+
+
+@contextlib.contextmanager
+def float64(torch: Any) -> Iterator[None]:
     """Of the counts and products that some optimizers keep in tensors of their own."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)

@@ -13,7 +13,8 @@ import numpy as np
 from jax import lax
 
 from lrtheory import spec
-from lrtheory.names.keras import ARGUMENTS, NAMES
+from lrtheory.names.keras import NAMES
+from lrtheory.port.counterparts import NoCounterpartError, in_keras
 
 from ..cases import Case
 from ..dtypes import numbers_in
@@ -51,32 +52,18 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
     return framed("keras", params, history, kept, lrs)
 
 
-def build(optimizers: Any, rule: str, options: Options, numbers: Numbers) -> Any:
-    """Keras's counterpart of a rule, of ``keras.optimizers``.
+def build(rule: str, options: Options, numbers: Numbers) -> Any:
+    """Keras's counterpart of a rule; gradients are negated for ``maximize``.
 
     Raises
     ------
     Inexpressible
         With the reason where Keras cannot express the options.
     """
-    name = NAMES[rule]
-    for ours, reason in name.zero.items():
-        if options.get(ours) or numbers.get(ours):
-            raise Inexpressible(reason)
-    if rule == "sgd" and numbers["dampening"] and numbers["momentum"]:
-        raise Inexpressible("keras's SGD has no dampening")
-    if rule == "lion" and numbers["beta1"] <= 0:
-        raise Inexpressible("keras's Lion refuses beta_1=0")
-    decoupled = name.decoupled or options.get("decoupled", False)
-    if numbers["weight_decay"] and not decoupled:
-        raise Inexpressible("keras's weight decay is decoupled in every optimizer")
-    kind = "AdamW" if rule == "adam" and decoupled else name.optimizer
-    given = {ARGUMENTS.get(n, n): float(numbers[n] or 0.0) for n in name.numbers} | {
-        o: options[o] for o in name.switches
-    }
-    if numbers["weight_decay"] or kind == "AdamW":
-        given["weight_decay"] = float(numbers["weight_decay"])
-    return getattr(optimizers, kind)(**given, **name.fixed)
+    try:
+        return in_keras(rule, {**options, "maximize": False}, numbers, float(numbers["lr"]), strict=False).make()
+    except NoCounterpartError as error:
+        raise Inexpressible(str(error)) from error
 
 
 def load_keras() -> Any:
@@ -111,7 +98,7 @@ def _program(
     """The state of one optimizer before its first step and its compiled run, whatever its lr does."""
     keras = load_keras()
     keras_name = NAMES[rule]
-    optimizer = build(keras.optimizers, rule, dict(options), dict(numbers))
+    optimizer = build(rule, dict(options), dict(numbers))
     names = [name for name, _ in shapes]
     variables = [keras.Variable(jnp.zeros(shape), dtype=dtype, name=name) for name, shape in shapes]
     optimizer.build(variables)

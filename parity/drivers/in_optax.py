@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,14 +12,12 @@ import numpy as np
 from jax import lax
 
 from lrtheory.names.optax import NAMES, ONCE, RELATED
+from lrtheory.port.counterparts import NoCounterpartError, in_optax
 
 from ..cases import Case
 from ..table import Inexpressible, Numbers, Options, row
 from ..trajectory import Trajectory
 from .ours import framed, moving_lr, rule_of
-
-#: Options of ours that say what is kept, not what is computed.
-_KEPT = ("momentum_buffer",)
 
 
 def build(rule: str, options: Options, numbers: Numbers, lr: Any) -> Any:
@@ -33,73 +30,11 @@ def build(rule: str, options: Options, numbers: Numbers, lr: Any) -> Any:
     """
     import optax
 
-    special = _SPECIAL.get(rule)
-    parts = special(options, numbers, lr) if special else _plain(rule, options, numbers, lr)
-    return optax.chain(*([optax.scale(-1.0)] if options.get("maximize") else []), *parts)
-
-
-def _plain(rule: str, options: Options, numbers: Numbers, lr: Any) -> tuple[Any, ...]:
-    """A factory whose arguments are ours by other names."""
-    import optax
-
-    if reason := next((reason for refuses, reason in _REFUSED.get(rule, ()) if refuses(options, numbers)), None):
-        raise Inexpressible(reason)
-    for factory, name in {**NAMES, **RELATED}.items():
-        left = {o for o, value in options.items() if value and o not in ("maximize", *_KEPT, *name.switches.values())}
-        if name.rule != rule or left != {o for o, value in name.options.items() if value}:
-            continue
-        make = getattr(optax, factory)
-        defaults = {n: p.default for n, p in inspect.signature(make).parameters.items()}
-        given = {a: numbers[ours] for a, ours in name.numbers.items() if ours != "lr"}
-        given = {a: value or None if defaults[a] is None else value for a, value in given.items()}
-        switches = {a: options[ours] for a, ours in name.switches.items()}
-        made = make(lr, **given, **switches, **name.required)
-        return (optax.add_decayed_weights(numbers["weight_decay"]), made) if name.coupled else (made,)
-    shown = ", ".join(o for o, value in options.items() if value)
-    raise Inexpressible(f"optax has no {rule} with {shown}")
-
-
-_REFUSED: Mapping[str, tuple[tuple[Any, str], ...]] = {
-    "sgd": ((lambda options, numbers: numbers["dampening"] != 0, "optax's trace has no dampening"),),
-    "adan": (
-        (lambda options, numbers: options["proximal"], "optax's Adan has no proximal decay"),
-        (
-            lambda options, numbers: numbers["beta2"] != 0.5,
-            "optax weighs Adan's differences by 1 − beta2 where the paper has beta2",
-        ),
-    ),
-}
-
-
-def _signum(options: Options, numbers: Numbers, lr: Any) -> tuple[Any, ...]:
-    """A unit-lr update followed by AdamW's decay and the lr: optax's own has no decay."""
-    import optax
-
-    average = [optax.ema(numbers["momentum"], debias=False)] if options["averaged"] else []
-    decay = optax.add_decayed_weights(numbers["weight_decay"])
-    return *average, optax.scale_by_sign(), decay, optax.scale_by_learning_rate(lr)
-
-
-def _schedule_free(options: Options, numbers: Numbers, lr: Any) -> tuple[Any, ...]:
-    """What optax.contrib's two shortcuts build; its averaging counts from 1 where its lr counts from 0."""
-    import optax
-    import optax.contrib
-
-    base = [optax.add_decayed_weights(numbers["weight_decay"]), optax.scale_by_learning_rate(lr)]
-    if "beta2" in numbers:
-        rms = {"decay": numbers["beta2"], "eps": numbers["eps"], "eps_in_sqrt": False, "bias_correction": True}
-        base = [optax.scale_by_rms(**rms), *base]
-    return (
-        optax.contrib.schedule_free(
-            optax.chain(*base),
-            learning_rate=lambda count: lr(count - 1),
-            b1=numbers["beta1"],
-            weight_lr_power=numbers["weight_lr_power"],
-        ),
-    )
-
-
-_SPECIAL = {"signum": _signum, "schedule_free_sgd": _schedule_free, "schedule_free_adamw": _schedule_free}
+    try:
+        parts = in_optax(rule, {**options, "maximize": False}, numbers, lr, {**NAMES, **RELATED})
+    except NoCounterpartError as error:
+        raise Inexpressible(str(error)) from error
+    return optax.chain(*([optax.scale(-1.0)] if options.get("maximize") else []), *(part.make() for part in parts))
 
 
 def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:

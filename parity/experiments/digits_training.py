@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
+import jax
 import numpy as np
 
 from lrtheory import effective, rules
+from lrtheory.dims.model import symmetries
 from lrtheory.words import figure, listed, percent, spoken
 
 from ..measured import Curve, Layer, TrainingRun, Verdict, curve, graded, run_label
@@ -106,7 +109,7 @@ def observe_layers(rule: Any, hyper: Any, state: Any, grads: Any, before: Any, a
 UNOBSERVED: dict[str, Any] = {"observe": observe_layers, "recorded": ()}
 """Options of ``train_jax`` for a run that observes nothing, but shares the program compiled for those that do."""
 
-FIELDS = ("harmonic_mean", "eps_dominated", "relative_update", "decay_share")
+FIELDS = ("harmonic_mean", "eps_dominated", "relative_update", "decay_share", "angular_lr", "rotation")
 
 
 def measure(seed: int, *, quick: bool = False, progress: Progress = lambda text, done: None) -> list[TrainingRun]:
@@ -135,7 +138,7 @@ def measure_run(run: Planned, seed: int) -> TrainingRun:
     problem, rows, step = run.model.on(digits, seed), drawn_batches(seed), recorded_steps()
     ours = train_jax(problem, run.setup, rows, dtype=run.dtype, observe=observe_layers, recorded=step)
     theirs = train_torch(problem, run.setup, rows, dtype=run.dtype)
-    apart = distance(theirs, ours)
+    apart, found = distance(theirs, ours), scale_invariant(run.model)
     return TrainingRun(
         model=run.model.name if run.dtype == "float64" else f"{run.model.name} in {run.dtype}",
         rule=run.setup.label,
@@ -150,8 +153,19 @@ def measure_run(run: Planned, seed: int) -> TrainingRun:
         accuracy_torch=run.model.accuracy_torch(theirs.last, digits),
         largest_difference=apart.largest,
         first_difference_step=apart.first_step,
-        layers=[Layer(name=name, **{k: curve(v) for k, v in ours.seen[name].items()}) for name in problem.initial],
+        layers=[
+            Layer(name=name, scale_invariant=name in found, **{k: curve(v) for k, v in ours.seen[name].items()})
+            for name in problem.initial
+        ],
     )
+
+
+@functools.cache
+def scale_invariant(model: Mlp) -> tuple[str, ...]:
+    """Tensors that may be multiplied alone without changing the loss, up to the eps of a norm: found in the program of the loss."""
+    params = {name: jax.ShapeDtypeStruct(value.shape, np.float32) for name, value in model.initial(0).items()}
+    rows = jax.ShapeDtypeStruct((2, model.widths[0]), np.float32), jax.ShapeDtypeStruct((2,), np.int32)
+    return symmetries(model.loss, params, *rows).invariant
 
 
 GUIDE = 1e-3

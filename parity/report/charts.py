@@ -104,8 +104,16 @@ def steps() -> m.Chart:
     return m.layered(line, m.touch(base, [m.tip("step"), m.tip("value", "‖Δθ‖")]))
 
 
+def angular() -> m.Chart:
+    """Angular lr of each layer that has one."""
+    base = alt.Chart(m.ROWS).encode(x=m.step_axis())
+    lines = m.line(base, width=2.4).encode(y=m.log_y("angular lr"), **m.styles("slot"))
+    return m.layered(lines, m.touch(base, [m.word("layer"), m.tip("step"), m.tip("value", "angular lr")]))
+
+
 CHARTS = {
     **charts.CHARTS,
+    "angular": angular,
     "frameworks": frameworks,
     "losses": losses,
     "losses-by-example": functools.partial(losses, "examples seen", "loss"),

@@ -31,6 +31,7 @@ def sections_of(report: Measured) -> list[Section]:
         training.effective_figure(runs),
         training.heat_map_figure(runs),
         training.relative_update_figure(runs),
+        training.angular_figure(runs),
         training.training_figure(runs),
     )
     loss = (

@@ -143,6 +143,41 @@ def relative_update_figure(runs: list[TrainingRun]) -> Figure:
     )
 
 
+def angular_figure(runs: list[TrainingRun]) -> Figure:
+    """What scale-invariant tensors really train with: the lr of their direction."""
+    panels, tables = [], []
+    for index, run in enumerate(runs):
+        layers = [layer for layer in run["layers"] if layer["scale_invariant"]]
+        blocks = [
+            lines(run["step"], value=layer["angular_lr"], layer=layer["name"], slot=slot(position))
+            for position, layer in enumerate(layers)
+        ]
+        if layers:
+            axis, keys = (
+                log_axis(positive(layer["angular_lr"]) for layer in layers),
+                slot_keys(x["name"] for x in layers),
+            )
+            panels.append(Panel(run_label(run), "angular", blocks, axis, keys=keys, run=index, height=260))
+        columns = {
+            "Layer": lambda layer: layer["name"],
+            "Angular lr at first": lambda layer: number(layer["angular_lr"][0] if layer["angular_lr"] else None),
+            "At last": lambda layer: number(_last(layer["angular_lr"])),
+            "A step turns it by": lambda layer: f"{number(_last(layer['rotation']))} rad",
+        }
+        which = f"{len(layers)} of {len(run['layers'])} tensors are scale-invariant"
+        tables.append(Table.of(f"{run_label(run)}: {which}.", layers, columns, run=index, open=not layers))
+    return Figure(
+        id="angular-lr",
+        title="Angular learning rate of scale-invariant layers",
+        reading="The loss is the same whatever the size of these tensors, up to the eps of the norm behind them: lrtheory.symmetries "
+        "found them in the program of the loss. Their lr means nothing without their norm; what they feel is lr/‖w‖² under SGD and "
+        "lr/‖w‖ under Adam, which falls as they grow. Two tensors train alike where these are equal.",
+        panels=panels,
+        tables=tables,
+        layout="wide",
+    )
+
+
 def _log_ratio(layer: Layer, nominal: Curve) -> Curve:
     pairs = zip(positive(layer["q50"]), positive(nominal), strict=True)
     return [None if q is None or n is None else math.log10(q / n) for q, n in pairs]

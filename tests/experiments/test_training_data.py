@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lrtheory.sweep import shuffled
+from parity.experiments.digits_training import scale_invariant
 from parity.training import NORMALISED, PLAIN, Mlp, largest_curvature, linear_problem, load_digits
 from parity.training.mlp import NORM_EPS
 
@@ -56,6 +57,20 @@ def test_normalised_weights_are_scale_invariant_up_to_the_norms_eps():
     plain = PLAIN.initial(0)
     moved = PLAIN.logits(plain | {"hidden1.weight": 2 * plain["hidden1.weight"]}, digits.test_x)
     assert np.max(np.abs(np.asarray(PLAIN.logits(plain, digits.test_x)) - np.asarray(moved))) > 0.1
+
+
+def test_scale_invariant_tensors_are_found_in_the_program() -> None:
+    digits = load_digits(0)
+    assert scale_invariant(PLAIN) == ()
+    found = scale_invariant(NORMALISED)
+    assert found == ("hidden1.weight", "hidden2.weight")
+    params = NORMALISED.initial(0)
+    for name in params:
+        other = NORMALISED.loss(
+            params | {name: 2 * params[name] + (name.endswith("bias"))}, digits.test_x, digits.test_y
+        )
+        moved = abs(float(other - NORMALISED.loss(params, digits.test_x, digits.test_y)))
+        assert (moved < 100 * NORM_EPS) == (name in found), name
 
 
 def test_largest_curvature_is_that_of_the_hessian_of_torch():

@@ -181,6 +181,7 @@ def _training(rule: str = "adam", dtype: str = "float64", *layers: Layer, **chan
 def _layer(name: str = "hidden1.weight", q50: float = 0.01, eps: float = 0.0, update: float | None = 2e-3) -> Layer:
     return Layer(
         name=name,
+        scale_invariant=False,
         q05=[q50, q50],
         q50=[q50, q50],
         q95=[q50, q50],
@@ -188,6 +189,8 @@ def _layer(name: str = "hidden1.weight", q50: float = 0.01, eps: float = 0.0, up
         eps_dominated=[0.0, eps],
         relative_update=[None, update],
         decay_share=[0.0, 0.0],
+        angular_lr=[q50, q50],
+        rotation=[0.1, 0.1],
     )
 
 

@@ -34,6 +34,7 @@ def layer(name: str, base: float) -> Layer:
     middle = curve(0.4 * base, 6 * base)
     return Layer(
         name=name,
+        scale_invariant=name.startswith("hidden"),
         q05=[0.3 * v for v in middle if v is not None],
         q50=middle,
         q95=[5 * v for v in middle if v is not None],
@@ -41,6 +42,8 @@ def layer(name: str, base: float) -> Layer:
         eps_dominated=[0.1] * STEPS,
         relative_update=curve(0.1, 2e-4, wobble=0.3),
         decay_share=[0.02] * STEPS,
+        angular_lr=curve(base, 0.1 * base),
+        rotation=curve(0.1, 0.01),
     )
 
 

@@ -195,3 +195,15 @@ def test_matrix_leaves_a_gap_where_nothing_was_run():
     view = matrix.views(rows)[0]
     assert all(line.cells[-1] is None for line in view.rules["SGD"])
     assert all(line.cells[-1] is not None for line in view.rules["Adam"])
+
+
+def test_angular_lr_is_shown_of_scale_invariant_layers_alone():
+    runs = report()["training"]
+    for index, run in enumerate(runs):
+        for i, layer in enumerate(run["layers"]):
+            layer["scale_invariant"] = index == 0 and i == 0
+    figure = training.angular_figure(runs)
+    assert [(panel.run, len(panel.blocks)) for panel in figure.panels] == [(0, 1)]
+    assert figure.panels[0].blocks[0]["layer"] == runs[0]["layers"][0]["name"]
+    assert [len(table.rows) for table in figure.tables] == [1] + [0] * (len(runs) - 1)
+    assert "0 of" in figure.tables[1].caption

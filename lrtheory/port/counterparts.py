@@ -1,0 +1,176 @@
+"""One of our rules as another framework calls it, or the argument that keeps it from being there."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .. import rules
+from ..names import keras, optax, torch
+from ..spec import Unread
+from .calls import Call
+from .errors import PortError
+
+Options = Mapping[str, Any]
+Numbers = Mapping[str, Any]
+
+#: Options of ours that say what is kept, not what is computed.
+KEPT = ("momentum_buffer",)
+
+
+class NoCounterpartError(PortError):
+    """An argument, or a rule, that another framework lacks."""
+
+
+def in_torch(rule: str, options: Options, hyper: Any) -> Call:
+    """A class of torch.optim over ``params``."""
+    if rule not in torch.NAMES:
+        raise NoCounterpartError(f"torch.optim has no {rule}")
+    names = torch.NAMES[rule]
+    given = names.arguments(options, hyper)
+    defaults = {**hyper._field_defaults, **rules.get(rule)(**options).array_rule.defaults}
+    usual = {names.argument(n) for n, v in defaults.items() if v == 0 and getattr(hyper, n) == 0}
+    given = {n: v for n, v in given.items() if v is not False and v is not None and n not in usual}
+    order = [*torch.POSITIONAL[names.class_name(options)], *given]
+    given = dict(sorted(given.items(), key=lambda item: order.index(item[0])))
+    return Call(f"torch.optim.{names.class_name(options)}", given, (Unread("params"),))
+
+
+# --- optax ---
+
+
+def in_optax(
+    rule: str, options: Options, numbers: Numbers, lr: Any, known: Mapping[str, Any] = optax.NAMES
+) -> tuple[Call, ...]:
+    """Parts of optax, one after the other.
+
+    Parameters
+    ----------
+    numbers : by name; they may be traced
+    lr : number, call of a schedule, or function of the count
+    known : factories to choose from
+
+    Raises
+    ------
+    NoCounterpartError
+        With the argument that optax lacks, and the value with which it can be written.
+    """
+    if options.get("maximize"):
+        raise NoCounterpartError(
+            "maximize=True: optax has no such argument; maximize=False with the loss negated can be ported"
+        )
+    special = _SPECIAL.get(rule)
+    if special:
+        return special(options, numbers, lr)
+    if reason := next((reason for refuses, reason in _REFUSED.get(rule, ()) if refuses(options, numbers)), None):
+        raise NoCounterpartError(reason)
+    on = {o for o, value in options.items() if value and o != "maximize" and o not in KEPT}
+    found = {factory: name for factory, name in known.items() if name.rule == rule}
+    for factory, name in found.items():
+        if on - set(name.switches.values()) != {o for o, value in name.options.items() if value}:
+            continue
+        defaults = _defaults(factory)
+        given = {a: numbers[ours] for a, ours in name.numbers.items() if ours != "lr"}
+        given = {a: v for a, v in given.items() if not (defaults[a] is None and isinstance(v, float) and v == 0)}
+        switches = {a: options[ours] for a, ours in name.switches.items() if options[ours]}
+        required = {a: v for a, v in name.required.items() if type(defaults[a]) is not type(v) or defaults[a] != v}
+        made = Call(f"optax.{factory}", {"learning_rate": lr, **given, **switches, **required})
+        decay = numbers.get("weight_decay", 0.0)
+        decays = name.coupled and not (isinstance(decay, float) and decay == 0)
+        return (Call("optax.add_decayed_weights", {"weight_decay": decay}), made) if decays else (made,)
+    if not found:
+        raise NoCounterpartError(f"optax has no {rule} that is the same rule")
+    wanting = sorted(on) or ["averaged"]
+    raise NoCounterpartError(f"optax has no {rule} with {wanting[0]}; {wanting[0]}=False can be ported")
+
+
+@functools.cache
+def _defaults(factory: str) -> dict[str, Any]:
+    """Of optax's own signature."""
+    import optax as library
+
+    return {n: p.default for n, p in inspect.signature(getattr(library, factory)).parameters.items()}
+
+
+_REFUSED: Mapping[str, tuple[tuple[Callable[[Options, Numbers], Any], str], ...]] = {
+    "sgd": ((lambda o, n: n["dampening"] != 0, "optax's trace has no dampening; dampening=0 can be ported"),),
+    "adan": (
+        (lambda o, n: o["proximal"], "optax's Adan has no proximal decay; proximal=False can be ported"),
+        (
+            lambda o, n: n["beta2"] != 0.5,
+            "optax weighs Adan's differences by 1 − beta2 where the paper has beta2; beta2=0.5 can be ported",
+        ),
+    ),
+}
+
+
+def _signum(options: Options, numbers: Numbers, lr: Any) -> tuple[Call, ...]:
+    """A unit-lr update followed by AdamW's decay and the lr: optax's own has no decay."""
+    average = [Call("optax.ema", {"debias": False}, (numbers["momentum"],))] if options["averaged"] else []
+    decay = Call("optax.add_decayed_weights", {}, (numbers["weight_decay"],))
+    return *average, Call("optax.scale_by_sign"), decay, Call("optax.scale_by_learning_rate", {}, (lr,))
+
+
+def _schedule_free(options: Options, numbers: Numbers, lr: Any) -> tuple[Call, ...]:
+    """What optax.contrib's two shortcuts build; its averaging counts from 1 where its lr counts from 0."""
+    base = [
+        Call("optax.add_decayed_weights", {}, (numbers["weight_decay"],)),
+        Call("optax.scale_by_learning_rate", {}, (lr,)),
+    ]
+    if "beta2" in numbers:
+        rms = {"decay": numbers["beta2"], "eps": numbers["eps"], "eps_in_sqrt": False, "bias_correction": True}
+        base = [Call("optax.scale_by_rms", rms), *base]
+    averaging = (lambda count: lr(count - 1)) if callable(lr) else lr
+    given = {"learning_rate": averaging, "b1": numbers["beta1"], "weight_lr_power": numbers["weight_lr_power"]}
+    return (Call("optax.contrib.schedule_free", given, (Call("optax.chain", {}, tuple(base)),)),)
+
+
+_SPECIAL = {"signum": _signum, "schedule_free_sgd": _schedule_free, "schedule_free_adamw": _schedule_free}
+
+
+# --- Keras ---
+
+
+def in_keras(rule: str, options: Options, numbers: Numbers, lr: Any, *, strict: bool = True) -> Call:
+    """A class of keras.optimizers; not ``strict`` where it may have a number at a value of its own.
+
+    Raises
+    ------
+    NoCounterpartError
+        With the argument that Keras lacks, and the value with which it can be written.
+    """
+    if rule not in keras.NAMES:
+        raise NoCounterpartError(f"keras has no {rule}")
+    name = keras.NAMES[rule]
+    if options.get("maximize"):
+        raise NoCounterpartError(
+            "maximize=True: Keras has no such argument; maximize=False with the loss negated can be ported"
+        )
+    for ours, reason in name.zero.items():
+        if options.get(ours) or numbers.get(ours):
+            raise NoCounterpartError(f"{reason}; {ours}={0 if ours in numbers else False} can be ported")
+    if numbers.get("dampening") and numbers["momentum"]:
+        raise NoCounterpartError("keras's SGD has no dampening; dampening=0 can be ported")
+    if rule == "lion" and numbers["beta1"] <= 0:
+        raise NoCounterpartError("keras's Lion refuses beta_1=0; a beta1 above 0 can be ported")
+    for ours, held in name.held.items():
+        if strict and ours in numbers and numbers[ours] != held:
+            raise NoCounterpartError(
+                f"{ours}: keras's {name.optimizer} has {held:g}, and no argument for it; {ours}={held:g} can be ported"
+            )
+    decoupled = name.decoupled or options.get("decoupled", False)
+    if numbers.get("weight_decay") and not decoupled:
+        raise NoCounterpartError(
+            "keras's weight decay is decoupled in every optimizer; weight_decay=0, or decoupled, can be ported"
+        )
+    on = [o for o, value in options.items() if value is True and o not in (*KEPT, *name.switches, "decoupled")]
+    if on:
+        raise NoCounterpartError(f"keras's {name.optimizer} has no {on[0]}; {on[0]}=False can be ported")
+    kind = "AdamW" if rule == "adam" and decoupled else name.optimizer
+    given = {keras.ARGUMENTS.get(n, n): float(numbers[n] or 0.0) for n in name.numbers if n != "lr"}
+    given |= {o: True for o in name.switches if options[o]}
+    if numbers.get("weight_decay") or kind == "AdamW":
+        given["weight_decay"] = float(numbers["weight_decay"])
+    return Call(f"keras.optimizers.{kind}", {"learning_rate": lr, **given, **name.fixed})

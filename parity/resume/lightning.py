@@ -1,0 +1,91 @@
+"""A training of Lightning's Trainer, step by step."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.callbacks import Callback
+
+from .stepwise import Stepwise
+
+
+class LightningLoop(Callback):
+    """A fit of Lightning that is saved and resumed by its own checkpoints.
+
+    Parameters
+    ----------
+    trainer : lightning.Trainer
+        Made for at least as many steps as are verified.
+    module : LightningModule
+    **data
+        As ``trainer.fit`` takes them: ``train_dataloaders=`` or ``datamodule=``.
+    """
+
+    def __init__(self, trainer: Any, module: Any, **data: Any) -> None:
+        self.trainer, self.module, self.data = trainer, module, data
+        self._path: str | None = None
+        self._begun = False
+        self._folder = tempfile.TemporaryDirectory()
+        trainer.callbacks.append(self)
+        self._loop = Stepwise(lambda: trainer.fit(module, ckpt_path=self._path, weights_only=False, **data))
+
+    # --- called by the trainer ---
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Before the first step."""
+        if not self._begun:
+            self._begun = True
+            self._loop.wait()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """After each step."""
+        self._loop.wait()
+
+    # --- called by the verification ---
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._loop.advance()
+
+    def step(self, i: int) -> None:
+        """Let the trainer take its next step."""
+        self._begin()
+        self._loop.advance()
+
+    def state(self) -> bytes:
+        """The file that the trainer writes."""
+        path = Path(self._folder.name) / "saved.ckpt"
+        self.trainer.save_checkpoint(path)
+        return path.read_bytes()
+
+    def load(self, state: bytes) -> None:
+        """Begin from such a file."""
+        path = Path(self._folder.name) / "loaded.ckpt"
+        path.write_bytes(state)
+        self._path = str(path)
+
+    def params(self) -> Mapping[str, Any]:
+        """Of the module."""
+        self._begin()
+        return self.module.state_dict()
+
+    def pieces(self) -> Mapping[str, Any]:
+        """The module, and the trainer's optimizers, schedulers and callbacks with a state."""
+        self._begin()
+        found = {"model": self.module}
+        found |= {_numbered("optimizer", i): o for i, o in enumerate(self.trainer.optimizers)}
+        found |= {_numbered("scheduler", i): c.scheduler for i, c in enumerate(self.trainer.lr_scheduler_configs)}
+        found |= {c.state_key: c for c in self.trainer.callbacks if c is not self and c.state_dict()}
+        return found
+
+    def close(self) -> None:
+        """End the fit."""
+        self._loop.close()
+        self._folder.cleanup()
+
+
+def _numbered(name: str, i: int) -> str:
+    return name if i == 0 else f"{name} {i}"

@@ -1,0 +1,142 @@
+"""Trainings of plain loops: torch's, and those of pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from .pieces import put, taken
+from .training import Random, copied
+
+
+class TorchLoop:
+    """A loop of torch.
+
+    Parameters
+    ----------
+    step : function of i
+        Takes step ``i``.
+    model : torch module
+    saved : names, optional
+        What the training saves; unless given, all of it. ``"random numbers"`` are the generators of the process.
+    save, load : functions, optional
+        The training's own: ``save()`` gives what is written, ``load(written)`` goes on from it. In place of ``saved``.
+    **pieces
+        All else with ``state_dict()`` and ``load_state_dict()``: ``optimizer=``, ``scheduler=``, ``scaler=``, ``ema=``, ``data=``.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[int], Any],
+        *,
+        model: Any,
+        saved: Sequence[str] | None = None,
+        save: Callable[[], Any] | None = None,
+        load: Callable[[Any], Any] | None = None,
+        **pieces: Any,
+    ) -> None:
+        if (save is None) != (load is None):
+            raise TypeError("TorchLoop takes save= and load= together")
+        self._step, self._model, self._save, self._load = step, model, save, load
+        self._pieces = {"model": model, **pieces}
+        every = {**self._pieces, "random numbers": Random()}
+        unknown = set(saved or ()) - set(every)
+        if unknown:
+            raise ValueError(f"saved has {sorted(unknown)[0]!r}, which is no piece: there are {', '.join(every)}")
+        self._saved = {name: every[name] for name in (every if saved is None else saved)}
+
+    def step(self, i: int) -> None:
+        """Take step ``i``."""
+        self._step(i)
+
+    def state(self) -> Any:
+        """What is saved."""
+        return self._save() if self._save is not None else taken(self._saved)
+
+    def load(self, state: Any) -> None:
+        """Go on from it."""
+        if self._load is not None:
+            self._load(state)
+            return
+        for name, held in state.items():
+            put(self._saved[name], held)
+
+    def params(self) -> Mapping[str, Any]:
+        """Of the model, buffers among them."""
+        return self._model.state_dict()
+
+    def pieces(self) -> Mapping[str, Any]:
+        """All that was given."""
+        return self._pieces
+
+
+class PureLoop:
+    """A loop of pure functions: optax, flax, our rules, or NumPy alone.
+
+    Parameters
+    ----------
+    step : function of (i, pieces) that returns the pieces after step ``i``, or those that changed
+    pieces : mapping of name to pytree
+        Such as ``params``, ``opt_state``, ``key``; the weights are called ``params`` or ``model``.
+    saved : names, optional
+        What the training saves; unless given, all of it.
+    save, load : functions, optional
+        The training's own: ``save(pieces)`` gives what is written, ``load(written, pieces)`` the pieces that come of it.
+    """
+
+    def __init__(
+        self,
+        step: Callable[[int, dict[str, Any]], Mapping[str, Any]],
+        pieces: Mapping[str, Any],
+        *,
+        saved: Sequence[str] | None = None,
+        save: Callable[[dict[str, Any]], Any] | None = None,
+        load: Callable[[Any, dict[str, Any]], Mapping[str, Any]] | None = None,
+    ) -> None:
+        unknown = set(saved or ()) - set(pieces)
+        if unknown:
+            raise ValueError(f"saved has {sorted(unknown)[0]!r}, which is no piece: there are {', '.join(pieces)}")
+        self.held = dict(pieces)
+        names = tuple(pieces if saved is None else saved)
+        self._step = step
+        self._save = save or (lambda held: {name: held[name] for name in names})
+        self._load = load or (lambda written, held: written)
+
+    def step(self, i: int) -> None:
+        """Take step ``i``."""
+        self.held |= self._step(i, dict(self.held))
+
+    def state(self) -> Any:
+        """What is saved."""
+        return self._save(dict(self.held))
+
+    def load(self, state: Any) -> None:
+        """Go on from it."""
+        self.held |= self._load(state, dict(self.held))
+
+    def params(self) -> Mapping[str, Any]:
+        """The weights by the path to each."""
+        import jax
+
+        name = next((n for n in ("params", "model", "weights") if n in self.held), next(iter(self.held)))
+        leaves = jax.tree_util.tree_flatten_with_path(self.held[name])[0]
+        return {jax.tree_util.keystr(path, simple=True, separator="/") or name: leaf for path, leaf in leaves}
+
+    def pieces(self) -> Mapping[str, Any]:
+        """Each of them."""
+        return {name: _Held(self.held, name) for name in self.held}
+
+
+class _Held:
+    """One piece of a loop of pure functions."""
+
+    def __init__(self, held: dict[str, Any], name: str) -> None:
+        self.held, self.name = held, name
+
+    def state_dict(self) -> Any:
+        """Its value."""
+        return copied(self.held[self.name])
+
+    def load_state_dict(self, value: Any) -> None:
+        """Another in its place."""
+        self.held[self.name] = value
