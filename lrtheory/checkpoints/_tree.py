@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..adopting.state_dict import is_state_dict
 from ..names.optax import DERIVED, STATE
 from .checkpoint import Checkpoint, CheckpointError, Key, SavedGroup, SavedOptimizer
 
@@ -23,11 +24,6 @@ FIELDS = frozenset(
 DEPTH = 6
 #: Parts of a path to weights that are an average of the model's, or another model's.
 AVERAGES = ("ema", "average", "averaged", "swa", "teacher", "target")
-
-
-def is_optimizer(value: Any) -> bool:
-    """Whether this is what ``optimizer.state_dict()`` gives."""
-    return isinstance(value, Mapping) and "param_groups" in value and "state" in value
 
 
 def is_flat_optimizer(value: Any) -> bool:
@@ -100,7 +96,7 @@ class Found:
 
     def look(self, value: Any, path: str = "", depth: int = 0) -> None:
         """Walk into a value and keep what is known."""
-        if is_optimizer(value):
+        if is_state_dict(value):
             self.optimizers[path] = value
         elif is_flat_optimizer(value):
             self.optimizers[path] = _unflattened(value)

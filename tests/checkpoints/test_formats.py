@@ -78,9 +78,23 @@ def test_what_cannot_be_written_leaves_files_as_they_were(tmp_path):
     ]:
         with pytest.raises(CheckpointError, match=said):
             write(tmp_path / "run.safetensors", tree)
-    with pytest.raises(CheckpointError, match="does not end in"):
-        write(tmp_path / "run.pt", run())
+    for path, said in [("run.npz", "does not end in"), ("missing/run.pt", "no folder")]:
+        with pytest.raises(CheckpointError, match=said):
+            write(tmp_path / path, run())
+    with pytest.raises(Exception, match="pickle"):
+        write(tmp_path / "run.safetensors.pt", {"model": lambda: 0})
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_torch_file_that_is_written_is_read_and_loaded_again(tmp_path):
+    saved = run()
+    write(tmp_path / "run.pt", saved)
+    (optimizer,) = read(tmp_path / "run.pt").optimizers
+    again = adamw(model())
+    again.load_state_dict(optimizer.state_dict())
+    for key, kept in again.state_dict()["state"].items():
+        for slot, value in kept.items():
+            assert torch.equal(value, saved["optimizer"]["state"][key][slot])
 
 
 # --- torch.distributed.checkpoint ---
