@@ -85,6 +85,12 @@ def test_page_runs_and_prints_what_it_shows(page, capsys):
     assert capsys.readouterr().out.startswith(shown[0])
 
 
+def test_resume_page_runs(tmp_path):
+    saved, judged, verified = code("resume.md")
+    assert "count-does-not-fit-moments (proven): The count of 0.weight" in a_run(saved + judged, tmp_path)
+    assert "scheduler makes the difference: with it put back, the runs are equal" in a_run(verified, tmp_path)
+
+
 def test_layout_of_the_scale_page_runs():
     layout, _ = code("scale.md")
     checked = layout + (

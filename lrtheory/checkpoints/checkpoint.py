@@ -56,6 +56,28 @@ class SavedOptimizer:
     kind: str = ""
     spec: str = ""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What ``optimizer.state_dict()`` gave, of a torch optimizer; its names in ``param_names``.
+
+        Raises
+        ------
+        CheckpointError
+            For an optimizer of another framework.
+        """
+        if self.framework != "torch":
+            raise CheckpointError(f"the optimizer is one of {self.framework}, and has no state dict as torch has it")
+        numbered = {key: at for at, key in enumerate(key for group in self.groups for key in group.keys)}
+        groups = []
+        for group in self.groups:
+            own: dict[str, Any] = {**group.numbers, "params": [numbered[key] for key in group.keys]}
+            if all(key in self.names for key in group.keys):
+                own["param_names"] = [self.names[key] for key in group.keys]
+            groups.append(own)
+        return {
+            "state": {numbered.get(key, key): dict(kept) for key, kept in self.state.items()},
+            "param_groups": groups,
+        }
+
     def name(self, key: Key) -> str:
         """What a tensor is called in a sentence."""
         return self.names.get(key) or (f"tensor {key}" if isinstance(key, int) else key)

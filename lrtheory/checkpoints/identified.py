@@ -175,6 +175,8 @@ def _tensor(
         raw = {**raw, "step": step}
     counts = [raw[name] for name in COUNTS if name in raw and raw[name].size == 1]
     count = float(counts[0].reshape(())) if counts else None
+    if any(value.dtype.kind == "c" for value in raw.values()):  # rules take real parameters
+        rule = None
     names = slot_names(saved.framework, rule) if rule is not None else {}
     slots = {slot: raw[theirs] for slot, theirs in names.items() if theirs in raw and theirs not in COUNTS}
     tensor = Tensor(key, saved.name(key), number, rule, hyper, raw, slots, count, weight)
@@ -246,9 +248,9 @@ def _torch_kinds(
         )
     ranked.sort()
     best = [kind for *rank, kind in ranked if rank == list(ranked[0][:2])]
-    decoupled = {group.numbers.get("decoupled_weight_decay") for group in saved.groups}
-    if {"Adam", "AdamW"} <= set(best) and decoupled in ({True}, {False}):
-        best = ["AdamW" if True in decoupled else "Adam"]
+    decoupled = [group.numbers.get("decoupled_weight_decay") for group in saved.groups]
+    if {"Adam", "AdamW"} <= set(best) and (all(d is True for d in decoupled) or all(d is False for d in decoupled)):
+        best = ["AdamW" if decoupled[0] else "Adam"]
     return best, ""
 
 
