@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import jax.numpy as jnp
 import optax
 import pytest
 
 import lrtheory
 
+os.environ.setdefault("KERAS_BACKEND", "jax")
 PARAMS = {"w": jnp.ones(3)}
 
 
