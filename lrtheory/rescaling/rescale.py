@@ -146,8 +146,6 @@ def _rescaled(rule: Rule | Wrapper, hyper: Any, change: Change) -> Rescaled:
             warnings.warn(of_batch.warning, BatchRuleWarning, stacklevel=3)
         found = _batch_hyper(rule, hyper, of_batch, batch, notes)
         notes += _margin(rule, hyper, found, batch, of_batch)
-    elif change.method is not None:
-        raise ValueError(f"method={change.method!r} is about another batch, and a step has as many examples as before")
     notes += change.notes()
     found = rescaled_hyper(rule, found, loss=loss, params=params)
     if change.length != 1:
