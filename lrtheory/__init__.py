@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         dims,
         effective,
         explaining,
+        groups,
         in_place,
         laws,
         port,
@@ -45,11 +46,13 @@ _FUNCTIONS = {
     "watch": "watching",
 }
 __all__ = [
-    "adopt", "adopting", "checkpoints", "dims", "effective", "explain", "explaining", "in_place", "laws", "port",
+    "adopt", "adopting", "checkpoints", "dims", "effective", "explain", "explaining", "groups", "in_place", "laws", "port",
     "quadratic", "rescale", "rescale_schedule", "rescaling", "rules", "schedules", "sharding", "spec", "sweep", "symmetries",
     "theory", "translate", "translating", "watch",
     "watching", "wrappers",
 ]  # fmt: skip
+#: Named when it is asked for alone: it needs a library that may not be installed.
+_WHEN_ASKED = ("optax",)
 __version__ = "0.1.0"
 
 
@@ -57,7 +60,7 @@ def __getattr__(name: str) -> Any:
     """Import a submodule when it is first named: the command line's help and version need no jax."""
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(f".{_FUNCTIONS[name]}", __name__), name)
-    if name in __all__:
+    if name in __all__ or name in _WHEN_ASKED:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}: it has {', '.join(__all__)}")
 

@@ -137,9 +137,9 @@ def _group(
     params = {name: to_numpy(v) for name, v in variables} if arrays else {}
     if rule is None:
         return Group(names, None, None, reason, lr, params)
-    notes = ()
+    notes = tuple(note for entry in name_of(rule).derived.values() for note in entry.lr_inside(hyper))
     if name_of(rule).before_correction:
-        notes = (
+        notes += (
             f"eps is epsilon/√(1 − beta2^t), that of the next step: Keras adds {optimizer.epsilon:g} to the uncorrected root",
         )
     blank = Group(names, rule, hyper, "", lr, params, notes=notes, spec=own_spec(rule, hyper))

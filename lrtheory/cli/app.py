@@ -173,10 +173,11 @@ def diagnose(
 
 @app.command()
 def explain(
-    spec: Annotated[
-        str,
+    specs: Annotated[
+        list[str],
         typer.Argument(
-            metavar="SPEC", help="Such as 'torch.optim.Adam(lr=1e-3)', 'optax.adamw(1e-3)' or 'adam(lr=1e-3)'."
+            metavar="SPEC...",
+            help="Such as 'torch.optim.Adam(lr=1e-3)', 'optax.adamw(1e-3)' or 'adam(lr=1e-3)'; one for each group.",
         ),
     ],
     loss_scale: Annotated[float, typer.Option(metavar="A", help="What the loss is multiplied by.")] = 1.0,

@@ -27,16 +27,25 @@ STYLES = {"bitwise": "green", "exact": "green", "asymptotic": "cyan", "statistic
 
 
 def command(
-    spec: str, json: bool, loss_scale: float, param_scale: float, batch_scale: float, tokens: str, **how: Any
+    specs: Sequence[str], json: bool, loss_scale: float, param_scale: float, batch_scale: float, tokens: str, **how: Any
 ) -> int:
     """Run the command."""
-    with warnings.catch_warnings(record=True) as caught, input_errors(ValueError):
-        warnings.simplefilter("always", BatchRuleWarning)
-        found = explain(spec, Change(loss_scale, param_scale, batch_scale, tokens=_counts(tokens), **how))
-    told = [str(w.message) for w in caught if issubclass(w.category, BatchRuleWarning)]
+    pages = []
+    with input_errors(ValueError):
+        asked = Change(loss_scale, param_scale, batch_scale, tokens=_counts(tokens), **how)
+        for spec in specs:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always", BatchRuleWarning)
+                found = explain(spec, asked)
+            told = [str(w.message) for w in caught if issubclass(w.category, BatchRuleWarning)]
+            pages.append((found, told))
     if json:
-        print_json({**found.as_json(), "warnings": told})
-    else:
+        shown = [{**found.as_json(), "warnings": told} for found, told in pages]
+        print_json(shown[0] if len(shown) == 1 else {"groups": shown})
+        return 0
+    for at, (found, told) in enumerate(pages):
+        if at:
+            print()
         tell(console(WIDTH), found, told)
     return 0
 

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from ..groups import Groups, of_leaves
 from ..numbers import is_concrete
 from ..rules import Rule, SparseGradient, compute_dtype, euclidean_norm
 from ..wrappers import Wrapper
@@ -85,7 +86,7 @@ class Whole(NamedTuple):
 
 
 def measure(
-    rule: Rule | Wrapper,
+    rule: Rule | Wrapper | Groups,
     hyper: Any,
     state: Any,
     grads: PyTree,
@@ -137,7 +138,7 @@ def measure(
             penalty,
             rule.scale(hyper, state),
             jax.tree.map(lambda p, g: _dense(p, g) == 0, params, grads),
-            rule.clip_factor(hyper, params, state, grads) if isinstance(rule, Wrapper) else None,
+            None if isinstance(rule, Rule) else rule.clip_factor(hyper, params, state, grads),
         )
 
     made = hyper, state, grads, params_before
@@ -146,9 +147,10 @@ def measure(
         figures = on_coordinates(lambda x: _spread(x, sample) if x.ndim else x, parts, *made)
     else:
         figures = parts(*made)
-    lr_power = float(rule.units["lr"].param)
 
     def of_leaf(
+        rule: Rule | None,
+        hyper: Any,
         p: Array,
         after: Array,
         e: Array,
@@ -166,7 +168,8 @@ def measure(
                 _spread(x, sample) for x in (p, after, e, d, decayed, coupled, still)
             )
             root, clipped = (None if x is None else _spread(x, sample) for x in (root, clipped))
-        seen = _seen(p, after, still, hyper.lr, whole)
+        lr, lr_power = (0.0, 1.0) if rule is None else (hyper.lr, float(rule.units["lr"].param))
+        seen = _seen(p, after, still, lr, whole)
         decays = decayed + e * coupled.astype(dtype)
         decay_norm, rest_norm = euclidean_norm(decays), euclidean_norm(e * (d - coupled.astype(dtype)))
         return Summary(
@@ -189,7 +192,10 @@ def measure(
     structure = jax.tree.structure(params_before)
     trees = params_before, params_after, *figures, wholes
     columns = ([None] * structure.num_leaves if tree is None else structure.flatten_up_to(tree) for tree in trees)
-    return structure.unflatten([of_leaf(*leaf) for leaf in zip(*columns, strict=True)])
+    whose = of_leaves(rule, hyper, params_before)
+    return structure.unflatten(
+        [of_leaf(*own, *leaf) for own, leaf in zip(whose, zip(*columns, strict=True), strict=True)]
+    )
 
 
 def realised(

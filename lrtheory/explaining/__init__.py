@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, overload
 
+from ..groups import Groups
 from ..rescaling import Change
+from ..rules import Rule
 from ..spec import Reading, read
+from ..wrappers import Wrapper
 from . import explanation, live
 from .explanation import Explanation
 from .live import LiveExplanation
@@ -22,12 +26,13 @@ def explain(optimizer: Any, change: Change | None = None, *, model: Any = None, 
 def explain(
     optimizer: Any, change: Change | None = None, *, model: Any = None, **asked: Any
 ) -> Explanation | LiveExplanation:
-    """Explain a SPEC, or a live optimizer group by group, under a change.
+    """Explain a SPEC, or groups one by one, of a live optimizer or as several SPECs, under a change.
 
     Parameters
     ----------
-    optimizer : str, or what :func:`lrtheory.adopt` reads
-        Of optax ``(transformation, state)`` or ``(transformation, state, params)``.
+    optimizer : str, sequence of str, mapping of label to str, or what :func:`lrtheory.adopt` reads
+        Of optax ``(transformation, state)`` or ``(transformation, state, params)``;
+        of ours ``(rule, hyper)`` or ``(rule, hyper, params)``, whose rule may have groups.
     change : Change, optional
     model : torch module, optional
         Gives the names of a live optimizer's parameters.
@@ -53,6 +58,22 @@ def explain(
                 f"explain has no argument {unknown[0]!r}: a change has {', '.join(Change.__dataclass_fields__)}"
             )
         change = Change(**asked)
+    named = optimizer if isinstance(optimizer, Mapping) else _listed(optimizer)
+    several = bool(named) and all(isinstance(spec, str) for spec in named.values())
+    if model is not None and (several or isinstance(optimizer, str)):
+        raise TypeError("model= names the parameters of a live optimizer; a SPEC has none")
+    if several:
+        return live.explain_specs({str(label): spec for label, spec in named.items()}, change)
     if isinstance(optimizer, str):
         return explanation.explain(optimizer, change)
+    if isinstance(optimizer, tuple) and optimizer and isinstance(optimizer[0], (Rule, Wrapper, Groups)):
+        if not 2 <= len(optimizer) <= 3:
+            raise TypeError(
+                f"explain takes a rule as (rule, hyper) or (rule, hyper, params), not {len(optimizer)} things"
+            )
+        return live.explain_rule(*optimizer, change=change)
     return live.explain_live(optimizer, change, model=model)
+
+
+def _listed(given: Any) -> Mapping[Any, Any]:
+    return dict(enumerate(given)) if isinstance(given, (list, tuple)) else {}

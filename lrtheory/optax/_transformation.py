@@ -12,6 +12,8 @@ import numpy as np
 import optax
 from jax import Array
 
+from ..adopting.in_optax import Ours
+from ..groups import Groups, lrs, with_lrs
 from ..rules import Rule, following
 from ..wrappers import Wrapper
 from ._change import change
@@ -25,7 +27,7 @@ class TransformationState(NamedTuple):
     count: Array
     """Steps taken: what schedules are asked for."""
     learning_rate: Any
-    """The lr of the last step; before the first, that of the first."""
+    """The lr of the last step; before the first, that of the first. Of groups a dict by label."""
     hyper: Any
     """All hyperparameters of that step by our names, lr among them."""
     rule_state: Any
@@ -35,7 +37,7 @@ class TransformationState(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Transformation:
+class Transformation(Ours):
     """A rule with its hyperparameters as they were given, schedules among them; ``init`` and ``update`` are optax's functions."""
 
     rule: Any
@@ -55,10 +57,16 @@ class Transformation:
         chosen = [leaf if id(leaf) in moving else other for leaf, other in zip(leaves, others, strict=True)]
         return structure.unflatten([jnp.asarray(value, jnp.result_type(float)) for value in chosen])
 
+    def upcoming(self, state: TransformationState) -> Any:
+        """The hyperparameters of the next step, with the lr that was written last."""
+        newest = lambda shown, last, own: jnp.where(shown != last, shown, own)  # noqa: E731
+        lr = jax.tree.map(newest, state.learning_rate, state.last_lr, lrs(state.hyper))
+        return self.hyper(state.count, with_lrs(state.hyper, lr))
+
     def init(self, params: PyTree) -> TransformationState:
         """State before the first step."""
         hyper, count = self.hyper(jnp.int32(0)), jnp.int32(0)
-        return TransformationState(count, hyper.lr, hyper, self.rule.init(params), hyper.lr)
+        return TransformationState(count, lrs(hyper), hyper, self.rule.init(params), lrs(hyper))
 
     def update(
         self, updates: PyTree, state: TransformationState, params: PyTree = None, **extra: Any
@@ -68,12 +76,11 @@ class Transformation:
             raise ValueError(f"{self.rule!r} needs the parameters: tx.update(grads, state, params)")
         if not isinstance(state, TransformationState):
             raise TypeError(f"{self.rule!r} takes a TransformationState from tx.init, not {type(state).__name__}")
-        lr = jnp.where(state.learning_rate != state.last_lr, state.learning_rate, state.hyper.lr)
-        hyper = self.hyper(state.count, state.hyper._replace(lr=lr))
+        hyper = self.upcoming(state)
         changes, rule_state = change(self.rule, hyper, params, state.rule_state, updates)
-        moved = self.rule.moved(rule_state) if isinstance(self.rule, Wrapper) else True
+        moved = True if isinstance(self.rule, Rule) else self.rule.moved(rule_state)
         count = jnp.where(moved, following(state.count), state.count)
-        return changes, TransformationState(count, hyper.lr, hyper, rule_state, hyper.lr)
+        return changes, TransformationState(count, lrs(hyper), hyper, rule_state, lrs(hyper))
 
 
 def transformation(rule: Any, lr: Any = None, **numbers: Any) -> optax.GradientTransformationExtraArgs:
@@ -89,11 +96,12 @@ def transformation(rule: Any, lr: Any = None, **numbers: Any) -> optax.GradientT
 
     Parameters
     ----------
-    rule : Rule or Wrapper
+    rule : Rule, Wrapper or Groups
     lr : scalar, or a function of the count
         A schedule of ours or of optax. The default of the rule unless given.
     **numbers
-        The other hyperparameters by our names, each a scalar or a function of the count.
+        The other hyperparameters by our names, each a scalar or a function of the count; of groups as
+        :meth:`lrtheory.groups.Groups.hyper` takes them.
 
     Returns
     -------
@@ -121,7 +129,7 @@ def transformation(rule: Any, lr: Any = None, **numbers: Any) -> optax.GradientT
     >>> optax.apply_updates(params, updates)["w"].round(5).tolist(), float(optax.tree.get(state, "learning_rate"))
     ([0.5, 1.5], 0.5)
     """
-    if not isinstance(rule, (Rule, Wrapper)):
+    if not isinstance(rule, (Rule, Wrapper, Groups)):
         hint = " (call it: it is a factory)" if callable(rule) else ""
         raise TypeError(f"transformation takes a rule such as lrtheory.rules.adam(), not {rule!r}{hint}")
     given = dict(numbers) if lr is None else {"lr": lr, **numbers}
@@ -132,13 +140,25 @@ def transformation(rule: Any, lr: Any = None, **numbers: Any) -> optax.GradientT
 
 def _at(numbers: Mapping[str, Any], count: Any) -> tuple[dict[str, Any], set[int]]:
     """The hyperparameters with the values that schedules have at a step, and which those are."""
-    now = {name: jnp.asarray(value(count)) if callable(value) else value for name, value in numbers.items()}
-    return now, {id(now[name]) for name, value in numbers.items() if callable(value)}
+    now, moving = dict[str, Any](), set[int]()
+    for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            now[name], inside = _at(value, count)
+            moving |= inside
+        elif callable(value):
+            now[name] = jnp.asarray(value(count))
+            moving.add(id(now[name]))
+        else:
+            now[name] = value
+    return now, moving
 
 
 def _checked(owner: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters, each one number or a function that gives one when the count is traced."""
     for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            _checked(f"{owner}: {name}", value)
+            continue
         if not callable(value):
             if np.ndim(value):
                 raise ValueError(

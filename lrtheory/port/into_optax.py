@@ -122,30 +122,34 @@ def nested(by_name: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filled(state: Any, over: frozenset[str], tensors: Mapping[str, Tensor]) -> Any:
-    """A part's state with the source's values for the parameters it acts on."""
+    """A part's state with the source's values for the parameters it acts on; ``own`` is one of a rule of ours."""
+    own = any(isinstance(state, tensors[name].rule.State) for name in over if name in tensors)
     return type(state)(
         *(
-            value if field in _COUNTS else _column(field, value, over, tensors)
+            value if field in _COUNTS else _column(field, value, over, tensors, own)
             for field, value in zip(state._fields, state, strict=True)
         )
     )
 
 
-def _column(field: str, tree: Any, over: frozenset[str], tensors: Mapping[str, Tensor]) -> Any:
+def _column(field: str, tree: Any, over: frozenset[str], tensors: Mapping[str, Tensor], own: bool) -> Any:
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     new = []
     for name, (_, leaf) in zip(named(tree), leaves, strict=True):
         if name not in over or name not in tensors:
             new.append(leaf)
             continue
-        value = _value(field, name, tensors[name])
+        value = _value(field, name, tensors[name], own)
         new.append(leaf if value is None else jnp.asarray(exactly(value, leaf.dtype, f"{name}: {field}")))
     return jax.tree.unflatten(structure, new)
 
 
-def _value(field: str, name: str, tensor: Tensor) -> Any:
+def _value(field: str, name: str, tensor: Tensor, own: bool) -> Any:
     """What a field of optax has of one parameter, or None for what is not of its rule."""
     rule = tensor.rule.name
+    if own:
+        known(name, tensor, field)
+        return getattr(tensor.state, field)
     for slot, key in STATE.get(rule, {}).items():
         if key == field and getattr(tensor.state, slot) is not None:
             if slot == "buffer" and not getattr(tensor.hyper, "momentum", 1):

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..groups import Groups
 from ..numbers import Range
 from ..rules import Rule
 from ..wrappers import Wrapper
 
-AnyRule = Rule | Wrapper
+AnyRule = Rule | Wrapper | Groups
 
 NOT_NUMBERS = ("rule", "loss_scale", "batch_size", "seed")
 """Axes that are no number of a rule."""
@@ -55,7 +56,7 @@ def grid(*, rule: Any, **axes: Any) -> Axes:
     rule : Rule, sequence of Rules, or mapping of labels to Rules
         Static structure: each has a program of its own.
     **axes
-        Any number of the rules, such as ``lr`` or ``beta2``, which every one of them must have; ``loss_scale`` (what the
+        Any number of the rules, such as ``lr`` or ``beta2``, which every one of them must have (of groups also ``**{"label.lr": ...}``); ``loss_scale`` (what the
         loss is multiplied by), ``batch_size`` (each a program of its own, because a loss need not be a mean),
         ``seed``. A sequence makes an axis; a single value holds for all runs and makes none.
 
@@ -113,9 +114,9 @@ def check(axes: Axes, rows: int | None, *, seeded_init: bool) -> None:
         if name in NOT_NUMBERS:
             continue
         for label, rule in axes.rules.items():
-            if name not in rule.Hyper._fields:
+            if name not in names_of(rule):
                 raise TypeError(
-                    f"axis {name!r} is no hyperparameter of {label}: it has {', '.join(rule.Hyper._fields)}. "
+                    f"axis {name!r} is no hyperparameter of {label}: it has {', '.join(names_of(rule))}. "
                     f"Beside these a sweep may have the axes {', '.join(NOT_NUMBERS)}"
                 )
     for rule in axes.rules.values():
@@ -138,7 +139,14 @@ def check(axes: Axes, rows: int | None, *, seeded_init: bool) -> None:
 
 def numbers(axes: Axes, rule: AnyRule) -> dict[str, np.ndarray]:
     """The columns that are numbers of the rule."""
-    return {name: axes.columns[name] for name in rule.Hyper._fields if name in axes.columns}
+    return {name: axes.columns[name] for name in names_of(rule) if name in axes.columns}
+
+
+def names_of(rule: AnyRule) -> tuple[str, ...]:
+    """The hyperparameters of a rule; of groups those of all that have one, and ``label.name`` for one group."""
+    if isinstance(rule, Wrapper):
+        return (*names_of(rule.rule), *rule.numbers)
+    return rule.numbers if isinstance(rule, Groups) else rule.Hyper._fields
 
 
 def _column(name: str, values: Any) -> np.ndarray:

@@ -12,6 +12,7 @@ from jax import Array, lax
 from jax.sharding import Mesh, PartitionSpec
 
 from .. import effective
+from ..groups import lrs, with_lrs
 from .structure import Structure
 
 PyTree = Any
@@ -73,7 +74,7 @@ def train(structure: Structure, run: Tile, data: PyTree) -> Outcome:
     # A step that is not recorded writes into the place of the next one that is, or behind the last.
     place = np.concatenate([[0], np.cumsum(recorded)[:-1]]).astype(np.int32)
     hyper = rule.hyper(**run.numbers)
-    schedule = None if structure.schedule is None else structure.schedule(hyper.lr)
+    schedule = None if structure.schedule is None else jax.tree.map(structure.schedule, lrs(hyper))
 
     def batch_of(rows: Array | None) -> PyTree:
         return data if rows is None else jax.tree.map(lambda x: x[rows], data)
@@ -83,7 +84,7 @@ def train(structure: Structure, run: Tile, data: PyTree) -> Outcome:
         return run.loss_scale.astype(loss.dtype) * loss, loss
 
     def stepped(params: PyTree, state: Any, t: Array, rows: Array | None) -> Any:
-        now = hyper if schedule is None else hyper._replace(lr=schedule(t))
+        now = hyper if schedule is None else with_lrs(hyper, jax.tree.map(lambda s: s(t), schedule, is_leaf=callable))
         (_, loss), grads = jax.value_and_grad(objective, has_aux=True)(params, batch_of(rows))
         after, state = rule.step(now, params, state, grads)
         return now, loss, grads, after, state

@@ -116,13 +116,13 @@ class Wrapper(ABC):
 
     def clip_factor(self, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> PyTree | None:
         """What this step's gradient was multiplied by in clipping, one entry a tensor or one each; ``None`` without."""
-        if not isinstance(self.rule, Wrapper):
+        if isinstance(self.rule, Rule):
             return None
         return self.rule.clip_factor(self.inner(hyper), params, self.own(state).rule, grads)
 
     def moved(self, state: Any) -> Any:
         """Whether the step that led to ``state`` was one: ``True`` for rules, and false where a wrapper only gathered."""
-        return self.rule.moved(self.own(state).rule) if isinstance(self.rule, Wrapper) else True
+        return True if isinstance(self.rule, Rule) else self.rule.moved(self.own(state).rule)
 
     def leaves(self, params: PyTree, grads: PyTree) -> tuple[Any, list[Any]]:
         """The structure of params and the gradients in its order, ``None`` among them.

@@ -43,7 +43,7 @@ class Averaged(Wrapper):
             return jnp.where(state.count == 0, p, mean)
 
         average, count = jax.tree.map(averaged, state.average, moved), following(state.count)
-        steps = self.rule.moved(rule_state) if isinstance(self.rule, Wrapper) else True
+        steps = True if isinstance(self.rule, Rule) else self.rule.moved(rule_state)
         if steps is not True:
             average = jax.tree.map(lambda new, old: jnp.where(steps, new, old), average, state.average)
             count = jnp.where(steps, count, state.count)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import jax.numpy as jnp
 import pytest
 
 import lrtheory
+from lrtheory.cli.app import run
 from lrtheory.explaining import explain
 from lrtheory.rescaling import Change
 
@@ -58,3 +61,26 @@ def test_optax_is_explained_with_what_is_around_it() -> None:
 def test_what_is_neither_is_refused() -> None:
     with pytest.raises(TypeError, match="adopt takes"):
         explain(3.0)
+
+
+def test_several_specs_are_groups() -> None:
+    specs = {"body": "adamw(lr=1e-3, weight_decay=0.1)", "head": "sgd(lr=0.1)"}
+    found = explain(specs, loss=2.0)
+    assert [one.group.label for one in found.groups] == ["body", "head"]
+    for one, spec in zip(found.groups, specs.values(), strict=True):
+        assert one.explanation == explain(spec, loss=2.0)
+    assert "group 'head'\n  sgd()\n  lr = 0.1" in str(found)
+    listed = explain(list(specs.values()))
+    assert [one.group.label for one in listed.groups] == ["0", "1"]
+    with pytest.raises(TypeError, match="model= names"):
+        explain(specs, model=torch.nn.Linear(1, 1))
+    with pytest.raises(ValueError, match="no rule named 'adma'"):
+        explain(["sgd()", "adma()"])
+
+
+def test_several_specs_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "sgd(lr=0.1)", "adam(lr=0.1)", "--world-size", "4", "--json"]) == 0
+    groups = json.loads(capsys.readouterr().out)["groups"]
+    assert [group["rule"] for group in groups] == ["sgd()", "adam()"]
+    assert run(["explain", "sgd(lr=0.1)", "adam(lr=0.1)", "--tokens", "3,x"]) == 2
+    assert "expected whole numbers with commas" in capsys.readouterr().err

@@ -1,0 +1,22 @@
+"""Hyperparameters, or rules, per group of parameters: one pure function over the tree, with the contract of a rule.
+
+Groups are told by patterns of names (:func:`by_pattern`) or by labels (:func:`by_label`). Both give a :class:`Groups`, which is
+used as a rule is, and lowers to one program whose hyperparameters are traced.
+"""
+
+from ._groups import Groups, by_label, by_pattern, layer_decay
+from ._hyper import lrs, with_lrs
+from ._leaves import alone, has_groups, names_by_label, of_leaves
+
+__all__ = [
+    "Groups",
+    "alone",
+    "by_label",
+    "by_pattern",
+    "has_groups",
+    "layer_decay",
+    "lrs",
+    "names_by_label",
+    "of_leaves",
+    "with_lrs",
+]
