@@ -18,9 +18,11 @@ unexport PYTHONDONTWRITEBYTECODE
 report: $(VENV)/.installed
 	$(BIN)/lrtheory report --out $(OUT)
 
-# A file is run by one worker: its tests share compiled programs and fixtures. tests/conftest.py puts long files first.
+# A file is run by one worker: its tests share compiled programs and fixtures. tests/conftest.py puts long files first, and says
+# which are about bits, rounding, memory or time: those compile as people do, the others without XLA's optimiser, in a third of the time.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	XLA_FLAGS="$$($(BIN)/python -m lrtheory.compiling)" $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not deep and not optimised"; \
+	  first=$$?; $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not deep and optimised" tests && exit $$first
 
 # What needs jax and numpy alone, on a newer Python and the newest JAX: what needs torch is skipped, with the reason.
 test-core: $(VENV)-core/.installed

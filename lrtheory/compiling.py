@@ -59,3 +59,9 @@ def _is_known(name: str, value: bool | int) -> bool:
             return False
         raise
     return True
+
+
+if (
+    __name__ == "__main__"
+):  # for XLA_FLAGS of a whole process, as `make test` sets it: an unknown flag there ends the process
+    print(" ".join(f"--{name}={str(value).lower()}" for name, value in known_options().items()))

@@ -98,6 +98,9 @@ def translate(
     >>> round(found.hyper.lr, 6), round(found.hyper.weight_decay, 4), round(found.decay_time_scale)
     (0.000229, 0.4359, 10000)
     """
+    for name, text in (("spec", spec), ("to", to)):
+        if not isinstance(text, str):
+            raise TypeError(f"{name}={text!r}: expected the text of an optimizer, such as 'adamw(lr=1e-3)'")
     source = read(spec)
     old_rule, old = _inside(source)
     target = _target(to, shape)
@@ -143,7 +146,7 @@ def _target(to: str, shape: Any) -> Reading:
     spec = parse(to)
     if spec.called:
         return read(to)
-    with_lr = {"learning_rate": 1.0} if spec.name.startswith("optax.") else {"lr": 1.0}
+    with_lr = {"learning_rate": 1.0} if spec.name.startswith(("optax.", "keras.")) else {"lr": 1.0}
     found = read(call(spec.full_name, with_lr))
     options = _inside(found)[0].facts.one_size
     return read(call(spec.full_name, {**with_lr, **options})) if options and shape is None else found

@@ -47,6 +47,15 @@ LONGEST = (
     "experiments/test_closed_loop", "laws/test_facts", "schedules/test_accuracy",
 )  # fmt: skip
 
+#: About bits, rounding, memory or time: `make test` compiles their programs as people do, the others' without XLA's optimiser.
+OPTIMISED = (
+    "rules/test_accuracy", "rules/test_beside_torch", "rules/test_float32_steps", "rules/test_half_precision",
+    "rules/test_in_place", "rules/test_lowering", "schedules/test_accuracy", "schedules/test_lowering",
+    "effective/test_absorbed", "effective/test_cost", "effective/test_measure", "oracle/test_bounds", "parity/test_gate",
+    "parity/test_half_precision", "inside_optax/test_transformation", "watching/test_in_optax", "sweep/test_devices",
+    "test_sharding", "test_compiling", "benchmarks/test_scale", "benchmarks/test_sweep",
+)  # fmt: skip
+
 
 @pytest.fixture
 def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,8 +101,23 @@ def pytest_runtest_call() -> Generator[None]:
         raise
 
 
+def is_optimised(path: Path) -> bool:
+    """Whether the tests of a file are in :data:`OPTIMISED`."""
+    return any(path == Path(__file__).parent / f"{name}.py" for name in OPTIMISED)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Of the second half of ``make test`` other files are not even imported."""
+    half = config.option.markexpr == "not deep and optimised"
+    return True if half and collection_path.is_file() and not is_optimised(collection_path) else None
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deep runs only when they are asked for with ``-m deep``; the longest files first, lest one is begun at the end."""
+    for item in items:
+        if is_optimised(item.path):
+            item.add_marker("optimised")
     if "deep" not in (config.option.markexpr or ""):
         deep = [item for item in items if item.get_closest_marker("deep")]
         config.hook.pytest_deselected(items=deep)

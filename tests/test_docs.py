@@ -75,7 +75,7 @@ def test_watching_page_runs(library, line, shown, tmp_path):
     assert shown in a_run(block, tmp_path)
 
 
-@pytest.mark.parametrize("page", ["changing.md", "symmetries.md"])
+@pytest.mark.parametrize("page", ["changing.md", "optax.md", "port.md", "symmetries.md"])
 def test_page_runs_and_prints_what_it_shows(page, capsys):
     """All of it; the first block of text is what the blocks up to it print."""
     names: dict = {}
@@ -83,6 +83,12 @@ def test_page_runs_and_prints_what_it_shows(page, capsys):
         exec(block, names)
     shown = re.findall(r"^```text\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE)
     assert capsys.readouterr().out.startswith(shown[0])
+
+
+def test_resume_page_runs(tmp_path):
+    saved, judged, verified = code("resume.md")
+    assert "count-does-not-fit-moments (proven): The count of 0.weight" in a_run(saved + judged, tmp_path)
+    assert "scheduler makes the difference: with it put back, the runs are equal" in a_run(verified, tmp_path)
 
 
 def test_layout_of_the_scale_page_runs():

@@ -162,6 +162,13 @@ def test_what_cannot_be_matched_is_refused(spec: str, given: dict, said: str) ->
         translate(spec, **given)
 
 
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(TypeError, match="expected the text of an optimizer"):
+        translate(ADAMW, to=rules.lion())  # type: ignore[arg-type]
+    torch_lion = translate("keras.optimizers.Lion(1e-4, weight_decay=1.0)", to="torch.optim.AdamW")
+    assert torch_lion.code.startswith("torch.optim.AdamW(params, lr=0.000435")
+
+
 def test_schedule_and_clip_are_told() -> None:
     text = "optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(optax.cosine_decay_schedule(1e-3, 100), weight_decay=0.1))"
     said = " ".join(translate(text, to="lion").notes)

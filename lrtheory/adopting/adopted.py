@@ -23,8 +23,12 @@ def compiled(rule: Any) -> Any:
     return jax.jit(rule.step)
 
 
-def own_spec(rule: Rule, hyper: Any) -> str:
-    """A rule with its hyperparameters as a SPEC of ours, options at their defaults left out."""
+def own_spec(rule: Rule | wrappers.Wrapper, hyper: Any) -> str:
+    """A rule with its hyperparameters as a SPEC of ours, options at their defaults left out, and wrappers around it."""
+    if isinstance(rule, wrappers.Wrapper):
+        options = {name: value for name, value in rule.options.items() if value is not False}
+        own = {name: getattr(hyper, name) for name in rule.numbers}
+        return call(rule.name, {**options, **own}, Unread(own_spec(rule.rule, rule.inner(hyper))))
     plain = rules.factory_of(rule)().options
     options = {name: value for name, value in rule.options.items() if value != plain[name]}
     return call(rule.name, {**options, **{n: v for n, v in hyper._asdict().items() if v is not None}})

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from .. import rules
+from ..groups import alone
 from ..names.optax import ARGUMENTS, state_of
 from ..rules import Rule
 from ..spec import Part, Spec, SpecError, Unread, call, optax_rule, written
@@ -30,6 +31,18 @@ class _Entry:
     part: Part
     state: Any
     over: frozenset[str]
+    own: tuple[Rule, Any] | str | None = None
+    """Of a rule of ours inside optax: it and its hyperparameters, or why there is none."""
+
+
+class Ours:
+    """A transformation made of a rule of ours, which :mod:`lrtheory.optax` derives from this: its functions are its methods."""
+
+    rule: Any
+
+    def upcoming(self, state: Any) -> Any:
+        """The hyperparameters of the next step."""
+        raise NotImplementedError
 
 
 @dataclass
@@ -146,10 +159,15 @@ def _copied(by_name: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 # --- the row ---
 
+_NO_PART = Part(Spec("a rule of ours", "lrtheory"), None, {}, {})
+
 
 def _walk(tx: Any, state: Any, over: frozenset[str], row: _Row, params: Any) -> None:
     """Append what a transformation does to the parameters ``over``."""
     update, init = (tx.update, getattr(tx, "init", None)) if hasattr(tx, "update") else (tx, None)
+    if isinstance(getattr(update, "__self__", None), Ours):
+        _of_ours(update.__self__, state, over, row)
+        return
     made = opened(update, init)
     walk = row.walks().get(made.name)
     if walk is not None:
@@ -167,6 +185,31 @@ def _walk(tx: Any, state: Any, over: frozenset[str], row: _Row, params: Any) -> 
             had, wanted = type(state).__name__, type(expected).__name__
             raise AdoptError(f"{made.said} was given a state of type {had}, and its own is {wanted}")
         row.entries.append(_Entry(as_part(made), state, over))
+
+
+def _of_ours(made: Ours, state: Any, over: frozenset[str], row: _Row) -> None:
+    """The groups of a rule of ours, or the one that it is."""
+    if not hasattr(state, "rule_state"):
+        raise AdoptError(f"a transformation of {made.rule!r} has a state of {_shown(state)}")
+    still = set(over)
+    for label, (rule, hyper) in alone(made.rule, made.upcoming(state)).items():
+        if not isinstance(rule, Rule):
+            row.entries.append(
+                _Entry(_NO_PART, (), over, f"a wrapper of ours, which lrtheory.optax.rule reads: {rule!r}")
+            )
+            return
+        own = getattr(state.rule_state, label) if label else state.rule_state
+        names = over & frozenset(named(own.t))
+        still -= names
+        row.labels |= dict.fromkeys(names, label) if label else {}
+        if isinstance(row, Traced):
+            row.numbers.append((names, {n: v for n, v in hyper._asdict().items() if v is not None}))
+            row.states.append((names, own))
+        else:
+            numbers = rule.Hyper(*(None if value is None else float(value) for value in hyper))
+            row.entries.append(_Entry(_NO_PART, own, names, (rule, numbers)))
+    if still:
+        row.entries.append(_Entry(_NO_PART, (), frozenset(still), "frozen: these parameters do not move"))
 
 
 def _chain(made: Made, state: Any, over: frozenset[str], row: _Row, params: Any) -> None:
@@ -331,6 +374,10 @@ def _shown(state: Any) -> str:
 
 def _written(text: str, around: list[Around]) -> str:
     """A group's parts as code, with what is around them."""
+    if not text.startswith("optax."):  # a rule of ours
+        for outer in reversed(around):
+            text = str(outer).replace("...", text, 1)
+        return text
     clips = [f"optax.{a.name.replace('_by_value', '')}({written(*a.numbers.values())})" for a in around if a.numbers]
     text = f"optax.chain({', '.join([*clips, text])})" if clips else text
     every = next((a.options["every"] for a in around if a.name == "accumulate"), None)
@@ -355,11 +402,19 @@ def _group(by_name: Mapping[str, Any], entries: list[_Entry], label: str, row: _
         return replace(blank, reason="optax.set_to_zero: these parameters do not move", lr=0.0)
     if not parts:
         return replace(blank, reason="no part acts on them: what is added is the gradient itself")
+    own = next((entry.own for entry in entries if entry.own is not None), None)
+    if own is not None and len(entries) > 1:
+        return replace(blank, reason="other parts stand beside a rule of ours")
+    if isinstance(own, str):
+        return replace(blank, reason=own, lr=0.0 if own.startswith("frozen") else None)
     try:
         read = _averaged_rule if parts[-1].name == "schedule_free" else optax_rule
-        rule, numbers = read(Spec(text, "optax.chain", called=True), parts)
-        hyper = rule.hyper(**numbers)
-        if read is _averaged_rule:
+        if own is not None:
+            rule, hyper = own
+        else:
+            rule, numbers = read(Spec(text, "optax.chain", called=True), parts)
+            hyper = rule.hyper(**numbers)
+        if own is not None or read is _averaged_rule:
             blank = replace(blank, spec=own_spec(rule, hyper))
         if not arrays:
             return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr)
@@ -367,10 +422,11 @@ def _group(by_name: Mapping[str, Any], entries: list[_Entry], label: str, row: _
     except (AdoptError, SpecError, TypeError, ValueError) as error:
         return replace(blank, reason=str(error))
     unknown = {slot: f"optax keeps no {slot}" for one in kept.values() for slot in one.unknown}
-    if "decay_pull" in rule.State._fields and hyper.weight_decay:
+    if own is None and "decay_pull" in rule.State._fields and hyper.weight_decay:
         unknown |= dict.fromkeys(("pull", "decay_pull"), "optax keeps x alone: their sum is known, and stands in pull")
     state = joined(rule, {n: one.state for n, one in kept.items()})
-    return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr, state=state, unknown=unknown)
+    notes = tuple(note for entry in state_of(rule)[1].values() for note in entry.lr_inside(hyper))
+    return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr, state=state, unknown=unknown, notes=notes)
 
 
 def _kept(rule: Rule, hyper: Any, name: str, like: np.ndarray, entries: list[_Entry], count: int | None) -> Kept:
@@ -387,6 +443,9 @@ def _slots_of(rule: Rule, hyper: Any, name: str, states: list[Any]) -> dict[str,
     """Slots of a parameter's state of ours, from the states of parts."""
     theirs: dict[str, Any] = {}
     for state in states:
+        if isinstance(state, rule.State):  # a rule of ours
+            trees = {slot: named(tree) for slot, tree in state._asdict().items() if tree is not None}
+            return {slot: tree[name] for slot, tree in trees.items() if name in tree}
         for key, value in zip(getattr(state, "_fields", ()), state, strict=False):
             theirs.setdefault(key, value if np.ndim(value) == 0 and hasattr(value, "dtype") else named(value).get(name))
     names, derived = state_of(rule)

@@ -1,11 +1,10 @@
 """Checkpoints of training runs: read without running anything in them, and held against themselves."""
 
-from ._safetensors import write
-from ._tree import is_optimizer
 from .checkpoint import Checkpoint, CheckpointError, SavedGroup, SavedOptimizer
 from .fault import Fault, Judgement
 from .judging import judge
 from .reading import read
+from .writing import write
 
 __all__ = [
     "Checkpoint",
@@ -14,7 +13,6 @@ __all__ = [
     "Judgement",
     "SavedGroup",
     "SavedOptimizer",
-    "is_optimizer",
     "judge",
     "read",
     "write",

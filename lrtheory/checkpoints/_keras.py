@@ -27,10 +27,11 @@ _ASKED = {*ARGUMENTS.values(), "momentum", "nesterov", "amsgrad", "centered", "w
 
 def is_archive(path: Path) -> bool:
     """Whether this is a ``.keras`` file."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {CONFIG, WEIGHTS} <= set(archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return {CONFIG, WEIGHTS} <= set(archive.namelist())
 
 
 def is_weights(path: Path) -> bool:

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from ..outputs import replace_all
 from ._arrays import array
 from .checkpoint import CheckpointError
 
@@ -117,24 +116,8 @@ def _put(tree: Any, parts: list[str], value: Any, name: str, beside: Path) -> No
         raise CheckpointError(f"{beside} has no place for the tensor {name}") from error
 
 
-def write(path: str | Path, tree: Mapping[str, Any]) -> None:
-    """Write a tree of state dicts as a file of safetensors and the JSON beside it; both are whole, or as they were.
-
-    Parameters
-    ----------
-    path : path that ends in ``.safetensors``
-    tree : mapping
-        Such as ``{"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": …, "epoch": 3}``: nested dicts
-        and lists of arrays, numbers, texts and ``None``.
-
-    Raises
-    ------
-    CheckpointError
-        For what JSON cannot hold, before anything is written.
-    """
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise CheckpointError(f"{path} does not end in .safetensors")
+def contents(path: Path, tree: Mapping[str, Any]) -> dict[Path, str | Callable[[BinaryIO], Any]]:
+    """What goes into a file of safetensors and into the JSON beside it, made before anything is written."""
     arrays: dict[str, np.ndarray] = {}
     rest = _split(tree, "", arrays)
     codes = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
@@ -149,18 +132,14 @@ def write(path: str | Path, tree: Mapping[str, Any]) -> None:
         }
         at += value.nbytes
 
-    def contents(file: BinaryIO) -> None:
+    def numbers(file: BinaryIO) -> None:
         text = json.dumps(header).encode()
         text += b" " * (-len(text) % 8)
         file.write(len(text).to_bytes(8, "little") + text)
         for value in arrays.values():
             file.write(np.ascontiguousarray(value).tobytes())
 
-    files: dict[Path, str | Callable[[BinaryIO], Any]] = {
-        path: contents,
-        path.with_suffix(".json"): json.dumps(rest, indent=1),
-    }
-    replace_all(files)
+    return {path: numbers, path.with_suffix(".json"): json.dumps(rest, indent=1)}
 
 
 def _split(value: Any, place: str, arrays: dict[str, np.ndarray]) -> Any:

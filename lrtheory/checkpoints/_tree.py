@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..adopting.state_dict import is_state_dict
 from ..names.optax import DERIVED, STATE
 from .checkpoint import Checkpoint, CheckpointError, Key, SavedGroup, SavedOptimizer
 
@@ -23,11 +24,6 @@ FIELDS = frozenset(
 DEPTH = 6
 #: Parts of a path to weights that are an average of the model's, or another model's.
 AVERAGES = ("ema", "average", "averaged", "swa", "teacher", "target")
-
-
-def is_optimizer(value: Any) -> bool:
-    """Whether this is what ``optimizer.state_dict()`` gives."""
-    return isinstance(value, Mapping) and "param_groups" in value and "state" in value
 
 
 def is_flat_optimizer(value: Any) -> bool:
@@ -100,14 +96,14 @@ class Found:
 
     def look(self, value: Any, path: str = "", depth: int = 0) -> None:
         """Walk into a value and keep what is known."""
-        if is_optimizer(value):
+        if is_state_dict(value):
             self.optimizers[path] = value
         elif is_flat_optimizer(value):
             self.optimizers[path] = _unflattened(value)
         elif is_part_of_optax(value):
             self.parts[path] = value
         elif is_scheduler(value):
-            self.schedulers[path] = value
+            self.schedulers[path] = _scheduler(value)
         elif (weights := _as_weights(value)) is not None:
             self.weights[path] = weights
         elif path.rpartition(".")[2] in COUNTERS and _whole(value) is not None:
@@ -117,6 +113,26 @@ class Found:
                 self.look(entry, f"{path}.{key}" if path else str(key), depth + 1)
         elif path:
             self.others.append(path)
+
+
+def _scheduler(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Its state without what is not as torch writes it."""
+    kept = {key: entry for key, entry in value.items() if isinstance(key, str)}
+    lists = {key: kept.pop(key) for key in ("base_lrs", "_last_lr") if key in kept}
+    kept |= {k: list(v) for k, v in lists.items() if isinstance(v, (list, tuple)) and all(_number(x) for x in v)}
+    if "last_epoch" in kept and (at := _whole(kept.pop("last_epoch"))) is not None:
+        kept["last_epoch"] = at
+    if "_schedulers" in kept:
+        inner = kept.pop("_schedulers")
+        if isinstance(inner, (list, tuple)) and all(isinstance(each, Mapping) for each in inner):
+            kept["_schedulers"] = [_scheduler(each) for each in inner]
+    return kept
+
+
+def _number(value: Any) -> bool:
+    if isinstance(value, (int, float)):
+        return not isinstance(value, bool)
+    return is_array(value) and value.shape == ()
 
 
 def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
@@ -188,12 +204,14 @@ def torch_optimizer(saved: Mapping[str, Any], at: str, path: str) -> SavedOptimi
     if not isinstance(state, Mapping) or not all(isinstance(kept, Mapping) for kept in state.values()):
         raise CheckpointError(f"{where}.state is no dict of dicts, as optimizer.state_dict() has it")
     for group in listed:
-        keys = tuple(group["params"])
-        if not all(isinstance(key, (int, str)) for key in keys):
+        keys, own = group["params"], () if group.get("param_names") is None else group["param_names"]
+        if not isinstance(own, (list, tuple)) or not all(isinstance(name, str) for name in own):
+            raise CheckpointError(f"{where}: param_names of a group is no list of names")
+        if not isinstance(keys, (list, tuple)) or not all(isinstance(key, (int, str)) for key in keys):
             raise CheckpointError(f"{where}: params of a group are neither numbers nor names: this is no state_dict()")
-        groups.append(SavedGroup({k: v for k, v in group.items() if k != "params"}, keys))
+        groups.append(SavedGroup({str(k): v for k, v in group.items() if k != "params"}, tuple(keys)))
         names |= {key: key for key in keys if isinstance(key, str)}
-        names |= dict(zip(keys, group.get("param_names") or (), strict=False))
+        names |= dict(zip(keys, own, strict=False))
     return SavedOptimizer(at, "torch", tuple(groups), state, names)
 
 

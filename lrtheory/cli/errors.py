@@ -22,7 +22,8 @@ EXTRAS = {
     "rich": "cli",
     "torch": "torch",
     "optax": "optax",
-    "keras": "keras",
+    **dict.fromkeys(("keras", "h5py"), "keras"),
+    "orbax": "frameworks",
     "hypothesis": "test",
     **dict.fromkeys(("altair", "vl_convert", "jinja2", "markupsafe", "sklearn"), "report"),
 }

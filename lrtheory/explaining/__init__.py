@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, overload
 
+from ..groups import Groups
 from ..rescaling import Change
+from ..rules import Rule
 from ..spec import Reading, read
+from ..wrappers import Wrapper
 from . import explanation, live
 from .explanation import Explanation
 from .live import LiveExplanation
@@ -28,7 +31,8 @@ def explain(
     Parameters
     ----------
     optimizer : str, sequence of str, mapping of label to str, or what :func:`lrtheory.adopt` reads
-        Of optax ``(transformation, state)`` or ``(transformation, state, params)``.
+        Of optax ``(transformation, state)`` or ``(transformation, state, params)``;
+        of ours ``(rule, hyper)`` or ``(rule, hyper, params)``, whose rule may have groups.
     change : Change, optional
     model : torch module, optional
         Gives the names of a live optimizer's parameters.
@@ -62,6 +66,12 @@ def explain(
         return live.explain_specs({str(label): spec for label, spec in named.items()}, change)
     if isinstance(optimizer, str):
         return explanation.explain(optimizer, change)
+    if isinstance(optimizer, tuple) and optimizer and isinstance(optimizer[0], (Rule, Wrapper, Groups)):
+        if not 2 <= len(optimizer) <= 3:
+            raise TypeError(
+                f"explain takes a rule as (rule, hyper) or (rule, hyper, params), not {len(optimizer)} things"
+            )
+        return live.explain_rule(*optimizer, change=change)
     return live.explain_live(optimizer, change, model=model)
 
 

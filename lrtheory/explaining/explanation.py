@@ -157,15 +157,12 @@ def explain(text: str, change: Change | None = None) -> Explanation:
 def _of_reading(reading: Reading, change: Change) -> Explanation:
     rule, hyper = reading.rule, reading.hyper
 
-    def rescaled(hyper: Any) -> Any:
-        return rescale(rule, hyper, **vars(change))
-
-    found = rescaled(hyper)
+    found = rescale(rule, hyper, **vars(change))
     levels = 1.0
     if reading.curve is not None and not change.is_none:  # of an lr of 1, since that of the schedule may be 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", BatchRuleWarning)
-            levels = rescaled(hyper._replace(lr=1.0)).hyper.lr
+            levels = rescale(rule, hyper._replace(lr=1.0), **vars(replace(change, hold=None))).hyper.lr
     inside, inner = innermost(rule, hyper)
     rows, unsettled = effective_lrs(rule, hyper, reading.curve, reading.first)
     code = reading.write(found.hyper, levels, change.fewer_steps)
@@ -266,10 +263,10 @@ def _seen(
 
 def _of_schedule(spec: Spec, change: Change) -> Explanation:
     """The lr alone; what else there is to say is the optimizer's."""
-    if change.loss != 1 or change.params != 1 or change.tokens or change.hold:
+    if change.of_loss != 1 or change.params != 1 or change.tokens or change.hold or change.method:
         raise ValueError(
-            f"{short(spec.text)} is a schedule: what becomes of its lr under another loss or other parameters, of tokens and of "
-            "decay is for its optimizer to say. Nearest: write the optimizer with this schedule as its lr"
+            f"{short(spec.text)} is a schedule: what becomes of its lr under another loss or other parameters, by a method, of tokens "
+            "and of decay is for its optimizer to say. Nearest: write the optimizer with this schedule as its lr"
         )
     change.check()
     found = curve(spec)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..adopting import Adopted, Group, adopt
+from ..adopting.adopted import own_spec
+from ..groups import alone, names_by_label
 from ..rescaling import Change
 from .explanation import Explanation, explain
 
@@ -38,7 +40,7 @@ class ExplainedGroup:
         more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         label = f" {self.group.label!r}" if self.group.label else ""
         counted = f"{len(names)} parameter{'' if len(names) == 1 else 's'}"
-        none = "" if self.group.rule is None and self.explanation is not None else ", no parameters yet"
+        none = "" if self.group.label else ", no parameters yet"
         yield f"group{label}" + (f" of {counted}: {', '.join(names[:SHOWN])}{more}" if names else none)
         found = self.explanation
         if found is None:
@@ -105,6 +107,22 @@ def explain_live(optimizer: Any, change: Change | None = None, *, model: Any = N
     adopted = adopt(optimizer, model=model, arrays=False)
     known: dict[str, Explanation] = {}
     return LiveExplanation(adopted, tuple(_explained(group, change, known) for group in adopted.groups))
+
+
+def explain_rule(rule: Any, hyper: Any, params: Any = None, *, change: Change | None = None) -> LiveExplanation:
+    """Explain a rule of ours with its hyperparameters, group by group where it has groups; ``params`` give names."""
+    names = {} if params is None else names_by_label(rule, params)
+    each = alone(rule, hyper)
+    groups = [
+        Group(names.get(label, ()), own, numbers, lr=numbers.lr, label=label, spec=own_spec(own, numbers))
+        for label, (own, numbers) in each.items()
+    ]
+    still = [label for label in names if label not in each]
+    groups += [Group(names[label], None, reason="frozen", lr=0.0, label=label) for label in still]
+    known: dict[str, Explanation] = {}
+    return LiveExplanation(
+        Adopted("lrtheory", rule.name, tuple(groups)), tuple(_explained(group, change, known) for group in groups)
+    )
 
 
 def explain_specs(specs: Mapping[str, str], change: Change | None = None) -> LiveExplanation:

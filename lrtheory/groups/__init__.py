@@ -6,6 +6,17 @@ used as a rule is, and lowers to one program whose hyperparameters are traced.
 
 from ._groups import Groups, by_label, by_pattern, layer_decay
 from ._hyper import lrs, with_lrs
-from ._leaves import alone, has_groups, of_leaves
+from ._leaves import alone, has_groups, names_by_label, of_leaves
 
-__all__ = ["Groups", "alone", "by_label", "by_pattern", "has_groups", "layer_decay", "lrs", "of_leaves", "with_lrs"]
+__all__ = [
+    "Groups",
+    "alone",
+    "by_label",
+    "by_pattern",
+    "has_groups",
+    "layer_decay",
+    "lrs",
+    "names_by_label",
+    "of_leaves",
+    "with_lrs",
+]

@@ -35,6 +35,18 @@ class Still:
     dtype: Any
 
 
+@functools.cache
+def _tuple_type(name: str, fields: tuple[str, ...]) -> Any:
+    """A NamedTuple type, the same for the same fields, so that the states of equal groups fit each other; it can be pickled."""
+    made: Any = namedtuple(name, fields, module=__name__)
+    made.__reduce__ = lambda self: (_unpickled, (name, fields, tuple(self)))
+    return made
+
+
+def _unpickled(name: str, fields: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+    return _tuple_type(name, fields)(*values)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Groups:
     """Parameters in groups, each with a rule and hyperparameters of its own; ``None`` in place of a rule freezes a group.
@@ -66,12 +78,12 @@ class Groups:
         types = {
             label: None
             if m is None
-            else namedtuple(f"{label.title().replace('_', '')}Hyper", (*m.Hyper._fields, "lr_scale"))
+            else _tuple_type(f"{label.title().replace('_', '')}Hyper", (*m.Hyper._fields, "lr_scale"))
             for label, m in self.members.items()
         }
         object.__setattr__(self, "_hyper_types", types)
-        object.__setattr__(self, "Hyper", namedtuple("GroupsHyper", self.members))
-        object.__setattr__(self, "State", namedtuple("GroupsState", self.members))
+        object.__setattr__(self, "Hyper", _tuple_type("GroupsHyper", tuple(self.members)))
+        object.__setattr__(self, "State", _tuple_type("GroupsState", tuple(self.members)))
 
     #: The NamedTuple types of hyperparameters and state.
     Hyper: Any = None  # type: ignore[assignment]
@@ -155,13 +167,13 @@ class Groups:
         except (TypeError, ValueError) as error:
             raise type(error)(f"group {label!r}: {error}") from error
 
-    def inner(self, label: str, hyper: Any) -> Any:
+    def inner(self, label: str, hyper: Any, *, scaled: bool = True) -> Any:
         """The hyperparameters of one group as its rule takes them, its lr scaled."""
         if not isinstance(hyper, self.Hyper):
             raise TypeError(f"{self!r} takes numbers from its .hyper(...), not {type(hyper).__name__}")
         own, member = getattr(hyper, label), self.members[label]
         found = member.Hyper(*own[:-1])  # type: ignore[union-attr]
-        return found._replace(lr=own.lr * own.lr_scale)
+        return found._replace(lr=own.lr * own.lr_scale) if scaled else found
 
     def labels_of(self, params: PyTree) -> list[str]:
         """The label of each leaf, in their order.
@@ -388,6 +400,7 @@ def by_label(rules: Mapping[str, Any], labels: Any) -> Groups:
     Returns
     -------
     Groups
+        For equal labels, or the same function, the very same.
 
     Raises
     ------
@@ -406,7 +419,18 @@ def by_label(rules: Mapping[str, Any], labels: Any) -> Groups:
     """
     if not isinstance(rules, Mapping):
         raise TypeError(f"groups: by_label takes a mapping from labels to rules, not {rules!r}")
-    return Groups(MappingProxyType(_members(rules, ())), Labels(labels))
+    members = tuple(_members(rules, ()).items())
+    if callable(labels):
+        return _by_label(members, labels, None)
+    leaves, structure = jax.tree.flatten(labels)
+    return _by_label(members, tuple(leaves), structure)
+
+
+@functools.cache
+def _by_label(members: tuple[tuple[str, Member], ...], labels: Any, structure: Any) -> Groups:
+    """With a function, or with the leaves of a tree and its structure."""
+    tree = labels if structure is None else structure.unflatten(labels)
+    return Groups(MappingProxyType(dict(members)), Labels(tree))
 
 
 def layer_decay(labels: Sequence[str], decay: Any) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ import jax
 from ..rules import Rule
 from ..wrappers import Wrapper
 from ._groups import Groups
+from ._labels import names_of
 
 
 def of_leaves(rule: Any, hyper: Any, params: Any) -> list[tuple[Rule | None, Any]]:
@@ -26,20 +27,32 @@ def of_leaves(rule: Any, hyper: Any, params: Any) -> list[tuple[Rule | None, Any
     return found
 
 
-def alone(rule: Any, hyper: Any) -> dict[str, tuple[Any, Any]]:
+def alone(rule: Any, hyper: Any, *, scaled: bool = True) -> dict[str, tuple[Any, Any]]:
     """Each group that is not frozen as a rule of its own, by label, with what is around all groups around each.
 
-    Its hyperparameters have the lr that it trains with, ``lr_scale`` included; of what has no groups the one entry is "".
+    Its hyperparameters have the lr that it trains with, ``lr_scale`` included unless ``scaled`` is false. Of what has no groups
+    the one entry is "".
     """
     if isinstance(rule, Groups):
-        return {label: (member, rule.inner(label, hyper)) for label, member in rule.moving()}
+        return {label: (member, rule.inner(label, hyper, scaled=scaled)) for label, member in rule.moving()}
     if not isinstance(rule, Wrapper):
         return {"": (rule, hyper)}
     own, found = {name: getattr(hyper, name) for name in rule.numbers}, {}
-    for label, (inside, numbers) in alone(rule.rule, rule.inner(hyper)).items():
+    for label, (inside, numbers) in alone(rule.rule, rule.inner(hyper), scaled=scaled).items():
         around = rule if inside is rule.rule else replace(rule, rule=inside)
         found[label] = around, around.Hyper(*numbers, **own)
     return found
+
+
+def names_by_label(rule: Any, params: Any) -> dict[str, tuple[str, ...]]:
+    """The names of the parameters in each group, frozen ones too; of what has no groups the one entry is ""."""
+    while isinstance(rule, Wrapper):
+        rule = rule.rule
+    names = names_of(params)
+    labels = rule.labels_of(params) if isinstance(rule, Groups) else [""] * len(names)
+    return {
+        label: tuple(n for n, of in zip(names, labels, strict=True) if of == label) for label in dict.fromkeys(labels)
+    }
 
 
 def has_groups(rule: Any) -> bool:

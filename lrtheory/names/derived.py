@@ -22,3 +22,15 @@ class Derived(NamedTuple):
     key: str
     make: Callable[..., Any]
     back: Callable[[Any, Any], Any] | None = None
+
+    def lr_inside(self, hyper: Any) -> tuple[str, ...]:
+        """What a reader should know where the lr now in force is part of what stands there."""
+        if (
+            self.back is None
+            or not getattr(hyper, "momentum", 1)
+            or self.back(1.0, hyper._replace(lr=1.0)) == self.back(1.0, hyper._replace(lr=2.0))
+        ):
+            return ()
+        return (
+            f"its {self.key} has the lr inside, and is read at the lr now in force: where a schedule moves the lr, adopt again",
+        )

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from ..adopting.in_optax import Ours
 from ..groups import Groups, lrs, with_lrs
 from ..rules import Rule, following
 from ..wrappers import Wrapper
@@ -36,7 +37,7 @@ class TransformationState(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Transformation:
+class Transformation(Ours):
     """A rule with its hyperparameters as they were given, schedules among them; ``init`` and ``update`` are optax's functions."""
 
     rule: Any
@@ -56,6 +57,12 @@ class Transformation:
         chosen = [leaf if id(leaf) in moving else other for leaf, other in zip(leaves, others, strict=True)]
         return structure.unflatten([jnp.asarray(value, jnp.result_type(float)) for value in chosen])
 
+    def upcoming(self, state: TransformationState) -> Any:
+        """The hyperparameters of the next step, with the lr that was written last."""
+        newest = lambda shown, last, own: jnp.where(shown != last, shown, own)  # noqa: E731
+        lr = jax.tree.map(newest, state.learning_rate, state.last_lr, lrs(state.hyper))
+        return self.hyper(state.count, with_lrs(state.hyper, lr))
+
     def init(self, params: PyTree) -> TransformationState:
         """State before the first step."""
         hyper, count = self.hyper(jnp.int32(0)), jnp.int32(0)
@@ -69,9 +76,7 @@ class Transformation:
             raise ValueError(f"{self.rule!r} needs the parameters: tx.update(grads, state, params)")
         if not isinstance(state, TransformationState):
             raise TypeError(f"{self.rule!r} takes a TransformationState from tx.init, not {type(state).__name__}")
-        newest = lambda shown, last, own: jnp.where(shown != last, shown, own)  # noqa: E731
-        lr = jax.tree.map(newest, state.learning_rate, state.last_lr, lrs(state.hyper))
-        hyper = self.hyper(state.count, with_lrs(state.hyper, lr))
+        hyper = self.upcoming(state)
         changes, rule_state = change(self.rule, hyper, params, state.rule_state, updates)
         moved = True if isinstance(self.rule, Rule) else self.rule.moved(rule_state)
         count = jnp.where(moved, following(state.count), state.count)

@@ -103,6 +103,10 @@ class Change:
                 raise ValueError(
                     f"{name}={given!r}: the number of {of} stays, so that it changes nothing; leave it out"
                 )
+        if self.method is not None and self.examples == 1:
+            raise ValueError(
+                f"method={self.method!r} is about another batch, and a step has as many examples as before"
+            )
         if self.hold is not None and self.hold not in HELD:
             raise ValueError(f"hold={self.hold!r} must be 'decay', or None to keep weight_decay as it is")
         if self.hold is not None and self.examples == self.length == 1:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..groups import Groups, has_groups
 from ..numbers import is_concrete
 from ..rules import Rule
 from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
@@ -18,12 +19,13 @@ from ..wrappers import Wrapper
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
 from .change import Change
 from .length import drifting_decay, held_decay, longer
+from .per_group import per_group
 from .per_tensor import per_tensor
 from .result import Exactness, Rescaled, weakest
 
 
 def rescale(
-    rule: Rule | Wrapper,
+    rule: Rule | Wrapper | Groups,
     hyper: Any,
     *,
     loss: float = 1.0,
@@ -49,7 +51,8 @@ def rescale(
 
     Parameters
     ----------
-    rule : Rule or Wrapper
+    rule : Rule, Wrapper or Groups
+        Of groups each is rescaled by itself, and ``lr_scale`` stays; notes name the group.
     hyper : its numbers, from ``rule.hyper(...)``
     loss, params, batch : scale in (0, inf)
         What the loss, the parameters and the batch are multiplied by. ``params`` may be a mapping from tensors, by path, to
@@ -112,6 +115,12 @@ def rescale(
         loss, 1.0 if each is not None else params, batch, reduction, method,  # type: ignore[arg-type]
         accumulation, accumulation_reduction, world_size, world_reduction, tokens, length, hold,
     )  # fmt: skip
+    if isinstance(rule, Groups) or has_groups(rule):
+        if each is not None:
+            raise ValueError(
+                f"params={set(each)}: {rule!r} has groups. Nearest: a factor for all, or a change of each group by itself"
+            )
+        return per_group(rule, hyper, lambda one, own: _rescaled(one, own, change))
     if each is None:
         return _rescaled(rule, hyper, change)
     for name, factor in each.items():
@@ -137,8 +146,6 @@ def _rescaled(rule: Rule | Wrapper, hyper: Any, change: Change) -> Rescaled:
             warnings.warn(of_batch.warning, BatchRuleWarning, stacklevel=3)
         found = _batch_hyper(rule, hyper, of_batch, batch, notes)
         notes += _margin(rule, hyper, found, batch, of_batch)
-    elif change.method is not None:
-        raise ValueError(f"method={change.method!r} is about another batch, and a step has as many examples as before")
     notes += change.notes()
     found = rescaled_hyper(rule, found, loss=loss, params=params)
     if change.length != 1:

@@ -9,8 +9,11 @@ import numpy as np
 
 from ..numbers import is_concrete
 from ..schedules import Schedule, declared
-from ..schedules.cycles import first_phase
+from ..schedules.cycles import first_phase, lost
 from ..theory.scaling import check_scale
+
+#: Of how many steps a cycle is looked at: with fewer its peak may fall between two.
+FEW = 20
 
 
 def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0) -> Schedule:
@@ -32,7 +35,7 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
     Raises
     ------
     ValueError
-        For a scale that is none, a step count that would be rounded to 0, or a schedule that is a function of one's own.
+        For a scale that is none, a step count that would be rounded to 0, a one-cycle so short that its peak is lost, or a schedule that is a function of one's own.
 
     Examples
     --------
@@ -82,7 +85,19 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
                 f"{name}: {field.name} is a number that rescale_schedule does not know as a level or a count: declare it "
                 "as lrtheory's own schedules do"
             )
-    return dataclasses.replace(schedule, **changes)  # type: ignore[type-var]
+    new: Any = dataclasses.replace(schedule, **changes)  # type: ignore[type-var]
+    if "pct_start" in changes and length < 1 and is_concrete(new.total_steps) and new.total_steps < FEW:
+        peaks = _largest(new, 1.0, new.total_steps), lr * _largest(schedule, 1 / length, new.total_steps)
+        if lost(*peaks):
+            raise ValueError(
+                f"{name}: of so few steps the largest lr would be {peaks[0]:.3g} and not {peaks[1]:.3g}. Nearest: a length of "
+                f"at least {length * FEW / new.total_steps:.3g}, or a schedule of your own"
+            )
+    return new
+
+
+def _largest(schedule: Any, every: float, count: int) -> float:
+    return float(np.nanmax(np.asarray(schedule(np.rint(np.arange(count) * every).astype(int)))))
 
 
 def _count(owner: str, name: str, value: Any, length: float) -> Any:

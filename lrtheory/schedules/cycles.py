@@ -183,3 +183,8 @@ one_cycle = register("one_cycle", OneCycle)
 def first_phase(share: Any, total: Any, new_total: Any, length: float) -> Any:
     """``pct_start`` of a one-cycle ``length`` times as long whose first phase, which ends at share·total − 1, is so as well."""
     return ((share * total - 1) * length + 1) / new_total
+
+
+def lost(peak: float, sampled: float) -> bool:
+    """Whether the largest lr of a shorter schedule is another than that of the old one at every so many steps."""
+    return not 0.8 * sampled <= peak <= 1.25 * sampled

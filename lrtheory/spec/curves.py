@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..compiling import quickly_compiled
-from ..schedules.cycles import first_phase
+from ..schedules.cycles import first_phase, lost
 from ._keras_backend import load_keras
 from .parts import Part, is_scheduler, part
 from .text import Spec, SpecError, Unread, inside, is_number, parse, short
@@ -110,14 +110,23 @@ class Curve:
             found = curve(parse(text), None if self.lr is None else self.lr * levels)
         except SpecError as error:
             raise ValueError(f"{why}: {error}") from error
-        t = np.unique(np.linspace(0, max(self.end.t, self.peak.t, 1) * 1.25 / batch, 500).astype(np.int64))
+        ends = bool(np.isnan(self.at(np.array([self.end.t + 2]))[0]))  # in an error, after one step that means nothing
+        reach = max(self.end.t, self.peak.t, 1) * (1.0 if ends else 1.25) / batch
+        t = np.unique(np.linspace(0, min(reach, found.end.t) if ends else reach, 500).astype(np.int64))
         wide = int(np.ceil(batch * (1 + len(counts(self.part))))) if batch != 1 else 0
         at = np.rint(t * batch).astype(np.int64)
         near = np.stack([self.at(np.maximum(at + d, 0)) for d in np.unique(np.linspace(-wide, wide, 41).astype(int))])
-        low, high = np.nanmin(near, 0) * levels, np.nanmax(near, 0) * levels
+        new, low, high = found.at(t), np.nanmin(near, 0) * levels, np.nanmax(near, 0) * levels
         slack = 1e-6 * abs(self.peak.lr * levels) + 1e-2 * (high - low)
-        if not np.all((found.at(t) >= low - slack) & (found.at(t) <= high + slack)):
+        if not np.all((new >= low - slack) & (new <= high + slack)):
             raise ValueError(f"{why}: as {short(text)} it is another schedule. Nearest: write the new one by hand")
+        here = t <= max(found.end.t, found.peak.t)
+        peaks = float(np.max(new[here])), float(np.nanmax(self.at(at[here]))) * levels
+        if batch > 1 and lost(*peaks):
+            raise ValueError(
+                f"{why}: of so few steps the largest lr would be {peaks[0]:.3g} and not {peaks[1]:.3g}. Nearest: write the new "
+                "one by hand"
+            )
         return found
 
 

@@ -95,7 +95,10 @@ def check_scale(name: str, scale: Any) -> None:
 
 def _check_rule(rule: Any, hyper: Any) -> None:
     if not isinstance(rule, (Rule, Wrapper)):
-        raise TypeError(f"{rule!r} is no Rule: give one from lrtheory.rules, or one wrapped by lrtheory.wrappers")
+        raise TypeError(
+            f"{rule!r} is no Rule: give one from lrtheory.rules, or one wrapped by lrtheory.wrappers; a live "
+            "optimizer is for lrtheory.explain(optimizer, ...)"
+        )
     if not isinstance(hyper, rule.Hyper):
         raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
 

@@ -21,6 +21,22 @@ _FIRST_GRADIENT = "the estimate of the distance is 0/0 while all gradients have 
 
 _STARTS_ABOVE_ZERO = "both averages start at 1e-6, the mean of gradients too"
 
+_ONE_ARRAY_AT_LEAST = "its state is that of one array at least: a tree without arrays raises ValueError"
+
+_FORMED_ANEW = "parameters are formed anew from their average at every step, and move by a rounding"
+
+_LOWEST_DTYPE = "the weights of its average are kept in the lowest dtype of all parameters"
+
+_LR_OF_THE_NEXT_STEP = "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base optimizer's count at 0"
+
+_WANTS_THE_LOSS = "its estimate of the Hessian asks for the loss as a function of the parameters, which no check has"
+
+_LR_AND_EPS = "adds eps to lr, as the implementation of its authors does: it moves at an lr of 0"
+
+_LR_IS_A_CAP = "lr is a cap of the step that the value of the loss gives, and does nothing where that is shorter"
+
+_ZERO_NORM = "divides by the norm of the gradient, which is 0/0 at 0"
+
 EXPECTED: Mapping[str, Mapping[str, str]] = {
     "asgd": {"schedule": _LATE},
     "rprop": {"lr-zero": _FIRST_STEP_SIZE, "schedule": _FIRST_STEP_SIZE},
@@ -60,16 +76,36 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "lr-zero": _FIRST_GRADIENT,
         "at-rest": _FIRST_GRADIENT,
     },
-    "optax.contrib.galore": {
-        "tree": "its state is that of one array at least: a tree without arrays raises ValueError"
+    "optax.contrib.galore": {"tree": _ONE_ARRAY_AT_LEAST},
+    "optax.contrib.hutchinson_estimator_diag_hessian": {"first-step": _WANTS_THE_LOSS},
+    "optax.contrib.madgrad": {"lr-zero": _LR_AND_EPS},
+    "optax.contrib.momo": {"schedule": _LR_IS_A_CAP},
+    "optax.contrib.momo_adam": {"schedule": _LR_IS_A_CAP},
+    "optax.contrib.normalize": {"zero-gradient": _ZERO_NORM, "at-rest": _ZERO_NORM},
+    "optax.contrib.prodigy": {
+        "zero-gradient": _FIRST_GRADIENT,
+        "lr-zero": _FIRST_GRADIENT,
+        "at-rest": _FIRST_GRADIENT,
     },
-    "optax.contrib.prodigy": {"zero-gradient": _FIRST_GRADIENT, "lr-zero": _FIRST_GRADIENT},
+    "optax.contrib.scale_by_galore": {"tree": _ONE_ARRAY_AT_LEAST},
+    "optax.contrib.scale_by_madgrad": {"lr-zero": _LR_AND_EPS},
+    "optax.contrib.scale_by_muon": {
+        "first-step": "its weight_dimension_numbers, None by default, must have the structure of the parameters: "
+        "optax.contrib.muon fills them in",
+    },
+    "optax.contrib.schedule_free_adamw": {
+        "at-rest": _FORMED_ANEW,
+        "company": _LOWEST_DTYPE,
+        "schedule": _LR_OF_THE_NEXT_STEP,
+    },
     "optax.contrib.schedule_free_sgd": {
-        "lr-zero": "parameters are formed anew from their average at every step, and move by a rounding",
-        "schedule": "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base "
-        "optimizer's count at 0",
+        "at-rest": _FORMED_ANEW,
+        "lr-zero": _FORMED_ANEW,
+        "company": _LOWEST_DTYPE,
+        "schedule": _LR_OF_THE_NEXT_STEP,
         "injected-lr": "a number that is injected has no next step to look at",
     },
+    "optax.contrib.sophia": {"first-step": _WANTS_THE_LOSS},
     "schedulefree.AdamWScheduleFree": {
         "inputs": "divides the gradients by the root of their average squares in place",
     },

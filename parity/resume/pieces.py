@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from lrtheory.checkpoints import is_optimizer
+from lrtheory.adopting.state_dict import is_state_dict
 
 from .training import array, copied
 
@@ -25,7 +25,7 @@ def put(piece: Any, state: Any) -> None:
 
 def parts(name: str, state: Any) -> Iterator[str]:
     """The names of what a piece is made of: slots and hyperparameters of an optimizer, fields of named tuples; else itself."""
-    if is_optimizer(state):
+    if is_state_dict(state):
         slots = dict.fromkeys(slot for kept in state["state"].values() for slot in kept)
         numbers = dict.fromkeys(n for group in state["param_groups"] for n in group if n != "params")
         yield from (f"{name}.{part}" for part in (*slots, *numbers))
@@ -47,7 +47,7 @@ def with_part(state: Any, other: Any, name: str, part: str) -> Any:
     if part == name:
         return other
     field = part.removeprefix(f"{name}.")
-    if is_optimizer(state):
+    if is_state_dict(state):
         state = copied(state)
         for key, kept in other["state"].items():
             if field in kept:
@@ -74,7 +74,7 @@ def differing(pieces: Mapping[str, Any], truth: Mapping[str, Any]) -> list[tuple
 
 
 def _structure(state: Any) -> Any:
-    if is_optimizer(state):
+    if is_state_dict(state):
         return {key: set(kept) for key, kept in state["state"].items()}
     return jax.tree.structure(state)
 

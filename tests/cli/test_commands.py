@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import os
+import signal
 import sys
+import time
 import types
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+from lrtheory.cli._terminal import print_json
 from lrtheory.cli.app import run
 from lrtheory.cli.replay import tell
 from parity.report.matrix import views
@@ -150,3 +156,52 @@ def test_interrupt_leaves_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr("parity.matrix.rows", interrupted)
     assert run(["replay"]) == 130
     assert "stopped" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_falls_into_a_callback_is_heard(monkeypatch, capsys):
+    """C12: what is raised inside a callback or a finalizer is ignored by Python, and Ctrl-C was with it."""
+
+    class Deaf:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)  # here the interrupt is raised, and ignored
+
+    def working(*arguments, **options):
+        del [Deaf()][0]
+        time.sleep(20)
+        return []
+
+    started = time.monotonic()
+    monkeypatch.setattr("parity.matrix.rows", working)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have turned off
+    try:
+        assert run(["replay"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert time.monotonic() - started < 10
+    assert "stopped" in capsys.readouterr().err
+
+
+def test_json_has_a_schema_and_tells_infinite_from_unknown(capsys):
+    """C14."""
+    print_json(
+        {
+            "largest": math.inf,
+            "least": -math.inf,
+            "unknown": None,
+            "undefined": math.nan,
+            "many": [np.float64(math.inf)],
+        }
+    )
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"schema": 1, "largest": "inf", "least": "-inf", "unknown": None, "undefined": None, "many": ["inf"]}
+    assert run(["explain", "rmsprop(lr=0.1)", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["schema"] == 1
+    assert (told["change"]["reduction"], told["change"]["reduction_assumed"]) == (None, False)  # no batch changes
+    exponents = {n["name"]: n["exponents"] for n in told["numbers"]}
+    assert exponents["eps"] == {"loss": "1", "param": "-1"}
+    assert exponents["lr"] == {"loss": "0", "param": "1"}
+    assert run(["dims", "optax.sgd", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["schema"] == 1

@@ -56,3 +56,29 @@ def test_a_schedule_that_ends_has_a_size_in_words() -> None:
 def test_what_cannot_be_read_or_run_is_one_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["diagnose", text, B]) == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_headings_are_whole_in_a_pipe() -> None:
+    """C15: no name of a schedule is cut, however narrow the page."""
+    a, b = "optax.cosine_decay_schedule(0.1, decay_steps=50)", "torch.optim.lr_scheduler.CosineAnnealingLR(T_max=50)"
+    found = CliRunner().invoke(app, ["diagnose", a, b])
+    assert found.exit_code == 0, found.output
+    assert "…" not in found.stdout
+    heading = next(line for line in found.stdout.splitlines() if "setting" in line)
+    assert a in heading
+    assert b in heading
+
+
+@pytest.mark.parametrize("rule", ["adam", "nadam", "radam"])
+def test_the_formula_shows_one_weight_decay(rule: str) -> None:
+    """C15: that of AdamW has no coupled line, that of Adam no decoupled term."""
+    from lrtheory import rules
+    from lrtheory.explaining.explanation import formula_of
+    from lrtheory.explaining.latex import readable
+
+    decoupled, coupled = (readable(formula_of(rules.get(rule)(decoupled=on))) for on in (True, False))
+    assert "g ← g + weight_decay" not in decoupled
+    assert "p ← p - lr · weight_decay · p" in decoupled
+    assert "g ← g + weight_decay · p" in coupled
+    assert coupled.count("weight_decay") == decoupled.count("weight_decay") == 1
+    assert not any("coupled" in text for text in (decoupled, coupled))

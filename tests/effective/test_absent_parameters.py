@@ -1,4 +1,4 @@
-"""None in place of a parameter, as filters of model trees leave it: every function takes it, and leaves it (R6)."""
+"""None in place of a parameter, as filters of model trees leave it: every function takes it, and leaves it (R6, B4)."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lrtheory import effective, groups, rules, sweep, wrappers
+from lrtheory import effective, groups, in_place, rules, sweep, wrappers
 from lrtheory.compiling import quickly_compiled
 from lrtheory.groups import _labels
 
@@ -103,7 +104,7 @@ class Swapped(groups.Groups):
 class Shared(groups.Groups):
     """All groups with the hyperparameters of the first."""
 
-    def inner(self, label: str, hyper: Any) -> Any:
+    def inner(self, label: str, hyper: Any, *, scaled: bool = True) -> Any:
         found = super().inner(label, hyper)
         return found._replace(lr=super().inner("head", hyper).lr)
 
@@ -218,6 +219,23 @@ def test_one_program_serves_all_numbers_and_vmap():
     assert groups.by_pattern(rules.sgd(), {"a": "x*"}, default="b") is groups.by_pattern(
         rules.sgd(), {"a": "x*"}, default="b"
     )
+
+
+def test_equal_groups_share_their_types_and_states_can_be_pickled():
+    labels = {"body": {"w": "rest", "bias": "plain"}, "norm": "plain", "head": "head"}
+    one, two = (groups.by_label(dict(mixed().members), dict(labels)) for _ in range(2))
+    assert one is two
+    params = model()
+    hyper = one.hyper(lr=0.1)
+    _, state = one.step(hyper, params, one.init(params), params)
+    back = pickle.loads(pickle.dumps((hyper, state)))
+    assert jax.tree.structure(back) == jax.tree.structure((hyper, state))
+    expected, _ = mixed().step(mixed().hyper(), params, state, params)  # other groups with the same labels
+    found, _ = in_place.step(mixed())(
+        mixed().hyper(), jax.tree.map(jnp.copy, params), jax.tree.map(jnp.copy, state), params
+    )
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
 def test_groups_agree_with_those_of_torch():
@@ -347,7 +365,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "no pattern": (lambda: groups.by_pattern(rules.adam(), {"a": []}), ValueError, "'a' has no pattern"),
     "a pattern that is none": (lambda: groups.by_pattern(rules.adam(), {"a": [3]}), TypeError, "pattern 3 of 'a'"),
     "an unknown number": (lambda: groups.by_label(MEMBERS, {}).hyper(beta3=0.1), TypeError, "no group or hyperparameter 'beta3'"),
-    "an unknown number of a group": (lambda: groups.by_label(MEMBERS, {}).hyper(b={"beta1": 0.1}), TypeError, r"group 'b': sgd\(\) has no number 'beta1'"),
+    "an unknown number of a group": (lambda: groups.by_label(MEMBERS, {}).hyper(b={"beta1": 0.1}), TypeError, r"group 'b': sgd\(\) has no hyperparameter 'beta1'"),
     "a number of a group without it": (lambda: groups.by_label(MEMBERS, {}).hyper(**{"c.lr": 0.1}), TypeError, "no group 'c'"),
     "a number twice": (lambda: groups.by_label(MEMBERS, {}).hyper(a={"lr": 0.1}, **{"a.lr": 0.1}), TypeError, "a.lr is given twice"),
     "a number for a group": (lambda: groups.by_label(MEMBERS, {}).hyper(a=0.1), TypeError, "a=0.1 must be a mapping"),

@@ -155,6 +155,29 @@ def test_radam_takes_that_many_steps_without_normalising(beta2):
     assert doubled.tolist() == [True] * count + [False] * (40 - count)
 
 
+def test_adafactor_grows_its_steps_of_a_matrix_below_the_root_of_eps1():
+    """Truth 5: for matrices freedom ends at rms(g) = √eps1 = 3.45e-4 in float32, and steps then grow; for vectors at eps1."""
+    from lrtheory import rules
+
+    law = laws.get("claims.adafactor-scale-free")
+    assert "0.088 and 3.5e-4" in law.scope
+    rng = np.random.default_rng(0)
+    rule = rules.adafactor()
+    for shape in ((4, 3), (6, 5), (12,)):
+        g, sizes = rng.standard_normal(shape).astype(np.float32), []
+        for alpha in (2.0**-8, 2.0**-16):  # rms of 4e-3 and 1.5e-5
+            p = torch.zeros(shape, requires_grad=True)
+            p.grad = torch.tensor(g * np.float32(alpha))
+            torch.optim.Adafactor([p], lr=0.01, d=1e9).step()
+            params = np.zeros(shape, np.float32)
+            ours, _ = rule.step(rule.hyper(lr=0.01, d=1e9), params, rule.init(params), g * np.float32(alpha))
+            np.testing.assert_allclose(ours, p.detach().numpy(), rtol=1e-5)
+            sizes.append(p.detach().norm().item())
+        # eps1 takes the place of the mean of squares, whose root divides the estimate
+        grows = np.sqrt(2.0**-23 / (float(np.mean(g**2)) * 2.0**-32)) if len(shape) == 2 else 1.0
+        assert sizes[1] / sizes[0] == pytest.approx(grows, rel=0.03), shape
+
+
 def test_adafactor_in_bfloat16_follows_the_loss_scale():
     assert decided("adafactor-scale-free") == "false"
     g = torch.linspace(0.5e-3, 1e-3, 12).reshape(4, 3).bfloat16()

@@ -1,4 +1,4 @@
-"""Formulas are at hand as soon as ``laws`` or ``theory`` is, and cost the catalogue nothing (R6)."""
+"""Formulas are at hand as soon as ``laws`` or ``theory`` is, and cost the catalogue nothing (R6, B3)."""
 
 from __future__ import annotations
 

@@ -191,8 +191,17 @@ def test_decay_without_a_time_scale_and_two_accumulations_are_refused() -> None:
         explain("adam()", Change(), world_size=2)
     with pytest.raises(ValueError, match="no rule for another length"):
         explain("optax.yogi(1e-3)", length=2)
-    with pytest.raises(ValueError, match="is a schedule"):
-        explain("optax.cosine_decay_schedule(0.1, 100)", tokens=(1, 2))
+    for change in ({"tokens": (1, 2)}, {"batch": 2, "reduction": "sum"}, {"batch": 2, "method": "sde"}):
+        with pytest.raises(ValueError, match="is a schedule"):
+            explain("optax.cosine_decay_schedule(0.1, 100)", **change)
+    with pytest.raises(ValueError, match="method='sde' is about another batch"):
+        explain("optax.yogi(1e-3)", method="sde")
+    assert "decay_steps=50" in explain("optax.cosine_decay_schedule(0.1, 100)", length=2, world_size=4).code
+
+
+def test_decay_is_held_under_a_schedule_whatever_its_peak() -> None:
+    found = explain("optax.adamw(optax.cosine_decay_schedule(1e-4, 100), weight_decay=1.0)", length=2, hold="decay")
+    assert "weight_decay=0.5" in found.code
 
 
 def test_tensors_with_factors_take_the_rest_of_the_change_too() -> None:

@@ -133,3 +133,9 @@ def test_a_length_beyond_all_counts_is_refused(schedule, length: float) -> None:
     """C16."""
     with pytest.raises(ValueError, match=r"is more than 2147483647 steps. Nearest: a length of at most"):
         rescale_schedule(schedule, length=length)
+
+
+def test_a_one_cycle_of_so_few_steps_that_its_peak_is_lost_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"largest lr would be 0.004 and not .*Nearest: a length of at least 2"):
+        rescale_schedule(schedules.one_cycle(max_lr=0.1, total_steps=10), length=0.25)
+    assert float(rescale_schedule(schedules.one_cycle(max_lr=0.1, total_steps=40), length=0.25)(3)) > 0.099

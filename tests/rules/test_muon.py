@@ -116,3 +116,23 @@ def test_unknown_choices_are_refused(options, message) -> None:  # type: ignore[
     rules.muon(ns_steps=2)  # what was made before does not stand in for what equals it
     with pytest.raises(ValueError, match=message):
         rules.muon(**options)
+
+
+@pytest.mark.parametrize("numbers", [{"lr": 0.097, "momentum": 0.0}, {"lr": 0.02, "momentum": 0.9}])
+def test_scales_that_are_no_powers_of_two_are_met_to_what_is_said(numbers: dict[str, float]) -> None:
+    """C4: loss ×3 and parameters ×0.3 are met to a few per cent of a step, and not to 1e-2."""
+    from lrtheory import rescale
+
+    rule, rng = rules.muon(adjust_lr_fn="original"), np.random.default_rng(0)
+    hyper, run = rule.hyper(**numbers), jax.jit(rule.step)
+    found, powers = rescale(rule, hyper, loss=3.0, params=0.3), rescale(rule, hyper, loss=4.0, params=0.25)
+    assert any("a few per cent" in note and "5.5e-2" in note for note in found.notes)
+    off = {3.0: [], 4.0: []}
+    for _ in range(20):
+        p, g = (jnp.asarray(rng.standard_normal((4, 3)), jnp.float32) for _ in range(2))
+        step = run(hyper, p, rule.init(p), g)[0] - p
+        for loss, params, given in ((3.0, 0.3, found), (4.0, 0.25, powers)):
+            moved = (run(given.hyper, p * params, rule.init(p), g * (loss / params))[0] - p * params) / params
+            off[loss].append(float(jnp.abs(moved - step).max() / jnp.abs(step).max()))
+    assert 1e-3 < max(off[3.0]) < 0.1
+    assert max(off[4.0]) < 1e-5  # but for the rounding of the parameters

@@ -86,3 +86,31 @@ def test_what_its_framework_refuses_is_refused(text: str, words: str) -> None:
     with pytest.raises(SpecError) as error:
         curve(parse(text))
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("total", [12, 16, 40, 100])
+def test_a_one_cycle_of_torch_has_its_peak_where_it_was(total: int) -> None:
+    """Phases end at pct_start·total − 1, which does not scale by itself, and past its end torch has no lr."""
+    old = curve(
+        parse(f"torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps={total}, anneal_strategy='linear')")
+    )
+    new = old.rescaled(1.0, 4.0)
+    assert f"total_steps={total // 4}" in new.text
+    t = np.arange(int(0.3 * total - 1) // 4 + 1)
+    np.testing.assert_allclose(new.at(t), old.at(4 * t), rtol=1e-9)
+    by_epochs = f"torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, epochs={total // 4}, steps_per_epoch=4)"
+    assert "steps_per_epoch=1," in curve(parse(by_epochs)).rescaled(1.0, 4.0).text
+
+
+@pytest.mark.parametrize(
+    ("text", "batch"),
+    [
+        ("torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=10)", 4),
+        ("torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=5)", 2),
+        ("optax.linear_onecycle_schedule(5, 0.1)", 4),
+        ("one_cycle(max_lr=0.1, total_steps=12)", 8),
+    ],
+)
+def test_a_cycle_of_so_few_steps_that_its_peak_is_lost_is_refused(text: str, batch: float) -> None:
+    with pytest.raises(ValueError, match="of so few steps the largest lr would be"):
+        curve(parse(text)).rescaled(1.0, batch)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -91,3 +93,25 @@ def test_what_is_another_rule_is_refused_by_name(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as error:
         explain(names(text))
     assert names(text) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [({}, "jax"), pytest.param({"KERAS_BACKEND": "torch"}, "torch", marks=pytest.mark.deep)],
+)
+def test_the_environment_is_as_it_was_and_a_chosen_backend_is_kept(chosen, expected, tmp_path) -> None:
+    """In a process of its own: a SPEC of Keras is no choice of a backend for whoever starts another process."""
+    code = """
+import os, jax
+before = dict(os.environ)
+import lrtheory
+text = "keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(0.1, 20, end_learning_rate=0.01))"
+print(round(lrtheory.explain(text).schedule[2].lr, 9))
+changed = {name for name, _ in set(os.environ.items()) ^ set(before.items())}
+assert changed <= {"TF_CPP_MIN_LOG_LEVEL"}, changed  # jax's own
+import keras
+print(keras.backend.backend())
+"""
+    plain = {n: v for n, v in os.environ.items() if not n.startswith(("KERAS", "TF_"))} | {"KERAS_HOME": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=plain | chosen)
+    assert run.stdout.split() == ["0.01", expected], run.stderr

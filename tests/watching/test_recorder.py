@@ -14,7 +14,7 @@ from watched_runs import batch, run_of, train
 
 import lrtheory
 from lrtheory.watching.record import Record
-from lrtheory.watching.torch_recorder import Places
+from lrtheory.watching.torch_sample import Places
 
 STEPS = 12
 

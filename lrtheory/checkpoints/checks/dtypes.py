@@ -30,22 +30,24 @@ def not_narrowed(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterat
         for dtype, tensors in wide.items():
             if dtype not in ("float32", "float64"):
                 continue
-            values = [t.arrays[slot] for t in tensors]
-            verdict = None
-            for name, narrow in NARROW.items() if dtype == "float32" else [("float32", np.float32), *NARROW.items()]:
-                verdict = is_narrowed(values, narrow)
-                if verdict:
+            narrower = {"float32": np.float32, **NARROW} if dtype == "float64" else NARROW
+            for name, narrow in narrower.items():
+                verdicts = {t.name: is_narrowed([t.arrays[slot]], narrow) for t in tensors}
+                short = [n for n, verdict in verdicts.items() if verdict]
+                if not short and False not in verdicts.values():  # of each too little to tell; of all, perhaps not
+                    pooled = is_narrowed([t.arrays[slot] for t in tensors], narrow)
+                    short = list(verdicts) if pooled else []
+                    few += [slot] if pooled is None else []
+                if short:
                     yield Fault(
                         "narrowed",
                         "proven",
-                        f"{slot} is kept in {dtype}, and all of it fits {name}: it was rounded to that.",
+                        f"{slot} of {some(short)} is kept in {dtype}, and all of it fits {name}: it was rounded to that.",
                         AGAIN,
-                        tuple(t.name for t in tensors),
+                        tuple(short),
                         {"slot": slot, "dtype": dtype, "fits": name},
                     )
                     break
-            if verdict is None:
-                few.append(slot)
     yield from _narrow_weights(of, checkpoint)
     if slots:
         notes.looked_at.append(f"digits of {', '.join(slots)}")

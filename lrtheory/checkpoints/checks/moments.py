@@ -20,6 +20,8 @@ LONG_AFTER = 100
 #: away, or above what gradients leave that are all the same, for a fault to be likely. Empirical: Adam on digits, linear to
 #: deep, lr 1e-4 to 0.1, batches of 8 to all, went below the first by 2.6 times and above the second by 1.05 times.
 FAR_BELOW, FAR_ABOVE = 4.0, 2.0
+#: Slots that start at a hyperparameter.
+STARTS_ELSEWHERE = ("sum", "step_size", "z")
 #: Steps after which a memory of squares that is much younger than the count is looked for.
 GROWN = 50
 #: Coordinates that a tensor needs to be judged by its mean.
@@ -134,7 +136,8 @@ class _Seen(NamedTuple):
 
 def moments_fit_counts(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fault]:
     """Memories of gradients and of squares are such as this many steps can leave."""
-    seen = [each for tensor in of.tensors for each in _seen(tensor)]
+    moving = any({"max_momentum", "base_momentum"} & set(group.numbers) for group in of.saved.groups)
+    seen = [each for tensor in of.tensors for each in _seen(tensor, moving)]
     proven = [s for s in seen if s.wrong]
     if proven:
         yield _off("proven", proven)
@@ -157,6 +160,8 @@ def moments_fit_counts(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
             yield _off("likely", [s._replace(ratio=middle) for s in alike])
     if seen:
         notes.looked_at.append(f"{', '.join(sorted({s.slots for s in seen}))}: whether so many steps can leave them")
+    elif moving:
+        notes.not_judged.append("whether moments fit their count: a schedule moves their decay rates")
     elif any(t.count is not None for t in of.tensors):
         pairs = any(m.power == 1 for t in of.tensors[:1] if t.rule for m in memories(t.rule, t.hyper).values())
         why = of.reason or (
@@ -167,17 +172,17 @@ def moments_fit_counts(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
         notes.not_judged.append(f"whether moments fit their count: {why}")
 
 
-def _seen(tensor: Tensor) -> Iterator[_Seen]:
-    """What there is to see of one tensor."""
+def _seen(tensor: Tensor, moving: bool) -> Iterator[_Seen]:
+    """What there is to see of one tensor; decay rates that move tell nothing of earlier steps."""
     count = tensor.count
     if count is None or not np.isfinite(count) or tensor.rule is None or tensor.refused:
         return
-    known = memories(tensor.rule, tensor.hyper)
     if count == 0:
-        filled = [s for s in tensor.slots if s in known and s != "sum" and np.any(tensor.slots[s])]
+        filled = [s for s, v in tensor.slots.items() if s not in STARTS_ELSEWHERE and v.ndim and np.any(v)]
         for slot in filled[:1]:
             yield _Seen(tensor, slot, np.inf, 0.0, wrong=True)
         return
+    known = {} if moving else memories(tensor.rule, tensor.hyper)
     for first, memory in known.items():
         for second, sizes in known.items():
             if memory.power == 1 and sizes.power == 2 and {first, second} <= set(tensor.slots):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays import array
-from ..checkpoint import Checkpoint, Key
+from ..checkpoint import Checkpoint, Key, places
 from ..fault import Fault, Notes, some
-from ..identified import Identified, by_group, places
+from ..identified import Identified, by_group
 
 RIGHT = "load it into an optimizer with the groups and the order of parameters that it was saved with"
 
@@ -54,7 +54,8 @@ def _swapped_numbers(of: Identified) -> Iterator[Fault]:
     decayed, free = list[int](), list[int]()
     for number, tensors in by_group(of.tensors).items():
         dims = {len(t.shape) for t in tensors if t.shape is not None}
-        decay = of.saved.groups[number].numbers.get("weight_decay", 0)
+        decay = array(of.saved.groups[number].numbers.get("weight_decay", 0))
+        decay = 0.0 if decay is None or decay.size != 1 else abs(decay.item())
         if decay and dims and max(dims) <= 1:
             decayed.append(number)
         elif not decay and dims and min(dims) >= 2:

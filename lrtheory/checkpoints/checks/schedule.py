@@ -19,7 +19,7 @@ from ..identified import Identified
 #: Positions that are tried for an lr, and how closely one fits: torch multiplies step by step.
 FURTHEST, CLOSE = 1_000_000, 1e-3
 #: Numbers of a schedule that say how long it is.
-LENGTHS = ("T_max", "total_iters", "total_steps", "step_size", "T_0")
+LENGTHS = ("T_max", "total_iters", "total_steps")
 #: Steps that may be left out, as a share and besides; steps after which several schedulers a step may be told from a lost count.
 SKIPPED, FEW, SETTLED, PROCESSES = 0.05, 2, 20, 64
 RESTARTED = "load the scheduler's state too, or make it with last_epoch set to the steps taken"
@@ -130,7 +130,7 @@ def _position(
     planned = max((scheduler[key] for key in LENGTHS if isinstance(scheduler.get(key), int)), default=None)
     behind = "it started again, or it is of an earlier checkpoint" if at < n else "it is of a later checkpoint"
     plan = f", of {planned} planned" if planned else ""
-    if at == 0 and planned and planned < n and not any("epoch" in c for c in checkpoint.counters):
+    if at == 0 and planned and 2 * planned < n and not any("epoch" in c for c in checkpoint.counters):
         notes.not_judged.append(
             f"whether {path}, at 0{plan}, started again: it may be stepped once an epoch, and this is the first"
         )
@@ -159,24 +159,26 @@ def _formula(
     of: Identified, path: str, scheduler: Mapping[str, Any], lrs: list[float | None], notes: Notes
 ) -> Iterator[Fault]:
     """The lr in force is on the curve, at the scheduler's place."""
-    at, bases = scheduler.get("last_epoch"), scheduler.get("base_lrs") or ()
-    first = [_number(g.numbers.get("initial_lr")) for g in of.saved.groups]
+    at, first = scheduler.get("last_epoch"), [_number(g.numbers.get("initial_lr")) for g in of.saved.groups]
+    bases = scheduler.get("base_lrs") or first
     if not isinstance(at, int) or at < 0 or len(bases) != len(lrs):
+        notes.not_judged.append(f"whether lr is on the curve of {path}: it keeps no place on one")
         return
     for number, (lr, base) in enumerate(zip(lrs, bases, strict=True)):
         try:
-            curve = scheduled(scheduler, float(base))
+            with jax.enable_x64(True):
+                curve = scheduled(scheduler, float(base)) if base is not None else None
+                should = None if curve is None else float(curve(at))
         except (KeyError, TypeError, ValueError, OverflowError):
-            curve = None
-        if curve is None or lr is None or first[number] is None:
+            curve = should = None
+        if curve is None or should is None or lr is None or first[number] is None:
             notes.not_judged.append(f"whether lr is on the curve of {path}: its formula is not in the checkpoint")
             return
+        if _close(should, lr):
+            continue
+        upto = np.arange(min(FURTHEST, 4 * max(at, of.steps or 0, 1000)))
         with jax.enable_x64(True):
-            if _close(curve(at), lr):
-                continue
-            upto = np.arange(min(FURTHEST, 4 * max(at, of.steps or 0, 1000)))
             fits = upto[np.isclose(np.asarray(curve(upto)), lr, rtol=CLOSE, atol=1e-12)]
-            should = float(curve(at))
         where = f"it is the lr of place {fits[0]}" if len(fits) else "it is the lr of no place"
         yield Fault(
             "lr-off-the-schedule",
@@ -192,7 +194,7 @@ def _formula(
 def scheduled(state: Mapping[str, Any], lr: float) -> Any:
     """Our schedule of a torch scheduler's state, or ``None`` for one whose formula is not known from it."""
     if "_schedulers" in state:
-        inner = [scheduled(each, float((each.get("base_lrs") or [lr])[0])) for each in state["_schedulers"]]
+        inner = [scheduled(each, lr) for each in state["_schedulers"]]
         if None in inner or "_milestones" not in state:
             return None
         return schedules.sequential(schedules=inner, milestones=list(state["_milestones"]))

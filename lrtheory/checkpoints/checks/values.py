@@ -36,7 +36,7 @@ def finite(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fau
         for t in of.tensors
         if t.rule is not None
         for slot in t.rule.facts.sizes
-        if slot in t.slots and t.slots[slot].size and np.nanmin(t.slots[slot].astype(np.float64)) < 0
+        if slot in t.slots and np.any(t.slots[slot] < 0)
     ]
     if below:
         text = (

@@ -145,7 +145,7 @@ ROWS = (
         "buffer",
         shape=(3, 2),
         eps=30.0,
-        scope="For other than powers of two only to the 1e-3 … 1e-2 of Newton–Schulz in bfloat16.",
+        scope="For other than powers of two only to the few per cent of Newton–Schulz in bfloat16.",
     ),
     of("schedule-free-sgd", "Schedule-free SGD", "z", "max_lr", "pull"),
     of("schedule-free-adamw", "Schedule-free AdamW", "v", "z", "max_lr", "pull", "decay_pull"),

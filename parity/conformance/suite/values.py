@@ -111,8 +111,8 @@ def non_finite(target: Target, run: Run) -> None:
 
 
 def _counts_not_finite(target: Target, run: Run) -> bool:
-    """Whether its state says so, as that of optax.apply_if_finite does."""
-    return any("notfinite" in path for path in target.start(run.params).state())
+    """Whether its state says so, as that of optax.apply_if_finite does, and of optax.skip_not_finite."""
+    return any("notfinite" in path.replace("_", "") for path in target.start(run.params).state())
 
 
 def _with_entry(run: Run, name: str, place: tuple[int, ...], value: float) -> Run:

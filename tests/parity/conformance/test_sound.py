@@ -54,11 +54,23 @@ OPTAX = [
     "sign_sgd",
     "sm3",
     "yogi",
+    "signum",
     "contrib.dadapt_adamw",
     "contrib.galore",
+    "contrib.hutchinson_estimator_diag_hessian",
+    "contrib.madgrad",
+    "contrib.momo",
+    "contrib.momo_adam",
     "contrib.muon",
+    "contrib.normalize",
     "contrib.prodigy",
+    "contrib.scale_by_galore",
+    "contrib.scale_by_madgrad",
+    "contrib.scale_by_muon",
+    "contrib.schedule_free_adamw",
     "contrib.schedule_free_sgd",
+    "contrib.simplified_ademamix",
+    "contrib.sophia",
 ]
 THIRD_PARTY = ("schedulefree.AdamWScheduleFree", "lion_pytorch.Lion")
 
