@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..rules import Rule
 from ..spec import is_torch
 from . import matching
 from .errors import PortError
+from .files import from_file
 from .into_keras import KerasTarget, is_keras
 from .into_optax import OptaxTarget
 from .into_ours import OurTarget
@@ -78,7 +80,7 @@ def state(
     Parameters
     ----------
     source
-        A torch optimizer, or its ``state_dict()``; ``(transformation, state)`` or ``(transformation, state, params)`` of optax; a
+        A torch optimizer, its ``state_dict()``, or the path of a checkpoint with one; ``(transformation, state)`` or ``(transformation, state, params)`` of optax; a
         Keras optimizer; ``(rule, hyper, state)`` or ``(rule, hyper, state, params)`` of ours; or what
         :func:`lrtheory.adopt` returned.
     to
@@ -111,6 +113,9 @@ def state(
     TypeError
         For a source or target that is none.
     """
+    if isinstance(source, (str, PathLike)):
+        source, kept = from_file(source)
+        params = kept if params is None else params
     target = _target(to, params, model, scheduler)
     try:
         found = taken(

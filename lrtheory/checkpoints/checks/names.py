@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from .._arrays import array
-from ..checkpoint import Checkpoint, Key
+from ..checkpoint import Checkpoint, Key, places
 from ..fault import Fault, Notes, some
-from ..identified import Identified, by_group, places
+from ..identified import Identified, by_group
 
 RIGHT = "load it into an optimizer with the groups and the order of parameters that it was saved with"
 

@@ -1,4 +1,4 @@
-r"""Decoupled weight decay as an average of past updates, its time scale, and its form without lr."""
+r"""Decoupled weight decay as an average of past updates, its time scale, its form without lr; and how large updates are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import rules
 from ...theory.momentum import average_weights, coupled_to_lr, decay_time_scale
+from ...theory.updates import update_rms
 from ..law import Rng, Shown, law, relative
 from ..trajectory import replay
 
@@ -118,3 +119,35 @@ def fully_decoupled_decay(formula: Any, rng: Rng) -> Shown:
         f"adamw under an lr that falls tenfold with weight_decay set anew at each of {STEPS} steps, and (1-decay)·θ minus "
         "adam's steps"
     )
+
+
+@law(
+    r"""statistical momentum.update-rms: Size of updates under pure noise
+    rms(\Delta) = lr \sqrt{\frac{1 - beta1}{1 + beta1}} \text{ (Adam: 0.229 lr)}, \quad lr \text{ (Lion)}, \quad
+    \frac{lr \sigma}{\sqrt{1 - momentum^2}} \text{ (SGD)}
+    scope: gradients that are independent noise of root mean square σ, far above eps, long under way, without decay. That of Adam is
+    of a size that hardly moves, and within 3 % for beta2 down to 0.9. It is where the 0.2 of Muon's match_rms_adamw comes from
+    source: derived here, weights of the impulse response squared and added up; Liu et al. 2025 (2502.16982) for Muon
+    ran: adam with drawn beta1, lion, and sgd with drawn momentum on 256 steps of noise in 4000 coordinates: three of the last steps
+    why: relative: 0.7 % from 12000 draws and 2 % from the memory of the size; at six standard deviations
+    """,
+    update_rms,
+    {
+        "memory not a root": lambda rule, hyper: hyper.lr * (1 - getattr(hyper, "beta1", 0.0)),
+        "lr": lambda rule, hyper: hyper.lr,
+        "of the latest gradient": lambda rule, hyper: hyper.lr * math.sqrt(1 - getattr(hyper, "beta1", 0.0)),
+    },
+    bound=0.06,
+    key=60,
+    sample_size=12_000,
+    false_alarm_rate=1e-8,
+)
+def size_of_updates(formula: Any, rng: Rng) -> Shown:
+    adam, lion, sgd = rules.adam(), rules.lion(), rules.sgd()
+    for rule, hyper in (
+        (adam, adam.hyper(lr=0.01, beta1=rng.uniform(0.6, 0.9), beta2=0.99)),
+        (lion, lion.hyper(lr=0.01, weight_decay=0.0)),
+        (sgd, sgd.hyper(lr=0.01, momentum=rng.uniform(0.6, 0.9))),
+    ):
+        steps = replay(rule, hyper, rng.standard_normal((256, 4000))).steps
+        yield relative(np.sqrt(np.mean(steps[[199, 227, 255]] ** 2)), formula(rule, hyper))
