@@ -104,3 +104,15 @@ def test_loaded_state_is_that_of_the_source():
     same(source.state_dict(), target.state_dict())
     for a, b in zip(source.param_groups[0]["params"], target.param_groups[0]["params"], strict=True):
         assert torch.equal(a, b)
+
+
+def test_our_rule_inside_optax_is_a_target_and_a_source():
+    from lrtheory import optax as ours
+
+    optimizer = adamw()
+    tx = optax.chain(
+        optax.identity(), ours.transformation(rules.adamw(), lr=optax.constant_schedule(1e-2), weight_decay=0.1)
+    )
+    there = port.state(optimizer, to=(tx, tree()), names=NAMES)
+    assert int(there.state[1].count) == 5
+    same(optimizer.state_dict(), port.state((tx, there.state, there.params), to=optimizer, names=BACK).state)
