@@ -13,7 +13,6 @@ __all__ = [
     "Judgement",
     "SavedGroup",
     "SavedOptimizer",
-    "is_optimizer",
     "judge",
     "read",
     "write",

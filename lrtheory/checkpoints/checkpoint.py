@@ -115,6 +115,38 @@ class Checkpoint:
     others: tuple[str, ...] = ()
     log: tuple[Mapping[str, Any], ...] = ()
 
+    def places(self, optimizer: SavedOptimizer) -> dict[Key, str]:
+        """Which weight each named tensor of an optimizer is."""
+        return places(optimizer, self.weights)[0]
+
     def counts(self) -> Iterator[tuple[str, int]]:
         """Counters of steps, without those of epochs."""
         return ((path, n) for path, n in self.counters.items() if "epoch" not in path)
+
+
+def places(saved: SavedOptimizer, weights: Mapping[str, Any]) -> tuple[dict[Key, str], str]:
+    """Which weight each named tensor is, and the prefix that all names have on one side alone.
+
+    Parts that wrappers of a model put into names do not count. Names that are keys of the state are taken as they are.
+    """
+    bare = {_unwrapped(name): name for name in weights}
+    names = {key: _unwrapped(name) for key, name in saved.names.items()}
+    found = {key: bare[name] for key, name in names.items() if name in bare}
+    if not names or found or any(isinstance(key, str) for key in names):
+        return found, ""
+    first = next(iter(names.values()))
+    for there in bare:
+        for longer, shorter, cut in ((first, there, True), (there, first, False)):
+            prefix = longer.removesuffix(f".{shorter}")
+            if prefix != longer:
+                under = {
+                    key: name.removeprefix(f"{prefix}.") if cut else f"{prefix}.{name}" for key, name in names.items()
+                }
+                if all(name in bare and name != names[key] for key, name in under.items()):
+                    return {key: bare[name] for key, name in under.items()}, prefix
+    return {}, ""
+
+
+def _unwrapped(name: str) -> str:
+    """A name without the parts that DistributedDataParallel, torch.compile and FSDP put in."""
+    return ".".join(p for p in name.split(".") if p not in ("module", "_orig_mod", "_fsdp_wrapped_module"))

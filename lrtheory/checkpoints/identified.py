@@ -256,36 +256,8 @@ def _torch_kinds(
 
 def _weights(checkpoint: Checkpoint, saved: SavedOptimizer) -> dict[Key, np.ndarray]:
     """Weights of tensors whose names are known."""
-    found = {key: array(checkpoint.weights[name]) for key, name in places(saved, checkpoint.weights)[0].items()}
+    found = {key: array(checkpoint.weights[name]) for key, name in checkpoint.places(saved).items()}
     return {key: value for key, value in found.items() if value is not None}
-
-
-def places(saved: SavedOptimizer, weights: Mapping[str, Any]) -> tuple[dict[Key, str], str]:
-    """Which weight each named tensor is, and the prefix that all names have on one side alone.
-
-    Parts that wrappers of a model put into names do not count. Names that are keys of the state are taken as they are.
-    """
-    bare = {_unwrapped(name): name for name in weights}
-    names = {key: _unwrapped(name) for key, name in saved.names.items()}
-    found = {key: bare[name] for key, name in names.items() if name in bare}
-    if not names or found or any(isinstance(key, str) for key in names):
-        return found, ""
-    first = next(iter(names.values()))
-    for there in bare:
-        for longer, shorter, cut in ((first, there, True), (there, first, False)):
-            prefix = longer.removesuffix(f".{shorter}")
-            if prefix != longer:
-                under = {
-                    key: name.removeprefix(f"{prefix}.") if cut else f"{prefix}.{name}" for key, name in names.items()
-                }
-                if all(name in bare and name != names[key] for key, name in under.items()):
-                    return {key: bare[name] for key, name in under.items()}, prefix
-    return {}, ""
-
-
-def _unwrapped(name: str) -> str:
-    """A name without the parts that DistributedDataParallel, torch.compile and FSDP put in."""
-    return ".".join(p for p in name.split(".") if p not in ("module", "_orig_mod", "_fsdp_wrapped_module"))
 
 
 def by_group(tensors: Iterable[Tensor]) -> dict[int, list[Tensor]]:

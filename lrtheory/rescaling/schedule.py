@@ -85,13 +85,13 @@ def rescale_schedule(schedule: Schedule, *, length: float = 1.0, lr: float = 1.0
                 f"{name}: {field.name} is a number that rescale_schedule does not know as a level or a count: declare it "
                 "as lrtheory's own schedules do"
             )
-    new = dataclasses.replace(schedule, **changes)  # type: ignore[type-var]
+    new: Any = dataclasses.replace(schedule, **changes)  # type: ignore[type-var]
     if "pct_start" in changes and length < 1 and is_concrete(new.total_steps) and new.total_steps < FEW:
         peaks = _largest(new, 1.0, new.total_steps), lr * _largest(schedule, 1 / length, new.total_steps)
         if lost(*peaks):
             raise ValueError(
                 f"{name}: of so few steps the largest lr would be {peaks[0]:.3g} and not {peaks[1]:.3g}. Nearest: a length of "
-                f"at least {FEW / schedule.total_steps:.3g}, or a schedule of your own"
+                f"at least {length * FEW / new.total_steps:.3g}, or a schedule of your own"
             )
     return new
 

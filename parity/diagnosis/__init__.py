@@ -2,7 +2,8 @@
 
 from .diagnose import diagnose
 from .family import Family
-from .implementation import Implementation, implementation
+from .implementation import Implementation
+from .reading import implementation
 from .search import fit
 from .told import Change, Diagnosis, size_in_words
 from .vocabulary import FAMILIES, WORDS

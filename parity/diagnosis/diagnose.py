@@ -12,10 +12,11 @@ from lrtheory.spec import SpecError
 
 from . import acting
 from .family import MISSING, Family
-from .implementation import Implementation, implementation, of_family, with_lr_of
+from .implementation import Implementation, of_family, with_lr_of
 from .members import as_argument, fitted, named, placed
 from .narrow import narrowed
 from .probe import cycled
+from .reading import implementation
 from .schedules import past
 from .sides import Sides, numbers_of
 from .told import Change, Diagnosis, given, listed, shown

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lrtheory import rules, spec
-from lrtheory.rules import Rule
-from lrtheory.spec import Part, Spec, SpecError
-from lrtheory.spec.parts import is_torch, plain
-from lrtheory.spec.text import inside, is_number
+from lrtheory import spec
+from lrtheory.spec import SpecError
 
-from ..drivers.in_keras import load_keras
-from .leaves import Leaves, defaults
 from .probe import AVERAGE, Path, Probe
-from .run import RUNS, ours, with_optax, with_torch
-from .schedules import CLOSED, after_warmup, plateau, run
 from .vocabulary import MEMBERS, WORDS, completed
 from .words import Words
 
@@ -28,8 +20,6 @@ LR = 1e-3
 INJECT = "optax.inject_hyperparams"
 #: What stands behind the name of an optimizer whose groups have settings of their own.
 GROUPED = "+groups"
-#: Arguments that speak of parameters by name.
-MASKS = ("mask", "weight_decay_mask", "param_labels")
 
 #: From arguments to a run.
 Bind = Callable[[Mapping[str, Any]], Callable[[Probe], Path]]
@@ -120,7 +110,7 @@ class Implementation:
         return {**kept, **path}
 
 
-def _made(
+def made(
     text: str, name: str, arguments: Mapping[str, Any], follow: Callable[[Mapping[str, Any], Probe], Path], **more: Any
 ) -> Implementation:
     """An implementation that other arguments can be given to: ``follow(arguments, probe) -> path``."""
@@ -141,126 +131,6 @@ class _Watched(dict[str, Any]):
     def __getitem__(self, name: str) -> Any:
         self.asked.add(name)
         return super().__getitem__(name)
-
-
-def implementation(target: str | Rule, **numbers: float) -> Implementation:
-    """Of a SPEC, or of a Rule with numbers.
-
-    Raises SpecError for a text that is no SPEC, or arguments that do not fit.
-    """
-    if isinstance(target, Rule):
-        return _of_rule(repr(target), target, numbers)
-    parsed = spec.parse(target)
-    name = parsed.name.rpartition(".")[2] if parsed.is_rule else parsed.name
-    if parsed.name.startswith("keras."):
-        try:
-            load_keras()
-        except RuntimeError as error:  # on another backend than JAX
-            raise SpecError(f"{parsed.text}: {error}") from error
-    if name in plateau.WORDS:
-        return _of_plateau(parsed, name)
-    if spec.is_schedule(parsed):
-        return _of_schedule(replace(parsed, name=name))
-    if parsed.is_rule:
-        reading = spec.read(parsed.text)
-        return _of_rule(parsed.text, reading.rule, reading.hyper._asdict())
-    if groups := spec.groups(parsed):
-        return _of_groups(parsed, groups)
-    part = spec.part(parsed)
-    arguments = _bound(part)
-    if name not in WORDS or any(isinstance(value, Part) for value in arguments.values()):
-        return _of_tree(parsed, part)
-    return _of(parsed.text, name if parsed.through is None else f"{INJECT}({name})", arguments, part)
-
-
-def _of(text: str, name: str, arguments: Mapping[str, Any], part: Part) -> Implementation:
-    """Of a factory of torch, optax or Keras with all its arguments."""
-    factory = spec.resolve(spec.parse(inner_name(name)))
-    if inner_name(name) != name:
-        factory = spec.resolve(spec.parse(INJECT))(factory)
-    library = name.split(".")[0]
-
-    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-        return RUNS[library](factory, name, given, probe)
-
-    return _made(text, name, arguments, follow, defaults=defaults(part), library=library, tensors=named(part))
-
-
-def _of_tree(parsed: Spec, root: Part) -> Implementation:
-    """Of what is no single optimizer of a known family: by its parts if they are one, else as it is."""
-    if parsed.name.startswith("optax."):
-        found = spec.as_alias(parsed)
-        if found is not None and found[0] in WORDS:
-            alias = spec.part(spec.parse(found[0]))
-            return _of(parsed.text, found[0], {**_bound(alias), **found[1]}, alias)
-    if is_torch(root.factory) or root.first is not None:
-        name = parsed.full_name
-
-        def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-            return with_torch(root.factory, name, given, probe)
-
-        return _made(parsed.text, name, _bound(root), follow, defaults=defaults(root), library="torch")
-    return _composed(parsed, root)
-
-
-def _composed(parsed: Spec, root: Part) -> Implementation:
-    """Of a tree of optax, or a factory of one's own: its arguments are those of all its parts."""
-    leaves = Leaves.of([p for p in root.all() if not spec.is_schedule(p.spec)])
-    arguments, places = leaves.arguments, leaves.places
-    name = "+".join(p.spec.full_name for p in root.all())
-    rate = next((n for n in ("learning_rate", "lr") if is_number(arguments.get(n))), None)
-
-    def made(values: Mapping[str, Any]) -> Any:
-        if name.partition("+")[0] != "optax.lookahead":
-            return root.make(values)
-        from lrtheory.dims.optax_reader.combined import Pairs
-
-        return Pairs(root.make(values))  # of parameters, of which the fast ones are compared
-
-    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-        new = leaves.changed(given)
-
-        def factory(learning_rate: Any) -> Any:
-            import optax
-
-            if rate is not None and not callable(learning_rate):
-                return made({**new, places[rate]: learning_rate})
-            if rate is not None:
-                with contextlib.suppress(TypeError, ValueError):  # which takes no schedule
-                    return made({**new, places[rate]: learning_rate})
-            base = float(given[rate]) if rate is not None else 1.0
-            return optax.chain(made(new), optax.scale_by_schedule(lambda count: learning_rate(count) / base))  # type: ignore[operator]
-
-        return with_optax(factory, name, {"learning_rate": given[rate] if rate else 1.0}, probe)
-
-    more = {"defaults": leaves.defaults, "library": "optax", "without": _without(parsed, root), "tensors": named(root)}
-    return _made(parsed.text, name, arguments, follow, **more)
-
-
-def _without(parsed: Spec, root: Part) -> dict[str, str]:
-    """What is left of a chain without one of its parts, and of a wrapper without itself."""
-    inner = [p for p in root.inner() if not spec.is_schedule(p.spec)]
-    texts = [p.spec.text for p in inner]
-    if parsed.name != "optax.chain":
-        return {parsed.full_name: texts[0]} if len(texts) == 1 else {}
-    rest = {text: [*texts[:i], *texts[i + 1 :]] for i, text in enumerate(texts)}
-    return {
-        part: left[0] if len(left) == 1 else f"optax.chain({', '.join(left)})" for part, left in rest.items() if left
-    }
-
-
-def named(root: Part) -> tuple[str, ...]:
-    """The tensors that masks and labels in a tree speak of."""
-    found: dict[str, None] = {}
-    for p in root.all():
-        for value in (p.given.get(name) for name in MASKS):
-            if isinstance(value, dict):
-                if any(isinstance(entry, dict) for entry in value.values()):
-                    raise SpecError(
-                        f"{p.spec.text}: a mask or labels inside others are not diagnosed; write names alone, as in {{'w': True}}"
-                    )
-                found |= dict.fromkeys(value)
-    return tuple(found)
 
 
 def inner_name(name: str) -> str:
@@ -292,110 +162,3 @@ def of_family(base: Implementation, family: str) -> Implementation:
         return base
     wider = replace(base, family=family)
     return base if any(value for name, value in base.numbers().items() if name not in wider.words.numbers) else wider
-
-
-def _of_schedule(parsed: Spec) -> Implementation:
-    stepped = spec.is_scheduler(spec.resolve(parsed))
-    ours: dict[str, Any] = {}  # arguments that the factory does not take
-    if stepped:
-        ours = {"lr": plain(parsed.kwargs.get("lr")), CLOSED: parsed.kwargs.get(CLOSED, False)}
-        parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
-    root = spec.part(parsed)
-    parts = list(root.all())
-    leaves = Leaves.of(parts)
-    library = "torch" if stepped else parsed.name.split(".")[0] if "." in parsed.name else "lrtheory"
-
-    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-        new = leaves.changed(given)
-        if stepped:
-            resumed = any(n.endswith("last_epoch") and v != -1 for n, v in given.items())
-            return run.stepped(lambda o: root.make(new, o), given["lr"], probe, closed=given[CLOSED], resumed=resumed)
-        if library == "lrtheory":
-            return run.ours(lambda: root.make(new), probe)
-        return run.in_jax(lambda: root.make(new), probe, of_keras=library == "keras")
-
-    name = "+".join(p.spec.full_name for p in parts)
-    more = {"defaults": leaves.defaults, "library": library, "is_schedule": True}
-    if name not in WORDS:
-        more["horizon"] = sum(spec.counts(root))
-        if root.name == "SequentialLR":
-            inner = {p.path: p.name for p in root.inner()}
-            more["own_words"] = after_warmup(inner, leaves.shown)
-    return _made(parsed.text, name, {**leaves.arguments, **ours}, follow, **more)
-
-
-def _of_plateau(parsed: Spec, name: str) -> Implementation:
-    """Of a schedule that follows a metric; those of torch and optax have no lr of their own."""
-    more: dict[str, Any] = {"is_schedule": True, "library": name.split(".")[0] if "." in name else "lrtheory"}
-    if name == plateau.OURS:
-        given = {**plateau.DEFAULTS, **{n: plain(v) for n, v in parsed.kwargs.items()}}
-        try:
-            plateau.made(given)
-        except (TypeError, ValueError) as error:
-            raise SpecError(f"{parsed.text}: {error}") from error
-        return _made(parsed.text, name, given, plateau.ours, defaults=plateau.DEFAULTS, **more)
-    root = spec.part(replace(parsed, kwargs={n: v for n, v in parsed.kwargs.items() if n != "lr"}))
-    leaves = Leaves.of([root])
-
-    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-        new, lr = leaves.changed(given), float(given["lr"])
-        if name == plateau.TORCH:
-            return plateau.in_torch(lambda optimizer: root.make(new, optimizer), lr, probe)
-        return plateau.in_optax(lambda: root.make(new), lr, probe)
-
-    arguments = {**leaves.arguments, "lr": plain(parsed.kwargs.get("lr"))}
-    return _made(parsed.text, name, arguments, follow, defaults=leaves.defaults, **more)
-
-
-def _of_groups(parsed: Spec, groups: list[Any]) -> Implementation:
-    """Of an optimizer of torch whose groups have settings of their own, told by the names of their parameters."""
-    base = replace(parsed, args=parsed.args[1:], kwargs={n: v for n, v in parsed.kwargs.items() if n != "params"})
-    root = spec.part(base)
-    own = [{n: inside(v, plain) for n, v in group.items() if n != "params"} for group in groups]
-    labels = [g if isinstance(g := group.get("params"), str) else spec.written(g) for group in groups]
-    if len(set(labels)) < len(labels) or len(parsed.args) > 1:
-        raise SpecError(f"{parsed.text}: give groups first, each with params of its own, and other arguments by name")
-    for name in {name for group in own for name in group}:
-        if name not in root.parameters:
-            raise SpecError(f"{parsed.text}: {parsed.full_name} has no argument {name!r} for a group")
-    bound = _bound(root)
-    settings = {
-        f"{label}.{n}": g.get(n, bound[n]) for label, g in zip(labels, own, strict=True) for n in {**g, "lr": 0}
-    }
-    bound_there = {n: bound[n.rpartition(".")[2]] for n in settings}
-
-    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-        def grouped(params: Mapping[str, Any]) -> list[Any]:
-            return [
-                {
-                    "params": [params[at]],
-                    **{n.removeprefix(f"{at}."): given[n] for n in settings if n.startswith(f"{at}.")},
-                }
-                for at in labels
-            ]
-
-        whole = {n: v for n, v in given.items() if n not in settings}
-        return with_torch(root.factory, parsed.name, {**whole, "lr": bound["lr"]}, probe, grouped)
-
-    more = {"defaults": {**defaults(root), **bound_there}, "library": "torch", "tensors": tuple(labels)}
-    arguments = {**{n: v for n, v in bound.items() if n != "lr"}, **settings}  # each group has a lr
-    return _made(parsed.text, f"{parsed.full_name}{GROUPED}", arguments, follow, **more)
-
-
-def _bound(part: Part) -> dict[str, Any]:
-    """All arguments, defaults included; calls among them stay parts."""
-    return defaults(part) | part.values()
-
-
-def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementation:
-    hyper = rule.hyper(**{name: value for name, value in numbers.items() if value is not None})
-    arguments = {**rule.options, **hyper._asdict()}
-
-    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
-        factory = rules.factory_of(rule)
-        fields = set(inspect.signature(factory).parameters)
-        made = factory(**{k: v for k, v in given.items() if k in fields})
-        own = made.hyper(**{k: v for k, v in given.items() if k not in fields and v is not None})
-        return lambda probe: ours(made, own, probe)
-
-    return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe), bind=bind)
