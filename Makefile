@@ -13,7 +13,7 @@ CORE_FIRST := tests/rules/test_contract.py tests/dims/test_rules.py tests/explai
 # Bytecode is kept: five thousand tests are imported by every worker.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test test-core test-core-first lint types deep bench gpu-check clean
+.PHONY: report test test-core test-core-first lint types deep bench gpu-check docs clean
 
 report: $(VENV)/.installed
 	$(BIN)/lrtheory report --out $(OUT)
@@ -52,6 +52,11 @@ bench: $(VENV)/.installed
 gpu-check:
 	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu_check
 
+# The site, into docs/_build/html. Warnings are errors; nothing is executed, and nothing fetched while it is built.
+docs: $(VENV)-docs/.installed
+	$(VENV)-docs/bin/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(VENV)-docs/bin/python docs/check_links.py docs/_build/html
+
 # torch first and by its exact version: a range would bring the CUDA build, several gigabytes, where a CPU build would do.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -64,5 +69,10 @@ $(VENV)-core/.installed: pyproject.toml constraints-core.txt
 	$(VENV)-core/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-core.txt -e '.[core-test]'
 	touch $@
 
+$(VENV)-docs/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-core $(OUT)
+	rm -rf $(VENV) $(VENV)-core $(VENV)-docs docs/_build $(OUT)

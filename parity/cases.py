@@ -34,7 +34,7 @@ class Stream:
     zeros: float = 0.05
 
     def draw(self, tensors: Mapping[str, tuple[int, ...]], steps: int) -> dict[str, np.ndarray]:
-        """Float64 gradients by tensor name, shape (steps, *shape)."""
+        """Float64 gradients by tensor name, shape ``(steps, *shape)``."""
         rng = np.random.default_rng(self.seed)
         step_size = 10.0 ** rng.uniform(-self.step_decades / 2, self.step_decades / 2, steps)
         gradients = {}
@@ -117,7 +117,7 @@ class Case:
             object.__setattr__(self, "tensors", dict(table.row(self.rule).tensors or TENSORS))
 
     def gradients(self) -> dict[str, np.ndarray]:
-        """Gradients by tensor name, shape (steps, *shape), in the run's dtype."""
+        """Gradients by tensor name, shape ``(steps, *shape)``, in the run's dtype."""
         scale = self.loss_scale / self.param_scale
         return {k: (scale * v).astype(self.dtype) for k, v in self.stream.draw(self.tensors, self.steps).items()}
 

@@ -50,7 +50,7 @@ class Comparison:
     ----------
     a, b : names of the implementations
     relative, ulp : dict
-        By quantity (``weight``, or ``weight.m`` for state), arrays of shape (steps, *shape).
+        By quantity (``weight``, or ``weight.m`` for state), arrays of shape ``(steps, *shape)``.
     values : dict
         The two arrays themselves.
     """

@@ -17,7 +17,7 @@ class Trajectory:
     ----------
     implementation : str
     params : dict
-        By tensor name, shape (steps + 1, *shape); index 0 is before the first step.
+        By tensor name, shape ``(steps + 1, *shape)``; index 0 is before the first step.
     states : list
         ``steps + 1`` snapshots under our names for state fields; a field is absent where the implementation has none.
     lrs : array of shape (steps,)

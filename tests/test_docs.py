@@ -75,7 +75,7 @@ def test_watching_page_runs(library, line, shown, tmp_path):
     assert shown in a_run(block, tmp_path)
 
 
-@pytest.mark.parametrize("page", ["changing.md", "optax.md", "symmetries.md"])
+@pytest.mark.parametrize("page", ["changing.md", "optax.md", "port.md", "symmetries.md"])
 def test_page_runs_and_prints_what_it_shows(page, capsys):
     """All of it; the first block of text is what the blocks up to it print."""
     names: dict = {}

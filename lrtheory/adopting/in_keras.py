@@ -36,7 +36,7 @@ def adopt_keras(optimizer: Any, *, arrays: bool = True) -> Adopted:
         reason = reason or "it puts the average of the weights in their place from time to time"
     variables = list(optimizer._trainable_variables) if optimizer.built else []
     names = distinct([v.path for v in variables])
-    lr = float(_numpy(optimizer.learning_rate))
+    lr = float(to_numpy(optimizer.learning_rate))
     if reason or not variables:
         found = (None, None, reason) if reason else _rule(optimizer, kind, lr, True)
         return Adopted("keras", kind, (Group(names, found[0], found[1], found[2], lr),), tuple(notes))
@@ -57,7 +57,8 @@ def adopt_keras(optimizer: Any, *, arrays: bool = True) -> Adopted:
     return Adopted("keras", kind, tuple(groups), tuple(notes), around)
 
 
-def _numpy(value: Any) -> np.ndarray:
+def to_numpy(value: Any) -> np.ndarray:
+    """A variable or tensor of Keras, on any backend."""
     import keras
 
     return np.array(keras.ops.convert_to_numpy(value.value if isinstance(value, keras.Variable) else value))
@@ -103,7 +104,7 @@ def _rule(optimizer: Any, kind: str, lr: float, decays: bool) -> tuple[Any, Any,
         options["machine_eps"] = False
     values = {n: getattr(optimizer, ARGUMENTS.get(n, n)) for n in name.numbers if n != "lr"}
     values = {n: float(v or 0.0) for n, v in values.items()} | dict(name.held)
-    t = int(_numpy(optimizer.iterations)) + 1
+    t = int(to_numpy(optimizer.iterations)) + 1
     apart = name.apart or ("adds epsilon inside the root" if name.inside_root else "")
     if apart and values.get("eps", values.get("eps1")):
         return None, None, f"keras.optimizers.{kind} {apart}: another rule unless its epsilon is 0"
@@ -133,7 +134,7 @@ def _group(
     rule, hyper, reason = _rule(optimizer, kind, lr, decays)
     if constrained:
         rule, reason = None, "a constraint changes them after each step"
-    params = {name: _numpy(v) for name, v in variables} if arrays else {}
+    params = {name: to_numpy(v) for name, v in variables} if arrays else {}
     if rule is None:
         return Group(names, None, None, reason, lr, params)
     notes = tuple(note for entry in name_of(rule).derived.values() for note in entry.lr_inside(hyper))
@@ -155,13 +156,13 @@ def _group(
 
 def _kept(optimizer: Any, rule: Any, hyper: Any, variable: Any, like: np.ndarray) -> Any:
     """The rule's state of one variable, from the optimizer's variables that are named after it."""
-    name, iterations = name_of(rule), int(_numpy(optimizer.iterations))
+    name, iterations = name_of(rule), int(to_numpy(optimizer.iterations))
     index = optimizer._get_variable_index(variable)
     theirs: dict[str, Any] = {"iteration": iterations}
     for attribute, suffix in name.lists.items():
         kept = getattr(optimizer, attribute, None)
         if kept is not None and not (isinstance(kept, (list, tuple)) and not kept):
-            theirs[suffix] = _numpy(kept[index] if isinstance(kept, (list, tuple)) else kept)
+            theirs[suffix] = to_numpy(kept[index] if isinstance(kept, (list, tuple)) else kept)
     if not name.lists:
         raise AdoptError(f"{variable.path}: the state of keras.optimizers.{name.optimizer} is not read")
     if not iterations:
@@ -180,10 +181,10 @@ def _around(optimizer: Any, names: tuple[str, ...], variables: list[Any], arrays
     """Accumulation first, then the one clip that Keras takes."""
     found = []
     if every := optimizer.gradient_accumulation_steps:
-        count = int(_numpy(optimizer._iterations)) % every
+        count = int(to_numpy(optimizer._iterations)) % every
         kept = {"count": count}
         if arrays:
-            sums = [_numpy(optimizer._accumulated_gradients[optimizer._get_variable_index(v)]) for v in variables]
+            sums = [to_numpy(optimizer._accumulated_gradients[optimizer._get_variable_index(v)]) for v in variables]
             kept["mean"] = {n: s / max(count, 1) for n, s in zip(names, sums, strict=True)}
         found.append(Around("accumulate", {"every": int(every)}, {}, names, kept))
     if optimizer.clipnorm:

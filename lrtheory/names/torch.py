@@ -28,6 +28,8 @@ class TorchName:
         Our state field → key in torch's state, and what it is made of that.
     implementations : tuple
         Those beside the plain loop: ``"foreach"``, ``"fused"``.
+    whole_count : bool
+        Whether its count is an int of Python, and no tensor.
     """
 
     optimizer: str | Callable[[Mapping[str, Any]], str]
@@ -36,6 +38,7 @@ class TorchName:
     state: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     derived: Mapping[str, Derived] = field(default_factory=dict, kw_only=True)
     implementations: tuple[str, ...] = field(default=("foreach",), kw_only=True)
+    whole_count: bool = field(default=False, kw_only=True)
 
     def class_name(self, options: Mapping[str, Any]) -> str:
         """The class in torch.optim for our options."""
@@ -115,7 +118,7 @@ NAMES: Mapping[str, TorchName] = {
         state={"buffer": "momentum_buffer"},
         implementations=(),
     ),
-    "sparse_adam": TorchName("SparseAdam", state=MOMENTS, implementations=()),
+    "sparse_adam": TorchName("SparseAdam", state=MOMENTS, implementations=(), whole_count=True),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..adopting.in_keras import adopt_keras, distinct
+from ..adopting.in_keras import adopt_keras, distinct, to_numpy
 from ..names.keras import NAMES
 from .errors import PortError
 from .targets import SAME_NUMBER, back, counted, exactly, known, same_around, same_numbers, same_rule
@@ -41,7 +41,7 @@ class KerasTarget:
 
     def written(self, tensors: Mapping[str, Tensor], source: Source) -> tuple[list[np.ndarray], tuple[str, ...]]:
         """Arrays in the order of ``optimizer.variables``, and notes."""
-        own = {id(v): np.array(v) for v in self.optimizer.variables}
+        own = {id(v): to_numpy(v) for v in self.optimizer.variables}
         place = lambda variable, value, what: own.__setitem__(  # noqa: E731
             id(variable), exactly(value, own[id(variable)].dtype, what).reshape(own[id(variable)].shape)
         )
@@ -52,9 +52,22 @@ class KerasTarget:
                 same_rule(name, tensor, group.rule, group.reason)
                 same_numbers(name, tensor, stated(self.optimizer, group), skip=("lr",))
                 self._place(name, tensor, count, place)
+        notes = self._epsilon(tensors)
         place(self.optimizer._iterations, count * (self.optimizer.gradient_accumulation_steps or 1), "iterations")
         self._lr(tensors, count, place)
-        return [own[id(v)] for v in self.optimizer.variables], same_around(source, self.found.around, "keras")
+        return [own[id(v)] for v in self.optimizer.variables], (
+            *notes,
+            *same_around(source, self.found.around, "keras"),
+        )
+
+    def _epsilon(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
+        """That its eps is another at each step."""
+        first = next(iter(tensors.values()))
+        if not (NAMES[first.rule.name].before_correction and first.hyper.eps):
+            return ()
+        return (
+            "Keras adds epsilon to √v before the correction of v, so that the next steps are not quite the same; with eps=0 they are",
+        )
 
     def _place(self, name: str, tensor: Tensor, count: int, place: Any) -> None:
         """What is kept of one parameter."""
@@ -85,10 +98,10 @@ class KerasTarget:
         lr = lrs.pop()
         rate = self.optimizer._learning_rate
         if hasattr(rate, "assign"):
-            dtype = np.array(rate).dtype
+            dtype = to_numpy(rate).dtype
             place(rate, np.asarray(lr, np.float64).astype(dtype), "lr")
             return
-        theirs = float(np.array(rate(count)))
+        theirs = float(to_numpy(rate(count)))
         if not np.isclose(lr, theirs, rtol=SAME_NUMBER, atol=0):
             raise PortError(
                 f"lr is {lr:.10g} now in the source, and the target's schedule comes to {theirs:.10g} at step {count}"
@@ -96,7 +109,7 @@ class KerasTarget:
 
     def weights(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """By the paths of the variables."""
-        return {n: exactly(v, np.array(self.variables[n]).dtype, n) for n, v in values.items()}
+        return {n: exactly(v, to_numpy(self.variables[n]).dtype, n) for n, v in values.items()}
 
     def load(self, state: Any, values: Mapping[str, np.ndarray] | None) -> None:
         """Into its variables, and weights into those it trains."""

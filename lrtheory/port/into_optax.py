@@ -41,23 +41,31 @@ class OptaxTarget:
         seen = traced(self.optimizer, blank, self.tree)
         new = {id(state): _filled(state, over, tensors) for over, state in seen.states if hasattr(state, "_fields")}
         state = jax.tree.map(lambda x: new.get(id(x), x), blank, is_leaf=lambda x: id(x) in new)
-        state = jax.tree_util.tree_map_with_path(lambda path, leaf: self._once(path, leaf, source, tensors), state)
+        state = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: self._once(path, leaf, source, tensors, seen.numbers), state
+        )
         found = adopt(self.optimizer, state, self.tree, check=False)
         for group in found.groups:
             for name in group.names:
                 same_rule(name, tensors[name], group.rule, group.reason)
                 same_numbers(name, tensors[name], group.hyper)
-                same_state(name, tensors[name], group)
+                derived = DERIVED.get(tensors[name].rule.name, {})
+                made = tuple(slot for slot, other in derived.items() if other.back is None and slot != "t")
+                same_state(name, tensors[name], group, made)
         return state, same_around(source, found.around, "optax")
 
-    def _once(self, path: Any, leaf: Any, source: Source, tensors: Mapping[str, Tensor]) -> Any:
+    def _once(self, path: Any, leaf: Any, source: Source, tensors: Mapping[str, Tensor], injected: Any) -> Any:
         """What is kept once for all parameters: counts of steps and injected numbers."""
         if counts_steps(path, leaf):
             return jnp.asarray(counted(source, "the state of optax"), leaf.dtype)
         names = [getattr(key, "name", getattr(key, "key", None)) for key in path[-2:]]
+        averaged = _averaged(path, tensors)
+        if averaged is not None:
+            return jnp.asarray(averaged, leaf.dtype)
         if names[0] == "hyperparams":
             ours = next((n for n, theirs in ARGUMENTS.items() if theirs == names[1]), str(names[1]))
-            values = {getattr(t.hyper, ours) for t in tensors.values() if ours in t.hyper._fields}
+            over = next((over for over, numbers in injected if any(v is leaf for v in numbers.values())), tensors)
+            values = {getattr(tensors[n].hyper, ours) for n in over if ours in tensors[n].hyper._fields}
             if len(values) > 1:
                 raise PortError(f"{ours} differs between parameters, and is injected into optax as one number")
             return jnp.asarray(values.pop(), leaf.dtype) if values else leaf
@@ -72,6 +80,22 @@ class OptaxTarget:
     def load(self, state: Any, values: Any) -> None:
         """There is nothing to load it into."""
         raise TypeError("an optax state is not loaded into anything: give .state and .params to the next tx.update")
+
+
+def _averaged(path: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """What optax.contrib.schedule_free keeps in a leaf, or None for a leaf that is not its own."""
+    first = next(iter(tensors.values()))
+    if not first.rule.name.startswith("schedule_free"):
+        return None
+    own = [i for i, key in enumerate(path) if getattr(key, "name", None) in ("step_count", "max_lr", "weight_sum", "z")]
+    if not own:
+        return None
+    s, field = first.state, path[own[0]].name
+    if field == "z":
+        return tensors[jax.tree_util.keystr(path[own[0] + 1 :], simple=True, separator="/") or "params"].state.z
+    if field == "step_count":
+        return int(s.t) + 1
+    return s.max_lr if field == "max_lr" else s.weight_sum * s.max_lr**first.hyper.weight_lr_power
 
 
 def _stand_in(name: str, tensor: Tensor) -> Any:
@@ -98,30 +122,34 @@ def nested(by_name: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filled(state: Any, over: frozenset[str], tensors: Mapping[str, Tensor]) -> Any:
-    """A part's state with the source's values for the parameters it acts on."""
+    """A part's state with the source's values for the parameters it acts on; ``own`` is one of a rule of ours."""
+    own = any(isinstance(state, tensors[name].rule.State) for name in over if name in tensors)
     return type(state)(
         *(
-            value if field in _COUNTS else _column(field, value, over, tensors)
+            value if field in _COUNTS else _column(field, value, over, tensors, own)
             for field, value in zip(state._fields, state, strict=True)
         )
     )
 
 
-def _column(field: str, tree: Any, over: frozenset[str], tensors: Mapping[str, Tensor]) -> Any:
+def _column(field: str, tree: Any, over: frozenset[str], tensors: Mapping[str, Tensor], own: bool) -> Any:
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     new = []
     for name, (_, leaf) in zip(named(tree), leaves, strict=True):
         if name not in over or name not in tensors:
             new.append(leaf)
             continue
-        value = _value(field, name, tensors[name])
+        value = _value(field, name, tensors[name], own)
         new.append(leaf if value is None else jnp.asarray(exactly(value, leaf.dtype, f"{name}: {field}")))
     return jax.tree.unflatten(structure, new)
 
 
-def _value(field: str, name: str, tensor: Tensor) -> Any:
+def _value(field: str, name: str, tensor: Tensor, own: bool) -> Any:
     """What a field of optax has of one parameter, or None for what is not of its rule."""
     rule = tensor.rule.name
+    if own:
+        known(name, tensor, field)
+        return getattr(tensor.state, field)
     for slot, key in STATE.get(rule, {}).items():
         if key == field and getattr(tensor.state, slot) is not None:
             if slot == "buffer" and not getattr(tensor.hyper, "momentum", 1):

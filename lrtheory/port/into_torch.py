@@ -72,6 +72,9 @@ class TorchTarget:
                 continue
             known(name, tensor, slot)
             what = f"{name}: {key}"
+            if slot == "t" and names.whole_count:
+                kept[key] = int(value)
+                continue
             if slot == "t":
                 kept[key] = to_torch(exactly(value, np.float64 if counts == torch.float64 else np.float32, what))
                 if live.get("fused") or live.get("capturable"):

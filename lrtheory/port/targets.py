@@ -94,11 +94,11 @@ def same_numbers(name: str, tensor: Tensor, hyper: Any, skip: tuple[str, ...] = 
             )
 
 
-def same_state(name: str, tensor: Tensor, group: Any) -> None:
-    """Refuse what was read back from the target and is not what was to be written: nothing of it may be left behind."""
+def same_state(name: str, tensor: Tensor, group: Any, made: tuple[str, ...] = ()) -> None:
+    """Refuse what was read back from the target and is not what was to be written; ``made`` are made of other slots by the reader."""
     for slot, column in group.state._asdict().items():
         ours = getattr(tensor.state, slot)
-        if column is None or ours is None or slot in group.unknown or slot in tensor.unknown:
+        if column is None or ours is None or slot in {*group.unknown, *tensor.unknown, *made}:
             continue
         theirs = np.asarray(column[name])
         gap = np.max(np.abs(theirs.astype(np.float64) - ours.astype(np.float64)), initial=0.0)

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .. import effective
 from ..adopting import Adopted, AdoptError, Around, Group, adopt
 from ..adopting.in_optax import named
 from ..adopting.state_dict import adopt_state_dict, array_of, is_state_dict
-from ..names import keras
+from ..names import keras, optax, torch
 from ..rules import Rule
 from ..spec import is_torch
 from ..wrappers import Wrapper
@@ -117,6 +118,12 @@ def taken(
         found = _adopted(source, params, model, kind, steps)
     except AdoptError as error:
         raise PortError(str(error)) from error
+    for around in found.around:
+        if around.state.get("count"):
+            raise PortError(
+                f"{around.name} is in the middle of a step, at {around.state['count']} of {around.options['every']} gradients: move it "
+                "after a step"
+            )
     tensors, notes = {}, list(found.notes)
     for group in found.groups:
         if group.rule is None:
@@ -127,9 +134,11 @@ def taken(
         if found.framework == "keras":
             group = replace(group, hyper=stated(source, group))
         for name in group.names:
-            tensors[name] = _tensor(name, group)
+            tensors[name] = _tensor(name, group, found.framework, steps)
     counts = {tensor.count for tensor in tensors.values()}
     count = counts.pop() if len(counts) == 1 else None
+    if steps is not None and count not in (None, 0, steps):
+        raise PortError(f"steps={steps}, and the source has counted {count}")
     count = steps if count in (None, 0) and steps is not None else count
     count = _calls(source, count)
     return Source(found.framework, tensors, found.around, count, tuple(dict.fromkeys(notes)))
@@ -139,7 +148,8 @@ def stated(optimizer: Any, group: Group) -> Any:
     """The numbers of a Keras optimizer as it states them: its epsilon, which counts as another at each step."""
     if group.rule is None or not keras.NAMES[group.rule.name].before_correction:
         return group.hyper
-    return group.hyper._replace(eps=float(optimizer.epsilon))
+    epsilon = getattr(optimizer, "epsilon", None)  # of what was adopted already there is none
+    return group.hyper if epsilon is None else group.hyper._replace(eps=float(epsilon))
 
 
 def _shown(names: tuple[str, ...]) -> str:
@@ -175,14 +185,32 @@ def _adopted(source: Any, params: Any, model: Any, kind: str | None, steps: int 
     if isinstance(source, tuple) and source and isinstance(source[0], (Rule, Wrapper)):
         rule, hyper, state, *weights = source
         return _ours(rule, hyper, state, weights[0] if weights else params)
-    if isinstance(source, tuple) and len(source) == 2 and params is not None:
+    if isinstance(source, tuple) and source and hasattr(source[0], "update"):
+        narrow = _narrow(source)
+        given = source if len(source) > 2 or params is None else (*source, params)
         try:
-            return adopt((*source, params))
+            found = adopt(given, check=not narrow)
         except (TypeError, ValueError):  # they are the target's
-            return adopt(source)
+            if given is source:
+                raise
+            found = adopt(source)
+        told = f"moments are kept in {narrow}: steps differ by the rounding of it"
+        return replace(found, notes=(*found.notes, told)) if narrow else found
     if is_torch(type(source)):
         return adopt(source, model=model, steps=steps)
     return adopt(source)
+
+
+def _narrow(source: tuple[Any, ...]) -> str:
+    """The dtype in which a state of optax keeps moments of wider parameters."""
+    if len(source) < 3:
+        return ""
+    dtypes = [
+        {np.dtype(x.dtype) for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating) and x.ndim}
+        for tree in source[1:]
+    ]
+    bits = [min((jnp.finfo(dtype).bits for dtype in found), default=64) for found in dtypes]
+    return str(min(dtypes[0], key=lambda dtype: jnp.finfo(dtype).bits)) if bits[0] < bits[1] else ""
 
 
 def _by_name(saved: Any, params: Any) -> Mapping[str, Any] | None:
@@ -235,14 +263,33 @@ def _ours(rule: Any, hyper: Any, state: Any, params: Any = None) -> Adopted:
     return Adopted("lrtheory", rule.name, (group,), (), over)
 
 
-def _tensor(name: str, group: Group) -> Tensor:
+def _kept_somewhere(rule: str) -> set[str]:
+    """Slots that some framework keeps; on no other does a later step depend."""
+    found = {*optax.STATE.get(rule, {}), *optax.DERIVED.get(rule, {})}
+    for table in (torch.NAMES, keras.NAMES):
+        if rule in table:
+            found |= {*table[rule].state, *table[rule].derived}
+    return found
+
+
+def _tensor(name: str, group: Group, framework: str, steps: int | None) -> Tensor:
     rule: Any = group.rule
     state = type(group.state)(*(None if c is None or c.get(name) is None else np.asarray(c[name]) for c in group.state))
+    unknown = dict(group.unknown)
+    if "t" in unknown and steps is not None:
+        state, _ = state._replace(t=np.int32(steps)), unknown.pop("t")
     for slot, value in state._asdict().items():
-        if value is not None and slot not in group.unknown and not np.all(np.isfinite(value.astype(np.float64))):
+        if (
+            value is not None
+            and framework == "lrtheory"
+            and slot not in _kept_somewhere(rule.name)
+            and np.isnan(value).all()
+        ):
+            unknown[slot] = "the state has nan there"
+        if value is not None and slot not in unknown and not np.all(np.isfinite(value.astype(np.float64))):
             bad = "nan" if np.isnan(value.astype(np.float64)).any() else "infinity"
             raise PortError(
                 f"{name}: {slot} has {bad} in it, which every later step would keep: mend the run before it is moved"
             )
     value = group.params.get(name) if group.params else None
-    return Tensor(rule, group.hyper, state, None if value is None else array_of(value), dict(group.unknown))
+    return Tensor(rule, group.hyper, state, None if value is None else array_of(value), unknown)

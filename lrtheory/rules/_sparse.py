@@ -25,7 +25,7 @@ class SparseGradient:
     ----------
     indices : integer array of shape (k, n)
         Places along the first k dimensions, one column a slice: ``(1, n)`` for rows.
-    values : array of shape (n, *shape[k:])
+    values : array of shape ``(n, *shape[k:])``
     shape : tuple
         Shape of the dense gradient (static).
 

@@ -1,0 +1,82 @@
+"""The site: pages and notebooks as they are, and the reference made of the docstrings. Nothing is fetched or executed."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from lrtheory import __version__  # noqa: E402
+
+project = "lrtheory"
+author = "the lrtheory authors"
+version = release = __version__
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"
+math_numfig = False
+
+# The reference is read from the code without the libraries that a user brings.
+autodoc_mock_imports = [
+    "accelerate", "altair", "hypothesis", "jinja2", "keras", "lightning", "markupsafe", "optax", "orbax", "rich", "safetensors",
+    "sklearn", "torch", "transformers", "typer", "vl_convert",
+]  # fmt: skip
+autodoc_typehints = "none"  # types stand in the signatures
+autodoc_member_order = "bysource"
+napoleon_google_docstring = False
+napoleon_use_param = False
+napoleon_use_rtype = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "lrtheory"
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_extra_path = ["llms.txt"]
+html_show_sourcelink = False
+html_theme_options = {
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": [],
+    "footer_end": [],
+}
+
+
+def _mathml(translator, node: nodes.math | nodes.math_block, display: str) -> None:
+    """TeX as MathML, which browsers show without a script or a font from elsewhere."""
+    translator.body.append(convert(node.astext(), display=display))
+    raise nodes.SkipNode
+
+
+def _types_as_written(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Types of fields as they are written, units too: as names of classes they would be looked up one by one."""
+    lines[:] = [re.sub(r"^(\s+):type: ", r"\1Type: ", line) for line in lines]
+
+
+def _leave_out(app: Sphinx, what: str, name: str, thing: object, skip: bool, options: object) -> bool | None:
+    """Fields of a tuple: its docstring has them."""
+    return True if type(thing).__name__ == "_tuplegetter" else None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Formulas are drawn by the browser, and fields of classes are listed once."""
+    app.connect("autodoc-process-docstring", _types_as_written, priority=900)
+    app.connect("autodoc-skip-member", _leave_out)
+    app.add_html_math_renderer(
+        "mathml",
+        (lambda translator, node: _mathml(translator, node, "inline"), None),
+        (lambda translator, node: _mathml(translator, node, "block"), None),
+    )
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,53 @@
+"""What the site is made of: the page of laws, and the check of its links. ``make docs`` builds it."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_page_of_laws_is_the_catalogue():
+    made = script("make_laws")
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(), "python docs/make_laws.py writes it anew"
+
+
+@pytest.mark.parametrize(
+    ("link", "wrong"),
+    [
+        ('<a href="other.html#here">', None),
+        ('<a href="#top">', None),
+        ('<a href="https://example.org/x#y">', None),
+        ('<a href="none.html">', "none.html leads nowhere"),
+        ('<a href="other.html#there">', "other.html#there leads to no place on that page"),
+        ('<img src="none.png">', "none.png leads nowhere"),
+        ('<script src="https://example.org/x.js"></script>', "https://example.org/x.js is fetched from elsewhere"),
+    ],
+)
+def test_links_are_checked(link, wrong, tmp_path):
+    (tmp_path / "page.html").write_text(f"<html><body>{link}</body></html>")
+    (tmp_path / "other.html").write_text('<html><body><h1 id="here">x</h1></body></html>')
+    assert script("check_links").faults(tmp_path) == ([f"page.html: {wrong}"] if wrong else [])
+
+
+def test_no_page_at_all_is_a_fault(tmp_path):
+    assert script("check_links").faults(tmp_path)
+
+
+def test_links_for_machines_lead_to_pages():
+    """docs/llms.txt names pages as they are built."""
+    named = re.findall(r"\]\((\S+)\.html\)", (DOCS / "llms.txt").read_text())
+    assert len(named) > 5
+    assert [page for page in named if not (DOCS / f"{page}.md").exists()] == []
