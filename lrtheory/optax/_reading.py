@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import keyword
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from .. import wrappers
-from ..adopting import Adopted, AdoptError
-from ..adopting.in_optax import adopt_optax
+from .. import groups, wrappers
+from ..adopting import Adopted, AdoptError, Group
+from ..adopting.in_optax import adopt_optax, named
 from ._transformation import Transformation
 
 PyTree = Any
 
 #: What stands in for parameters that are not given: a matrix, which every rule takes.
 _LIKE = {"w": (4, 3)}
+#: How the reason begins why parameters do not move.
+_STILL = ("optax.set_to_zero", "frozen")
 
 
 def rule(tx: Any, params: PyTree = None) -> Any:
     """The rule, or wrapped rule, that a transformation is.
 
-    Clipping before the rule and ``optax.MultiSteps`` around it are wrappers of ours. One step of the rule is compared with one
+    Clipping before the rule and ``optax.MultiSteps`` around it are wrappers of ours, ``optax.partition`` and masks make groups of
+    the parameters that are given. One step of the rule is compared with one
     of the transformation before it is said to be it.
 
     Parameters
@@ -31,7 +36,7 @@ def rule(tx: Any, params: PyTree = None) -> Any:
 
     Returns
     -------
-    Rule or Wrapper
+    Rule, Wrapper or Groups
         ``rule(transformation(r))`` is ``r``. Its hyperparameters are those of :func:`hyper`.
 
     Raises
@@ -79,23 +84,37 @@ def _read(tx: Any, params: PyTree) -> tuple[Any, Any]:
         raise AdoptError(
             f"its init does not run on {'these params' if given else 'a matrix'} ({error}){hint}"
         ) from error
-    return _one(adopt_optax(tx, state, params))
+    return _joined(adopt_optax(tx, state, params), params)
 
 
-def _one(found: Adopted) -> tuple[Any, Any]:
-    """The one rule that all parameters have, in what is around it."""
+def _joined(found: Adopted, params: PyTree) -> tuple[Any, Any]:
+    """The rule that all parameters have, or the groups of them, in what is around it."""
     for group in found.groups:
-        if group.rule is None:
+        if group.rule is None and (len(found.groups) == 1 or not group.reason.startswith(_STILL)):
             raise AdoptError(f"{found.kind} is none of our rules: {group.reason}")
-    if len(found.groups) != 1:
-        labels = ", ".join(group.label or group.names[0] for group in found.groups)
-        raise AdoptError(
-            f"{found.kind} has {len(found.groups)} groups of parameters ({labels}), each with a rule: read it with lrtheory.adopt"
-        )
-    group = found.groups[0]
-    inside: Any = group.rule
-    numbers = {n: v for n, v in group.hyper._asdict().items() if v is not None}
+    if not found.groups:
+        raise AdoptError(f"{found.kind} is none of our rules: it acts on no parameter")
+    inside, numbers = _one(found.groups[0]) if len(found.groups) == 1 else _several(found.groups, params)
     for around in reversed(found.around):
+        if len(around.over) != sum(len(group.names) for group in found.groups):
+            raise AdoptError(f"{found.kind}: {around.name} acts on some of the parameters: read it with lrtheory.adopt")
         inside = getattr(wrappers, around.name)(inside, **around.options)
         numbers |= around.numbers
     return inside, inside.hyper(**numbers)
+
+
+def _one(group: Group) -> tuple[Any, dict[str, Any]]:
+    numbers = {} if group.hyper is None else group.hyper._asdict()
+    return group.rule, {name: value for name, value in numbers.items() if value is not None}
+
+
+def _several(found: tuple[Group, ...], params: PyTree) -> tuple[Any, dict[str, Any]]:
+    """Groups with the labels of the transformation, where those can name a field."""
+    known = [group.label for group in found]
+    plain = [known.count(label) == 1 and label.isidentifier() and not keyword.iskeyword(label) for label in known]
+    labels = [label if ok else f"group_{i}" for i, (label, ok) in enumerate(zip(known, plain, strict=True))]
+    each = {label: _one(group) for label, group in zip(labels, found, strict=True)}
+    of = {name: label for label, group in zip(labels, found, strict=True) for name in group.names}
+    tree = jax.tree.structure(params).unflatten([of[name] for name in named(params)])
+    rule = groups.by_label({label: own for label, (own, _) in each.items()}, tree)
+    return rule, {label: numbers for label, (own, numbers) in each.items() if own is not None}

@@ -34,6 +34,9 @@ class TransformationState(NamedTuple):
     """That of the rule."""
     last_lr: Any
     """The lr as it was left: whichever of ``learning_rate`` and ``hyper.lr`` differs from it has been written since."""
+    given: tuple[Array, ...]
+    """All hyperparameters as the transformation was given them: one that it is given otherwise by now, as
+    ``optax.inject_hyperparams`` does, comes before what is kept here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,24 +52,28 @@ class Transformation(Ours):
         now, _ = _at(self.numbers, jnp.int32(0))
         return self.rule.hyper(**now)
 
-    def hyper(self, count: Any, kept: Any = None) -> Any:
-        """All hyperparameters at a step, those that are no schedules from ``kept``."""
+    def given(self, count: Any) -> tuple[Any, tuple[Array, ...], list[bool]]:
+        """The hyperparameters that were given, at a step: their structure, values, and which are schedules."""
         now, moving = _at(self.numbers, count)
         leaves, structure = jax.tree.flatten(self.rule.hyper(**now))
-        others = leaves if kept is None else jax.tree.leaves(kept)
-        chosen = [leaf if id(leaf) in moving else other for leaf, other in zip(leaves, others, strict=True)]
-        return structure.unflatten([jnp.asarray(value, jnp.result_type(float)) for value in chosen])
+        values = tuple(jnp.asarray(value, jnp.result_type(float)) for value in leaves)
+        return structure, values, [id(leaf) in moving for leaf in leaves]
 
     def upcoming(self, state: TransformationState) -> Any:
-        """The hyperparameters of the next step, with the lr that was written last."""
-        newest = lambda shown, last, own: jnp.where(shown != last, shown, own)  # noqa: E731
+        """The hyperparameters of the next step: what a schedule or another call gives, what was written, what is kept."""
+        newest = lambda new, last, kept: jnp.where(new != last, new, kept)  # noqa: E731
         lr = jax.tree.map(newest, state.learning_rate, state.last_lr, lrs(state.hyper))
-        return self.hyper(state.count, with_lrs(state.hyper, lr))
+        structure, values, moving = self.given(state.count)
+        kept = jax.tree.leaves(with_lrs(state.hyper, lr))
+        columns = zip(values, state.given, kept, moving, strict=True)
+        found = [new if moves else newest(new, old, own) for new, old, own, moves in columns]
+        return structure.unflatten([value.astype(new.dtype) for value, new in zip(found, values, strict=True)])
 
     def init(self, params: PyTree) -> TransformationState:
         """State before the first step."""
-        hyper, count = self.hyper(jnp.int32(0)), jnp.int32(0)
-        return TransformationState(count, lrs(hyper), hyper, self.rule.init(params), lrs(hyper))
+        structure, values, _ = self.given(jnp.int32(0))
+        hyper = structure.unflatten(values)
+        return TransformationState(jnp.int32(0), lrs(hyper), hyper, self.rule.init(params), lrs(hyper), values)
 
     def update(
         self, updates: PyTree, state: TransformationState, params: PyTree = None, **extra: Any
@@ -80,7 +87,8 @@ class Transformation(Ours):
         changes, rule_state = change(self.rule, hyper, params, state.rule_state, updates)
         moved = True if isinstance(self.rule, Rule) else self.rule.moved(rule_state)
         count = jnp.where(moved, following(state.count), state.count)
-        return changes, TransformationState(count, lrs(hyper), hyper, rule_state, lrs(hyper))
+        values = self.given(state.count)[1]
+        return changes, TransformationState(count, lrs(hyper), hyper, rule_state, lrs(hyper), values)
 
 
 def transformation(rule: Any, lr: Any = None, **numbers: Any) -> optax.GradientTransformationExtraArgs:

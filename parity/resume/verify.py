@@ -125,6 +125,8 @@ def verify_resume(build: Callable[[], Training], steps: int, at: int) -> Resume:
     ------
     ValueError
         For fewer than 7 steps after ``at``, or a training without parameters.
+    TypeError
+        For what is no training.
 
     Notes
     -----
@@ -174,7 +176,13 @@ class _Runs:
 
     def _made(self) -> Training:
         Random().load_state_dict(self.start)
-        return self.build()
+        made = self.build()
+        if missing := [n for n in ("step", "state", "load", "params") if not callable(getattr(made, n, None))]:
+            raise TypeError(
+                f"build() returned a {type(made).__name__} without {listed(missing)}(): give an object with step(i), state(), "
+                "load(state) and params(), such as parity.resume.TorchLoop"
+            )
+        return made
 
     def _pieces(self, training: Any) -> dict[str, Any]:
         own = training.pieces() if hasattr(training, "pieces") else {}

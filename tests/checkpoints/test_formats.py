@@ -265,6 +265,7 @@ def test_orbax_checkpoint(tmp_path):
             is_leaf=lambda x: hasattr(x, "mu"),
         )
         assert id in ids(saved(name, harmed), spec)
+    assert ids(path, "optax.sgd(0.1, momentum=0.9)") == ["other-optimizer"]
     (path / "manifest.ocdbt").unlink()
     with pytest.raises(CheckpointError, match="is no whole orbax checkpoint"):
         read(path)

@@ -190,3 +190,9 @@ def test_states_exchanged_without_names_do_not_fit_the_order():
     saved = run(make=saved_runs.unnamed)
     states_exchanged(saved)
     assert "order-does-not-fit" in [fault.id for fault in judged(saved).faults]
+
+
+def test_state_that_is_lost_whole_is_named():
+    saved = run()
+    saved["optimizer"]["state"] = {}
+    assert [fault.id for fault in judged(saved).faults] == ["state-lost"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 optax = pytest.importorskip("optax")
@@ -70,8 +71,24 @@ def test_what_is_no_rule_is_refused_with_the_reason(what):
         ours.rule(make())
 
 
-def test_groups_are_told_apart():
-    params = {"a": jnp.ones((2, 3)), "b": jnp.ones(3)}
-    tx = optax.partition({"x": optax.sgd(0.1), "y": optax.adam(0.1)}, {"a": "x", "b": "y"})
-    with pytest.raises(AdoptError, match="2 groups of parameters"):
-        ours.rule(tx, params)
+def test_partitions_and_masks_are_groups():
+    params = {"a": jnp.ones((2, 3)), "b": jnp.ones(3), "c": jnp.ones(1)}
+    tx = optax.chain(
+        optax.clip_by_global_norm(0.5),
+        optax.partition(
+            {"x": optax.sgd(0.1), "no decay": optax.adam(0.2), "z": optax.set_to_zero()},
+            {"a": "x", "b": "no decay", "c": "z"},
+        ),
+    )
+    rule, hyper = ours.rule(tx, params), ours.hyper(tx, params)
+    assert (rule.name, rule.options) == ("clip_by_global_norm", {"homogeneous": True})
+    assert {label: member and member.name for label, member in rule.rule.members.items()} == {
+        "x": "sgd", "group_1": "adam", "z": None,
+    }  # fmt: skip
+    assert (hyper.x.lr, hyper.group_1.lr, hyper.z, hyper.max_norm) == (0.1, 0.2, None, 0.5)
+    moved, _ = rule.step(hyper, params, rule.init(params), params)
+    updates, _ = tx.update(params, tx.init(params), params)
+    for name, value in optax.apply_updates(params, updates).items():
+        np.testing.assert_allclose(moved[name], value, rtol=1e-5)
+    with pytest.raises(AdoptError, match="give its params"):
+        ours.rule(tx)

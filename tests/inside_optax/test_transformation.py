@@ -277,6 +277,26 @@ def test_state_is_read_and_written_by_name():
         assert float(tx.update(params, state, params)[0]["w"][0]) == -0.25
 
 
+def test_what_is_given_anew_comes_before_what_the_state_keeps():
+    """As inject_hyperparams gives it, and as a run that is resumed with another lr does."""
+    params = {"w": jnp.ones(2)}
+    tx = optax.inject_hyperparams(lambda lr: transformation(rules.sgd(), lr))(lr=0.5)
+    state: Any = tx.init(params)
+    for lr in (0.5, 0.25, 0.125):
+        state.hyperparams["lr"] = jnp.float32(lr)
+        updates, state = tx.update(params, state, params)
+        assert float(updates["w"][0]) == -lr
+    moving = optax.inject_hyperparams(lambda lr: transformation(rules.sgd(), lr))(lr=optax.linear_schedule(1.0, 0.0, 4))
+    state = moving.init(params)
+    for lr in (1.0, 0.75, 0.5):
+        updates, state = moving.update(params, state, params)
+        assert float(updates["w"][0]) == -lr
+    _, state = transformation(rules.sgd(), 0.5).update(params, transformation(rules.sgd(), 0.5).init(params), params)
+    state = optax.tree.set(state, learning_rate=0.25)
+    same, other = (transformation(rules.sgd(), lr).update(params, state, params)[0] for lr in (0.5, 0.125))
+    assert (float(same["w"][0]), float(other["w"][0])) == (-0.25, -0.125)
+
+
 def test_schedules_of_optax_and_ours_count_alike():
     params, counts = {"w": jnp.zeros(1)}, []
     tx = transformation(rules.sgd(), optax.linear_schedule(1.0, 0.0, 4))

@@ -9,6 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 lightning = pytest.importorskip("lightning.pytorch")
 
+from lrtheory import checkpoints  # noqa: E402
 from parity.resume import LightningLoop, verify_resume  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -66,3 +67,17 @@ def test_sound_fit_is_equal_and_what_is_lost_is_named(tmp_path):
     for losing, piece in [(moments, "optimizer.exp_avg"), (schedule, "scheduler")]:
         found = verify_resume(fit(tmp_path, losing), 15, 8)
         assert found.makes_the_difference == (piece,), str(found)
+
+
+def test_checkpoint_of_a_fit_is_judged(tmp_path):
+    loop = fit(tmp_path)()
+    for i in range(8):
+        loop.step(i)
+    (tmp_path / "saved.ckpt").write_bytes(loop.state())
+    loop.close()
+    found = checkpoints.judge(checkpoints.read(tmp_path / "saved.ckpt"))
+    assert found.sound, [str(fault) for fault in found.faults]
+    assert found.kind == "Lightning"
+    assert {"counts of 2 tensors: 8 steps", "lr on the curve of lr_schedulers.0", "counts beside global_step"} <= set(
+        found.looked_at
+    )

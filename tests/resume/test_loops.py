@@ -276,3 +276,8 @@ def test_too_few_steps_are_refused(steps, at):
 def test_name_of_a_piece_that_is_none_is_refused():
     with pytest.raises(ValueError, match="'momentum', which is no piece"):
         verify_resume(torch_run(saved=["model", "momentum"]), 18, 7)
+
+
+def test_what_is_no_training_is_refused():
+    with pytest.raises(TypeError, match=r"returned a tuple without step, state, load and params\(\)"):
+        verify_resume(lambda: (1, 2), 16, 8)

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 
+from lrtheory import checkpoints  # noqa: E402
 from parity.resume import TrainerLoop, verify_resume  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -57,3 +58,17 @@ def test_sound_training_is_equal_and_what_is_lost_is_named(tmp_path):
     assert found.without["scheduler"] is not None
     found = verify_resume(train(tmp_path, "exp_avg_sq"), 15, 7)
     assert found.makes_the_difference == ("optimizer.exp_avg_sq",), str(found)
+
+
+def test_checkpoint_of_a_trainer_is_judged(tmp_path):
+    loop = train(tmp_path)()
+    for i in range(7):
+        loop.step(i)
+    loop.state()
+    loop.close()
+    found = checkpoints.judge(checkpoints.read(tmp_path / "checkpoint-7"))
+    assert found.sound, [str(fault) for fault in found.faults]
+    assert found.kind == "Hugging Face"
+    assert {"counts of 4 tensors: 7 steps", "scheduler is at 7, as the run is", "counts beside global_step"} <= set(
+        found.looked_at
+    )

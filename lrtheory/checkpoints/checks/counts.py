@@ -69,10 +69,10 @@ def counts_fit_the_run(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
     scheduled = {state.get("last_epoch") for state in checkpoint.schedulers.values()}
     for path, counter in counters.items():
         if most is None:
-            if counter > 1 and not of.tensors and any(group.keys for group in of.saved.groups):
+            if counter > 1 and not of.tensors and any(group.keys for group in of.saved.groups) and not _keeps_none(of):
                 yield Fault(
                     "state-lost",
-                    "proven" if of.kind and "SGD" not in of.kind else "likely",
+                    "proven" if of.kind else "likely",
                     f"{path} is {counter}, and the optimizer has no state of any tensor.",
                     "go back to a checkpoint with the optimizer's state; without it the run starts its averages again",
                     evidence={path: counter},
@@ -89,6 +89,11 @@ def counts_fit_the_run(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
             evidence={"steps": most, path: counter},
         )
     notes.looked_at.append(f"counts beside {', '.join(counters)}")
+
+
+def _keeps_none(of: Identified) -> bool:
+    """Whether this is SGD without momentum."""
+    return of.kind.endswith("SGD") and not any(group.numbers.get("momentum") for group in of.saved.groups)
 
 
 def _fits(steps: int, counter: int) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from .._arrays import array
 from ..checkpoint import Checkpoint, Key, places
 from ..fault import Fault, Notes, some
-from ..identified import Identified, by_group
+from ..identified import Identified, by_group, slot_names
 
 RIGHT = "load it into an optimizer with the groups and the order of parameters that it was saved with"
 
@@ -178,7 +178,9 @@ def options_fit(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterato
     """The optimizer is what the user says."""
     if of.spec is None:
         return
-    if of.saved.framework == "torch" and of.kind:
+    if of.saved.framework != "torch":
+        yield from _other_state(of)
+    elif of.kind:
         yield from _other_class(of)
         yield from _other_numbers(of)
     elif of.reason:
@@ -197,6 +199,29 @@ def _other_class(of: Identified) -> Iterator[Fault]:
             f"This is no state of {of.spec.text if of.spec else kind}: {reason}.",
             "give --optimizer as the run has it, or leave it out",
         )
+
+
+def _other_state(of: Identified) -> Iterator[Fault]:
+    """Of a framework whose state says itself what it keeps."""
+    for tensor in of.tensors:
+        if tensor.rule is None or of.spec is None:
+            continue
+        idle = {"buffer"} if not getattr(tensor.hyper, "momentum", 1) else set()
+        absent = {*tensor.rule.array_rule.absent, *idle}
+        missing = [
+            n
+            for slot, n in slot_names(of.saved.framework, tensor.rule).items()
+            if n not in tensor.raw and slot not in absent
+        ]
+        if missing:
+            yield Fault(
+                "other-optimizer",
+                "proven",
+                f"This is no state of {of.spec.text}: {tensor.name} has {', '.join(tensor.raw)}, and no {missing[0]}.",
+                "give --optimizer as the run has it, or leave it out",
+                (tensor.name,),
+            )
+            return
 
 
 def _other_numbers(of: Identified) -> Iterator[Fault]:
