@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..spec import is_torch
 from . import matching
 from .errors import PortError
 from .files import from_file
+from .fresh import fresh
 from .into_keras import KerasTarget, is_keras
 from .into_optax import OptaxTarget
 from .into_ours import OurTarget
@@ -80,12 +81,13 @@ def state(
     Parameters
     ----------
     source
-        A torch optimizer, its ``state_dict()``, or the path of a checkpoint with one; ``(transformation, state)`` or ``(transformation, state, params)`` of optax; a
-        Keras optimizer; ``(rule, hyper, state)`` or ``(rule, hyper, state, params)`` of ours; or what
+        A torch optimizer, its ``state_dict()``, or the path of a checkpoint with one; ``(transformation, state)`` or
+        ``(transformation, state, params)`` of optax; a Keras optimizer; ``(rule, hyper, state)`` or ``(rule, hyper, state, params)`` of ours; or what
         :func:`lrtheory.adopt` returned.
     to
         A torch optimizer; a transformation of optax, or ``(transformation, params)``; a Keras optimizer that was built; a rule of
-        ours; or ``"lrtheory"``.
+        ours, or ``"lrtheory"``. With ``"torch"``, ``"optax"`` or ``"keras"`` an optimizer with the source's numbers is made, over
+        new parameters, and loaded: ``.optimizer`` of the answer.
     names
         What the parameters become: a mapping of names, or of regular expressions to replacements; a pair of pattern and
         replacement, or a list of them; a list of names in the source's order; or a function. ``None`` for the same names, whose
@@ -116,7 +118,8 @@ def state(
     if isinstance(source, (str, PathLike)):
         source, kept = from_file(source)
         params = kept if params is None else params
-    target = _target(to, params, model, scheduler)
+    made_here = to in FRESH if isinstance(to, str) else False
+    target: Any = Named(to) if made_here else _target(to, params, model, scheduler)
     try:
         found = taken(
             source, params, model=model if target.framework != "torch" or to is source else None, kind=kind, steps=steps
@@ -126,9 +129,12 @@ def state(
     shapes = target.shapes
     renamed = matching.matched(list(found.tensors), None if shapes is None else list(shapes), names)
     tensors = _turned(found, target, renamed, shapes, layouts, model)
+    target = fresh(to, tensors) if made_here else target
     written, notes = target.written(tensors, found)
     values = {name: tensor.value for name, tensor in tensors.items() if tensor.value is not None}
     complete = values if len(values) == len(tensors) else None
+    if made_here and target.framework != "optax":
+        target.load(written, complete)
     return Ported(
         target.framework,
         written,
@@ -141,6 +147,17 @@ def state(
         target,
         complete,
     )
+
+
+#: Frameworks in which an optimizer is made for the source.
+FRESH = ("torch", "optax", "keras")
+
+
+class Named(NamedTuple):
+    """A target that is not made yet."""
+
+    framework: str
+    shapes: None = None
 
 
 def _target(to: Any, params: Any, model: Any, scheduler: Any) -> Any:
@@ -157,7 +174,7 @@ def _target(to: Any, params: Any, model: Any, scheduler: Any) -> Any:
     if hasattr(to, "init") and hasattr(to, "update"):
         return OptaxTarget(to, params)
     raise TypeError(
-        "to= is a torch optimizer, a transformation of optax, (transformation, params), a Keras optimizer, a rule, or 'lrtheory', "
+        "to= is a torch optimizer, a transformation of optax, (transformation, params), a Keras optimizer, a rule, or one of torch, optax, keras and lrtheory, "
         f"not {to!r}"
     )
 

@@ -118,6 +118,12 @@ def taken(
         found = _adopted(source, params, model, kind, steps)
     except AdoptError as error:
         raise PortError(str(error)) from error
+    for around in found.around:
+        if around.state.get("count"):
+            raise PortError(
+                f"{around.name} is in the middle of a step, at {around.state['count']} of {around.options['every']} gradients: move it "
+                "after a step"
+            )
     tensors, notes = {}, list(found.notes)
     for group in found.groups:
         if group.rule is None:
@@ -131,6 +137,8 @@ def taken(
             tensors[name] = _tensor(name, group, found.framework, steps)
     counts = {tensor.count for tensor in tensors.values()}
     count = counts.pop() if len(counts) == 1 else None
+    if steps is not None and count not in (None, 0, steps):
+        raise PortError(f"steps={steps}, and the source has counted {count}")
     count = steps if count in (None, 0) and steps is not None else count
     count = _calls(source, count)
     return Source(found.framework, tensors, found.around, count, tuple(dict.fromkeys(notes)))
@@ -140,7 +148,8 @@ def stated(optimizer: Any, group: Group) -> Any:
     """The numbers of a Keras optimizer as it states them: its epsilon, which counts as another at each step."""
     if group.rule is None or not keras.NAMES[group.rule.name].before_correction:
         return group.hyper
-    return group.hyper._replace(eps=float(optimizer.epsilon))
+    epsilon = getattr(optimizer, "epsilon", None)  # of what was adopted already there is none
+    return group.hyper if epsilon is None else group.hyper._replace(eps=float(epsilon))
 
 
 def _shown(names: tuple[str, ...]) -> str:

@@ -220,3 +220,19 @@ def test_counts_of_other_implementations(options):
 
 def test_names_of_shapes_are_those_of_the_tests():
     assert set(SHAPES) == {"layers.0.weight", "layers.0.bias", "conv.weight"}
+
+
+def test_a_step_half_gathered_is_not_dropped():
+    tx = optax.MultiSteps(optax.adamw(1e-2, weight_decay=0.1), 2).gradient_transformation()
+    params = {"w": jnp.ones(2)}
+    state = tx.init(params)
+    for calls in (1, 2):
+        _, state = tx.update({"w": jnp.ones(2)}, state, params)
+        if calls == 1:
+            with pytest.raises(port.PortError, match="in the middle of a step, at 1 of 2 gradients"):
+                port.state((tx, state, params), to="lrtheory")
+    assert int(port.state((tx, state, params), to="lrtheory").state.t["w"]) == 1
+
+
+def test_steps_that_contradict_the_count():
+    refused("steps=7, and the source has counted 5", adamw(), to="lrtheory", steps=7)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lrtheory import port, rules
+from lrtheory.spec import load_keras
 
 torch = pytest.importorskip("torch")
 optax = pytest.importorskip("optax")
@@ -28,6 +29,16 @@ def _float64():
     with jax.enable_x64(True):
         yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def keras_float64():
+    """Keras keeps the lr in its default dtype."""
+    keras = load_keras()
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx(before)
 
 
 def adamw(shapes=SHAPES, named: bool = True, steps: int = 5, **options):
@@ -116,3 +127,31 @@ def test_our_rule_inside_optax_is_a_target_and_a_source():
     there = port.state(optimizer, to=(tx, tree()), names=NAMES)
     assert int(there.state[1].count) == 5
     same(optimizer.state_dict(), port.state((tx, there.state, there.params), to=optimizer, names=BACK).state)
+
+
+@pytest.mark.parametrize("to", ["torch", "optax", "keras"])
+def test_a_framework_by_name_makes_an_optimizer_of_the_same_numbers(to, request):
+    if to == "keras":
+        request.getfixturevalue("keras_float64")
+    optimizer = adamw(eps=0.0)
+    there = port.state(optimizer, to=to)
+    source = (there.optimizer, there.state, there.params) if to == "optax" else there.optimizer
+    same(optimizer.state_dict(), port.state(source, to=optimizer).state)
+    again = port.state(source, to="lrtheory")
+    assert again.hyper == rules.adamw().hyper(**ADAMW, eps=0.0)
+    for name, p in zip(SHAPES, optimizer.param_groups[0]["params"], strict=True):
+        assert np.array_equal(np.asarray(again.params[name]), p.detach().numpy())
+
+
+@pytest.mark.parametrize("to", ["torch", "optax"])
+def test_groups_go_along_by_name(to):
+    a, b = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    optimizer = torch.optim.AdamW(
+        [{"params": [("a", a)], "lr": 0.1}, {"params": [("b", b)], "weight_decay": 0.0}], lr=0.2
+    )
+    for p in (a, b):
+        p.grad = torch.ones(2)
+    optimizer.step()
+    there = port.state(optimizer, to=to)
+    source = (there.optimizer, there.state, there.params) if to == "optax" else there.optimizer
+    same(optimizer.state_dict(), port.state(source, to=optimizer).state)
