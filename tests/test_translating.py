@@ -48,6 +48,8 @@ def test_updates_of_adam_under_noise_are_0_229_lr() -> None:
     assert update_rms(adam, adam.hyper(lr=1.0)) == pytest.approx(adams(0.9), rel=1e-9)
     assert update_rms(adam, adam.hyper(lr=1.0)) == pytest.approx(math.sqrt(0.1 / 1.9), rel=1e-9)
     assert update_rms(adam, adam.hyper(lr=0.5, beta1=0.5)) == pytest.approx(0.5 * adams(0.5), rel=1e-9)
+    radam = rules.radam()  # whose rectifier is still rising after 4000 steps
+    assert update_rms(radam, radam.hyper(lr=1.0)) == pytest.approx(adams(0.9), rel=1e-9)
     assert update_rms(adam, adam.hyper(lr=1.0, eps=1.0), gradient=1.0) == pytest.approx(adams(0.9) / 2, rel=0.02)
 
 
@@ -78,6 +80,7 @@ def test_updates_are_as_large_as_torch_takes_them(rule, code: str, gradient: flo
     ("rule", "said"),
     [
         (rules.adagrad(), "does not settle"),
+        (rules.nadam(), "does not settle"),
         (rules.lars(), "follows that of the parameters"),
         (rules.rprop(), "not in proportion to lr"),
     ],

@@ -81,11 +81,11 @@ def update_rms(rule: Rule, hyper: Any, *, gradient: float | None = None, shape: 
     if shape is not None and (len(shape) != 2 or any(isinstance(n, bool) or n != int(n) or n < 1 for n in shape)):
         raise ValueError(f"shape={shape}: expected the rows and columns of a matrix")
     shapes = (_COORDINATES,) if not matrices else (_SQUARE, _WIDE) if shape is None else (shape,)
-    found = [h.lr / _LR * _measured(rule, h._replace(lr=_LR), gradient or 1.0, one) for one in shapes]
+    exact = _of_impulses(rule, h._replace(lr=_LR), gradient or 1.0)
+    found = [_measured(rule, h._replace(lr=_LR), gradient or 1.0, one, exact) for one in shapes]
     if len(found) > 1 and not math.isclose(*found, rel_tol=_APART):
         raise ValueError(f"{rule!r}: its updates depend on the shape of the matrix: give shape=(rows, columns)")
-    exact = _of_impulses(rule, h, gradient or 1.0)
-    return exact if exact is not None and math.isclose(exact, found[0], rel_tol=_SAME) else found[0]
+    return h.lr / _LR * (exact if exact is not None and math.isclose(exact, found[0], rel_tol=_SAME) else found[0])
 
 
 def _of_impulses(rule: Rule, h: Any, gradient: float) -> float | None:
@@ -105,8 +105,8 @@ def _steps(rule: Rule, h: Any) -> int:
 
 
 @functools.cache
-def _measured(rule: Rule, h: Any, gradient: float, shape: tuple[int, ...]) -> float:
-    """By runs that differ in lr, in the size of the parameters, and in nothing."""
+def _measured(rule: Rule, h: Any, gradient: float, shape: tuple[int, ...], limit: float | None = None) -> float:
+    """By runs that differ in lr, in the size of the parameters, and in nothing; ``limit`` where it is seen to be approached."""
     runs = np.array([(h.lr, gradient, 1.0), (h.lr / 2, gradient, 1.0), (h.lr, gradient, 8.0)])
     with jax.enable_x64(True):
         early, late = np.asarray(_program(rule, _steps(rule, h), shape)(h._replace(lr=0.0), runs))
@@ -114,6 +114,12 @@ def _measured(rule: Rule, h: Any, gradient: float, shape: tuple[int, ...]) -> fl
         raise NoLaw(f"{rule!r}: the size of its updates is not in proportion to lr")
     if not math.isclose(late[2], late[0], rel_tol=_APART):
         raise NoLaw(f"{rule!r}: the size of its updates follows that of the parameters")
+    if (
+        limit is not None
+        and math.isclose(late[0], limit, rel_tol=_APART)
+        and abs(late[0] - limit) < abs(early[0] - limit) / 1.2
+    ):
+        return limit
     if not math.isclose(early[0], late[0], rel_tol=_SETTLED):
         raise NoLaw(
             f"{rule!r}: the size of its updates does not settle: {early[0] / h.lr:.3g} lr in the third quarter of "
