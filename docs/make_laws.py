@@ -25,7 +25,7 @@ def as_entry(law: laws.Law) -> str:
     said = f"> {law.claim}\n> **{law.decision}**\n\n" if law.claim else ""
     return (
         f"({law.id.replace('.', '-')})=\n### {name}\n\n{said}$$\n{law.statement}\n$$\n\n"
-        f"{law.kind}. {law.scope}\n\nSource: {law.source}. `lrtheory laws {law.id}`\n"
+        f"**{law.kind}**: {law.scope}\n\nSource: {law.source}. `lrtheory laws {law.id}`\n"
     )
 
 

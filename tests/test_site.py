@@ -51,3 +51,23 @@ def test_links_for_machines_lead_to_pages():
     named = re.findall(r"\]\((\S+)\.html\)", (DOCS / "llms.txt").read_text())
     assert len(named) > 5
     assert [page for page in named if not (DOCS / f"{page}.md").exists()] == []
+
+
+def test_reference_has_every_rule():
+    """The page orders them by hand: rules first, then what they are made of."""
+    from lrtheory import rules
+
+    named = re.findall(r"^\.\. auto(?:class|function):: (\w+)$", (DOCS / "reference" / "rules.md").read_text(), re.M)
+    constants = {"ABSENT", "COUNT", "state"}
+    assert sorted(named) == sorted(set(rules.__all__) - constants)
+
+
+def test_every_page_is_in_a_table_of_contents():
+    """``make docs`` refuses a page that no other leads to; here without building."""
+    pages = {str(path.relative_to(DOCS).with_suffix("")) for path in DOCS.rglob("*.md") if "_build" not in path.parts}
+    listed = {"index"}
+    for page in pages:
+        for contents in re.findall(r"```\{toctree\}\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.DOTALL):
+            names = re.findall(r"^(?:.+ <)?([\w/-]+)>?$", contents, re.MULTILINE)
+            listed |= {str((Path(page).parent / name).as_posix()) for name in names}
+    assert pages <= listed, f"add to docs/guides.md or docs/inside.md: {sorted(pages - listed)}"

@@ -9,6 +9,7 @@ exact for c from 1/2 to 2. A program that ends otherwise gives new minus old.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,8 +107,9 @@ def _as_array(change: Any, p: Array) -> Array:
     return jnp.zeros(p.shape, compute_dtype(p)) if change is _STILL else change
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def change(rule: Any, hyper: Any, params: PyTree, state: Any, grads: PyTree) -> tuple[PyTree, Any]:
-    """What ``rule.step`` adds to each parameter, and the new state.
+    """What ``rule.step`` adds to each parameter, and the new state; compiled, for a loop that is not.
 
     Returns
     -------

@@ -54,6 +54,24 @@ class Formula(Unread):
             raise SpecError(f"{short(self.text)} at {t} is {value!r}, no number")
         return value
 
+    def every(self, steps: float) -> Formula:
+        """The function that has at each step what this one has ``steps`` times as late."""
+        function = _function(self.text)
+        name = function.args.args[0].arg
+        body = ast.unparse(_Later(name, int(steps) if steps == int(steps) else steps).visit(function.body))
+        return Formula(f"lambda {name}: {body}")
+
+
+class _Later(ast.NodeTransformer):
+    """Puts a multiple of a name in its place."""
+
+    def __init__(self, name: str, times: float) -> None:
+        self.name, self.times = name, times
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        """The name, times the number."""
+        return ast.BinOp(node, ast.Mult(), ast.Constant(self.times)) if node.id == self.name else node
+
 
 def formula(value: Any) -> Any:
     """What stands for a ``lambda`` of plain arithmetic; other values as they are.

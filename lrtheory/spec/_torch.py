@@ -118,7 +118,7 @@ def _entry(text: str, argument: str, value: Any, entry: int | None) -> Any:
 
 def _scheduled(spec: Spec) -> Reading:
     """A scheduler around its optimizer."""
-    first = spec.args[0] if spec.args else spec.kwargs.get("optimizer")
+    first = spec.kwargs.get("optimizer", spec.args[0] if spec.args else None)
     if not isinstance(first, Spec) or not first.name.startswith("torch.optim."):
         raise NoRuleError(f"{short(spec.text)} is a schedule, whose optimizer is not given")
     inside = read_torch(first)
@@ -127,6 +127,9 @@ def _scheduled(spec: Spec) -> Reading:
     def write(new: Any, lr: float, batch: float) -> str:
         base = new._replace(lr=inside.hyper.lr * lr)
         after = found.rescaled(lr, batch).part if (lr, batch) != (1, 1) else found.part
-        return replace(after, first=Unread(inside.write(base, lr, batch))).write()
+        optimizer = Unread(inside.write(base, lr, batch))
+        if after.first is None:  # ChainedScheduler has it last
+            return replace(after, given={**after.given, "optimizer": optimizer}).write()
+        return replace(after, first=optimizer).write()
 
     return Reading(spec.text, "torch", inside.rule, inside.hyper._replace(lr=found.peak.lr), write, inside.notes, found)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..compiling import quickly_compiled
 from ..schedules.cycles import first_phase, lost
+from ._formula import Formula
 from ._keras_backend import load_keras
 from .parts import Part, is_scheduler, part
 from .text import Spec, SpecError, Unread, inside, is_number, parse, short
@@ -45,6 +46,8 @@ COUNTS = frozenset((
 BY_STEP = ("exponential", "cyclic", "ExponentialLR", "CyclicLR")
 LONGEST = 1 << 15
 UNGIVEN = 1e-3
+#: Steps at which a function of the step is looked at.
+LOOKED_AT = 1000
 
 
 class Figure(NamedTuple):
@@ -91,10 +94,18 @@ class Curve:
         ValueError
             If it cannot be brought about by its arguments.
         """
-        new = {}
+        new: dict[str, Any] = {}
+        why = f"{short(self.text)} cannot be rescaled to levels ×{levels:g} and 1/{batch:g} of its steps"
         for p in self.part.all():
             for name in {**p.given, **p.parameters}:
                 before = p.value(name)
+                if batch != 1 and _functions(before):
+                    if p.name != "LambdaLR":
+                        raise ValueError(
+                            f"{why}: {name} is a function of each step. Nearest: write the new one by hand"
+                        )
+                    new[p.path + name] = inside(before, lambda f: f.every(batch) if isinstance(f, Formula) else f)
+                    continue
                 if isinstance(before, (Part, Unread)) or (before is None) or before is p.parameters[name].empty:
                     continue
                 after = _changed(p.name, name, before, levels, batch)
@@ -105,7 +116,6 @@ class Curve:
         if not new and self.lr is None:
             return self
         text = self.part.write(new)
-        why = f"{short(self.text)} cannot be rescaled to levels ×{levels:g} and 1/{batch:g} of its steps"
         try:
             found = curve(parse(text), None if self.lr is None else self.lr * levels)
         except SpecError as error:
@@ -116,12 +126,12 @@ class Curve:
         wide = int(np.ceil(batch * (1 + len(counts(self.part))))) if batch != 1 else 0
         at = np.rint(t * batch).astype(np.int64)
         near = np.stack([self.at(np.maximum(at + d, 0)) for d in np.unique(np.linspace(-wide, wide, 41).astype(int))])
-        new, low, high = found.at(t), np.nanmin(near, 0) * levels, np.nanmax(near, 0) * levels
+        lrs, low, high = found.at(t), np.nanmin(near, 0) * levels, np.nanmax(near, 0) * levels
         slack = 1e-6 * abs(self.peak.lr * levels) + 1e-2 * (high - low)
-        if not np.all((new >= low - slack) & (new <= high + slack)):
+        if not np.all((lrs >= low - slack) & (lrs <= high + slack)):
             raise ValueError(f"{why}: as {short(text)} it is another schedule. Nearest: write the new one by hand")
         here = t <= max(found.end.t, found.peak.t)
-        peaks = float(np.max(new[here])), float(np.nanmax(self.at(at[here]))) * levels
+        peaks = float(np.max(lrs[here])), float(np.nanmax(self.at(at[here]))) * levels
         if batch > 1 and lost(*peaks):
             raise ValueError(
                 f"{why}: of so few steps the largest lr would be {peaks[0]:.3g} and not {peaks[1]:.3g}. Nearest: write the new "
@@ -151,7 +161,8 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
     """The curve of a schedule that is part of a SPEC."""
     try:
         at = _evaluated(made, UNGIVEN if lr is None else lr)
-        horizon = max(int(sum(counts(made))), 1)
+        follows = any(_functions(value) for p in made.all() for value in p.given.values())
+        horizon = max(int(sum(counts(made))), LOOKED_AT if follows else 1)
         t = _grid(horizon, counts(made))
         lrs = at(t)
     except SpecError as error:
@@ -179,6 +190,13 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
     end = (int(t[moving[-1] + 1]) if moving.size else 0) if rests else horizon
     figure = lambda step: Figure(int(step), float(at(np.array([step]))[0]))  # noqa: E731
     return Curve(made, at, figure(0), figure(peak), figure(end), rests, lr)
+
+
+def _functions(value: Any) -> bool:
+    """Whether it is a function of the step, or has one in it."""
+    found: list[bool] = []
+    inside([value], lambda entry: found.append(isinstance(entry, Formula)))
+    return any(found)
 
 
 def _evaluated(made: Part, lr: float) -> Callable[[Any], np.ndarray]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lrtheory.explaining import explain
+from lrtheory.explaining.explanation import Change
 from lrtheory.spec import SpecError, curve, parse
 
 KNOWN = [
@@ -114,3 +116,22 @@ def test_a_one_cycle_of_torch_has_its_peak_where_it_was(total: int) -> None:
 def test_a_cycle_of_so_few_steps_that_its_peak_is_lost_is_refused(text: str, batch: float) -> None:
     with pytest.raises(ValueError, match="of so few steps the largest lr would be"):
         curve(parse(text)).rescaled(1.0, batch)
+
+
+def test_a_function_of_the_step_is_looked_at_in_time_and_comes_earlier() -> None:
+    old = curve(parse("torch.optim.lr_scheduler.LambdaLR(lr_lambda=lambda t: 0.999 ** t if t // 30 < 9 else 0.1)"), 0.1)
+    new = old.rescaled(1.0, 4.0)
+    assert "lr_lambda=lambda t: 0.999 ** (t * 4) if t * 4 // 30 < 9 else 0.1" in new.text
+    t = np.arange(0, 300, 4)
+    np.testing.assert_allclose(new.at(t // 4), old.at(t), rtol=1e-12)
+    with pytest.raises(ValueError, match="lr_lambda is a function of each step"):
+        curve(parse("torch.optim.lr_scheduler.MultiplicativeLR(lr_lambda=lambda t: 0.99)")).rescaled(1.0, 4.0)
+
+
+def test_a_scheduler_of_schedulers_is_read_around_its_optimizer() -> None:
+    chained = (
+        "torch.optim.lr_scheduler.ChainedScheduler([torch.optim.lr_scheduler.ExponentialLR(gamma=0.9)], optimizer={})"
+    )
+    code = explain(chained.format("torch.optim.SGD(params, lr=0.1)"), Change(batch=2)).code
+    assert "gamma=0.81" in code
+    assert code.endswith("optimizer=torch.optim.SGD(params, lr=0.2))")
