@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..names.torch import CLASSES, EXECUTION, NAMES
+from ..names.torch import CLASSES, EXECUTION, NAMES, name_of
 from ..spec import torch_fields
 from ._slots import AdoptError
 from .adopted import Adopted, Group, joined
@@ -138,7 +138,7 @@ def _group(
 
 def _like(name: str, rule: Any, kept: Mapping[str, Any]) -> np.ndarray:
     """An array like the parameter, from one that is kept of it."""
-    names = NAMES[rule.name]
+    names = name_of(rule)
     for slot, key in names.state.items():
         if rule.State._slots[slot].kind == "array" and slot not in ("row_var", "col_var") and kept.get(key) is not None:
             return np.zeros(np.shape(kept[key]), kept[key].dtype)

@@ -62,7 +62,7 @@ def _optax(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> Op
 
     if len(groups) == 1:
         return OptaxTarget(made(*next(iter(groups))))
-    parts = {str(i): made(*key) for i, key in enumerate(groups)}
+    parts: dict[Any, Any] = {str(i): made(*key) for i, key in enumerate(groups)}
     labels = {name: str(i) for i, names in enumerate(groups.values()) for name in names}
 
     def label(params: Any) -> Any:

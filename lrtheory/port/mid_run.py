@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..adopting import AdoptError
+from ..adopting.state_dict import is_state_dict
 from ..rules import Rule
 from ..spec import is_torch
 from . import matching
@@ -20,7 +21,7 @@ from .into_keras import KerasTarget, is_keras
 from .into_optax import OptaxTarget
 from .into_ours import OurTarget
 from .into_torch import TorchTarget
-from .tensors import Source, Tensor, taken
+from .tensors import Source, Tensor, by_name, taken
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,9 @@ def state(
         source, kept = from_file(source)
         params = kept if params is None else params
     made_here = to in FRESH if isinstance(to, str) else False
-    target: Any = Named(to) if made_here else _target(to, params, model, scheduler)
+    target: Any = (
+        Named(to) if made_here else _target(to, None if _of_source(source, params) else params, model, scheduler)
+    )
     try:
         found = taken(
             source, params, model=model if target.framework != "torch" or to is source else None, kind=kind, steps=steps
@@ -147,6 +150,11 @@ def state(
         target,
         complete,
     )
+
+
+def _of_source(source: Any, params: Any) -> bool:
+    """Whether parameters that are given are those of a state dict, and no tree of the target."""
+    return params is not None and is_state_dict(source) and by_name(source, params) is not None
 
 
 #: Frameworks in which an optimizer is made for the source.

@@ -181,7 +181,7 @@ def _adopted(source: Any, params: Any, model: Any, kind: str | None, steps: int 
     if isinstance(source, Adopted):
         return source
     if is_state_dict(source):
-        return adopt_state_dict(source, _by_name(source, params), kind=kind, steps=steps)
+        return adopt_state_dict(source, by_name(source, params), kind=kind, steps=steps)
     if isinstance(source, tuple) and source and isinstance(source[0], (Rule, Wrapper)):
         rule, hyper, state, *weights = source
         return _ours(rule, hyper, state, weights[0] if weights else params)
@@ -213,7 +213,7 @@ def _narrow(source: tuple[Any, ...]) -> str:
     return str(min(dtypes[0], key=lambda dtype: jnp.finfo(dtype).bits)) if bits[0] < bits[1] else ""
 
 
-def _by_name(saved: Any, params: Any) -> Mapping[str, Any] | None:
+def by_name(saved: Any, params: Any) -> Mapping[str, Any] | None:
     """Parameters of a state dict, given by name or in order; those that are called otherwise are the target's."""
     from ..adopting.state_dict import names_of
 

@@ -225,3 +225,24 @@ def test_names_with_a_prefix_on_one_side_are_mapped_and_said():
     saved["model"] = {f"net.{name}": value for name, value in saved["model"].items()}
     found = sound(judged(saved))
     assert any("all begin with 'net'" in said for said in found.not_judged)
+
+
+@pytest.mark.parametrize("name", ["NAdam", "RAdam", "Adamax", "Adam, slow first", "fused"])
+def test_count_reset_is_proven_of_every_rule_with_two_averages(name):
+    for to in (0, 1):
+        saved = trained(OPTIMIZERS[name])
+        for kept in saved["optimizer"]["state"].values():
+            kept["step"] = torch.tensor(float(to))
+        (fault,) = judged(saved).faults
+        assert (fault.id, fault.level) == ("count-does-not-fit-moments", "proven")
+
+
+def test_checkpoint_of_an_older_torch_is_read():
+    saved = trained(OPTIMIZERS["AdamW, capturable"])
+    for group in saved["optimizer"]["param_groups"]:
+        for name in ("decoupled_weight_decay", "maximize", "foreach", "capturable", "differentiable", "fused"):
+            del group[name]
+    for kept in saved["optimizer"]["state"].values():
+        kept["step"] = int(kept["step"])
+    assert sound(judged(saved)).optimizers[0]["kind"] == "torch.optim.Adam or torch.optim.AdamW"
+    sound(judged(saved, "torch.optim.AdamW(lr=1e-3)"))

@@ -201,7 +201,7 @@ def wrong(program: Drawn, generator: Generator, seed: int) -> bool:
     """Whether the loss changes along it: where its guards are out of reach, if it has any.
 
     At most points, that is: a tie of two tensors that rounding decides makes another choice there. A loss of nothing but
-    rounding errors says nothing.
+    rounding errors says nothing: points are left out where a change in the last bits is seen.
     """
     points = points_of(program, seed)
     powers = list(generator.guards.values())
@@ -212,7 +212,10 @@ def wrong(program: Drawn, generator: Generator, seed: int) -> bool:
     plain = program.loss(np, points)
     others = [program.loss(np, scaled(points, generator, k)) for k in (4.0, 0.7)]
     apart = np.max([np.abs(other - plain) / (np.abs(plain) + 1e-6) for other in others], axis=0)
-    apart = apart[np.isfinite(apart)]
+    shaken = program.loss(
+        np, {n: p * (1 + 1e-14 * np.cos(np.arange(p.size)).reshape(p.shape)) for n, p in points.items()}
+    )
+    apart = apart[np.isfinite(apart) & (np.abs(shaken - plain) <= 1e-9 * (np.abs(plain) + 1e-6))]
     return bool(len(apart)) and float(np.median(apart)) > 1e-9
 
 
@@ -261,6 +264,11 @@ def test_a_broken_tensor_is_never_scaled():
                 {n: jax.ShapeDtypeStruct((SIZE,), np.float64) for n in program.names},
             )
             assert not program.broken & {name for g in found.generators for name in g}
+
+
+def test_the_judge_is_silent_about_rounding_errors():
+    """A program that divides by the sum of a centred vector: 0, but for rounding."""
+    assert judge_all(range(9913, 9914)).keys() <= {9913}
 
 
 def test_the_judge_knows_a_wrong_symmetry():

@@ -155,3 +155,13 @@ def test_groups_go_along_by_name(to):
     there = port.state(optimizer, to=to)
     source = (there.optimizer, there.state, there.params) if to == "optax" else there.optimizer
     same(optimizer.state_dict(), port.state(source, to=optimizer).state)
+
+
+@pytest.mark.parametrize(
+    "given", [list, dict, lambda pairs: [p for _, p in pairs]], ids=["pairs", "by name", "in order"]
+)
+def test_weights_of_a_state_dict_go_along(given):
+    optimizer = adamw()
+    pairs = list(zip(SHAPES, optimizer.param_groups[0]["params"], strict=True))
+    there = port.state(optimizer.state_dict(), to=optax.adamw(1e-2, weight_decay=0.1), params=given(pairs))
+    assert all(np.array_equal(there.params[name], p.detach().numpy()) for name, p in pairs)

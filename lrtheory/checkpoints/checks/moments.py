@@ -132,6 +132,7 @@ class _Seen(NamedTuple):
     single: bool = False
     lowest: float = 0.0
     highest: float = np.inf
+    power: int = 2
 
 
 def moments_fit_counts(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fault]:
@@ -185,7 +186,8 @@ def _seen(tensor: Tensor, moving: bool) -> Iterator[_Seen]:
     known = {} if moving else memories(tensor.rule, tensor.hyper)
     for first, memory in known.items():
         for second, sizes in known.items():
-            if memory.power == 1 and sizes.power == 2 and {first, second} <= set(tensor.slots):
+            sized = second in tensor.rule.facts.sizes and sizes.power in (1, 2)
+            if memory.power == 1 and sized and {first, second} <= set(tensor.slots):
                 yield from _compared(tensor, first, second, memory, sizes, int(count))
 
 
@@ -203,15 +205,18 @@ def _compared(tensor: Tensor, first: str, second: str, memory: Memory, sizes: Me
     if not usable.any():
         return
     m, v = m[usable], v[usable]
-    ratio = m**2 / v
+    ratio = np.abs(m) ** sizes.power / v
     slots = f"{first} beside {second}"
     eps = float(ml_dtypes.finfo(dtype).eps)
     if count == 1:
-        expected = float(memory.weights[0] ** 2 / sizes.weights[0])
-        off = np.abs(ratio / expected - 1) > 64 * eps
-        yield _Seen(tensor, slots, float(np.median(ratio)), expected, wrong=bool(off.any()))
+        expected = float(abs(memory.weights[0]) ** sizes.power / abs(sizes.weights[0]))
+        added = (
+            4 * (getattr(tensor.hyper, "eps", 0) or 0) / v if sizes.power == 1 else 0.0
+        )  # eps is inside of such a size
+        off = np.abs(ratio / expected - 1) > 64 * eps + added
+        yield _Seen(tensor, slots, float(np.median(ratio)), expected, wrong=bool(off.any()), power=sizes.power)
         return
-    if not (memory.additive and sizes.additive):
+    if not (memory.additive and sizes.additive and sizes.power == 2):
         return
     can = pair(memory, sizes, count)
     if eps < 1e-4 and np.max(ratio) > can.largest * (1 + 1e-2):
@@ -244,10 +249,11 @@ def _off(level: Literal["proven", "likely"], seen: list[_Seen]) -> Fault:
     if one.tensor.count == 0:
         text = f"The count of {names} is 0, and its {one.slots} is not."
     else:
-        square, size = one.slots.split(" beside ")
+        first, size = one.slots.split(" beside ")
+        square = f"{first}²" if one.power == 2 else f"|{first}|"
         leave = "" if one.tensor.count == 1 else "at most " if level == "proven" else "about "
         text = (
-            f"The count of {names} {'cannot' if level == 'proven' else 'can hardly'} be {steps}: {square}²/{size} is "
+            f"The count of {names} {'cannot' if level == 'proven' else 'can hardly'} be {steps}: {square}/{size} is "
             f"{one.ratio:.3g}, and {'that many steps leave' if steps != 1 else 'one step leaves'} {leave}{one.expected:.3g}."
         )
     return Fault(

@@ -13,6 +13,8 @@ from ..checkpoint import Checkpoint, Key, places
 from ..fault import Fault, Notes, some
 from ..identified import Identified, by_group, slot_names
 
+#: How closely a number that was kept in float32 is the one that was given.
+FLOAT32 = 1e-6
 RIGHT = "load it into an optimizer with the groups and the order of parameters that it was saved with"
 
 
@@ -233,7 +235,7 @@ def _other_numbers(of: Identified) -> Iterator[Fault]:
         if name == "lr":
             own += [g.numbers["initial_lr"] for g in of.saved.groups if "initial_lr" in g.numbers]
         own = [float(v) for v in own if v is not None]
-        if value is not None and own and not np.any(np.isclose(own, float(value), rtol=1e-9, atol=0)):
+        if value is not None and own and not np.any(np.isclose(own, float(value), rtol=FLOAT32, atol=0)):
             yield Fault(
                 "other-numbers",
                 "likely",
