@@ -8,12 +8,9 @@ from typing import Any
 
 import torch
 
-# What is given to a constructor that has no default for it. None of it is a number that a law could be about but lr.
-_WANTED: Mapping[str, Any] = {
-    "base_optimizer": torch.optim.SGD,
-    **dict.fromkeys(("num_iterations", "total_iterations", "num_steps", "total_steps", "max_steps", "num_data"), 1000),
-    **dict.fromkeys(("lr", "learning_rate", "max_lr"), 1e-3),
-}
+from ...spec import CHOSEN
+
+_WANTED: Mapping[str, Any] = {**CHOSEN, **dict.fromkeys(("lr", "learning_rate", "max_lr"), 1e-3)}
 _LR = inspect.Parameter("lr", inspect.Parameter.KEYWORD_ONLY, default=1e-3)
 
 
@@ -28,7 +25,7 @@ def completed(optimizer: Any, given: Mapping[str, Any]) -> tuple[Any, list[str]]
     for name, p in list(parameters.items())[1:]:
         missing = p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and name not in given
         if missing and name in _WANTED:
-            chosen[name] = _WANTED[name]
+            chosen[name] = torch.optim.SGD if name == "base_optimizer" else _WANTED[name]
     around = first == "optimizer"
     module = first == "model" and "params" in parameters
     if not (chosen or around):

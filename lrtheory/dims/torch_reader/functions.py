@@ -407,7 +407,7 @@ TABLE: dict[str, TorchRule] = {
     **dict.fromkeys(("select_scatter", "slice_scatter", "diagonal_scatter"), binary("dynamic_update_slice", "src", 1)),
     "index_put": binary("dynamic_update_slice", "values", 2), "masked_scatter": binary("dynamic_update_slice", "source", 2),
     "scatter_reduce": reduced_into, "complex": lambda c: c.apply("concatenate", c.self, c.value(1, "imag")),
-    **dict.fromkeys(("searchsorted", "bucketize"), binary("lt", "boundaries")), "cdist": binary("sub", "x2"),
+    "searchsorted": binary("lt", "input"), "bucketize": binary("lt", "boundaries"), "cdist": binary("sub", "x2"),
     "relu": lambda c: c.apply("max", c.self, number(0.0)), "heaviside": step_function,
     "scatter": scattered, **dict.fromkeys(("scatter_add", "index_copy", "index_fill"), written_at),
     "normalize": lambda c: _over_length(c, c.self, c.given(3, "eps", 1e-12)), "cosine_similarity": cosine,

@@ -7,6 +7,7 @@ import inspect
 import itertools
 import random
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -373,7 +374,9 @@ def as_written(optimizer: Any = object) -> Iterator[list[str]]:
     def compile_and_note(*args: Any, **kwargs: Any) -> Any:
         nonlocal compiles
         compiled.append(getattr(args[0] if args else None, "__name__", "?"))
-        made = compile_(*args, **kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = compile_(*args, **kwargs)
         torch.compiler.set_stance("force_eager")  # it has imported what that takes
         compiles = True
         return made
