@@ -216,3 +216,29 @@ class OutOfSight(InGroups):
 def test_judge_runs_the_form_that_was_read():
     assert dims.infer(OutOfSight).verdict.startswith("unknown (numbers do not obey these units")
     assert dims.infer(OutOfSight, judge=False).verdict == "proven"
+
+
+class Bounded(Signs):
+    """Takes no lr of 1e-2 and more, though scaled by 256 it would be."""
+
+    least = 0.0
+
+    def __init__(self, params, lr=1e-3):
+        if not self.least <= lr < 1e-2:
+            raise ValueError(f"lr = {lr} is out of range")
+        super().__init__(params, lr)
+
+
+class BoundedTwice(Bounded):
+    least = 1e-4
+
+
+class BoundedOutOfSight(Bounded):
+    def direction(self, p, group):
+        return super().direction(p, group) * float(str(group["lr"])) / 1e-3
+
+
+def test_scales_that_a_constructor_refuses_are_left_out_while_others_speak():
+    assert dims.infer(Bounded).verdict == "proven"
+    assert "is out of range" in dims.infer(BoundedTwice).verdict
+    assert dims.infer(BoundedOutOfSight).verdict.startswith("unknown (numbers do not obey these units")

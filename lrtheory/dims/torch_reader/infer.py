@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import math
 import random
 import sys
 import warnings
@@ -35,6 +36,10 @@ FIRST_STEPS, QUIET_STEPS, MOST_STEPS = 8, 12, 250
 SWITCHED_ON = 0.01
 
 Numbers = dict[str, Any]
+
+
+class _OutOfRangeError(ValueError):
+    """A constructor refuses rescaled numbers: a decay of 2, say."""
 
 
 class NotAnOptimizerError(TypeError):
@@ -326,7 +331,10 @@ class _Attempt:
             problem = SmallProblem(of.form, loss, params)
             path = [[p.detach() / params for p in problem.params.values()]]
             with seeded(), as_written(self.optimizer):
-                instance = self._made(of.form, problem, rescaled_numbers(values, found.hyper, loss / size, params))
+                try:
+                    instance = self._made(of.form, problem, rescaled_numbers(values, found.hyper, loss / size, params))
+                except (ValueError, AssertionError) as error:
+                    raise _OutOfRangeError(str(error)) from error
                 _train(instance)
                 closure = of.form.closure or needs_closure(instance)
                 for step in range(min(of.steps, 20) if closure else of.steps):  # each is many
@@ -336,14 +344,23 @@ class _Attempt:
             return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
 
         for size in sizes:
+            out_of_range, tried = None, []
             try:
                 base = run(size, 1.0)
                 for loss, params in SCALES:
-                    for name, expected, got in zip(of.form.shapes, base, run(loss * size, params), strict=True):
+                    try:
+                        scaled = run(loss * size, params)
+                    except _OutOfRangeError as error:
+                        out_of_range = error
+                        continue
+                    tried.append((math.log(loss), math.log(params)))
+                    for name, expected, got in zip(of.form.shapes, base, scaled, strict=True):
                         apart = float((got - expected).nan_to_num(1e300).abs().max())
                         travel = float((expected - expected[0]).nan_to_num(1e300).abs().max())
                         if apart > tolerance * travel:
                             return disagreement(loss, params, size, name, apart / (travel or apart))
+                if out_of_range is not None and np.linalg.matrix_rank(np.array([(0.0, 0.0), *tried])) < 2:
+                    raise out_of_range  # what is left says nothing of the loss, or of the parameters
             except Exception as error:
                 return f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}"
         return None
@@ -398,7 +415,8 @@ def _is_compiled(x: Any) -> bool:
 
 def _train(instance: Any) -> None:
     """Schedule-free optimizers step in this mode alone."""
-    getattr(instance, "train", lambda: None)()
+    with contextlib.suppress(AttributeError):  # those that hand on whatever they are asked for
+        instance.train()
 
 
 def _measured(units: Units) -> Value:
