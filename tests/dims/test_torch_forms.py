@@ -242,3 +242,19 @@ def test_scales_that_a_constructor_refuses_are_left_out_while_others_speak():
     assert dims.infer(Bounded).verdict == "proven"
     assert "is out of range" in dims.infer(BoundedTwice).verdict
     assert dims.infer(BoundedOutOfSight).verdict.startswith("unknown (numbers do not obey these units")
+
+
+class Idle(Signs):
+    """Compares what it never uses, and raises lr to a power."""
+
+    def __init__(self, params, lr=1e-3, eps=1e-8, power=2.0):
+        super().__init__(params, lr, eps=eps, power=power)
+
+    def direction(self, p, group):
+        max(group["lr"], group["eps"])
+        share = group["lr"] ** group["power"] / (2 * group["lr"] ** group["power"])
+        return p.grad / (p.grad.abs() + group["eps"]) * share
+
+
+def test_break_that_numbers_refute_where_an_exponent_is_held_is_unknown():
+    assert "in numbers the law holds" in dims.infer(Idle).verdict

@@ -34,6 +34,8 @@ from .problem import Form, SmallProblem, forms, moved, needs_closure
 FIRST_STEPS, QUIET_STEPS, MOST_STEPS = 8, 12, 250
 # What a number that is 0 by default is run with, so that the code it switches on is seen.
 SWITCHED_ON = 0.01
+# A break that more lines share is not looked into line by line.
+_LINES_TRIED = 6
 
 Numbers = dict[str, Any]
 
@@ -224,6 +226,7 @@ class _Attempt:
     expected: Mapping[str, Units]
     target: str
     runs: list[_Run] = field(default_factory=list)
+    without_a_line: list[_Run] = field(default_factory=list)  # of a broken reading, what would be the law
 
     def read(self, form: Form, switched_on: set[str], held: Mapping[str, str], zeros: set[str]) -> Walked:
         """Run it on numbers that carry units, until nothing new is seen."""
@@ -292,6 +295,14 @@ class _Attempt:
         diagnosis = diagnose(ledger, {name: numbers[name] for name in held})
         found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, shapes, notes=notes)
         self.runs.append(_Run(found, numbers, form, steps))
+        lines = {link.location for broken in diagnosis.breaks for link in broken.chain} - {None}
+        equations = ledger.equations
+        for line in lines if len(lines) <= _LINES_TRIED else ():
+            ledger.equations = [e for e in equations if e.origin.location() != line]
+            if not (without := diagnose(ledger)).breaks:
+                law = dimensions(self.target, ledger, without, unknowns, state, paths, shapes)
+                self.without_a_line.append(_Run(law, numbers, form, steps))
+        ledger.equations = equations
         return Walked(found, ledger.exponents, {ledger.names[n] for n in diagnosis.involved})
 
     def _made(self, form: Form, problem: SmallProblem, numbers: Mapping[str, Any]) -> Any:
@@ -303,20 +314,22 @@ class _Attempt:
     def judged(self, found: Dimensions, numbers: Numbers | None = None) -> Dimensions:
         """The verdict, unless plain runs, without any units, say otherwise: a number may have escaped the walk.
 
-        With the numbers that it was come by, or with others.
+        With the numbers that it was come by, or with others. A break is not shown where numbers obey the units that
+        come out without one of its lines: what that line computes may never be used.
         """
         if found.status in ("proven", "guarded"):
             return replace(
                 found, unknown=self._evidence(found, numbers, SIZES if found.status == "proven" else SIZES[:1])
             )
-        if found.status == "broken" and self._evidence(found, numbers, SIZES, 1e-9) is None:
+        laws = (found, *(run.found for run in self.without_a_line))
+        if found.status == "broken" and any(self._evidence(law, numbers, SIZES, 1e-9) is None for law in laws):
             return replace(
                 found, unknown=f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
             )
         return found
 
     def _of(self, found: Dimensions) -> _Run:
-        return next(run for run in self.runs if run.found.hyper is found.hyper)
+        return next(run for run in (*self.runs, *self.without_a_line) if run.found.hyper is found.hyper)
 
     def _evidence(
         self, found: Dimensions, numbers: Numbers | None, sizes: Sequence[float], tolerance: float = 1e-6
