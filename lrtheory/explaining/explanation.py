@@ -17,10 +17,10 @@ from ..spec import Curve, NoRuleError, Reading, Spec, SpecError, curve, is_sched
 from ..theory import NoLaw
 from ..theory.momentum import steady_effective_lr
 from ..units import Units
-from ..wrappers import Wrapper
+from ..wrappers import Wrapper, innermost
 from .beside import SAME, beside, run
 from .facts import Fact, facts
-from .trained import EffectiveLr, clipped_to, effective_lrs, innermost
+from .trained import EffectiveLr, clipped_to, effective_lrs
 from .unruled import Unruled, read_unruled
 
 

@@ -14,7 +14,7 @@ from ..rules import Rule, SparseGradient
 from ..spec import Curve
 from ..theory import NoLaw
 from ..theory.momentum import steady_effective_lr
-from ..wrappers import Wrapper
+from ..wrappers import Wrapper, innermost
 
 #: Sizes of gradients that effective learning rates are shown for.
 GRADIENTS = (1.0, 1e-3, 1e-6)
@@ -49,13 +49,6 @@ def effective_lrs(
             reason = str(error).partition(": ")[2] or str(error)
         rows.append(EffectiveLr(gradient, value, steady, last))
     return tuple(rows), reason
-
-
-def innermost(rule: Rule | Wrapper, hyper: Any) -> tuple[Rule, Any]:
-    """The rule inside all wrappers, with its numbers."""
-    while isinstance(rule, Wrapper):
-        rule, hyper = rule.rule, rule.inner(hyper)
-    return rule, hyper
 
 
 def clipped_to(rule: Rule | Wrapper, hyper: Any) -> float | None:

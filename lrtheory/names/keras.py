@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..rules import Rule
 from .derived import Derived
 
 #: Our number → Keras's argument, where the names differ.
@@ -59,6 +58,10 @@ class KerasName:
         Whether eps is added before the bias correction, so that at step t it counts as eps/√(1 − β₂ᵗ).
     apart : str
         What else it does with eps, so that only without one it is our rule.
+    above_zero : tuple
+        Our numbers that it refuses at 0.
+    starts_late : bool
+        Whether the first step is as any other, so that a parameter may start when others have taken steps.
     """
 
     optimizer: str
@@ -75,6 +78,8 @@ class KerasName:
     inside_root: bool = False
     before_correction: bool = False
     apart: str = ""
+    above_zero: tuple[str, ...] = ()
+    starts_late: bool = False
 
 
 ADAM = ("lr", "beta1", "beta2", "eps")
@@ -90,6 +95,7 @@ NAMES: Mapping[str, KerasName] = {
         derived={
             "buffer": Derived("momentum", lambda m, h, p, t: -m / h.lr, lambda b, h: -b * h.lr)
         },  # with the lr inside
+        starts_late=True,
     ),
     "adam": KerasName(
         "Adam",
@@ -143,7 +149,12 @@ NAMES: Mapping[str, KerasName] = {
         held={"momentum_decay": 1.0},
     ),
     "lion": KerasName(
-        "Lion", ("lr", "beta1", "beta2"), decoupled=True, state={"m": "momentum"}, lists={"_momentums": "momentum"}
+        "Lion",
+        ("lr", "beta1", "beta2"),
+        decoupled=True,
+        state={"m": "momentum"},
+        lists={"_momentums": "momentum"},
+        above_zero=("beta1",),
     ),
     "lamb": KerasName(
         "Lamb",
@@ -180,7 +191,5 @@ NAMES: Mapping[str, KerasName] = {
     ),
 }
 
-
-def name_of(rule: Rule) -> KerasName:
-    """What Keras calls a rule."""
-    return NAMES[rule.name]
+#: Class of keras.optimizers → our rule.
+CLASSES: Mapping[str, str] = {**{name.optimizer: rule for rule, name in NAMES.items()}, "AdamW": "adam"}

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..compiling import quickly_compiled
 from ..explaining.beside import SAME, float64, moved_lr, run_on, stream, tried
-from ..explaining.trained import innermost
 from ..spec import Part, Reading, curve, is_schedule, parse, part, short
+from ..wrappers import innermost
 from . import courses
 from .errors import PortError
 
