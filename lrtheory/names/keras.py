@@ -58,8 +58,6 @@ class KerasName:
         Whether eps is added before the bias correction, so that at step t it counts as eps/√(1 − β₂ᵗ).
     apart : str
         What else it does with eps, so that only without one it is our rule.
-    above_zero : tuple
-        Our numbers that it refuses at 0.
     starts_late : bool
         Whether the first step is as any other, so that a parameter may start when others have taken steps.
     """
@@ -78,7 +76,6 @@ class KerasName:
     inside_root: bool = False
     before_correction: bool = False
     apart: str = ""
-    above_zero: tuple[str, ...] = ()
     starts_late: bool = False
 
 
@@ -149,12 +146,7 @@ NAMES: Mapping[str, KerasName] = {
         held={"momentum_decay": 1.0},
     ),
     "lion": KerasName(
-        "Lion",
-        ("lr", "beta1", "beta2"),
-        decoupled=True,
-        state={"m": "momentum"},
-        lists={"_momentums": "momentum"},
-        above_zero=("beta1",),
+        "Lion", ("lr", "beta1", "beta2"), decoupled=True, state={"m": "momentum"}, lists={"_momentums": "momentum"}
     ),
     "lamb": KerasName(
         "Lamb",

@@ -232,7 +232,8 @@ def _in_ours(rule: Rule, hyper: Any, around: Around, course: Any, reading: Readi
         own = {name: value for name, value in wrapper.options.items() if value is not False}
         code = call(f"lrtheory.wrappers.{wrapper.name}", own, Unread(code))
         every = getattr(wrapper, "every", every)
-    defaults = _defaults(reading.rule)
+    defaults = {name: number.default for wrapper, _ in around for name, number in wrapper.numbers.items()}
+    defaults |= {**rule.Hyper._field_defaults, **rule.array_rule.defaults}
     shown = {
         name: float(value)
         for name, value in reading.hyper._asdict().items()
@@ -246,15 +247,6 @@ def _in_ours(rule: Rule, hyper: Any, around: Around, course: Any, reading: Readi
     lines = [*(["import jax.numpy as jnp"] if "jnp." in text else []), *lines, f"schedule = {text}"]
     loop = "params, state = rule.step(hyper._replace(lr=schedule(t)), params, state, grads)  # t from 0"
     return Written("\n".join(lines), loop, every), []
-
-
-def _defaults(rule: Any) -> dict[str, Any]:
-    """Of the numbers of a rule and what is around it."""
-    found: dict[str, Any] = {}
-    while isinstance(rule, wrappers.Wrapper):
-        found |= {name: number.default for name, number in rule.numbers.items()}
-        rule = rule.rule
-    return {**found, **rule.Hyper._field_defaults, **rule.array_rule.defaults}
 
 
 def _why(reading: Reading, to: str) -> list[str]:

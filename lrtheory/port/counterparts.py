@@ -156,10 +156,8 @@ def in_keras(rule: Rule, numbers: Numbers, lr: Any, *, strict: bool = True) -> C
             raise NoCounterpartError(f"{reason}; {ours}={0 if ours in numbers else False} can be ported")
     if numbers.get("dampening") and numbers["momentum"]:
         raise NoCounterpartError("keras's SGD has no dampening; dampening=0 can be ported")
-    for ours in name.above_zero:
-        if numbers[ours] <= 0:
-            theirs = keras.ARGUMENTS[ours]
-            raise NoCounterpartError(f"keras's {name.optimizer} refuses {theirs}=0; a {ours} above 0 can be ported")
+    if name.optimizer == "Lion" and numbers["beta1"] <= 0:
+        raise NoCounterpartError("keras's Lion refuses beta_1=0; a beta1 above 0 can be ported")
     for ours, held in name.held.items():
         if strict and ours in numbers and numbers[ours] != held:
             raise NoCounterpartError(

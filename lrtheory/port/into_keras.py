@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..adopting.in_keras import adopt_keras, distinct, to_numpy
-from ..names import entry
-from ..names.keras import NAMES
+from ..names import entry, keras
 from .errors import PortError
 from .targets import SAME_NUMBER, back, counted, exactly, known, same_around, same_numbers, same_rule
 from .tensors import Source, Tensor, stated
@@ -64,7 +63,7 @@ class KerasTarget:
     def _epsilon(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
         """That its eps is another at each step."""
         first = next(iter(tensors.values()))
-        if not (entry(NAMES, first.rule).before_correction and first.hyper.eps):
+        if not (entry(keras.NAMES, first.rule).before_correction and first.hyper.eps):
             return ()
         return (
             "Keras adds epsilon to √v before the correction of v, so that the next steps are not quite the same; with eps=0 they are",
@@ -72,7 +71,7 @@ class KerasTarget:
 
     def _place(self, name: str, tensor: Tensor, count: int, place: Any) -> None:
         """What is kept of one parameter."""
-        table, index = entry(NAMES, tensor.rule), self.optimizer._get_variable_index(self.variables[name])
+        table, index = entry(keras.NAMES, tensor.rule), self.optimizer._get_variable_index(self.variables[name])
         if tensor.count not in (None, count, 0 if table.starts_late else None):
             raise PortError(f"Keras keeps one count for all parameters: {name} has {tensor.count} and others {count}")
         if not table.lists:

@@ -235,20 +235,18 @@ def _ours(rule: Any, hyper: Any, state: Any, params: Any = None) -> Adopted:
     """A rule with its numbers and state."""
     around = []
     wrapped, rule, hyper = unwrapped(rule, hyper)
-    for wrapper, numbers in wrapped:
+    for outer, numbers in wrapped:
         own = {name: float(value) for name, value in numbers.items()}
-        if wrapper.name == "accumulate":
-            every = wrapper.options["every"]
+        if outer.name == "accumulate":
+            every = outer.options["every"]
             if int(state.count) % every:
                 raise PortError(
-                    f"{wrapper!r} is in the middle of gathering, at {int(state.count)} of {every}: port it after a step"
+                    f"{outer!r} is in the middle of gathering, at {int(state.count)} of {every}: port it after a step"
                 )
             own = {}
-        elif not hasattr(wrapper, "clip"):
-            raise PortError(
-                f"{wrapper!r}: {wrapper.name} has no counterpart in an optimizer's state; port the rule inside"
-            )
-        around.append(Around(wrapper.name, wrapper.options, own, ()))
+        elif not hasattr(outer, "clip"):
+            raise PortError(f"{outer!r}: {outer.name} has no counterpart in an optimizer's state; port the rule inside")
+        around.append(Around(outer.name, outer.options, own, ()))
         state = state.rule
     columns = {slot: None if column is None else named(column) for slot, column in state._asdict().items()}
     names = tuple(columns["t"] or ())

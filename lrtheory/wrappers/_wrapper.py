@@ -148,6 +148,11 @@ def unwrapped(rule: Rule | Wrapper, hyper: Any) -> tuple[list[tuple[Any, dict[st
     return around, rule, hyper
 
 
+def bare(rule: Any) -> Any:
+    """The rule inside all wrappers."""
+    return bare(rule.rule) if isinstance(rule, Wrapper) else rule
+
+
 def innermost(rule: Rule | Wrapper, hyper: Any) -> tuple[Rule, Any]:
     """The rule inside all wrappers, with its numbers."""
     return unwrapped(rule, hyper)[1:]

@@ -20,7 +20,7 @@ from lrtheory.rules import Rule
 
 from ..cases import Case
 from ..dtypes import numbers_in
-from ..table import Inexpressible, Numbers
+from ..table import Inexpressible
 from ..trajectory import Trajectory
 from .ours import framed, moving_lr, rule_of
 
@@ -50,20 +50,6 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
         forced = None if reference is None else {k: jnp.asarray(v[:-1]) for k, v in reference.params.items()}
         history, kept = jax.tree.map(np.asarray, run(first(params), lrs, params, grads, forced))
     return framed("keras", params, history, kept, lrs)
-
-
-def build(rule: Rule, numbers: Numbers) -> Any:
-    """Keras's counterpart of a rule; gradients are negated for ``maximize``.
-
-    Raises
-    ------
-    Inexpressible
-        With the reason where Keras cannot express the options.
-    """
-    try:
-        return in_keras(rule, numbers, float(numbers["lr"]), strict=False).make()
-    except NoCounterpartError as error:
-        raise Inexpressible(str(error)) from error
 
 
 def load_keras() -> Any:
@@ -97,7 +83,10 @@ def _program(
     """The state of one optimizer before its first step and its compiled run, whatever its lr does."""
     keras = load_keras()
     keras_name = entry(NAMES, rule)
-    optimizer = build(rule, dict(numbers))
+    try:
+        optimizer = in_keras(rule, dict(numbers), float(dict(numbers)["lr"]), strict=False).make()
+    except NoCounterpartError as error:
+        raise Inexpressible(str(error)) from error
     names = [name for name, _ in shapes]
     variables = [keras.Variable(jnp.zeros(shape), dtype=dtype, name=name) for name, shape in shapes]
     optimizer.build(variables)

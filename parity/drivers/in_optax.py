@@ -22,13 +22,7 @@ from .ours import framed, moving_lr, rule_of
 
 
 def build(rule: Rule, numbers: Numbers, lr: Any) -> Any:
-    """Optax's counterpart of a rule; ``lr`` is its schedule.
-
-    Raises
-    ------
-    Inexpressible
-        With the reason where optax cannot express the options.
-    """
+    """Optax's counterpart of a rule, refused with the reason where it has none; ``lr`` is its schedule."""
     import optax
 
     try:
