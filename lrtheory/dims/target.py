@@ -20,7 +20,7 @@ from ..spec.text import inside
 from ..units import PARAM
 from ._jaxpr.program import SHAPES
 from .dimensions import Dimensions
-from .infer import infer
+from .infer import infer, makes_torch_optimizer
 
 
 class TargetError(SpecError):
@@ -85,7 +85,8 @@ def target(spec: Spec) -> Numbered:
             "dims and check read torch, optax and the rules of this package"
         )
     root = part(spec)
-    return _of_torch(root) if is_torch(root.factory) else _of_optax(root)
+    reads_torch = is_torch(root.factory) or (spec.module is not None and makes_torch_optimizer(root.factory))
+    return _of_torch(root) if reads_torch else _of_optax(root)
 
 
 def _of_rule(spec: Spec) -> Numbered:

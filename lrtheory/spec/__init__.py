@@ -6,11 +6,12 @@ from ._optax import as_alias, optax_rule
 from ._reading import NoRuleError, Reading
 from ._torch import torch_fields, torch_rule
 from .curves import Curve, Figure, counts, curve
-from .parts import Part, groups, is_schedule, is_scheduler, is_torch, part, resolve
+from .parts import CHOSEN, Part, groups, is_schedule, is_scheduler, is_torch, part, resolve
 from .reading import read
 from .text import Spec, SpecError, Unread, call, parse, short, written
 
 __all__ = [
+    "CHOSEN",
     "Curve",
     "Figure",
     "Formula",

@@ -28,6 +28,11 @@ from ._keras_backend import load_keras
 from .text import EXPECTED, Spec, SpecError, Unread, call, inside, is_number, nearest, short, written
 
 DEFAULT_LR = 1e-3
+# Arguments for which dims has a value of its own, where a class of torch optimizers has no default for them.
+CHOSEN: Mapping[str, Any] = {
+    "base_optimizer": "SGD",
+    **dict.fromkeys(("num_iterations", "total_iterations", "num_steps", "total_steps", "max_steps", "num_data"), 1000),
+}
 RATES = ("learning_rate", "lr", "max_learning_rate")
 #: What gives a number a dtype of its own, or names one.
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -370,10 +375,14 @@ def part(spec: Spec, path: str = "") -> Part:
             given = {**given, rate: DEFAULT_LR} if rate != first else {rate: DEFAULT_LR, **given}
             lacking = "is None by default, which is no lr" if default is None else "has no default"
             notes.append(f"{rate} {lacking}: 1e-3")
+    left_open = {*CHOSEN, "params"} if is_torch(factory) else set()
     missing = [
         name
         for name, p in parameters.items()
-        if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and name not in given
+        if p.default is p.empty
+        and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        and name not in given
+        and name not in left_open
     ]
     if missing:
         raise SpecError(

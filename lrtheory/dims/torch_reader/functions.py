@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._kernel.ledger import Ledger
+from .._kernel.expression import PURE_EXPRESSION
+from .._kernel.ledger import TINY, Ledger
 from .._kernel.value import PURE_VALUE, Rare, Value, number
-from .numbers import FrameOrigin, apply
+from .numbers import EYE, FrameOrigin, apply, refused
 
 
 @dataclass
@@ -78,8 +79,24 @@ def plus(primitive: str) -> TorchRule:
     return rule
 
 
+def times(c: Call) -> Value:
+    """``self·other``."""
+    other = c.given(1, "other")
+    left, right = c.self, c.known(other)
+    tiny = _tiny_eye(left, right) or _tiny_eye(right, left)
+    return tiny or c.apply("mul", left, right, same=c.args[0] is other)
+
+
+def _tiny_eye(eye: Value, factor: Value) -> Value | None:
+    """A tiny multiple of an identity matrix, as it protects a decomposition."""
+    small = factor.constant is not None and factor.units is not None and abs(factor.constant) <= TINY
+    return factor.but(name=EYE, identity=None) if eye.name == EYE and eye.constant is None and small else None
+
+
 def _times(c: Call, factor: Any, value: Value) -> Value:
     """``factor·value``, without asking what a bare factor is."""
+    if value.name == EYE and type(factor) is float and factor:
+        return _tiny_eye(value, number(factor)) or value
     if type(factor) not in (int, float) or not factor:
         return c.apply("mul", c.known(factor), value)
     known = None if value.constant is None else value.constant * factor
@@ -118,7 +135,8 @@ def lerp(c: Call) -> Value:
 
 def addmm(c: Call) -> Value:
     """``beta·self + alpha·(a @ b)``, of matrices or vectors."""
-    a, b = (x for x in (*c.args[1:], *c.kwargs.values()) if hasattr(x, "dtype"))
+    names = (n for n in c.kwargs if n not in ("input", "beta", "alpha", "out"))
+    a, b = (*c.args[1:3], *(c.kwargs[n] for n in names))
     left = _times(c, c.kwargs.get("beta", 1), c.self)
     return c.apply("add", left, _times(c, c.kwargs.get("alpha", 1), c.apply("mul", c.known(a), c.known(b))))
 
@@ -155,9 +173,29 @@ def _over_length(c: Call, value: Value, eps: Any) -> Value:
 
 def written_at(c: Call) -> Value:
     """Other values in some of the places."""
-    return c.apply(
-        "dynamic_update_slice", c.self, c.value(3, next((n for n in ("src", "source") if n in c.kwargs), "value"))
-    )
+    return c.apply("dynamic_update_slice", c.self, _written(c))
+
+
+def _written(c: Call) -> Value:
+    return c.value(3, next((n for n in ("src", "source") if n in c.kwargs), "value"))
+
+
+def scattered(c: Call) -> Value:
+    """Other values in some of the places, or in all; what is multiplied together must be pure."""
+    how = c.given(4, "reduce")
+    if how is None and _everywhere(c):
+        return _written(c)
+    value = written_at(c)
+    return c.apply("cumprod", value) if how == "multiply" else value
+
+
+def _everywhere(c: Call) -> bool:
+    """Whether the places along an axis are each one once, so that nothing is left of what was there."""
+    axis, places = c.given(1, "dim"), c.given(2, "index")
+    if not isinstance(axis, int) or not hasattr(places, "sort") or places.shape != c.args[0].shape or not places.ndim:
+        return False
+    each = places.sort(dim=axis).values.movedim(axis, -1)
+    return bool((each == each.new_tensor(range(each.shape[-1]))).all())
 
 
 def pure_operands(c: Call) -> Value:
@@ -171,6 +209,73 @@ def pure_operands(c: Call) -> Value:
 def factors(*pure_at: int) -> TorchRule:
     """A decomposition: orthogonal factors are pure, the others have the matrix's units."""
     return lambda c: [PURE_VALUE if position in pure_at else keep(c) for position in range(3)]
+
+
+def solve_triangular(right: int, left: int, name: str) -> TorchRule:
+    """``A⁻¹·B``; where the diagonal is taken for ones, A cannot have units."""
+
+    def rule(c: Call) -> list[Value]:
+        matrix, other = c.value(left, name), c.value(right, "B")
+        if c.kwargs.get("unitriangular", any(x is True for x in c.args[4:5])):
+            c.ledger.pure(matrix, "takes for ones the diagonal of", FrameOrigin.here())
+        return [c.apply("div", other, matrix), matrix]
+
+    return rule
+
+
+def solve_factored(c: Call) -> Value:
+    """``L·U`` in one array: of the two only U has the matrix's units, so that what is not pure has none."""
+    factored = c.known(next(x for x in (*c.args, *c.kwargs.values()) if _is_quantity(x)))
+    if factored.or_pure != PURE_EXPRESSION:
+        raise refused("torch function", "lu_solve, of factors that have units,")
+    return c.value(2, "B")
+
+
+def determinant(c: Call) -> Value:
+    """A product of as many entries as there are rows."""
+    return Value(c.ledger.power(c.self, c.args[0].shape[-1]))
+
+
+def matrix_power(c: Call) -> Value:
+    """A product of so many times the same."""
+    return Value(c.ledger.power(c.self, int(c.given(1, "n"))))
+
+
+def sign_and_logarithm(c: Call) -> list[Value]:
+    """Of a determinant."""
+    return [PURE_VALUE, c.apply("log", determinant(c))]
+
+
+def product(c: Call) -> Value:
+    """Of the matrices in a list, or of all operands."""
+    operands = c.args[0] if isinstance(c.args[0], (list, tuple)) else c.args
+    result = c.known(operands[0])
+    for x in operands[1:]:
+        result = c.apply("mul", result, c.known(x))
+    return result
+
+
+def reduced_into(c: Call) -> Value:
+    """Sums, means or extremes of entries that belong together; of products, pure ones only."""
+    value = c.apply("dynamic_update_slice", c.self, c.value(3, "src"))
+    return c.apply("cumprod", value) if c.given(4, "reduce") == "prod" else value
+
+
+def least_squares(c: Call) -> list[Value]:
+    """The solution, squares of what is left, the rank, and singular values."""
+    right = c.value(1, "B")
+    return [c.apply("div", right, keep(c)), c.apply("square", right), PURE_VALUE, keep(c)]
+
+
+def scaled_by_power(c: Call) -> Value:
+    """``self·2^other``."""
+    return c.apply("mul", c.self, c.apply("exp2", c.value(1, "other")))
+
+
+def step_function(c: Call) -> Value:
+    """0 or 1, and at 0 another value."""
+    c.ledger.pure(c.value(1, "values"), "puts beside 0 and 1", FrameOrigin.here())
+    return PURE_VALUE
 
 
 def without_nan(c: Call) -> Value:
@@ -213,6 +318,20 @@ def where(c: Call) -> Value:
     if c.given(1, "self") is None:
         return PURE_VALUE
     return c.apply("select_n", c.self, c.value(2, "other"), c.value(1, "self"))
+
+
+def derivative(c: Call) -> list[Value]:
+    """Derivatives of outputs, times vectors of pure numbers unless given: what scales as u of what scales as v is u/v."""
+    outputs, inputs, along = (
+        list(x) if isinstance(x, (list, tuple)) else [x]
+        for x in (c.args[0], c.given(1, "inputs"), c.given(2, "grad_outputs"))
+    )
+    terms = [
+        c.known(x) if v is None else c.apply("mul", c.known(x), c.known(v))
+        for x, v in zip(outputs, along * len(outputs) if along == [None] else along, strict=True)
+    ]
+    total = Value(c.ledger.same(terms, "differentiates the sum of", FrameOrigin.here()))
+    return [c.apply("div", total, c.known(x)).but(constant=None) for x in inputs]
 
 
 def argument(position: int, name: str) -> TorchRule:
@@ -270,7 +389,9 @@ TABLE: dict[str, TorchRule] = {
                      "roll", "flip", "diag", "diagonal", "trace", "amax", "amin", "median", "imag", "triu", "tril",
                      "masked_select", "unbind", "split", "chunk", "tensor_split", "unfold", "sort", "topk", "kthvalue", "msort",
                      "quantile", "nanquantile", "nanmean", "nanmedian", "mode", "cummax", "cummin",
-                     "fliplr", "flipud", "diag_embed", "diff", "aminmax"), keep),
+                     "fliplr", "flipud", "take_along_dim", "sum_to_size", "leaky_relu", "hsplit", "vsplit", "dsplit", "copysign",
+                     *(f"fft_{name}" for name in ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn")),
+                     "diag_embed", "diff", "aminmax"), keep),
     # one unit
     "add": plus("add"), "sub": plus("sub"), "subtract": plus("sub"), "radd": plus("add"), "rsub": swapped("sub"),
     "maximum": binary("max"), "minimum": binary("min"), "max": extreme("max"), "min": extreme("min"),
@@ -280,20 +401,26 @@ TABLE: dict[str, TorchRule] = {
     **dict.fromkeys(("addmm", "addmv", "addr", "addbmm", "baddbmm"), addmm), "nan_to_num": without_nan,
     "where": where, "setitem": binary("dynamic_update_slice", "value", 2),
     "masked_fill": lambda c: c.apply("select_n", c.value(1, "mask"), c.self, c.value(2, "value")),
-    **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "block_diag"),
+    **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "block_diag"),
                     lambda c: c.apply("concatenate", *(c.known(t) for t in c.args[0]))),
     "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": plus("add"),
-    **dict.fromkeys(("scatter", "scatter_add", "index_copy"), written_at), "index_fill": written_at,
+    **dict.fromkeys(("select_scatter", "slice_scatter", "diagonal_scatter"), binary("dynamic_update_slice", "src", 1)),
+    "index_put": binary("dynamic_update_slice", "values", 2), "masked_scatter": binary("dynamic_update_slice", "source", 2),
+    "scatter_reduce": reduced_into, "complex": lambda c: c.apply("concatenate", c.self, c.value(1, "imag")),
+    "searchsorted": binary("lt", "input"), "bucketize": binary("lt", "boundaries"), "cdist": binary("sub", "x2"),
+    "relu": lambda c: c.apply("max", c.self, number(0.0)), "heaviside": step_function,
+    "scatter": scattered, **dict.fromkeys(("scatter_add", "index_copy", "index_fill"), written_at),
     "normalize": lambda c: _over_length(c, c.self, c.given(3, "eps", 1e-12)), "cosine_similarity": cosine,
     "std_mean": lambda c: [c.apply("abs", keep(c)), keep(c)],
     "constant": argument(1, "val"),
     # products and powers
-    "mul": binary("mul"), "multiply": binary("mul"), "rmul": binary("mul"), "div": binary("div"),
+    "mul": times, "multiply": times, "rmul": times, "div": binary("div"),
     "divide": binary("div"), "true_divide": binary("div"), "truediv": binary("div"), "rdiv": swapped("div"),
     "rtruediv": swapped("div"),
     **dict.fromkeys(("mm", "matmul", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger",
                      "kron", "tensordot", "linalg_matmul", "linalg_vecdot"), binary("mul")),
-    "rmatmul": swapped("mul"),
+    "rmatmul": swapped("mul"), "linalg_cross": binary("mul"), "cross": binary("mul"),
+    **dict.fromkeys(("linalg_multi_dot", "chain_matmul"), product), "ldexp": scaled_by_power, "float_power": binary("pow", "exponent"),
     "sqrt": unary("sqrt"), "rsqrt": unary("rsqrt"), "square": unary("square"),
     "reciprocal": lambda c: c.apply("div", number(1.0), c.self), "pow": binary("pow", "exponent"), "rpow": swapped("pow"),
     **dict.fromkeys(("norm", "linalg_vector_norm", "vector_norm", "linalg_norm", "linalg_matrix_norm", "std"),
@@ -302,7 +429,8 @@ TABLE: dict[str, TorchRule] = {
     "neg": unary("neg"), "negative": unary("neg"), "abs": unary("abs"), "absolute": unary("abs"),
     # no power: pure numbers only
     **{name: unary(name) for name in ("exp", "exp2", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf",
-                                      "floor", "ceil", "round", "lgamma", "digamma", "sinh", "cosh", "asin", "acos")},
+                                      "floor", "ceil", "round", "lgamma", "digamma", "sinh", "cosh", "asin", "acos",
+                                      "atan", "asinh", "acosh", "atanh", "erfc")},
     "sigmoid": unary("logistic"), "cumprod": unary("cumprod"), "softmax": unary("exp"), "frac": unary("floor"),
     "int": unary("floor"), "long": unary("floor"), "trunc": unary("floor"), "log2": unary("log"),
     "log10": unary("log"), "logsumexp": unary("exp"), "softplus": unary("exp"),
@@ -328,11 +456,20 @@ TABLE: dict[str, TorchRule] = {
     "exponential": lambda c: c.apply("div", number(1.0), c.value(1, "lambd", 1.0)),  # as wide as one over its rate
     "bernoulli": pure_operands, "log_normal": pure_operands,
     **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "arange", "randint", "randint_like", "randperm",
-                     "linspace", "random", "geometric", "eye"), lambda c: PURE_VALUE),
+                     "linspace", "random", "geometric"), lambda c: PURE_VALUE),
+    "eye": lambda c: PURE_VALUE.but(name=EYE),
+    "grad": derivative,
     # matrices taken apart
     "svd": factors(0, 2), "linalg_svd": factors(0, 2), "qr": factors(0), "linalg_qr": factors(0),
     "linalg_eigh": factors(1), "symeig": factors(1), "svd_lowrank": factors(0, 2),
     **dict.fromkeys(("linalg_svdvals", "linalg_eigvalsh"), keep), "linalg_solve": swapped("div", "B"),
     **dict.fromkeys(("inverse", "linalg_inv", "pinverse", "linalg_pinv"), lambda c: c.apply("div", number(1.0), keep(c))),
+    **dict.fromkeys(("linalg_solve_triangular",), solve_triangular(1, 0, "A")), "triangular_solve": solve_triangular(0, 1, "A"),
+    "linalg_lu_solve": solve_factored, "cholesky_solve": lambda c: c.apply("div", c.self, c.apply("square", c.value(1, "L"))),
+    "cholesky_inverse": lambda c: c.apply("div", number(1.0), c.apply("square", keep(c))),
+    **dict.fromkeys(("linalg_eig", "eig"), factors(1)), "linalg_eigvals": keep, "linalg_lstsq": least_squares,
+    **dict.fromkeys(("det", "linalg_det"), determinant), **dict.fromkeys(("matrix_power", "linalg_matrix_power"), matrix_power),
+    **dict.fromkeys(("slogdet", "linalg_slogdet"), sign_and_logarithm), "logdet": lambda c: sign_and_logarithm(c)[1],
+    "cov": of_kept("square"), "corrcoef": pure, "linalg_cond": pure,
     "cholesky": unary("cholesky"), "linalg_cholesky": unary("cholesky"), "einsum": einsum,
 }  # fmt: skip

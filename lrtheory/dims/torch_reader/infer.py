@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import inspect
 import itertools
+import math
 import random
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,9 +24,10 @@ from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
 from .._verdict import SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled
 from ..dimensions import Dimensions
+from .completing import completed
 from .mode import UnitsMode
 from .numbers import Carried, carry, standing_in
-from .problem import SmallProblem, moved, needs_closure
+from .problem import Form, SmallProblem, forms, moved, needs_closure
 
 # RAdam's branch changes after five steps. After the first steps, more follow until so many have shown nothing new and
 # every parameter has moved, so that what happens every tenth step is seen; a whole number may say how often it happens.
@@ -33,6 +36,10 @@ FIRST_STEPS, QUIET_STEPS, MOST_STEPS = 8, 12, 250
 SWITCHED_ON = 0.01
 
 Numbers = dict[str, Any]
+
+
+class _OutOfRangeError(ValueError):
+    """A constructor refuses rescaled numbers: a decay of 2, say."""
 
 
 class NotAnOptimizerError(TypeError):
@@ -115,21 +122,23 @@ def infer_torch(
     a law impossible when switched on is left at 0, and the notes say so. A law that comes out is tried in numbers.
     """
     given = {**options, **(hyper or {})}
+    cls, (optimizer, chosen) = optimizer, completed(optimizer, given)
     numbers, others = default_numbers(optimizer, given)
     for name in expected or {}:
         if name not in numbers:
             raise ValueError(f"{optimizer.__name__} has no hyperparameter {name!r}: it has {', '.join(numbers)}")
     zeros = {name for name, value in numbers.items() if value == 0 and name.partition("[")[0] not in given}
     attempt = _Attempt(optimizer, numbers, others, expected or {}, target or f"torch.optim.{optimizer.__name__}")
-    forms = [dict(shapes)] if shapes else [{"matrix": (4, 3), "vector": (5,)}, {"matrix": (4, 3)}, {"sparse": (4, 3)}]
-    works: list[tuple[Mapping[str, Any], set[str]]] = []
+    works: list[tuple[Form, set[str]]] = []
 
     def read(held: Mapping[str, str]) -> Walked:
         """Of the forms of parameters that some insist on, and of the zeros, which may exclude each other, what runs."""
         failures: list[Exception] = []
         on = zeros - set(held)
         subsets = [on, *(on - {name} for name in sorted(on)), set[str]()] if on else [on]
-        for form, switched in (works and [(works[0][0], works[0][1] - set(held))]) or itertools.product(forms, subsets):
+        for form, switched in (works and [(works[0][0], works[0][1] - set(held))]) or itertools.product(
+            forms(shapes), subsets
+        ):
             try:
                 reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
@@ -141,7 +150,15 @@ def infer_torch(
             return reading
         raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failures[0]}") from failures[0]
 
-    found = settled(read, {name for name, value in numbers.items() if value == 0})
+    try:
+        found = settled(read, {name for name, value in numbers.items() if value == 0})
+    except NotAnOptimizerError:
+        lr = inspect.signature(optimizer).parameters.get("lr")
+        if lr is None or lr.default is not None or "lr" in given:
+            raise
+        given = {"expected": expected, "target": target, "shapes": shapes, "judge": judge, **given}
+        again = infer_torch(cls, lr=1e-3, **given)
+        return replace(again, notes=(*again.notes, "lr = 0.001: chosen here, since with None it cannot be run"))
     if judge:
         found = attempt.judged(found)
         if zeros and attempt.judged(found, numbers).unknown != found.unknown:  # switched off, it is another program
@@ -151,7 +168,7 @@ def infer_torch(
                 if off.unknown is None and attempt.judged(off, numbers).unknown is None:
                     break
             found = attempt.judged(off)
-    return replace(found, notes=(*found.notes, *_held_notes(optimizer, numbers, given)))
+    return replace(found, notes=(*found.notes, *chosen, *_held_notes(optimizer, numbers, given)))
 
 
 def _held_notes(optimizer: Any, numbers: Numbers, given: Mapping[str, Any]) -> Iterator[str]:
@@ -193,7 +210,7 @@ class _Run:
 
     found: Dimensions
     numbers: Numbers
-    shapes: Mapping[str, tuple[int, ...]]
+    form: Form
     steps: int
 
 
@@ -208,9 +225,7 @@ class _Attempt:
     target: str
     runs: list[_Run] = field(default_factory=list)
 
-    def read(
-        self, shapes: Mapping[str, tuple[int, ...]], switched_on: set[str], held: Mapping[str, str], zeros: set[str]
-    ) -> Walked:
+    def read(self, form: Form, switched_on: set[str], held: Mapping[str, str], zeros: set[str]) -> Walked:
         """Run it on numbers that carry units, until nothing new is seen."""
         ledger = Ledger()
         numbers = {n: SWITCHED_ON if n in switched_on else value for n, value in self.numbers.items()}
@@ -225,16 +240,17 @@ class _Attempt:
         values = {name: Value(u, name=name, nonnegative=numbers[name] >= 0) for name, u in unknowns.items()}
         carried = {n: carry(x, values[n], ledger) if n in values else x for n, x in numbers.items()}
         mode = UnitsMode(ledger)
-        problem = SmallProblem(shapes, note=lambda tensor, units: mode.note(tensor, _measured(units)))
+        problem = SmallProblem(form, note=lambda tensor, units: mode.note(tensor, _measured(units)))
         before = {name: p.detach().clone() for name, p in problem.params.items()}
         state: dict[str, Expression] = {}
         paths: dict[str, None] = {}
-        with standing_in(_modules(self.optimizer)), as_written(), seeded():
+        with standing_in(_modules(self.optimizer)), as_written(self.optimizer) as compiled, seeded():
             ledger.checking = True
             with mode:
-                instance = self._made(problem, carried)
+                instance = self._made(form, problem, carried)
             ledger.checking = False
             _train(instance)
+            closure = form.closure or needs_closure(instance)
             periods = [x for x in (*self.numbers.values(), *self.others.values(), *vars(instance).values(),
                                    *instance.param_groups[0].values()) if type(x) is int and 1 < x <= 100]  # fmt: skip
             steps, quiet, news = 0, 0, _News(ledger)
@@ -243,7 +259,7 @@ class _Attempt:
                     break
                 problem.give_gradients(steps)
                 with mode:
-                    instance.step(*([mode.paused_while(problem.evaluate)] if needs_closure(instance) else []))
+                    instance.step(*([mode.paused_while(problem.evaluate)] if closure else []))
                 steps += 1
                 for name, p in problem.params.items():
                     at = mode.known(p)
@@ -255,14 +271,16 @@ class _Attempt:
                                 state[path] = ledger.unknown(path, STATE)
                             what = f"updates the state {path}:"
                             ledger.demand(state[path], value.units, what, value.origin, value.constant)
-                still = set(shapes) - moved(before, problem.params)
+                still = set(form.shapes) - moved(before, problem.params)
                 quiet = 0 if news.any() or still else quiet + 1
         if still:
             why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
             return Walked(Dimensions(self.target, unknown=why))
-        notes = [
-            f"covers the branches that {steps} steps took" + ("" if len(shapes) > 1 else f" on a {next(iter(shapes))}")
-        ]
+        shapes = list(form.shapes)
+        notes = [f"covers the branches that {steps} steps took" + ("" if len(shapes) > 1 else f" on a {shapes[0]}")]
+        notes.extend(form.notes())
+        if compiled:
+            notes.append("what torch.compile is given is run as it is written")
         if switched_on:
             notes.append(
                 f"{', '.join(sorted(switched_on))}: 0 by default, run with {SWITCHED_ON:g} to see what it does"
@@ -272,12 +290,12 @@ class _Attempt:
             notes.append(f"{', '.join(off)}: 0 by default, and cannot be switched on with the other options")
         notes.extend(f"{name} is held at {self.numbers[name]:g}: {why}" for name, why in held.items())
         diagnosis = diagnose(ledger, {name: numbers[name] for name in held})
-        found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, list(shapes), notes=notes)
-        self.runs.append(_Run(found, numbers, shapes, steps))
+        found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, shapes, notes=notes)
+        self.runs.append(_Run(found, numbers, form, steps))
         return Walked(found, ledger.exponents, {ledger.names[n] for n in diagnosis.involved})
 
-    def _made(self, problem: SmallProblem, numbers: Mapping[str, Any]) -> Any:
-        instance: Any = self.optimizer(list(problem.params.values()), **constructor_arguments(numbers, self.others))
+    def _made(self, form: Form, problem: SmallProblem, numbers: Mapping[str, Any]) -> Any:
+        instance: Any = self.optimizer(form.hand(problem.params), **constructor_arguments(numbers, self.others))
         if not (hasattr(instance, "step") and hasattr(instance, "state")):
             raise NotAnOptimizerError(f"{self.optimizer.__name__}(...) is not a torch.optim.Optimizer")
         return instance
@@ -297,34 +315,52 @@ class _Attempt:
             )
         return found
 
+    def _of(self, found: Dimensions) -> _Run:
+        return next(run for run in self.runs if run.found.hyper is found.hyper)
+
     def _evidence(
         self, found: Dimensions, numbers: Numbers | None, sizes: Sequence[float], tolerance: float = 1e-6
     ) -> str | None:
         """What a run says that does not obey the units found; ``None`` where all do."""
-        of = next(run for run in self.runs if run.found.hyper is found.hyper)
+        of = self._of(found)
         values = of.numbers if numbers is None else numbers
+        if of.form.dtype is not torch.float64:  # decompositions round off
+            tolerance = 1e-3
 
         def run(loss: float, params: float) -> list[torch.Tensor]:
-            problem = SmallProblem(of.shapes, loss, params)
+            problem = SmallProblem(of.form, loss, params)
             path = [[p.detach() / params for p in problem.params.values()]]
-            with seeded(), as_written():
-                instance = self._made(problem, rescaled_numbers(values, found.hyper, loss / size, params))
+            with seeded(), as_written(self.optimizer):
+                try:
+                    instance = self._made(of.form, problem, rescaled_numbers(values, found.hyper, loss / size, params))
+                except (ValueError, AssertionError) as error:
+                    raise _OutOfRangeError(str(error)) from error
                 _train(instance)
-                for step in range(min(of.steps, 20) if needs_closure(instance) else of.steps):  # each is many
+                closure = of.form.closure or needs_closure(instance)
+                for step in range(min(of.steps, 20) if closure else of.steps):  # each is many
                     problem.give_gradients(step)
-                    instance.step(*([problem.evaluate] if needs_closure(instance) else []))
+                    instance.step(*([problem.evaluate] if closure else []))
                     path.append([p.detach() / params for p in problem.params.values()])
             return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
 
         for size in sizes:
+            out_of_range, tried = None, []
             try:
                 base = run(size, 1.0)
                 for loss, params in SCALES:
-                    for name, expected, got in zip(of.shapes, base, run(loss * size, params), strict=True):
+                    try:
+                        scaled = run(loss * size, params)
+                    except _OutOfRangeError as error:
+                        out_of_range = error
+                        continue
+                    tried.append((math.log(loss), math.log(params)))
+                    for name, expected, got in zip(of.form.shapes, base, scaled, strict=True):
                         apart = float((got - expected).nan_to_num(1e300).abs().max())
                         travel = float((expected - expected[0]).nan_to_num(1e300).abs().max())
                         if apart > tolerance * travel:
                             return disagreement(loss, params, size, name, apart / (travel or apart))
+                if out_of_range is not None and np.linalg.matrix_rank(np.array([(0.0, 0.0), *tried])) < 2:
+                    raise out_of_range  # what is left says nothing of the loss, or of the parameters
             except Exception as error:
                 return f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}"
         return None
@@ -346,21 +382,41 @@ def seeded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def as_written() -> Iterator[None]:
-    """What is to be compiled is run as it is written."""
-    compiles = "torch._dynamo" in sys.modules  # and takes seconds to import
+def as_written(optimizer: Any = object) -> Iterator[list[str]]:
+    """What is to be compiled is run as it is written; the list, once the run is over, names what there was."""
+    compiled = [name for module in _modules(optimizer) for name, x in vars(module).items() if _is_compiled(x)]
+    compiled += [n for base in getattr(optimizer, "__mro__", ()) for n, x in vars(base).items() if _is_compiled(x)]
+    compiles, compile_ = "torch._dynamo" in sys.modules, torch.compile  # the former takes seconds to import
+
+    def compile_and_note(*args: Any, **kwargs: Any) -> Any:
+        nonlocal compiles
+        compiled.append(getattr(args[0] if args else None, "__name__", "?"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = compile_(*args, **kwargs)
+        torch.compiler.set_stance("force_eager")  # it has imported what that takes
+        compiles = True
+        return made
+
     if compiles:
         torch.compiler.set_stance("force_eager")
+    torch.compile = compile_and_note
     try:
-        yield
+        yield compiled
     finally:
+        torch.compile = compile_
         if compiles:
             torch.compiler.set_stance("default")
 
 
+def _is_compiled(x: Any) -> bool:
+    return "_torchdynamo_orig_callable" in getattr(x, "__dict__", {})
+
+
 def _train(instance: Any) -> None:
     """Schedule-free optimizers step in this mode alone."""
-    getattr(instance, "train", lambda: None)()
+    with contextlib.suppress(AttributeError):  # those that hand on whatever they are asked for
+        instance.train()
 
 
 def _measured(units: Units) -> Value:

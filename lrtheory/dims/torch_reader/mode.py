@@ -67,7 +67,7 @@ class UnitsMode(TorchFunctionMode):
                 return value
             if self.constants:
                 return _constant(x) if x.numel() else number(0.0)  # what has no entries fits anything
-            if x.is_floating_point() and x.numel():
+            if _has_numbers(x) and x.numel():
                 raise refused("tensor that no call was seen to make, of shape", str(tuple(x.shape)))
             return PURE_VALUE
         if isinstance(x, (list, tuple)):
@@ -121,7 +121,7 @@ class UnitsMode(TorchFunctionMode):
         """Write down what is known of every tensor in a result, and give Python's floats their units."""
         if isinstance(result, torch.Tensor):
             one = value if isinstance(value, Value) else value[0]
-            if not result.is_floating_point() and one.units is not None:
+            if not _has_numbers(result) and one.units is not None:
                 one = PURE_VALUE.but(measured=one.measured, rare=one.rare, constant=one.constant)
             self.note(result, one)
         elif isinstance(result, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in result):
@@ -155,7 +155,7 @@ class UnitsMode(TorchFunctionMode):
 
     def _refuse_unknown(self, name: str, result: Any, args: Any, kwargs: Any) -> None:
         """A function outside the table may look at what is no float, and hand on tensors that were there before."""
-        given = [t for t in _tensors([*args, *kwargs.values()]) if t.is_floating_point() or t.is_complex()]
+        given = [t for t in _tensors([*args, *kwargs.values()]) if _has_numbers(t)]
         made = _tensors(result)
         if not given:
             for item in made:
@@ -167,6 +167,11 @@ class UnitsMode(TorchFunctionMode):
                 self.note(item, PURE_VALUE)
         elif writes or not made or any(memory(item) not in self._known for item in made):
             raise refused("torch function", name)
+
+
+def _has_numbers(tensor: torch.Tensor) -> bool:
+    """Whether its entries may have units: they are no indices and no truth values."""
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _tensors(x: Any) -> list[torch.Tensor]:

@@ -24,6 +24,9 @@ from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import Ledger
 from .._kernel.value import Value, number
 
+# The name of what is 1 on the diagonal and 0 elsewhere. A tiny multiple of it counts as the tiny number in sums, and is
+# no constant in arithmetic: 0 and t is not t.
+EYE = "an identity matrix"
 _TORCH = str(torch.__path__[0])
 _OPTIMIZERS = str(torch.optim.__path__[0])
 _FRAMES_KEPT = 5
@@ -65,7 +68,7 @@ def apply(ledger: Ledger, name: str, *values: Value, same: bool = False) -> Valu
     """A shared rule, by the name of its primitive, at the line that is running."""
     site = Site(ledger, FrameOrigin.here(), same)
     ledger.read.update(v.name for v in values)
-    if name in FOLD and all(v.constant is not None for v in values):
+    if name in FOLD and all(v.constant is not None and v.name != EYE for v in values):
         with contextlib.suppress(ArithmeticError, ValueError, TypeError):
             return number(FOLD[name](*(v.constant for v in values))).but(origin=site.at)
     result = TABLE[name](site, values)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,25 +14,73 @@ from ...units import GRADIENT, LOSS, PARAM, Units
 Note = Callable[[torch.Tensor, Units], None]
 
 
+@dataclass(frozen=True)
+class Form:
+    """What an optimizer is given to step on: most take a list of parameters, some insist on another form."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    handed: str = "as a list"
+    dtype: torch.dtype = torch.float64
+    closure: bool = False  # it asks for the loss, though its signature does not
+    graph: bool = False  # it differentiates gradients
+
+    def hand(self, params: Mapping[str, torch.nn.Parameter]) -> Any:
+        """The parameters, as a constructor's first argument."""
+        if self.handed == "by name":
+            return list(params.items())
+        if self.handed == "as a module":
+            module = torch.nn.Module()
+            for name, p in params.items():
+                module.register_parameter(name, p)
+            return module
+        if self.handed == "in groups":
+            return [{"params": [p], "use_muon": p.ndim > 1} for p in params.values()]
+        return list(params.values())
+
+    def notes(self) -> Iterator[str]:
+        """What is unlike other runs."""
+        if self.handed == "in groups":
+            yield "run with groups: use_muon is true for matrices, false for vectors"
+        elif self.handed != "as a list":
+            yield f"run with parameters given {self.handed}"
+        if self.dtype is not torch.float64:
+            yield "run in float32: in float64 it fails"
+        if self.closure:
+            yield "run with a closure"
+        if self.graph:
+            yield "run with gradients that are linear in the parameters, since it differentiates them"
+
+
+_PLAIN = (Form({"matrix": (4, 3), "vector": (5,)}), Form({"matrix": (4, 3)}), Form({"sparse": (4, 3)}))
+
+
+def forms(shapes: Mapping[str, tuple[int, ...]] | None) -> Sequence[Form]:
+    """All forms, those that most take first."""
+    plain = (Form(dict(shapes)),) if shapes else _PLAIN
+    others = [{"closure": True}, {"graph": True}, {"dtype": torch.float32}]
+    others += [{"handed": how} for how in ("in groups", "by name", "as a module")]
+    return (*plain, *(replace(form, **other) for form in plain[:2] for other in others))
+
+
 class SmallProblem:
     """Parameters, and gradients that change sign and size; for an optimizer with a closure, a bowl to descend."""
 
     def __init__(
         self,
-        shapes: Mapping[str, tuple[int, ...]],  # a parameter named ``sparse`` gets sparse gradients
+        form: Form,  # a parameter named ``sparse`` gets sparse gradients
         loss: float = 1.0,  # what the loss is multiplied by
         params: float = 1.0,
         note: Note = lambda tensor, units: None,  # told of every tensor that is made, and of its units
     ) -> None:
         self._generator = torch.Generator().manual_seed(0)
-        self._loss, self._scale, self._note = loss, params, note
-        self.params = {name: torch.nn.Parameter(self._random(shape) * params) for name, shape in shapes.items()}
-        self._curvature = {name: self._random(shape).abs() + 0.5 for name, shape in shapes.items()}
+        self._loss, self._scale, self._note, self._form = loss, params, note, form
+        self.params = {name: torch.nn.Parameter(self._random(shape) * params) for name, shape in form.shapes.items()}
+        self._curvature = {name: self._random(shape).abs() + 0.5 for name, shape in form.shapes.items()}
         for p in self.params.values():
             note(p, PARAM)
 
     def _random(self, shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.randn(shape, generator=self._generator, dtype=torch.float64)
+        return torch.randn(shape, generator=self._generator, dtype=torch.float64).to(self._form.dtype)
 
     def give_gradients(self, step: int) -> None:
         """A gradient for every parameter."""
@@ -40,12 +89,14 @@ class SmallProblem:
             if name == "sparse":
                 g = g.to_sparse(1)
                 self._note(g._values(), GRADIENT)
+            if self._form.graph:
+                g = g + self._curvature[name] * (p - p.detach()) * (self._loss / self._scale**2)
             p.grad = g
             self._note(g, GRADIENT)
 
     def evaluate(self) -> torch.Tensor:
         """The bowl's height, with its slopes as gradients."""
-        height = torch.zeros((), dtype=torch.float64)
+        height = torch.zeros((), dtype=self._form.dtype)
         for name, p in self.params.items():
             slope = self._curvature[name] * p.detach() * (self._loss / self._scale**2)
             p.grad = slope

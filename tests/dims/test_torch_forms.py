@@ -1,0 +1,244 @@
+"""Optimizers that insist on another form of parameters, gradients or arguments: each once with its law, once with a slip."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lrtheory import dims  # noqa: E402
+from lrtheory.dims.target import infer_target  # noqa: E402
+from lrtheory.dims.torch_reader.infer import NotAnOptimizerError  # noqa: E402
+from lrtheory.units import GRADIENT, LOSS, PARAM, PURE  # noqa: E402
+
+SGD = PARAM.times(GRADIENT.power(-1))
+
+
+class Signs(torch.optim.Optimizer):
+    """The simplest law: lr in [param]. With a slip it adds a bare number to the parameters."""
+
+    slip = 0.0
+
+    def __init__(self, params, lr=1e-3, **more):
+        super().__init__(params, {"lr": lr, **more})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(self.direction(p, group), alpha=group["lr"]).add_(self.slip)  # SLIP
+
+    def direction(self, p, group):
+        return p.grad.sign()
+
+
+class InGroups(Signs):
+    def direction(self, p, group):
+        return p.grad / p.grad.norm() if group["use_muon"] else p.grad.sign()
+
+
+class ByName(Signs):
+    def __init__(self, named_parameters, lr=1e-3):
+        named = list(named_parameters)
+        if not all(isinstance(name, str) for name, _ in named):
+            raise TypeError("give names")
+        super().__init__([p for _, p in named], lr)
+
+
+class OfAModule(Signs):
+    def __init__(self, model, lr=1e-3):
+        super().__init__([p for _, p in model.named_parameters()], lr)
+
+
+class InSingle(Signs):
+    def direction(self, p, group):
+        return torch.mm(torch.eye(len(p)), p.grad.reshape(len(p), -1)).reshape(p.shape).sign()
+
+
+class Polyak(torch.optim.Optimizer):
+    """Steps by the loss over the squared gradient."""
+
+    slip = 0.0
+
+    def __init__(self, params, factor=1.0):
+        super().__init__(params, {"factor": factor})
+
+    def step(self, closure=None):
+        if closure is None:
+            raise ValueError("a closure is wanted")
+        loss = closure()
+        with torch.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(p.grad * (loss / (p.grad**2).sum() + self.slip), alpha=group["factor"])  # SLIP
+
+
+class Curved(torch.optim.Optimizer):
+    """Steps by the gradient over its derivative."""
+
+    slip = 0.0
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        params = [p for group in self.param_groups for p in group["params"]]
+        along = [torch.ones_like(p) for p in params]
+        curved = torch.autograd.grad([p.grad for p in params], params, grad_outputs=along, retain_graph=True)
+        with torch.no_grad():
+            for p, h in zip(params, curved, strict=True):
+                p.sub_(p.grad / (h.abs() + self.slip), alpha=self.param_groups[0]["lr"])  # SLIP
+
+
+class Wants(Signs):
+    def __init__(self, params, lr, total_steps: int):
+        super().__init__(params, lr, total_steps=total_steps)
+
+
+class NoneByDefault(Signs):
+    def __init__(self, params, lr=None):
+        if not lr > 0:  # pyright: ignore[reportOptionalOperand]
+            raise ValueError(lr)
+        super().__init__(params, lr)
+
+
+class Around(Signs):
+    """Another optimizer's steps, and then a decay of the parameters."""
+
+    def __init__(self, params, base_optimizer, decay=0.1, **kwargs):
+        torch.optim.Optimizer.__init__(self, params, {"decay": decay})
+        self.base = base_optimizer(self.param_groups, **kwargs)
+
+    def step(self, closure=None):
+        self.base.step()
+        with torch.no_grad():
+            for p in self.param_groups[0]["params"]:
+                p.mul_(1 - self.defaults["decay"]).add_(self.slip)  # SLIP
+
+
+class Behind(Signs):
+    def __init__(self, optimizer, decay=0.1):
+        self.base, self.decay = optimizer, decay
+        super().__init__(optimizer.param_groups, decay)
+
+    def step(self, closure=None):
+        self.base.step()
+        with torch.no_grad():
+            for p in self.param_groups[0]["params"]:
+                p.mul_(1 - self.decay).add_(self.slip)  # SLIP
+
+
+class Compiled(Signs):
+    compiled = None
+
+    def direction(self, p, group):
+        if Compiled.compiled is None:
+            Compiled.compiled = torch.compile(torch.sign)
+        return Compiled.compiled(p.grad)
+
+
+CASES = [
+    (InGroups, {"lr": PARAM}, "use_muon is true for matrices"),
+    (ByName, {"lr": PARAM}, "given by name"),
+    (OfAModule, {"lr": PARAM}, "given as a module"),
+    (InSingle, {"lr": PARAM}, "float32"),
+    (Polyak, {"factor": PARAM.times(GRADIENT).times(LOSS.power(-1))}, "with a closure"),
+    (Curved, {"lr": PURE}, "differentiates"),
+    (Wants, {"lr": PARAM}, "lr = 0.001, total_steps = 1000: chosen here"),
+    (NoneByDefault, {"lr": PARAM}, "lr = 0.001: chosen here"),
+    (Around, {"decay": PURE, "lr": SGD}, "base_optimizer = SGD: chosen here"),
+    (Behind, {"decay": PURE, "lr": SGD}, "optimizer = SGD: chosen here"),
+    (Compiled, {"lr": PARAM}, "torch.compile"),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "law", "note"), CASES, ids=lambda x: getattr(x, "__name__", None))
+def test_law_is_read_and_the_form_is_said(optimizer, law, note):
+    found = dims.infer(optimizer)
+    assert (found.verdict, found.hyper) == ("proven", law)
+    assert any(note in line for line in found.notes), found.notes
+
+
+@pytest.mark.parametrize("optimizer", [c[0] for c in CASES if c[0] is not Compiled])
+def test_slip_is_named_at_its_line(optimizer):
+    found = dims.infer(type(optimizer.__name__, (optimizer,), {"slip": 1e-3, "__module__": __name__}))
+    assert found.status == "broken"
+    assert any(b.location is not None and "# SLIP" in b.location.source for b in found.breaks)
+
+
+def test_step_is_compiled_as_before_afterwards():
+    compile_ = torch.compile
+    dims.infer(Compiled)
+    assert torch.compile is compile_
+
+
+class Insists(Signs):
+    def __init__(self, params, path):
+        super().__init__(params, len(path))
+
+
+def test_what_cannot_be_chosen_is_asked_for():
+    with pytest.raises(NotAnOptimizerError, match="path"):
+        dims.infer(Insists)
+
+
+class AsComplex(Signs):
+    """Pairs of entries taken for complex numbers, and back."""
+
+    def direction(self, p, group):
+        pairs = torch.view_as_complex(torch.stack([p.grad, p.grad], -1))
+        return torch.view_as_real(pairs)[..., 0]
+
+
+def test_complex_numbers_keep_units():
+    assert dims.infer(AsComplex).hyper == {"lr": SGD}
+
+
+def by_a_factory(params, eps=1e-8):
+    """A user's own optimizer around another."""
+    return Behind(torch.optim.Adam(params, lr=1e-3, eps=eps))
+
+
+def test_targets_are_factories_and_classes_with_arguments_left_open():
+    found = infer_target(f"{__name__}:Around")
+    assert (found.verdict, found.hyper) == ("proven", {"decay": PURE, "lr": SGD})
+    found = infer_target(f"{__name__}:by_a_factory")
+    assert found.status == "broken"  # its lr is a bare number
+
+
+class OutOfSight(InGroups):
+    """Text drops the units of a number."""
+
+    def direction(self, p, group):
+        return super().direction(p, group) * float(str(group["lr"])) / 1e-3
+
+
+def test_judge_runs_the_form_that_was_read():
+    assert dims.infer(OutOfSight).verdict.startswith("unknown (numbers do not obey these units")
+    assert dims.infer(OutOfSight, judge=False).verdict == "proven"
+
+
+class Bounded(Signs):
+    """Takes no lr of 1e-2 and more, though scaled by 256 it would be."""
+
+    least = 0.0
+
+    def __init__(self, params, lr=1e-3):
+        if not self.least <= lr < 1e-2:
+            raise ValueError(f"lr = {lr} is out of range")
+        super().__init__(params, lr)
+
+
+class BoundedTwice(Bounded):
+    least = 1e-4
+
+
+class BoundedOutOfSight(Bounded):
+    def direction(self, p, group):
+        return super().direction(p, group) * float(str(group["lr"])) / 1e-3
+
+
+def test_scales_that_a_constructor_refuses_are_left_out_while_others_speak():
+    assert dims.infer(Bounded).verdict == "proven"
+    assert "is out of range" in dims.infer(BoundedTwice).verdict
+    assert dims.infer(BoundedOutOfSight).verdict.startswith("unknown (numbers do not obey these units")
