@@ -95,8 +95,8 @@ def translate(
     --------
     >>> from lrtheory import translate
     >>> found = translate("adamw(lr=1e-3, weight_decay=0.1)", to="lion")
-    >>> round(found.hyper.lr, 6), round(found.hyper.weight_decay, 4), round(found.decay_time_scale)
-    (0.000229, 0.4359, 10000)
+    >>> round(found.hyper.lr, 6), round(found.hyper.weight_decay, 4), round(found.decay_time_scale, -2)
+    (0.000229, 0.4359, 10000.0)
     """
     for name, text in (("spec", spec), ("to", to)):
         if not isinstance(text, str):
