@@ -12,7 +12,7 @@ from .spec import Reading, SpecError, call, parse, read, short
 from .theory import NoLaw
 from .theory.momentum import decay_time_scale
 from .theory.updates import update_rms
-from .wrappers import Wrapper
+from .wrappers import Wrapper, innermost
 
 NOT_THE_SAME = (
     "a matching of size, not an equivalence: under gradients that are pure noise updates have the same root mean square, and "
@@ -95,16 +95,16 @@ def translate(
     --------
     >>> from lrtheory import translate
     >>> found = translate("adamw(lr=1e-3, weight_decay=0.1)", to="lion")
-    >>> round(found.hyper.lr, 6), round(found.hyper.weight_decay, 4), round(found.decay_time_scale)
-    (0.000229, 0.4359, 10000)
+    >>> round(found.hyper.lr, 6), round(found.hyper.weight_decay, 4), round(found.decay_time_scale, -2)
+    (0.000229, 0.4359, 10000.0)
     """
     for name, text in (("spec", spec), ("to", to)):
         if not isinstance(text, str):
             raise TypeError(f"{name}={text!r}: expected the text of an optimizer, such as 'adamw(lr=1e-3)'")
     source = read(spec)
-    old_rule, old = _inside(source)
+    old_rule, old = innermost(source.rule, source.hyper)
     target = _target(to, shape)
-    rule, blank = _inside(target)
+    rule, blank = innermost(target.rule, target.hyper)
     if target.curve is not None:
         raise SpecError(f"{short(to)}: its lr is what is looked for; leave the schedule out")
     notes = [NOT_THE_SAME]
@@ -148,7 +148,7 @@ def _target(to: str, shape: Any) -> Reading:
         return read(to)
     with_lr = {"learning_rate": 1.0} if spec.name.startswith(("optax.", "keras.")) else {"lr": 1.0}
     found = read(call(spec.full_name, with_lr))
-    options = _inside(found)[0].facts.one_size
+    options = innermost(found.rule, found.hyper)[0].facts.one_size
     return read(call(spec.full_name, {**with_lr, **options})) if options and shape is None else found
 
 
@@ -178,13 +178,6 @@ def _decaying(rule: Rule, hyper: Any, scale: float, removed: float, text: str) -
             f"{short(text)}: its decay would have a time scale of {reached:.4g} steps, where {scale:.4g} is to be matched"
         )
     return hyper
-
-
-def _inside(reading: Reading) -> tuple[Rule, Any]:
-    rule, hyper = reading.rule, reading.hyper
-    while isinstance(rule, Wrapper):
-        rule, hyper = rule.rule, rule.inner(hyper)
-    return rule, hyper
 
 
 def _outside(reading: Reading, hyper: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from lrtheory import rules
 from lrtheory.names import keras, optax, torch
 from lrtheory.names.torch import TorchName
+from lrtheory.rules import Rule
 
 Options = Mapping[str, Any]
 Numbers = Mapping[str, float]
@@ -295,9 +296,9 @@ ROWS: Mapping[str, ReplayRow] = {
 }
 
 
-def row(rule: str) -> ReplayRow:
-    """The row of a rule; an empty one for a rule that has none, so that a new rule can be run at once."""
-    return ROWS.get(rule, ReplayRow())
+def row(rule: str | Rule) -> ReplayRow:
+    """The row of a rule or of its name; an empty one for a rule that has none, so that a new rule can be run at once."""
+    return ROWS.get(rule if isinstance(rule, str) else rule.name, ReplayRow())
 
 
 def known_rules() -> list[str]:

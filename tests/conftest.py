@@ -52,7 +52,7 @@ OPTIMISED = (
     "rules/test_accuracy", "rules/test_beside_torch", "rules/test_float32_steps", "rules/test_half_precision",
     "rules/test_in_place", "rules/test_lowering", "schedules/test_accuracy", "schedules/test_lowering",
     "effective/test_absorbed", "effective/test_cost", "effective/test_measure", "oracle/test_bounds", "parity/test_gate",
-    "parity/test_half_precision", "inside_optax/test_transformation", "watching/test_in_optax", "sweep/test_devices",
+    "parity/test_half_precision", "parity/test_non_finite", "port/test_float32", "inside_optax/test_transformation", "watching/test_in_optax", "sweep/test_devices",
     "test_sharding", "test_compiling", "benchmarks/test_scale", "benchmarks/test_sweep",
 )  # fmt: skip
 

@@ -25,13 +25,14 @@ def compiled(rule: Any) -> Any:
 
 def own_spec(rule: Rule | wrappers.Wrapper, hyper: Any) -> str:
     """A rule with its hyperparameters as a SPEC of ours, options at their defaults left out, and wrappers around it."""
-    if isinstance(rule, wrappers.Wrapper):
-        options = {name: value for name, value in rule.options.items() if value is not False}
-        own = {name: getattr(hyper, name) for name in rule.numbers}
-        return call(rule.name, {**options, **own}, Unread(own_spec(rule.rule, rule.inner(hyper))))
+    around, rule, hyper = wrappers.unwrapped(rule, hyper)
     plain = rules.factory_of(rule)().options
     options = {name: value for name, value in rule.options.items() if value != plain[name]}
-    return call(rule.name, {**options, **{n: v for n, v in hyper._asdict().items() if v is not None}})
+    text = call(rule.name, {**options, **{n: v for n, v in hyper._asdict().items() if v is not None}})
+    for wrapper, own in reversed(around):
+        options = {name: value for name, value in wrapper.options.items() if value is not False}
+        text = call(wrapper.name, {**options, **own}, Unread(text))
+    return text
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,11 @@ class Adopted:
                 own = {name: given[name] for name in group.names}
                 moved |= compiled(group.rule)(group.hyper, dict(group.params), group.state, own)[0]
         return {name: np.asarray(value) for name, value in moved.items()}
+
+
+def of_rule(rule: Any, groups: tuple[Group, ...], around: tuple[Around, ...] = ()) -> Adopted:
+    """A rule of ours, whose groups are known."""
+    return Adopted("lrtheory", rule.name, groups, (), around)
 
 
 def joined(rule: Rule, states: Mapping[str, Any]) -> Any:

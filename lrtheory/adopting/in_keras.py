@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .. import rules
-from ..names.keras import ARGUMENTS, NAMES, KerasName, name_of
+from ..names import entry
+from ..names.keras import ARGUMENTS, CLASSES, NAMES, KerasName
 from ..spec import Unread, call
 from ._slots import AdoptError, filled
 from .adopted import Adopted, Around, Group, joined, own_spec
@@ -82,11 +83,9 @@ def _decays(optimizer: Any, variable: Any) -> bool:
 
 def _rule(optimizer: Any, kind: str, lr: float, decays: bool) -> tuple[Any, Any, str]:
     """Rule, numbers of the next step, and why there is none."""
-    rule_name = next(
-        (rule for rule, name in NAMES.items() if name.optimizer == kind), "adam" if kind == "AdamW" else ""
-    )
-    if not rule_name:
+    if kind not in CLASSES:
         return None, None, f"keras.optimizers.{kind} is none of our rules"
+    rule_name = CLASSES[kind]
     name: KerasName = NAMES[rule_name]
     for argument, value in name.fixed.items():
         if getattr(optimizer, argument) != value:
@@ -137,8 +136,9 @@ def _group(
     params = {name: to_numpy(v) for name, v in variables} if arrays else {}
     if rule is None:
         return Group(names, None, None, reason, lr, params)
-    notes = tuple(note for entry in name_of(rule).derived.values() for note in entry.lr_inside(hyper))
-    if name_of(rule).before_correction:
+    name = entry(NAMES, rule)
+    notes = tuple(note for derived in name.derived.values() for note in derived.lr_inside(hyper))
+    if name.before_correction:
         notes += (
             f"eps is epsilon/√(1 − beta2^t), that of the next step: Keras adds {optimizer.epsilon:g} to the uncorrected root",
         )
@@ -156,7 +156,7 @@ def _group(
 
 def _kept(optimizer: Any, rule: Any, hyper: Any, variable: Any, like: np.ndarray) -> Any:
     """The rule's state of one variable, from the optimizer's variables that are named after it."""
-    name, iterations = name_of(rule), int(to_numpy(optimizer.iterations))
+    name, iterations = entry(NAMES, rule), int(to_numpy(optimizer.iterations))
     index = optimizer._get_variable_index(variable)
     theirs: dict[str, Any] = {"iteration": iterations}
     for attribute, suffix in name.lists.items():

@@ -425,7 +425,8 @@ def _group(by_name: Mapping[str, Any], entries: list[_Entry], label: str, row: _
     if own is None and "decay_pull" in rule.State._fields and hyper.weight_decay:
         unknown |= dict.fromkeys(("pull", "decay_pull"), "optax keeps x alone: their sum is known, and stands in pull")
     state = joined(rule, {n: one.state for n, one in kept.items()})
-    notes = tuple(note for entry in state_of(rule)[1].values() for note in entry.lr_inside(hyper))
+    derived = state_of(rule)[1] if own is None else {}
+    notes = tuple(note for entry in derived.values() for note in entry.lr_inside(hyper))
     return replace(blank, rule=rule, hyper=hyper, lr=hyper.lr, state=state, unknown=unknown, notes=notes)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..names.torch import CLASSES, EXECUTION, NAMES, name_of
+from ..names import entry
+from ..names.torch import CLASSES, EXECUTION, NAMES
 from ..spec import torch_fields
 from ._slots import AdoptError
 from .adopted import Adopted, Group, joined
@@ -30,14 +31,7 @@ def kind_of_groups(saved: Mapping[str, Any]) -> str:
     keys = {key for kept in saved["state"].values() for key in kept}
     given = set.intersection(*(set(group) for group in saved["param_groups"])) if saved["param_groups"] else set()
     fields = given & set().union(*map(_fields, CLASSES))
-    kinds = []
-    for kind in CLASSES:
-        names = NAMES[CLASSES[kind][0]]
-        if _fields(kind) == fields and keys <= {
-            *names.state.values(),
-            *(other.key for other in names.derived.values()),
-        }:
-            kinds.append(kind)
+    kinds = [kind for kind, (rule, _) in CLASSES.items() if _fields(kind) == fields and keys <= NAMES[rule].keys]
     if not kinds:
         old = fields == _fields("Adam") - {_DECOUPLED}
         raise AdoptError(
@@ -138,8 +132,7 @@ def _group(
 
 def _like(name: str, rule: Any, kept: Mapping[str, Any]) -> np.ndarray:
     """An array like the parameter, from one that is kept of it."""
-    names = name_of(rule)
-    for slot, key in names.state.items():
+    for slot, key in entry(NAMES, rule).state.items():
         if rule.State._slots[slot].kind == "array" and slot not in ("row_var", "col_var") and kept.get(key) is not None:
             return np.zeros(np.shape(kept[key]), kept[key].dtype)
     raise AdoptError(f"nothing that is kept of {name} says what shape it has: give the parameters, as in params=")

@@ -100,8 +100,7 @@ def kept_state(
     """
     names, like = NAMES[CLASSES[kind][0]], np.asarray(like)
     kept = {key: value for key, value in kept.items() if value is not None}
-    known = {*names.state.values(), *(other.key for other in names.derived.values())}
-    strange = sorted(set(kept) - known)
+    strange = sorted(set(kept) - names.keys)
     if strange:
         raise AdoptError(f"its state has {strange[0]}, which torch.optim.{kind} does not keep")
     if not kept:

@@ -14,12 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..names.keras import ARGUMENTS, NAMES
+from ..names.keras import ARGUMENTS, CLASSES
 from ..spec import call, parse, resolve
 from .checkpoint import Checkpoint, CheckpointError, Key, SavedGroup, SavedOptimizer
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-_CLASSES = (*(name.optimizer for name in NAMES.values()), "AdamW")
 #: Arguments of an optimizer that a SPEC of it may have.
 _ASKED = {*ARGUMENTS.values(), "momentum", "nesterov", "amsgrad", "centered", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm",
           "use_ema", "loss_scale_factor", "gradient_accumulation_steps", "relative_step"}  # fmt: skip
@@ -71,9 +70,9 @@ def read(path: Path) -> Checkpoint:
         )
     given = ((config.get("compile_config") or {}).get("optimizer") or {}) if isinstance(config, dict) else {}
     kind = given.get("class_name") or _class(name)
-    if kind not in _CLASSES:
+    if kind not in CLASSES:
         raise CheckpointError(
-            f"{path} holds the optimizer {kind or name!r}, which is none of Keras's {', '.join(_CLASSES)}"
+            f"{path} holds the optimizer {kind or name!r}, which is none of Keras's {', '.join(CLASSES)}"
         )
     return Checkpoint(
         str(path), "Keras", (_optimizer(path, kind, given.get("config") or {}, variables),), weights, ordered=False
@@ -102,7 +101,7 @@ def _weights(stored: Any) -> dict[str, np.ndarray]:
 def _class(name: str) -> str:
     """Keras names an optimizer after its class, ``adam_w``, and numbers those that have one name."""
     bare = re.sub(r"_\d+$", "", name).replace("_", "")
-    return next((kind for kind in _CLASSES if kind.lower() == bare), "")
+    return next((kind for kind in CLASSES if kind.lower() == bare), "")
 
 
 def _optimizer(path: Path, kind: str, config: dict[str, Any], variables: list[np.ndarray]) -> SavedOptimizer:

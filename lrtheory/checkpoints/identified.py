@@ -10,12 +10,11 @@ import jax
 import numpy as np
 
 from ..adopting import AdoptError, group_rule, kept_state
-from ..names import keras as in_keras
-from ..names import optax as in_optax
+from ..names import find, keras, optax
 from ..names.torch import CLASSES, EXECUTION, NAMES, UNREAD
 from ..rules import Rule
 from ..spec import Reading, SpecError, read, torch_fields
-from ..wrappers import Wrapper
+from ..wrappers import innermost
 from ._arrays import array
 from .checkpoint import Checkpoint, Key, SavedGroup, SavedOptimizer
 
@@ -144,10 +143,7 @@ def _rule(saved: SavedOptimizer, group: SavedGroup, kind: str, spec: Reading | N
         return (found.rule, found.hyper, found.reason) if found else (None, None, "")
     if spec is None:
         return None, None, ""
-    rule, hyper = spec.rule, spec.hyper
-    while isinstance(rule, Wrapper):
-        hyper, rule = rule.inner(hyper), rule.rule
-    return rule, hyper, ""
+    return *innermost(spec.rule, spec.hyper), ""
 
 
 def _own_spec(saved: SavedOptimizer) -> Reading | None:
@@ -207,11 +203,10 @@ def _misshapen(tensor: Tensor) -> str:
 
 def slot_names(framework: str, rule: Rule) -> dict[str, str]:
     """Our slot → the framework's name of it."""
-    if framework == "torch":
-        return dict(NAMES[rule.name].state) if rule.name in NAMES else {}
     if framework == "optax":
-        return dict(in_optax.STATE.get(rule.name, {}))
-    return dict(in_keras.NAMES[rule.name].state) if rule.name in in_keras.NAMES else {}
+        return dict(optax.state_of(rule)[0])
+    name = find(NAMES if framework == "torch" else keras.NAMES, rule)
+    return dict(name.state) if name is not None else {}
 
 
 def filled_in(kind: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,14 +224,13 @@ def _torch_kinds(
     """The classes of torch.optim that have these names, the likeliest first, or none and why."""
     if spec is not None:
         rule: Any = spec.rule
-        name = NAMES.get(rule.name)
+        name = find(NAMES, rule)
         return ([name.class_name(rule.options)], "") if name else ([], f"{spec.text} is no class of torch.optim")
     keys = set().union(*raw.values()) if raw else set()
     fields = set().union(*(group.numbers for group in saved.groups)) if saved.groups else set()
     ranked = []
     for kind, (rule_name, _) in CLASSES.items():
-        name = NAMES[rule_name]
-        known = {*name.state.values(), *(other.key for other in name.derived.values())}
+        known = NAMES[rule_name].keys
         needed = set(filled_in(kind, dict.fromkeys(fields))) >= torch_fields(kind) - set(EXECUTION)
         if keys <= known and needed and "lr" in fields:
             ranked.append((len(fields - torch_fields(kind) - set(UNREAD)), len(known - keys), kind))

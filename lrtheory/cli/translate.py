@@ -11,7 +11,7 @@ from rich.text import Text
 from lrtheory.spec import read
 from lrtheory.translating import Translated, translate
 
-from ..explaining.trained import innermost
+from ..wrappers import innermost
 from ._terminal import console, print_json, table
 from .errors import input_errors
 

@@ -215,7 +215,7 @@ def _ours(text: str, start: Any, grads: Any, lrs: Any = None) -> list[dict[str, 
     import jax.numpy as jnp
 
     from ..rules import SparseGradient
-    from .trained import innermost
+    from ..wrappers import innermost
 
     reading = read(text)
     sparse = innermost(reading.rule, reading.hyper)[0].array_rule.sparse

@@ -17,10 +17,10 @@ from ..spec import Curve, NoRuleError, Reading, Spec, SpecError, curve, is_sched
 from ..theory import NoLaw
 from ..theory.momentum import steady_effective_lr
 from ..units import Units
-from ..wrappers import Wrapper
+from ..wrappers import Wrapper, innermost
 from .beside import SAME, beside, run
 from .facts import Fact, facts
-from .trained import EffectiveLr, clipped_to, effective_lrs, innermost
+from .trained import EffectiveLr, clipped_to, effective_lrs
 from .unruled import Unruled, read_unruled
 
 
@@ -166,7 +166,7 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
     inside, inner = innermost(rule, hyper)
     rows, unsettled = effective_lrs(rule, hyper, reading.curve, reading.first)
     code = reading.write(found.hyper, levels, change.fewer_steps)
-    exactness, seen = _seen(reading.text, code, change, found.exactness, inside.name == "muon")
+    exactness, seen = _seen(reading.text, code, change, found.exactness, inside.facts.in_bfloat16)
     numbers = tuple(
         Number(name, float(value), rule.units[name], float(getattr(found.hyper, name)))
         for name, value in zip(hyper._fields, hyper, strict=True)

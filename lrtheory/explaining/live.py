@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..adopting import Adopted, Group, adopt
-from ..adopting.adopted import own_spec
+from ..adopting.adopted import of_rule, own_spec
 from ..groups import alone, names_by_label
 from ..rescaling import Change
 from .explanation import Explanation, explain
@@ -120,9 +120,7 @@ def explain_rule(rule: Any, hyper: Any, params: Any = None, *, change: Change | 
     still = [label for label in names if label not in each]
     groups += [Group(names[label], None, reason="frozen", lr=0.0, label=label) for label in still]
     known: dict[str, Explanation] = {}
-    return LiveExplanation(
-        Adopted("lrtheory", rule.name, tuple(groups)), tuple(_explained(group, change, known) for group in groups)
-    )
+    return LiveExplanation(of_rule(rule, tuple(groups)), tuple(_explained(group, change, known) for group in groups))
 
 
 def explain_specs(specs: Mapping[str, str], change: Change | None = None) -> LiveExplanation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from ..rules import Rule, SparseGradient
 from ..spec import Curve
 from ..theory import NoLaw
 from ..theory.momentum import steady_effective_lr
-from ..wrappers import Wrapper
+from ..wrappers import Wrapper, innermost, unwrapped
 
 #: Sizes of gradients that effective learning rates are shown for.
 GRADIENTS = (1.0, 1e-3, 1e-6)
@@ -51,13 +52,6 @@ def effective_lrs(
     return tuple(rows), reason
 
 
-def innermost(rule: Rule | Wrapper, hyper: Any) -> tuple[Rule, Any]:
-    """The rule inside all wrappers, with its numbers."""
-    while isinstance(rule, Wrapper):
-        rule, hyper = rule.rule, rule.inner(hyper)
-    return rule, hyper
-
-
 def clipped_to(rule: Rule | Wrapper, hyper: Any) -> float | None:
     """The largest gradient of a coordinate that the rule inside is given, where it is clipped."""
     sizes = [getattr(hyper, name) for name in ("max_norm", "clip_value") if name in hyper._fields]
@@ -66,10 +60,8 @@ def clipped_to(rule: Rule | Wrapper, hyper: Any) -> float | None:
 
 def _first_step(rule: Rule | Wrapper, hyper: Any) -> list[float]:
     """E of the first step on a parameter of one entry, 1, for each size of gradient: by the rule's own code."""
-    inside = innermost(rule, hyper)[0]
-    calls, outer = 1, rule
-    while isinstance(outer, Wrapper):
-        calls, outer = calls * getattr(outer, "every", 1), outer.rule
+    around, inside, _ = unwrapped(rule, hyper)
+    calls = math.prod(getattr(wrapper, "every", 1) for wrapper, _ in around)
 
     @quickly_compiled()
     @functools.partial(jax.vmap, in_axes=(None, 0))

@@ -8,15 +8,14 @@ from typing import Any
 import jax
 
 from ..rules import Rule
-from ..wrappers import Wrapper
+from ..wrappers import Wrapper, bare, innermost
 from ._groups import Groups
 from ._labels import names_of
 
 
 def of_leaves(rule: Any, hyper: Any, params: Any) -> list[tuple[Rule | None, Any]]:
     """Rule and hyperparameters of each leaf of ``params``, in their order; ``(None, None)`` for one that is frozen."""
-    if isinstance(rule, Wrapper):
-        return of_leaves(rule.rule, rule.inner(hyper), params)
+    rule, hyper = innermost(rule, hyper)
     leaves = jax.tree.leaves(params)
     if not isinstance(rule, Groups):
         return [(rule, hyper)] * len(leaves)
@@ -46,8 +45,7 @@ def alone(rule: Any, hyper: Any, *, scaled: bool = True) -> dict[str, tuple[Any,
 
 def names_by_label(rule: Any, params: Any) -> dict[str, tuple[str, ...]]:
     """The names of the parameters in each group, frozen ones too; of what has no groups the one entry is ""."""
-    while isinstance(rule, Wrapper):
-        rule = rule.rule
+    rule = bare(rule)
     names = names_of(params)
     labels = rule.labels_of(params) if isinstance(rule, Groups) else [""] * len(names)
     return {
@@ -57,6 +55,4 @@ def names_by_label(rule: Any, params: Any) -> dict[str, tuple[str, ...]]:
 
 def has_groups(rule: Any) -> bool:
     """Whether there are groups, inside wrappers too."""
-    while isinstance(rule, Wrapper):
-        rule = rule.rule
-    return isinstance(rule, Groups)
+    return isinstance(bare(rule), Groups)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..rules import Rule
 from .derived import Derived
 
 #: Our number → Keras's argument, where the names differ.
@@ -59,6 +58,8 @@ class KerasName:
         Whether eps is added before the bias correction, so that at step t it counts as eps/√(1 − β₂ᵗ).
     apart : str
         What else it does with eps, so that only without one it is our rule.
+    starts_late : bool
+        Whether the first step is as any other, so that a parameter may start when others have taken steps.
     """
 
     optimizer: str
@@ -75,6 +76,7 @@ class KerasName:
     inside_root: bool = False
     before_correction: bool = False
     apart: str = ""
+    starts_late: bool = False
 
 
 ADAM = ("lr", "beta1", "beta2", "eps")
@@ -90,6 +92,7 @@ NAMES: Mapping[str, KerasName] = {
         derived={
             "buffer": Derived("momentum", lambda m, h, p, t: -m / h.lr, lambda b, h: -b * h.lr)
         },  # with the lr inside
+        starts_late=True,
     ),
     "adam": KerasName(
         "Adam",
@@ -180,7 +183,5 @@ NAMES: Mapping[str, KerasName] = {
     ),
 }
 
-
-def name_of(rule: Rule) -> KerasName:
-    """What Keras calls a rule."""
-    return NAMES[rule.name]
+#: Class of keras.optimizers → our rule.
+CLASSES: Mapping[str, str] = {**{name.optimizer: rule for rule, name in NAMES.items()}, "AdamW": "adam"}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..rules import Rule
+from . import find
 from .derived import Derived
 
 #: Our number → optax's argument, where the names differ.
@@ -136,9 +137,15 @@ DERIVED: Mapping[str, Mapping[str, Derived]] = {
 }
 
 
+#: Our rule → the factories that it may be, those of another rule of its name among them.
+FACTORIES: Mapping[str, Mapping[str, OptaxName]] = {
+    rule: {factory: name for factory, name in {**NAMES, **RELATED}.items() if name.rule == rule} for rule in STATE
+}
+
+
 def state_of(rule: Rule) -> tuple[Mapping[str, str], Mapping[str, Derived]]:
-    """The entries of a rule in :data:`STATE` and :data:`DERIVED`."""
-    return STATE[rule.name], DERIVED.get(rule.name, {})
+    """The entries of a rule in :data:`STATE` and :data:`DERIVED`; empty ones for a rule that optax lacks."""
+    return find(STATE, rule) or {}, find(DERIVED, rule) or {}
 
 
 #: State that optax keeps once for all tensors: its schedules go by the same count.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..rules import Rule
 from .derived import Derived
 
 
@@ -30,6 +29,8 @@ class TorchName:
         Those beside the plain loop: ``"foreach"``, ``"fused"``.
     whole_count : bool
         Whether its count is an int of Python, and no tensor.
+    from_the_start : bool
+        Whether it keeps state before its first step.
     """
 
     optimizer: str | Callable[[Mapping[str, Any]], str]
@@ -39,6 +40,12 @@ class TorchName:
     derived: Mapping[str, Derived] = field(default_factory=dict, kw_only=True)
     implementations: tuple[str, ...] = field(default=("foreach",), kw_only=True)
     whole_count: bool = field(default=False, kw_only=True)
+    from_the_start: bool = field(default=False, kw_only=True)
+
+    @property
+    def keys(self) -> set[str]:
+        """All that its state may have."""
+        return {*self.state.values(), *(other.key for other in self.derived.values())}
 
     def class_name(self, options: Mapping[str, Any]) -> str:
         """The class in torch.optim for our options."""
@@ -93,7 +100,7 @@ NAMES: Mapping[str, TorchName] = {
         derived={"mu_gap": Derived("mu_product", lambda product: 1 - product, lambda gap, h: 1 - gap)},
     ),
     "radam": TorchName("RAdam", options=DECOUPLED, state=MOMENTS),
-    "adagrad": TorchName("Adagrad", state={"t": "step", "sum": "sum"}, implementations=FUSED),
+    "adagrad": TorchName("Adagrad", state={"t": "step", "sum": "sum"}, implementations=FUSED, from_the_start=True),
     "adadelta": TorchName("Adadelta", state={"t": "step", "square_avg": "square_avg", "acc_delta": "acc_delta"}),
     "rprop": TorchName(
         "Rprop",
@@ -120,12 +127,6 @@ NAMES: Mapping[str, TorchName] = {
     ),
     "sparse_adam": TorchName("SparseAdam", state=MOMENTS, implementations=(), whole_count=True),
 }
-
-
-def name_of(rule: Rule) -> TorchName:
-    """What torch calls a rule."""
-    return NAMES[rule.name]
-
 
 #: Rule and options that a class of torch.optim is, whatever its arguments.
 CLASSES: Mapping[str, tuple[str, Mapping[str, bool]]] = {

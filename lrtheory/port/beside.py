@@ -13,14 +13,14 @@ import numpy as np
 
 from ..compiling import quickly_compiled
 from ..explaining.beside import SAME, float64, moved_lr, run_on, stream, tried
-from ..explaining.trained import innermost
 from ..spec import Part, Reading, curve, is_schedule, parse, part, short
+from ..wrappers import innermost
 from . import courses
 from .errors import PortError
 
 STEPS = 30
-#: Of Muon, whose iteration is in bfloat16: one bit there is another last digit of a step.
-SAME_MUON = 2e-3
+#: Of rules that compute in bfloat16.
+SAME_BFLOAT16 = 2e-3
 #: Of Keras's schedules, which have π in float32.
 SAME_KERAS = 2e-6
 
@@ -51,7 +51,7 @@ def beside(reading: Reading, made: Any, to: str) -> Beside:
         For an old one that cannot be run.
     """
     inside, _ = innermost(reading.rule, reading.hyper)
-    same = SAME_MUON if inside.name == "muon" else SAME
+    same = SAME_BFLOAT16 if inside.facts.in_bfloat16 else SAME
     if reading.curve is not None and "keras" in (to, reading.framework):
         same = SAME_KERAS
     notes = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import wrappers
-from ..names import keras
+from ..names import find, keras
 from ..rules import Rule
 from ..spec import Reading, SpecError, Unread, call, read, short
 from . import counterparts, courses
@@ -129,12 +129,10 @@ def config(spec: str, to: str = "optax") -> Config:
 
 
 def _written(reading: Reading, to: str) -> tuple[Written, list[str]]:
-    rule, hyper, around = reading.rule, reading.hyper, []
     if picked := next((note for note in reading.notes if "its mask picks" in note), ""):
         raise NoCounterpartError(f"{picked}; write one SPEC for the parameters that it picks and one for the others")
-    while isinstance(rule, wrappers.Wrapper):
-        around.append((rule, {name: float(getattr(hyper, name)) for name in rule.numbers}))
-        rule, hyper = rule.rule, rule.inner(hyper)
+    wrapped, rule, hyper = wrappers.unwrapped(reading.rule, reading.hyper)
+    around: Around = [(wrapper, {name: float(value) for name, value in own.items()}) for wrapper, own in wrapped]
     hyper = type(hyper)(*(None if v is None else float(v) for v in hyper))
     course = None if reading.curve is None else courses.read_course(reading.curve)
     write = {"torch": _in_torch, "optax": _in_optax, "keras": _in_keras, "lrtheory": _in_ours}[to]
@@ -172,7 +170,7 @@ def _in_torch(rule: Rule, hyper: Any, around: Around, course: Any, reading: Read
     if course is not None:
         lr, scheduler = courses.in_torch(course)
         hyper = hyper._replace(lr=lr)
-    optimizer = counterparts.in_torch(rule.name, rule.options, hyper).text
+    optimizer = counterparts.in_torch(rule, hyper).text
     needs = "import math\n" if scheduler is not None and "math." in scheduler.text else ""
     code = optimizer if scheduler is None else f"{needs}optimizer = {optimizer}\nscheduler = {scheduler.text}"
     steps = [*loop, "optimizer.step()", *(["scheduler.step()"] if scheduler is not None else [])]
@@ -201,7 +199,7 @@ def _in_optax(rule: Rule, hyper: Any, around: Around, course: Any, reading: Read
             case _:
                 raise NoCounterpartError(f"optax has no {wrapper.name}; the rule inside can be ported")
     lr = hyper.lr if course is None else courses.in_optax(course)
-    parts = (*clips, *counterparts.in_optax(rule.name, rule.options, hyper._asdict(), lr))
+    parts = (*clips, *counterparts.in_optax(rule, hyper._asdict(), lr))
     made = parts[0] if len(parts) == 1 else Call("optax.chain", {}, parts)
     if every > 1:
         made = Call("optax.MultiSteps", {"every_k_schedule": every}, (made,), ".gradient_transformation()")
@@ -223,19 +221,19 @@ def _in_keras(rule: Rule, hyper: Any, around: Around, course: Any, reading: Read
         else:
             raise NoCounterpartError(f"keras has no {wrapper.name}; the rule inside can be ported")
     lr = hyper.lr if course is None else courses.in_keras(course)
-    made = counterparts.in_keras(rule.name, rule.options, hyper._asdict(), lr)
+    made = counterparts.in_keras(rule, hyper._asdict(), lr)
     more |= {"gradient_accumulation_steps": every} if every > 1 else {}
     return Written(Call(made.name, {**made.arguments, **more}).text, "", every), []
 
 
 def _in_ours(rule: Rule, hyper: Any, around: Around, course: Any, reading: Reading) -> tuple[Written, list[str]]:
-    options = {name: value for name, value in rule.options.items() if value is not False}
-    code, every = call(f"lrtheory.rules.{rule.name}", options), 1
+    code, every = f"lrtheory.rules.{rule!r}", 1
     for wrapper, _ in reversed(around):
         own = {name: value for name, value in wrapper.options.items() if value is not False}
         code = call(f"lrtheory.wrappers.{wrapper.name}", own, Unread(code))
         every = getattr(wrapper, "every", every)
-    defaults = _defaults(reading.rule)
+    defaults = {name: number.default for wrapper, _ in around for name, number in wrapper.numbers.items()}
+    defaults |= {**rule.Hyper._field_defaults, **rule.array_rule.defaults}
     shown = {
         name: float(value)
         for name, value in reading.hyper._asdict().items()
@@ -251,53 +249,41 @@ def _in_ours(rule: Rule, hyper: Any, around: Around, course: Any, reading: Readi
     return Written("\n".join(lines), loop, every), []
 
 
-def _defaults(rule: Any) -> dict[str, Any]:
-    """Of the numbers of a rule and what is around it."""
-    found: dict[str, Any] = {}
-    while isinstance(rule, wrappers.Wrapper):
-        found |= {name: number.default for name, number in rule.numbers.items()}
-        rule = rule.rule
-    return {**found, **rule.Hyper._field_defaults, **rule.array_rule.defaults}
-
-
 def _why(reading: Reading, to: str) -> list[str]:
     """What is known to differ, by name, with the value that would make it portable."""
-    rule = reading.rule
-    told = []
-    while isinstance(rule, wrappers.Wrapper):
-        clips = rule.name in ("clip_by_global_norm", "clip_by_norm")
-        if clips and not rule.options.get("homogeneous") and to in ("optax", "keras"):
+    around, rule, _ = wrappers.unwrapped(reading.rule, reading.hyper)
+    told, name = [], find(keras.NAMES, rule)
+    for wrapper, _ in around:
+        clips = wrapper.name in ("clip_by_global_norm", "clip_by_norm")
+        if clips and not wrapper.options.get("homogeneous") and to in ("optax", "keras"):
             told.append(
                 f"{to} adds nothing to the norm that it clips by, where torch adds 1e-6: homogeneous=True can be ported"
             )
-        rule = rule.rule
     for framework, eps in ((to, "eps"), (reading.framework, "epsilon")):
-        if framework == "keras" and rule.name in keras.NAMES:
-            name = keras.NAMES[rule.name]
+        if framework == "keras" and name is not None:
             if name.before_correction:
                 told.append(f"Keras adds epsilon to √v before the correction of v: with {eps}=0 it can be ported")
             elif name.inside_root:
                 told.append(f"Keras adds epsilon inside the root: with {eps}=0 it can be ported")
             elif name.apart:
                 told.append(f"Keras {name.apart}: with {eps}=0 it can be ported")
-    return told + list(moving(rule.name, reading.hyper, (to, reading.framework)))
+    return told + list(moving(rule, reading.hyper, (to, reading.framework)))
 
 
-def moving(rule: str, hyper: Any, frameworks: tuple[str, str]) -> tuple[str, ...]:
+#: Our rule → the frameworks in which lr stands inside what its momentum remembers.
+_LR_BEFORE_MOMENTUM = {"sgd": ("keras",), "rmsprop": ("keras", "optax"), "lars": ("optax",)}
+
+
+def moving(rule: Rule, hyper: Any, frameworks: tuple[str, str]) -> tuple[str, ...]:
     """Where a moving lr makes a difference."""
     if not getattr(hyper, "momentum", 0):
         return ()
-    inside = {
-        ("sgd", "keras"): "Keras",
-        ("rmsprop", "keras"): "Keras",
-        ("rmsprop", "optax"): "optax",
-        ("lars", "optax"): "optax",
-    }
-    found = {inside.get((rule, framework)) for framework in frameworks}
+    inside = find(_LR_BEFORE_MOMENTUM, rule) or ()
+    found = {framework if framework in inside else "" for framework in frameworks}
     if len(found) == 1:
         return ()
     return tuple(
-        f"{who} multiplies by lr before its momentum: steps that are remembered keep the lr that they had"
+        f"{who.replace('keras', 'Keras')} multiplies by lr before its momentum: steps that are remembered keep the lr that they had"
         for who in found
         if who
     )

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .. import rules
-from ..names import keras, optax, torch
+from ..names import find, keras, optax, torch
+from ..rules import Rule
 from ..spec import Unread
 from .calls import Call
 from .errors import PortError
@@ -24,13 +24,17 @@ class NoCounterpartError(PortError):
     """An argument, or a rule, that another framework lacks."""
 
 
-def in_torch(rule: str, options: Options, hyper: Any) -> Call:
+def _none(framework: str, rule: Rule, what: str = "") -> NoCounterpartError:
+    return NoCounterpartError(f"{framework} has no {rule.name}{what}")
+
+
+def in_torch(rule: Rule, hyper: Any) -> Call:
     """A class of torch.optim over ``params``."""
-    if rule not in torch.NAMES:
-        raise NoCounterpartError(f"torch.optim has no {rule}")
-    names = torch.NAMES[rule]
+    names, options = find(torch.NAMES, rule), rule.options
+    if names is None:
+        raise _none("torch.optim", rule)
     given = names.arguments(options, hyper)
-    defaults = {**hyper._field_defaults, **rules.get(rule)(**options).array_rule.defaults}
+    defaults = {**hyper._field_defaults, **rule.array_rule.defaults}
     usual = {names.argument(n) for n, v in defaults.items() if v == 0 and getattr(hyper, n) == 0}
     given = {n: v for n, v in given.items() if v is not False and v is not None and n not in usual}
     order = [*torch.POSITIONAL[names.class_name(options)], *given]
@@ -41,33 +45,32 @@ def in_torch(rule: str, options: Options, hyper: Any) -> Call:
 # --- optax ---
 
 
-def in_optax(
-    rule: str, options: Options, numbers: Numbers, lr: Any, known: Mapping[str, Any] = optax.NAMES
-) -> tuple[Call, ...]:
+def in_optax(rule: Rule, numbers: Numbers, lr: Any, *, strict: bool = True) -> tuple[Call, ...]:
     """Parts of optax, one after the other.
 
     Parameters
     ----------
     numbers : by name; they may be traced
     lr : number, call of a schedule, or function of the count
-    known : factories to choose from
+    strict : not where the caller negates gradients for ``maximize``, and a factory of another rule of that name will do
 
     Raises
     ------
     NoCounterpartError
         With the argument that optax lacks, and the value with which it can be written.
     """
-    if options.get("maximize"):
+    options = rule.options
+    if strict and options.get("maximize"):
         raise NoCounterpartError(
             "maximize=True: optax has no such argument; maximize=False with the loss negated can be ported"
         )
-    special = _SPECIAL.get(rule)
-    if special:
+    if special := find(_SPECIAL, rule):
         return special(options, numbers, lr)
-    if reason := next((reason for refuses, reason in _REFUSED.get(rule, ()) if refuses(options, numbers)), None):
-        raise NoCounterpartError(reason)
+    for refuses, reason in find(_REFUSED, rule) or ():
+        if refuses(options, numbers):
+            raise NoCounterpartError(reason)
     on = {o for o, value in options.items() if value and o != "maximize" and o not in KEPT}
-    found = {factory: name for factory, name in known.items() if name.rule == rule}
+    found = {f: name for f, name in (find(optax.FACTORIES, rule) or {}).items() if not strict or f in optax.NAMES}
     for factory, name in found.items():
         if on - set(name.switches.values()) != {o for o, value in name.options.items() if value}:
             continue
@@ -81,9 +84,9 @@ def in_optax(
         decays = name.coupled and not (isinstance(decay, float) and decay == 0)
         return (Call("optax.add_decayed_weights", {"weight_decay": decay}), made) if decays else (made,)
     if not found:
-        raise NoCounterpartError(f"optax has no {rule} that is the same rule")
+        raise _none("optax", rule, " that is the same rule")
     wanting = sorted(on) or ["averaged"]
-    raise NoCounterpartError(f"optax has no {rule} with {wanting[0]}; {wanting[0]}=False can be ported")
+    raise _none("optax", rule, f" with {wanting[0]}; {wanting[0]}=False can be ported")
 
 
 @functools.cache
@@ -133,18 +136,18 @@ _SPECIAL = {"signum": _signum, "schedule_free_sgd": _schedule_free, "schedule_fr
 # --- Keras ---
 
 
-def in_keras(rule: str, options: Options, numbers: Numbers, lr: Any, *, strict: bool = True) -> Call:
-    """A class of keras.optimizers; not ``strict`` where it may have a number at a value of its own.
+def in_keras(rule: Rule, numbers: Numbers, lr: Any, *, strict: bool = True) -> Call:
+    """A class of keras.optimizers; not ``strict`` where it may have a number at a value of its own, and gradients are negated.
 
     Raises
     ------
     NoCounterpartError
         With the argument that Keras lacks, and the value with which it can be written.
     """
-    if rule not in keras.NAMES:
-        raise NoCounterpartError(f"keras has no {rule}")
-    name = keras.NAMES[rule]
-    if options.get("maximize"):
+    name, options = find(keras.NAMES, rule), rule.options
+    if name is None:
+        raise _none("keras", rule)
+    if strict and options.get("maximize"):
         raise NoCounterpartError(
             "maximize=True: Keras has no such argument; maximize=False with the loss negated can be ported"
         )
@@ -153,7 +156,7 @@ def in_keras(rule: str, options: Options, numbers: Numbers, lr: Any, *, strict: 
             raise NoCounterpartError(f"{reason}; {ours}={0 if ours in numbers else False} can be ported")
     if numbers.get("dampening") and numbers["momentum"]:
         raise NoCounterpartError("keras's SGD has no dampening; dampening=0 can be ported")
-    if rule == "lion" and numbers["beta1"] <= 0:
+    if name.optimizer == "Lion" and numbers["beta1"] <= 0:
         raise NoCounterpartError("keras's Lion refuses beta_1=0; a beta1 above 0 can be ported")
     for ours, held in name.held.items():
         if strict and ours in numbers and numbers[ours] != held:
@@ -165,10 +168,12 @@ def in_keras(rule: str, options: Options, numbers: Numbers, lr: Any, *, strict: 
         raise NoCounterpartError(
             "keras's weight decay is decoupled in every optimizer; weight_decay=0, or decoupled, can be ported"
         )
-    on = [o for o, value in options.items() if value is True and o not in (*KEPT, *name.switches, "decoupled")]
+    on = [
+        o for o, value in options.items() if value is True and o not in (*KEPT, *name.switches, "decoupled", "maximize")
+    ]
     if on:
         raise NoCounterpartError(f"keras's {name.optimizer} has no {on[0]}; {on[0]}=False can be ported")
-    kind = "AdamW" if rule == "adam" and decoupled else name.optimizer
+    kind = "AdamW" if name.optimizer == "Adam" and decoupled else name.optimizer
     given = {keras.ARGUMENTS.get(n, n): float(numbers[n] or 0.0) for n in name.numbers if n != "lr"}
     given |= {o: True for o in name.switches if options[o]}
     if numbers.get("weight_decay") or kind == "AdamW":

@@ -41,7 +41,7 @@ def _torch(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> To
     from ..adopting.in_torch import to_torch
 
     params = {name: torch.nn.Parameter(to_torch(_first(tensor))) for name, tensor in tensors.items()}
-    calls = [counterparts.in_torch(rule.name, rule.options, hyper) for rule, hyper in groups]
+    calls = [counterparts.in_torch(rule, hyper) for rule, hyper in groups]
     if len({call.name for call in calls}) > 1:
         raise PortError(
             f"{' and '.join(sorted({call.name for call in calls}))} are two optimizers of torch: port them apart"
@@ -57,7 +57,7 @@ def _optax(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> Op
     import optax
 
     def made(rule: Any, hyper: Any) -> Any:
-        parts = [p.make() for p in counterparts.in_optax(rule.name, rule.options, hyper._asdict(), hyper.lr)]
+        parts = [p.make() for p in counterparts.in_optax(rule, hyper._asdict(), hyper.lr)]
         return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
     if len(groups) == 1:
@@ -82,7 +82,7 @@ def _keras(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> Ke
     if len(groups) > 1:
         raise PortError("hyperparameters differ between parameters, and Keras has one set for all: port them apart")
     ((rule, hyper),) = groups
-    optimizer = counterparts.in_keras(rule.name, rule.options, hyper._asdict(), hyper.lr).make()
+    optimizer = counterparts.in_keras(rule, hyper._asdict(), hyper.lr).make()
     variables = [
         keras.Variable(first, dtype=str(first.dtype), name=name.replace("/", "_"))
         for name, first in ((name, _first(tensor)) for name, tensor in tensors.items())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..adopting.in_keras import adopt_keras, distinct, to_numpy
-from ..names.keras import NAMES
+from ..names import entry, keras
 from .errors import PortError
 from .targets import SAME_NUMBER, back, counted, exactly, known, same_around, same_numbers, same_rule
 from .tensors import Source, Tensor, stated
@@ -63,7 +63,7 @@ class KerasTarget:
     def _epsilon(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:
         """That its eps is another at each step."""
         first = next(iter(tensors.values()))
-        if not (NAMES[first.rule.name].before_correction and first.hyper.eps):
+        if not (entry(keras.NAMES, first.rule).before_correction and first.hyper.eps):
             return ()
         return (
             "Keras adds epsilon to √v before the correction of v, so that the next steps are not quite the same; with eps=0 they are",
@@ -71,9 +71,9 @@ class KerasTarget:
 
     def _place(self, name: str, tensor: Tensor, count: int, place: Any) -> None:
         """What is kept of one parameter."""
-        if tensor.count not in (None, count, 0 if tensor.rule.name in ("sgd",) else None):
+        table, index = entry(keras.NAMES, tensor.rule), self.optimizer._get_variable_index(self.variables[name])
+        if tensor.count not in (None, count, 0 if table.starts_late else None):
             raise PortError(f"Keras keeps one count for all parameters: {name} has {tensor.count} and others {count}")
-        table, index = NAMES[tensor.rule.name], self.optimizer._get_variable_index(self.variables[name])
         if not table.lists:
             raise PortError(f"{name}: the state of keras.optimizers.{table.optimizer} is not written")
         keys = {suffix: slot for slot, suffix in table.state.items()}

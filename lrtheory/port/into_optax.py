@@ -11,7 +11,7 @@ import numpy as np
 
 from ..adopting import adopt
 from ..adopting.in_optax import named, traced
-from ..names.optax import ARGUMENTS, DERIVED, STATE
+from ..names.optax import ARGUMENTS, state_of
 from .errors import PortError
 from .targets import back, counted, exactly, known, same_around, same_numbers, same_rule, same_state
 from .tensors import Source, Tensor, counts_steps
@@ -49,7 +49,7 @@ class OptaxTarget:
             for name in group.names:
                 same_rule(name, tensors[name], group.rule, group.reason)
                 same_numbers(name, tensors[name], group.hyper)
-                derived = DERIVED.get(tensors[name].rule.name, {})
+                derived = state_of(tensors[name].rule)[1]
                 made = tuple(slot for slot, other in derived.items() if other.back is None and slot != "t")
                 same_state(name, tensors[name], group, made)
         return state, same_around(source, found.around, "optax")
@@ -85,7 +85,7 @@ class OptaxTarget:
 def _averaged(path: Any, tensors: Mapping[str, Tensor]) -> Any:
     """What optax.contrib.schedule_free keeps in a leaf, or None for a leaf that is not its own."""
     first = next(iter(tensors.values()))
-    if not first.rule.name.startswith("schedule_free"):
+    if "z" not in first.rule.State._fields:
         return None
     own = [i for i, key in enumerate(path) if getattr(key, "name", None) in ("step_count", "max_lr", "weight_sum", "z")]
     if not own:
@@ -146,17 +146,17 @@ def _column(field: str, tree: Any, over: frozenset[str], tensors: Mapping[str, T
 
 def _value(field: str, name: str, tensor: Tensor, own: bool) -> Any:
     """What a field of optax has of one parameter, or None for what is not of its rule."""
-    rule = tensor.rule.name
     if own:
         known(name, tensor, field)
         return getattr(tensor.state, field)
-    for slot, key in STATE.get(rule, {}).items():
+    names, derived = state_of(tensor.rule)
+    for slot, key in names.items():
         if key == field and getattr(tensor.state, slot) is not None:
             if slot == "buffer" and not getattr(tensor.hyper, "momentum", 1):
                 return None
             known(name, tensor, slot)
             return getattr(tensor.state, slot)
-    for slot, derived in DERIVED.get(rule, {}).items():
-        if derived.key == field and derived.back is not None and getattr(tensor.state, slot) is not None:
-            return back(name, tensor, slot, derived)
+    for slot, other in derived.items():
+        if other.key == field and other.back is not None and getattr(tensor.state, slot) is not None:
+            return back(name, tensor, slot, other)
     return None

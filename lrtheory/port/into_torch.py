@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..adopting.in_torch import adopt_torch, to_numpy, to_torch
+from ..names import entry
 from ..names.torch import NAMES
 from .errors import PortError
 from .targets import SAME_NUMBER, counted, exactly, known, same_around, same_numbers, same_rule
@@ -50,7 +51,7 @@ class TorchTarget:
 
     def _set(self, group: dict[str, Any], tensor: Tensor, live: Mapping[str, Any]) -> None:
         """A group's numbers in force."""
-        for argument, value in NAMES[tensor.rule.name].arguments(tensor.rule.options, tensor.hyper).items():
+        for argument, value in entry(NAMES, tensor.rule).arguments(tensor.rule.options, tensor.hyper).items():
             if argument in group and isinstance(value, (float, tuple)):
                 old = live[argument]
                 group[argument] = old.new_tensor(value).reshape(old.shape) if hasattr(old, "new_tensor") else value
@@ -59,8 +60,8 @@ class TorchTarget:
         """``optimizer.state[p]``."""
         import torch
 
-        names, rule = NAMES[tensor.rule.name], tensor.rule
-        if tensor.state.t == 0 and rule.name != "adagrad":
+        names = entry(NAMES, tensor.rule)
+        if tensor.state.t == 0 and not names.from_the_start:
             return {}
         p, kept = self.params[name], {}
         counts = (

@@ -217,7 +217,7 @@ def _turned(
         if order != tuple(range(len(order))):
             if not tensor.is_elementwise:
                 raise PortError(
-                    f"{name}: a step of {tensor.rule.name} depends on which axis is which, so that its state is not turned; "
+                    f"{name}: a step of {tensor.rule!r} depends on which axis is which, so that its state is not turned; "
                     "keep the layout, as in layouts='same'"
                 )
             tensor = tensor.turned(order)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..adopting.adopted import joined
-from ..rules import Rule
+from ..rules import Rule, factory_of
+from .counterparts import KEPT
 from .errors import PortError
 from .tensors import Source, Tensor
 
@@ -63,9 +64,9 @@ def same_rule(name: str, tensor: Tensor, rule: Rule | None, reason: str = "") ->
     """Refuse a target that takes other steps."""
     if rule is None:
         raise PortError(f"{name}: the target is none of our rules, so that nothing says what its state is: {reason}")
-    if rule is tensor.rule or _stepwise(rule) == _stepwise(tensor.rule):
+    if rule is tensor.rule or _stepwise(rule) is _stepwise(tensor.rule):
         return
-    if rule.name != tensor.rule.name:
+    if factory_of(rule) is not factory_of(tensor.rule):
         raise PortError(f"{name}: the source is {tensor.rule!r} and the target {rule!r}, which is another rule")
     ours, theirs = tensor.rule.options, rule.options
     option = next(o for o in ours if ours[o] != theirs.get(o))
@@ -75,9 +76,9 @@ def same_rule(name: str, tensor: Tensor, rule: Rule | None, reason: str = "") ->
     )
 
 
-def _stepwise(rule: Rule) -> tuple[str, Mapping[str, Any]]:
-    """Name and options, without those that say what is kept alone."""
-    return rule.name, {name: value for name, value in rule.options.items() if name != "momentum_buffer"}
+def _stepwise(rule: Rule) -> Rule:
+    """The rule without the options that only say what is kept."""
+    return factory_of(rule)(**{name: value for name, value in rule.options.items() if name not in KEPT})
 
 
 def same_numbers(name: str, tensor: Tensor, hyper: Any, skip: tuple[str, ...] = ()) -> None:

@@ -13,12 +13,13 @@ import numpy as np
 
 from .. import effective
 from ..adopting import Adopted, AdoptError, Around, Group, adopt
+from ..adopting.adopted import of_rule
 from ..adopting.in_optax import named
 from ..adopting.state_dict import adopt_state_dict, array_of, is_state_dict
-from ..names import keras, optax, torch
+from ..names import entry, find, keras, optax, torch
 from ..rules import Rule
 from ..spec import is_torch
-from ..wrappers import Wrapper
+from ..wrappers import Wrapper, unwrapped
 from .errors import PortError
 
 
@@ -146,7 +147,7 @@ def taken(
 
 def stated(optimizer: Any, group: Group) -> Any:
     """The numbers of a Keras optimizer as it states them: its epsilon, which counts as another at each step."""
-    if group.rule is None or not keras.NAMES[group.rule.name].before_correction:
+    if group.rule is None or not entry(keras.NAMES, group.rule).before_correction:
         return group.hyper
     epsilon = getattr(optimizer, "epsilon", None)  # of what was adopted already there is none
     return group.hyper if epsilon is None else group.hyper._replace(eps=float(epsilon))
@@ -233,19 +234,20 @@ def by_name(saved: Any, params: Any) -> Mapping[str, Any] | None:
 def _ours(rule: Any, hyper: Any, state: Any, params: Any = None) -> Adopted:
     """A rule with its numbers and state."""
     around = []
-    while isinstance(rule, Wrapper):
-        own = {name: float(getattr(hyper, name)) for name in rule.numbers}
-        if rule.name == "accumulate":
-            every = rule.options["every"]
+    wrapped, rule, hyper = unwrapped(rule, hyper)
+    for outer, numbers in wrapped:
+        own = {name: float(value) for name, value in numbers.items()}
+        if outer.name == "accumulate":
+            every = outer.options["every"]
             if int(state.count) % every:
                 raise PortError(
-                    f"{rule!r} is in the middle of gathering, at {int(state.count)} of {every}: port it after a step"
+                    f"{outer!r} is in the middle of gathering, at {int(state.count)} of {every}: port it after a step"
                 )
             own = {}
-        elif not hasattr(rule, "clip"):
-            raise PortError(f"{rule!r}: {rule.name} has no counterpart in an optimizer's state; port the rule inside")
-        around.append(Around(rule.name, rule.options, own, ()))
-        hyper, state, rule = rule.inner(hyper), state.rule, rule.rule
+        elif not hasattr(outer, "clip"):
+            raise PortError(f"{outer!r}: {outer.name} has no counterpart in an optimizer's state; port the rule inside")
+        around.append(Around(outer.name, outer.options, own, ()))
+        state = state.rule
     columns = {slot: None if column is None else named(column) for slot, column in state._asdict().items()}
     names = tuple(columns["t"] or ())
     by_name = None if params is None else named(params)
@@ -260,16 +262,13 @@ def _ours(rule: Any, hyper: Any, state: Any, params: Any = None) -> Adopted:
     lr = float(hyper.lr) if "lr" in hyper._fields else None
     group = Group(names, rule, hyper, "", lr, values, type(state)(**columns))
     over = tuple(Around(a.name, a.options, a.numbers, names) for a in around)
-    return Adopted("lrtheory", rule.name, (group,), (), over)
+    return of_rule(rule, (group,), over)
 
 
-def _kept_somewhere(rule: str) -> set[str]:
+def _kept_somewhere(rule: Rule) -> set[str]:
     """Slots that some framework keeps; on no other does a later step depend."""
-    found = {*optax.STATE.get(rule, {}), *optax.DERIVED.get(rule, {})}
-    for table in (torch.NAMES, keras.NAMES):
-        if rule in table:
-            found |= {*table[rule].state, *table[rule].derived}
-    return found
+    names = [name for name in (find(torch.NAMES, rule), find(keras.NAMES, rule)) if name is not None]
+    return set().union(*optax.state_of(rule), *((*name.state, *name.derived) for name in names))
 
 
 def _tensor(name: str, group: Group, framework: str, steps: int | None) -> Tensor:
@@ -282,7 +281,7 @@ def _tensor(name: str, group: Group, framework: str, steps: int | None) -> Tenso
         if (
             value is not None
             and framework == "lrtheory"
-            and slot not in _kept_somewhere(rule.name)
+            and slot not in _kept_somewhere(rule)
             and np.isnan(value).all()
         ):
             unknown[slot] = "the state has nan there"

@@ -8,7 +8,7 @@ from typing import Any
 from ..rules import Rule
 from ..theory import NoLaw
 from ..theory.momentum import decay_time_scale, gain
-from ..wrappers import Wrapper
+from ..wrappers import Wrapper, innermost
 from .batch import tidy
 
 #: By how much the time scale may miss the one that was to be held, as lr·weight_decay is first order in them.
@@ -17,7 +17,7 @@ _FIRST_ORDER = 0.1
 
 def longer(rule: Rule | Wrapper, hyper: Any, length: float) -> Any:
     """The hyperparameters with what counts the steps of the whole run multiplied."""
-    facts = _inside(rule, hyper)[0].facts
+    facts = innermost(rule, hyper)[0].facts
     new = {n: tidy(getattr(hyper, n) * length) for n in facts.counts if n in hyper._fields}
     return hyper._replace(**new, **{n: tidy(getattr(hyper, n) / length) for n in facts.rates})
 
@@ -30,11 +30,11 @@ def held_decay(rule: Rule | Wrapper, old: Any, new: Any, steps: float) -> tuple[
     ValueError
         Where there is no weight decay, or it has no time scale.
     """
-    (inside, before), (_, after) = _inside(rule, old), _inside(rule, new)
+    (inside, before), (_, after) = innermost(rule, old), innermost(rule, new)
     scale = _time_scale(inside, before)
     weight_decay = tidy(before.weight_decay * rate(inside, before) / (rate(inside, after) * steps))
     held = new._replace(weight_decay=weight_decay)
-    reached = decay_time_scale(*_inside(rule, held))
+    reached = decay_time_scale(*innermost(rule, held))
     if not math.isclose(reached, scale * steps, rel_tol=_FIRST_ORDER):
         raise ValueError(
             f"hold='decay': {inside!r}: its decay is not that of lr·weight_decay alone: {scale:.4g} steps would become {reached:.4g} "
@@ -50,7 +50,7 @@ def held_decay(rule: Rule | Wrapper, old: Any, new: Any, steps: float) -> tuple[
 def drifting_decay(rule: Rule | Wrapper, hyper: Any, steps: float) -> list[str]:
     """What to say of weight decay that is kept over a run of another length."""
     try:
-        scale = _time_scale(*_inside(rule, hyper))
+        scale = _time_scale(*innermost(rule, hyper))
     except ValueError:
         return []
     return [
@@ -71,9 +71,3 @@ def _time_scale(rule: Rule, hyper: Any) -> float:
         return decay_time_scale(rule, hyper)
     except NoLaw as reason:
         raise ValueError(f"hold='decay': {reason}") from reason
-
-
-def _inside(rule: Rule | Wrapper, hyper: Any) -> tuple[Rule, Any]:
-    while isinstance(rule, Wrapper):
-        rule, hyper = rule.rule, rule.inner(hyper)
-    return rule, hyper

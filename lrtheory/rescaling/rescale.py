@@ -15,7 +15,7 @@ from ..numbers import is_concrete
 from ..rules import Rule
 from ..theory.scaling import check_scale, rescaled_hyper, rescaled_state
 from ..theory.stability import threshold
-from ..wrappers import Wrapper
+from ..wrappers import Wrapper, bare, innermost
 from .batch import Answer, BatchRuleWarning, answer, changed_hyper, changed_state
 from .change import Change
 from .length import drifting_decay, held_decay, longer
@@ -176,8 +176,7 @@ def _accumulates(rule: Any) -> int:
 
 def _answer(rule: Rule | Wrapper, hyper: Any, batch: float, method: str | None) -> Answer:
     """The answer of the rule inside all wrappers."""
-    if isinstance(rule, Wrapper):
-        return _answer(rule.rule, rule.inner(hyper), batch, method)
+    rule, hyper = innermost(rule, hyper)
     if not isinstance(rule, Rule) or not isinstance(hyper, rule.Hyper):
         rescaled_hyper(rule, hyper)  # says what is wrong
     return answer(rule, hyper, batch, method)
@@ -218,8 +217,7 @@ def _batch_state(rule: Rule | Wrapper, state: Any, of_batch: Answer, batch: floa
 
 def _margin(rule: Rule | Wrapper, old: Any, new: Any, batch: float, of_batch: Answer) -> list[str]:
     """What is left of the room below the stability threshold."""
-    while isinstance(rule, Wrapper):
-        rule, old, new = rule.rule, rule.inner(old), rule.inner(new)
+    (rule, old), (_, new) = innermost(rule, old), innermost(rule, new)
     if any(np.ndim(x) or not is_concrete(x) for hyper in (old, new) for x in hyper if x is not None):
         return []
     before, after = (threshold(rule, hyper).curvature for hyper in (old, new))
@@ -242,13 +240,11 @@ def _caveats(rule: Rule | Wrapper, loss: float, params: float) -> list[str]:
     """Where the law of this rule ends."""
     if loss == params == 1:
         return []
-    notes = []
-    while isinstance(rule, Wrapper):
-        rule = rule.rule
-    notes += rule.facts.caveats(loss, params)
+    inside = bare(rule)
+    notes = [*inside.facts.caveats(loss, params)]
     if params != 1:
         notes.append(f"multiply the parameters by {params:g} when the change is made, and expect them to stay so")
-    if loss != params and any(units.loss >= 2 for units in rule.units.values()):
+    if loss != params and any(units.loss >= 2 for units in inside.units.values()):
         notes.append(
             "floating point: squares of gradients must not underflow (float32: below 3.4e-18 at beta2 = 0.999)"
         )

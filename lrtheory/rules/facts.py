@@ -104,6 +104,8 @@ class Facts:
         Options under which updates are as large for every shape.
     rates : tuple of str
         Hyperparameters that are rates per step of the whole run.
+    in_bfloat16 : bool
+        Whether it computes in bfloat16 whatever its parameters, where one bit is another last digit of a step.
     """
 
     divides_by: Literal["nothing", "size", "deviation"] | None = None
@@ -128,6 +130,7 @@ class Facts:
     shape: tuple[int, ...] = (1,)
     one_size: Mapping[str, Any] = field(default_factory=dict)
     rates: tuple[str, ...] = ()
+    in_bfloat16: bool = False
 
 
 #: Reasons and averages that several rules share.

@@ -168,6 +168,7 @@ def muon(*, nesterov: bool = True, ns_steps: int = 5, adjust_lr_fn: str | None =
             sde=lambda h: normalised_average(h, {"momentum": 1.0}, "heuristic"),
             shape=(1, 1),
             one_size={"adjust_lr_fn": "match_rms_adamw"},
+            in_bfloat16=True,
         ),
     )
 

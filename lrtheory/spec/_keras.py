@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import rules, wrappers
-from ..names.keras import ARGUMENTS, NAMES
+from ..names.keras import ARGUMENTS, CLASSES, NAMES
 from ..wrappers import Wrapper
 from ._reading import NoRuleError, Reading, made
 from .curves import of_part
 from .parts import Part, is_schedule, part
 from .text import Spec, SpecError, Unread, nearest, short, written
 
-_RULES = {name.optimizer: rule for rule, name in NAMES.items()} | {"AdamW": "adam"}
 _CLIPS: Mapping[str, tuple[str, Callable[[Any], Wrapper]]] = {
     "clipvalue": ("clip_value", wrappers.clip_by_value),
     "clipnorm": ("max_norm", lambda rule: wrappers.clip_by_norm(rule, homogeneous=True)),
@@ -40,9 +39,9 @@ def read_keras(spec: Spec) -> Reading:
     for argument in root.given:
         if argument not in root.parameters:
             raise SpecError(f"{text}: {spec.name} has no argument {argument!r}{nearest(argument, root.parameters)}")
-    if root.name not in _RULES:
-        raise NoRuleError(f"{text} is none of our rules; of Keras there are {', '.join(sorted(_RULES))}")
-    rule_name = _RULES[root.name]
+    if root.name not in CLASSES:
+        raise NoRuleError(f"{text} is none of our rules; of Keras there are {', '.join(sorted(CLASSES))}")
+    rule_name = CLASSES[root.name]
     name, factory = NAMES[rule_name], rules.get(rule_name)
     for argument, plain in {**_PLAIN, **name.fixed}.items():
         if value(argument) != plain:

@@ -1,6 +1,6 @@
 """Rules around rules: what changes the lr in force from outside, with the contract of a rule."""
 
-from ._wrapper import Wrapper
+from ._wrapper import Wrapper, bare, innermost, unwrapped
 from .accumulation import AccumulatedState, accumulate
 from .averaging import AveragedState, average_weights
 from .clipping import ClippedState, clip_by_global_norm, clip_by_norm, clip_by_value, torch_factor
@@ -12,8 +12,11 @@ __all__ = [
     "Wrapper",
     "accumulate",
     "average_weights",
+    "bare",
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
+    "innermost",
     "torch_factor",
+    "unwrapped",
 ]

@@ -137,3 +137,22 @@ class Wrapper(ABC):
         if any(isinstance(g, SparseGradient) for g in found):
             raise TypeError(f"{self!r} takes dense gradients: give .todense() of a sparse one")
         return structure, found
+
+
+def unwrapped(rule: Rule | Wrapper, hyper: Any) -> tuple[list[tuple[Any, dict[str, Any]]], Rule, Any]:
+    """The wrappers with their own numbers, the outermost first; the rule inside, and its numbers."""
+    around = []
+    while isinstance(rule, Wrapper):
+        around.append((rule, {name: getattr(hyper, name) for name in rule.numbers}))
+        hyper, rule = rule.inner(hyper), rule.rule
+    return around, rule, hyper
+
+
+def bare(rule: Any) -> Any:
+    """The rule inside all wrappers."""
+    return bare(rule.rule) if isinstance(rule, Wrapper) else rule
+
+
+def innermost(rule: Rule | Wrapper, hyper: Any) -> tuple[Rule, Any]:
+    """The rule inside all wrappers, with its numbers."""
+    return unwrapped(rule, hyper)[1:]

@@ -13,12 +13,14 @@ import numpy as np
 from jax import lax
 
 from lrtheory import spec
+from lrtheory.names import entry
 from lrtheory.names.keras import NAMES
 from lrtheory.port.counterparts import NoCounterpartError, in_keras
+from lrtheory.rules import Rule
 
 from ..cases import Case
 from ..dtypes import numbers_in
-from ..table import Inexpressible, Numbers, Options
+from ..table import Inexpressible
 from ..trajectory import Trajectory
 from .ours import framed, moving_lr, rule_of
 
@@ -44,26 +46,10 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
         sign = -1 if rule.options.get("maximize") else 1
         grads = {name: jnp.asarray(sign * value) for name, value in case.gradients().items()}
         shapes = tuple((name, value.shape) for name, value in params.items())
-        first, run = _program(
-            case.rule, tuple(rule.options.items()), tuple(hyper._asdict().items()), shapes, case.dtype
-        )
+        first, run = _program(rule, tuple(hyper._asdict().items()), shapes, case.dtype)
         forced = None if reference is None else {k: jnp.asarray(v[:-1]) for k, v in reference.params.items()}
         history, kept = jax.tree.map(np.asarray, run(first(params), lrs, params, grads, forced))
     return framed("keras", params, history, kept, lrs)
-
-
-def build(rule: str, options: Options, numbers: Numbers) -> Any:
-    """Keras's counterpart of a rule; gradients are negated for ``maximize``.
-
-    Raises
-    ------
-    Inexpressible
-        With the reason where Keras cannot express the options.
-    """
-    try:
-        return in_keras(rule, {**options, "maximize": False}, numbers, float(numbers["lr"]), strict=False).make()
-    except NoCounterpartError as error:
-        raise Inexpressible(str(error)) from error
 
 
 def load_keras() -> Any:
@@ -89,16 +75,18 @@ def floatx(keras: Any, dtype: str) -> Iterator[None]:
 
 @functools.cache
 def _program(
-    rule: str,
-    options: tuple[tuple[str, Any], ...],
+    rule: Rule,
     numbers: tuple[tuple[str, float], ...],
     shapes: tuple[tuple[str, tuple[int, ...]], ...],
     dtype: str,
 ) -> tuple[Any, Any]:
     """The state of one optimizer before its first step and its compiled run, whatever its lr does."""
     keras = load_keras()
-    keras_name = NAMES[rule]
-    optimizer = build(rule, dict(options), dict(numbers))
+    keras_name = entry(NAMES, rule)
+    try:
+        optimizer = in_keras(rule, dict(numbers), float(dict(numbers)["lr"]), strict=False).make()
+    except NoCounterpartError as error:
+        raise Inexpressible(str(error)) from error
     names = [name for name, _ in shapes]
     variables = [keras.Variable(jnp.zeros(shape), dtype=dtype, name=name) for name, shape in shapes]
     optimizer.build(variables)

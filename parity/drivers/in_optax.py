@@ -11,30 +11,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from lrtheory.names.optax import NAMES, ONCE, RELATED
+from lrtheory.names.optax import ONCE
 from lrtheory.port.counterparts import NoCounterpartError, in_optax
+from lrtheory.rules import Rule
 
 from ..cases import Case
-from ..table import Inexpressible, Numbers, Options, row
+from ..table import Inexpressible, Numbers, row
 from ..trajectory import Trajectory
 from .ours import framed, moving_lr, rule_of
 
 
-def build(rule: str, options: Options, numbers: Numbers, lr: Any) -> Any:
-    """Optax's counterpart of a rule; ``lr`` is its schedule.
-
-    Raises
-    ------
-    Inexpressible
-        With the reason where optax cannot express the options.
-    """
+def build(rule: Rule, numbers: Numbers, lr: Any) -> Any:
+    """Optax's counterpart of a rule, refused with the reason where it has none; ``lr`` is its schedule."""
     import optax
 
     try:
-        parts = in_optax(rule, {**options, "maximize": False}, numbers, lr, {**NAMES, **RELATED})
+        parts = in_optax(rule, numbers, lr, strict=False)
     except NoCounterpartError as error:
         raise Inexpressible(str(error)) from error
-    return optax.chain(*([optax.scale(-1.0)] if options.get("maximize") else []), *(part.make() for part in parts))
+    return optax.chain(*([optax.scale(-1.0)] if rule.options.get("maximize") else []), *(part.make() for part in parts))
 
 
 def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
@@ -55,35 +50,34 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
         params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
         grads = {name: jnp.asarray(value) for name, value in case.gradients().items()}
         forced = None if reference is None else _forcing(reference, state, params)
-        run = _run(case, tuple(rule.options.items()), hyper._asdict(), lrs, params, grads, forced)
+        run = _run(case, rule, hyper._asdict(), lrs, params, grads, forced)
         history, kept = jax.tree.map(np.asarray, run)
     by_tensor = {name: {field: values[name] for field, values in kept.items()} for name in params}
     return framed("optax", params, history, by_tensor, lrs)
 
 
-#: Rules and options whose factories look at a number, so that all of them must be constants.
-_LOOKED_AT: set[tuple[str, Any]] = set()
+#: Rules whose factories look at a number, so that all of them must be constants.
+_LOOKED_AT: set[Rule] = set()
 
 
-def _run(case: Case, options: tuple[tuple[str, Any], ...], numbers: Mapping[str, Any], *data: Any) -> Any:
+def _run(case: Case, rule: Rule, numbers: Mapping[str, Any], *data: Any) -> Any:
     """Run with traced hyperparameters where the result does not change.
 
     In float64 a number that is an input gives what a constant gives, and one program serves many; in float32 it does
     not, as optax forms 1 − b2 of a constant in Python's doubles. A number that is 0 stays a constant, since factories
     leave things out for it.
     """
-    key = (case.rule, options)
-    if case.dtype == "float64" and key not in _LOOKED_AT:
+    if case.dtype == "float64" and rule not in _LOOKED_AT:
         constants = tuple((name, value) for name, value in numbers.items() if not value)
         try:
-            return _program(*key, constants)({k: v for k, v in numbers.items() if v}, *data)
+            return _program(rule, constants)({k: v for k, v in numbers.items() if v}, *data)
         except jax.errors.ConcretizationTypeError:
-            _LOOKED_AT.add(key)
-    return _program(*key, tuple(numbers.items()))({}, *data)
+            _LOOKED_AT.add(rule)
+    return _program(rule, tuple(numbers.items()))({}, *data)
 
 
 @functools.cache
-def _program(rule: str, options: tuple[tuple[str, Any], ...], constants: tuple[tuple[str, float], ...]) -> Any:
+def _program(rule: Rule, constants: tuple[tuple[str, float], ...]) -> Any:
     """The compiled run of one optimizer, whatever its lr does: ``run(numbers, lrs, params, grads, forced)``."""
     import optax
 
@@ -91,7 +85,7 @@ def _program(rule: str, options: tuple[tuple[str, Any], ...], constants: tuple[t
 
     @jax.jit
     def run(numbers: Any, lrs: Any, params: Any, grads: Any, forced: Any) -> Any:
-        optimizer = build(rule, dict(options), dict(constants) | numbers, lambda count: lrs[count])
+        optimizer = build(rule, dict(constants) | numbers, lambda count: lrs[count])
 
         def step(carry: Any, now: Any) -> Any:
             params, state = carry

@@ -161,7 +161,7 @@ def _forcing(rule: Rule, steps: int, params: Any, state: Any, reference: Traject
     A field the reference does not keep (a weight sum, say) goes on by itself: it has no part in the update. One that
     it starts to keep at its first step is zero before.
     """
-    own = row(rule.name)
+    own = row(rule)
     elsewhere = own.torch.state if own.torch else own.optax or ()
     fields = [f for f in rule.State._fields if getattr(state, f) is not None and f in elsewhere]
     if reference is None:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from lrtheory import schedules
-from lrtheory.names.torch import SCHEDULERS, name_of
+from lrtheory.names import entry
+from lrtheory.names.torch import NAMES, SCHEDULERS
 from lrtheory.rules import Rule
 
 
@@ -72,5 +73,5 @@ class Setup:
 
     def torch_optimizer(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer in PyTorch."""
-        name, options = name_of(self.rule), self.rule.options
+        name, options = entry(NAMES, self.rule), self.rule.options
         return getattr(torch.optim, name.class_name(options))(parameters, **name.arguments(options, self.hyper))

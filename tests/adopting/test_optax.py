@@ -233,3 +233,14 @@ def test_what_is_no_optimizer_is_refused() -> None:
         lrtheory.adopt(optax.adam(0.1))
     with pytest.raises(TypeError, match="not dict"):
         lrtheory.adopt({})
+
+
+@pytest.mark.parametrize("name", ["nadam", "asgd", "rmsprop"])
+def test_rule_of_ours_is_read_whether_or_not_optax_has_it(name):
+    """It keeps our state: nothing of it is looked up under optax's names, and no lr stands inside it."""
+    rule = lrtheory.rules.get(name)()
+    numbers = {"momentum": 0.9} if name == "rmsprop" else {}
+    tx, params = lrtheory.optax.transformation(rule, 0.01, **numbers), {"w": jnp.ones(3)}
+    _, state = tx.update(params, tx.init(params), params)
+    (group,) = lrtheory.adopt(tx, state, params).groups
+    assert (group.rule, group.notes, group.hyper.lr) == (rule, (), pytest.approx(0.01))

@@ -15,7 +15,7 @@ import numpy as np
 from lrtheory import port, rules
 from lrtheory.adopting.in_keras import to_numpy
 from lrtheory.compiling import quickly_compiled
-from lrtheory.names import keras
+from lrtheory.names import entry, keras
 from lrtheory.port import counterparts
 from lrtheory.rules import SparseGradient
 
@@ -151,7 +151,7 @@ class InTorch(Optimizer):
         import torch
 
         self.params = {name: torch.nn.Parameter(torch.tensor(p)) for name, p in self.first.items()}
-        call = counterparts.in_torch(self.rule.name, self.rule.options, self.hyper)
+        call = counterparts.in_torch(self.rule, self.hyper)
         self.optimizer = dataclasses.replace(call, first=([*self.params.items()],)).make()
 
     def chunk(self, grads):
@@ -182,9 +182,7 @@ class InOptax(Optimizer):
         import optax
 
         numbers = self.hyper._asdict()
-        self.tx = optax.chain(
-            *(p.make() for p in counterparts.in_optax(self.rule.name, self.rule.options, numbers, numbers["lr"]))
-        )
+        self.tx = optax.chain(*(p.make() for p in counterparts.in_optax(self.rule, numbers, numbers["lr"])))
         self.params = {name: jnp.asarray(p) for name, p in self.first.items()}
         self.state = self.tx.init(self.params)
 
@@ -222,7 +220,7 @@ class InKeras(Optimizer):
         import keras
 
         numbers = self.hyper._asdict()
-        self.optimizer = counterparts.in_keras(self.rule.name, self.rule.options, numbers, numbers["lr"]).make()
+        self.optimizer = counterparts.in_keras(self.rule, numbers, numbers["lr"]).make()
         self.variables = [keras.Variable(p, name=name) for name, p in self.first.items()]
         self.optimizer.build(self.variables)
 
@@ -372,7 +370,7 @@ EPSILON = "Keras adds epsilon to √v before the correction of v; eps=0 can be p
 def differs(case: Case, pair: tuple[str, str]) -> bool:
     """Whether the two are known to take other steps: Keras's epsilon."""
     rule, hyper = case.made
-    return "keras" in pair and keras.NAMES[rule.name].before_correction and bool(hyper.eps)
+    return "keras" in pair and entry(keras.NAMES, rule).before_correction and bool(hyper.eps)
 
 
 def row(case: Case, results: Mapping[tuple[str, str], Moved], reasons: Mapping[str, str]) -> tuple[str, ...]:

@@ -100,8 +100,8 @@ def test_every_argument_that_is_written_wrong_is_seen(number, monkeypatch):
     """Nothing is called the same whose hyperparameters are a thousandth off."""
     write = configuration.counterparts.in_torch
 
-    def planted(rule, options, hyper):
-        return write(rule, options, hyper._replace(**{number: 1.001 * getattr(hyper, number)}))
+    def planted(rule, hyper):
+        return write(rule, hyper._replace(**{number: 1.001 * getattr(hyper, number)}))
 
     monkeypatch.setattr(configuration.counterparts, "in_torch", planted)
     with pytest.raises(port.DiffersError):

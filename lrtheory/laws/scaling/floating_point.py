@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -147,6 +148,8 @@ def compiled_constant(formula: Any, rng: Rng) -> Shown:
     x, y = rng.normal(size=(32, 64)).astype(np.float32), rng.normal(size=32).astype(np.float32)
     start = rng.normal(size=64).astype(np.float32)
     traced = formula()
+    # as people compile, whatever XLA_FLAGS say
+    optimised = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 3})
 
     def trajectory(alpha: Any, lr: Any, p: Any, tangent: Any) -> Any:
         def loss(q: Any) -> Any:
@@ -162,11 +165,11 @@ def compiled_constant(formula: Any, rng: Rng) -> Shown:
 
     for tangent in (lambda z: z, jnp.tanh):
         if traced:
-            program = jax.jit(lambda a, lr, p, f=tangent: trajectory(a, lr, p, f))
+            program = optimised(lambda a, lr, p, f=tangent: trajectory(a, lr, p, f))
             paths = [program(np.float32(a), np.float32(0.01 / a), start) for a in (1.0, 1024.0)]
         else:
             paths = [
-                jax.jit(lambda p, a=a, f=tangent: trajectory(a, np.float32(0.01 / a), p, f))(start)
+                optimised(lambda p, a=a, f=tangent: trajectory(a, np.float32(0.01 / a), p, f))(start)
                 for a in (1.0, 1024.0)
             ]
         yield np.abs(np.asarray(paths[0]) - np.asarray(paths[1]))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ...dims import Units
 from ...rules import Rule, get
-from ...wrappers import Wrapper, clip_by_global_norm, clip_by_value
+from ...wrappers import Wrapper, bare, clip_by_global_norm, clip_by_value
 from ..law import Law, law
 from .bitwise import BITS, another_power, from_units, left_alone, shows
-from .subject import Subject, innermost, of_optax, of_rule
+from .subject import Subject, of_optax, of_rule
 
 SETTING = (
     "Loss L'(θ') = α·L(θ'/c), started at c·θ₀; all numbers traced; no over- or underflow; schedules of lr are multiplied "
@@ -77,7 +77,7 @@ def latex(units: Units) -> str:
 def _of_units(rule: Rule | Wrapper, state: tuple[str, ...]) -> dict[str, str]:
     """Declared units of the numbers that are not pure and of the named state: tests hold them to the inferred ones."""
     declared = {**_declared(rule)}
-    defaults = innermost(rule).array_rule.defaults
+    defaults = bare(rule).array_rule.defaults
     return {
         name: text
         for name, text in declared.items()

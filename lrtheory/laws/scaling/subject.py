@@ -13,7 +13,7 @@ import numpy as np
 
 from ...dims import Dimensions, infer
 from ...rules import Rule, SparseGradient
-from ...wrappers import Wrapper
+from ...wrappers import Wrapper, bare
 
 LEAF = "w"
 
@@ -105,7 +105,7 @@ def of_rule(rule: Rule | Wrapper, shape: tuple[int, ...] = (4,), **numbers: floa
     """A rule, wrapped or not, with the numbers that are off by default switched on."""
     hyper = rule.hyper(**{**{n: v for n, v in SWITCHED_ON.items() if n in _numbers_on(rule)}, **numbers})
     given = {name: value for name, value in zip(hyper._fields, hyper, strict=True) if value is not None}
-    sparse = innermost(rule).array_rule.sparse
+    sparse = bare(rule).array_rule.sparse
 
     def step(numbers: Any, params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
         if sparse:
@@ -121,13 +121,8 @@ def of_rule(rule: Rule | Wrapper, shape: tuple[int, ...] = (4,), **numbers: floa
 
 def _numbers_on(rule: Any) -> set[str]:
     """Names of the numbers that no option switches off."""
-    defaults = innermost(rule).array_rule.defaults
+    defaults = bare(rule).array_rule.defaults
     return {name for name in rule.Hyper._fields if defaults.get(name, 0) is not None}
-
-
-def innermost(rule: Rule | Wrapper) -> Rule:
-    """The rule inside all wrappers."""
-    return innermost(rule.rule) if isinstance(rule, Wrapper) else rule
 
 
 def of_optax(name: str, numbers: Mapping[str, float], shape: tuple[int, ...] = (4,), **fixed: float) -> Subject:

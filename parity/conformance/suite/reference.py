@@ -66,7 +66,7 @@ def _gate(target: Target, theirs: Target) -> tuple[float, float]:
     for one in (target, theirs):
         rule = getattr(one, "rule", None) or getattr(reference_for(one), "rule", None)
         if rule is not None:
-            found = table.row(rule.name)
+            found = table.row(rule)
             return found.gate or GATES["float64"], found.of_lr
     return GATES["float64"], 0.0
 
