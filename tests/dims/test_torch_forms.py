@@ -128,6 +128,11 @@ class Behind(Signs):
                 p.mul_(1 - self.decay).add_(self.slip)  # SLIP
 
 
+class BehindABase(Behind):
+    def __init__(self, base_optimizer, decay=0.1):
+        super().__init__(base_optimizer, decay)
+
+
 class Compiled(Signs):
     compiled = None
 
@@ -148,6 +153,7 @@ CASES = [
     (NoneByDefault, {"lr": PARAM}, "lr = 0.001: chosen here"),
     (Around, {"decay": PURE, "lr": SGD}, "base_optimizer = SGD: chosen here"),
     (Behind, {"decay": PURE, "lr": SGD}, "optimizer = SGD: chosen here"),
+    (BehindABase, {"decay": PURE, "lr": SGD}, "base_optimizer = SGD: chosen here"),
     (Compiled, {"lr": PARAM}, "torch.compile"),
 ]
 

@@ -26,7 +26,7 @@ def completed(optimizer: Any, given: Mapping[str, Any]) -> tuple[Any, list[str]]
         missing = p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and name not in given
         if missing and name in _WANTED:
             chosen[name] = torch.optim.SGD if name == "base_optimizer" else _WANTED[name]
-    around = first == "optimizer"
+    around = first in ("optimizer", "base_optimizer")
     module = first == "model" and "params" in parameters
     if not (chosen or around):
         return optimizer, []
@@ -46,7 +46,7 @@ def completed(optimizer: Any, given: Mapping[str, Any]) -> tuple[Any, list[str]]
     words = [
         f"{name} = {value.__name__ if isinstance(value, type) else f'{value:g}'}" for name, value in chosen.items()
     ]
-    words += ["optimizer = SGD"] * around
+    words += [f"{first} = SGD"] * around
     return _like(optimizer, make, [params, *rest, *[_LR] * needs_lr, *variable]), [
         f"{', '.join(words)}: chosen here, for want of a default"
     ]
