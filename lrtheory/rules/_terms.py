@@ -60,16 +60,6 @@ def one_minus_power(beta: Array, t: Array) -> Array:
     return jnp.where(power < 0.5, 1 - power, complement * (jnp.expm1(log_power) / jnp.expm1(log_beta)))
 
 
-def root_of_average(v: Array, weights: Array) -> Array:
-    """``√(v/weights)``, also where the quotient overflows and its root does not, as torch's quotient of roots.
-
-    Elsewhere it is the root of the quotient bit for bit, which has one rounding less.
-    """
-    v_hat = v / weights
-    over = jnp.isinf(v_hat)
-    return jnp.sqrt(jnp.where(over, v, v_hat)) * jnp.where(over, jax.lax.rsqrt(weights), 1)
-
-
 def euclidean_norm(x: Array) -> Array:
     """Scaled by the largest entry, so that its squares neither overflow nor vanish; nan and inf pass through."""
     largest = jnp.max(jnp.abs(x), initial=0)
