@@ -35,7 +35,7 @@ REFUSED = {
     "dampening": ("torch.optim.SGD(lr=0.1, momentum=0.9, dampening=0.5)", "optax", "dampening=0 can be ported"),
     "amsgrad": ("torch.optim.Adam(amsgrad=True)", "optax", "amsgrad=False can be ported"),
     "maximize": ("torch.optim.Adam(maximize=True)", "keras", "maximize=False with the loss negated"),
-    "coupled decay": ("torch.optim.Adam(weight_decay=0.1)", "keras", "weight_decay=0, or decoupled"),
+    "coupled decay": ("torch.optim.Adam(weight_decay=0.1)", "keras", "decoupled in every optimizer; .*; weight_decay=0 and eps=0 can be ported"),
     "no rule": ("lion(lr=1e-4)", "torch", "torch.optim has no lion"),
     "momentum schedule": ("torch.optim.NAdam()", "keras", "momentum_decay=1 can be ported"),
     "mask": ("optax.adamw(1e-3, mask={'w': True, 'b': False})", "torch", "write one SPEC for the parameters that it picks"),
