@@ -154,6 +154,8 @@ def _written(reading: Reading, to: str) -> tuple[Written, list[str]]:
     for reason, more in _by_epsilon(*changed, (to, reading.framework)):
         reasons.append(reason)
         change |= more
+    if course is not None and (parted := moving(rule, changed[1], (to, reading.framework))):
+        raise NoCounterpartError("; ".join([*reasons, *parted]))
     told = _in_words(reading.framework, rule, hyper, change)
     raise NoCounterpartError("; ".join(reasons), told)
 

@@ -115,7 +115,9 @@ def _defaults(factory: str) -> dict[str, Any]:
 
 #: Rules of which optax has a part → what it lacks, and what must change for the rest to be the same.
 _REFUSED: Mapping[str, tuple[tuple[Callable[[Options, Numbers], Any], str, Mapping[str, Any]], ...]] = {
-    "sgd": ((lambda o, n: n["dampening"] != 0, "optax's trace has no dampening", {"dampening": 0.0}),),
+    "sgd": (
+        (lambda o, n: n["dampening"] != 0 and n["momentum"] != 0, "optax's trace has no dampening", {"dampening": 0.0}),
+    ),
     "adan": (
         (lambda o, n: o["proximal"], "optax's Adan has no proximal decay", {"proximal": False}),
         (
