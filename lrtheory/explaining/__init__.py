@@ -71,6 +71,8 @@ def explain(
             raise TypeError(
                 f"explain takes a rule as (rule, hyper) or (rule, hyper, params), not {len(optimizer)} things"
             )
+        if model is not None:
+            raise TypeError("model= names the parameters of a live optimizer; give (rule, hyper, params) to have names")
         return live.explain_rule(*optimizer, change=change)
     return live.explain_live(optimizer, change, model=model)
 
