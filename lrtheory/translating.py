@@ -109,6 +109,10 @@ def translate(
         raise ValueError(f"{short(spec)}: at lr={old.lr:g} there are no updates to match; give its largest lr")
     target = _target(to, shape)
     rule, blank = innermost(target.rule, target.hyper)
+    if bool(old_rule.options.get("maximize")) != bool(rule.options.get("maximize")):
+        raise ValueError(
+            f"{short(spec)}, {short(to)}: one goes up and the other down; give maximize=True to both or to neither"
+        )
     if target.curve is not None:
         raise SpecError(f"{short(to)}: its lr is what is looked for; leave the schedule out")
     notes = [NOT_THE_SAME]
