@@ -106,6 +106,13 @@ def test_a_constant_lr_does_not_vouch_for_one_that_moves():
     assert any("do not give it a schedule" in note for note in found.notes)
 
 
+def test_of_a_number_that_did_not_act_nothing_is_said():
+    text = "optax.chain(optax.clip_by_global_norm({}), optax.sgd(0.1))"
+    for max_norm, told in (("1e9", True), ("1e-3", False)):
+        notes = port.config(text.format(max_norm), to="lrtheory").notes
+        assert any(note.startswith("max_norm made no difference") for note in notes) is told
+
+
 @pytest.mark.parametrize("number", ["lr", "beta1", "beta2", "eps", "weight_decay"])
 def test_every_argument_that_is_written_wrong_is_seen(number, monkeypatch):
     """Nothing is called the same whose hyperparameters are a thousandth off."""
