@@ -231,9 +231,11 @@ def _other_state(of: Identified) -> Iterator[Fault]:
 def _other_options(of: Identified) -> Iterator[Fault]:
     """Switches that torch keeps in the groups."""
     spec: Any = of.spec
-    known: Any = find(NAMES, spec.rule)
+    known = find(NAMES, spec.rule)
+    if known is None:
+        return
     rules = [tensors[0].rule for tensors in by_group(of.tensors).values() if tensors[0].rule is not None]
-    for option, value in spec.rule.options.items() if known is not None else ():
+    for option, value in spec.rule.options.items():
         name = "decoupled_weight_decay" if option == "decoupled" else known.options.get(option, option)
         own = [rule.options[option] for rule in rules if option in rule.options]
         if name is not None and own and value not in own:
