@@ -19,7 +19,7 @@ report: $(VENV)/.installed
 	$(BIN)/lrtheory report --out $(OUT)
 
 # A file is run by one worker: its tests share compiled programs and fixtures. tests/conftest.py puts long files first, and says
-# which are about bits, rounding, memory or time: those compile as people do, the others without XLA's optimiser, in a third of the time.
+# which are about bits, rounding, memory or time: those compile as people do, the others without XLA's optimiser, in half of the time.
 test: $(VENV)/.installed
 	XLA_FLAGS="$$($(BIN)/python -m lrtheory.compiling)" $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not deep and not optimised"; \
 	  first=$$?; $(BIN)/python -m pytest $(PYTEST_ARGS) -m "not deep and optimised" tests && exit $$first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax.numpy as jnp
 import pytest
 
@@ -31,6 +33,15 @@ def test_a_value_that_xla_refuses_raises(monkeypatch: pytest.MonkeyPatch) -> Non
             known_options()
     finally:
         known_options.cache_clear()
+
+
+def test_files_that_conftest_names_are_there(request: pytest.FixtureRequest) -> None:
+    """A renamed one would be compiled without optimisation, or begun last, in silence."""
+    folder = Path(__file__).parent
+    conftest = request.config.pluginmanager.get_plugin(str(folder / "conftest.py"))
+    named = {*conftest.OPTIMISED, *conftest.LONGEST}
+    assert len(named) > 30
+    assert [name for name in sorted(named) if not (folder / f"{name}.py").is_file()] == []
 
 
 def test_one_program_serves_every_value() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ class Formula(Unread):
         """Its value at a step."""
         if not is_number(t):
             raise SpecError(f"{short(self.text)} is computed for one step at a time: torch's LambdaLR takes it so")
-        function = _function(self.text)
+        function = _looked_up(self.text)
         try:
             value = _value(function.body, function.args.args[0].arg, t)
         except (ArithmeticError, TypeError, ValueError) as error:
@@ -53,6 +54,12 @@ class Formula(Unread):
         if not is_number(value):
             raise SpecError(f"{short(self.text)} at {t} is {value!r}, no number")
         return value
+
+    @property
+    def numbers(self) -> list[float]:
+        """All that stand in it: some may be steps at which it changes."""
+        found = (node.value for node in ast.walk(_looked_up(self.text)) if isinstance(node, ast.Constant))
+        return [value for value in found if isinstance(value, (int, float))]
 
     def every(self, steps: float) -> Formula:
         """The function that has at each step what this one has ``steps`` times as late."""
@@ -95,6 +102,9 @@ def _function(text: str) -> ast.Lambda:
     node = ast.parse(text, mode="eval").body
     assert isinstance(node, ast.Lambda)
     return node
+
+
+_looked_up = functools.lru_cache(maxsize=64)(_function)  # it is asked for every step
 
 
 def _value(node: ast.expr, name: str, t: float) -> Any:

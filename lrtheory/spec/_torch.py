@@ -12,7 +12,7 @@ from ..names.torch import CLASSES, EXECUTION, NAMES, POSITIONAL
 from ..rules import Rule
 from ._reading import NoRuleError, Reading, made
 from .curves import curve
-from .parts import by_name, resolve
+from .parts import Part, by_name, resolve
 from .text import Spec, SpecError, Unread, call, nearest, short, written
 
 SCHEDULERS = "torch.optim.lr_scheduler."
@@ -127,9 +127,30 @@ def _scheduled(spec: Spec) -> Reading:
     def write(new: Any, lr: float, batch: float) -> str:
         base = new._replace(lr=inside.hyper.lr * lr)
         after = found.rescaled(lr, batch).part if (lr, batch) != (1, 1) else found.part
-        optimizer = Unread(inside.write(base, lr, batch))
-        if after.first is None:  # ChainedScheduler has it last
-            return replace(after, given={**after.given, "optimizer": optimizer}).write()
-        return replace(after, first=optimizer).write()
+        optimizer = inside.write(base, lr, batch)
+        if name := _shared(
+            found.part
+        ):  # named where it comes first, so that the schedulers inside are given the same one
+            optimizer = f"{name} := {optimizer}"
+        if after.first is None:  # ChainedScheduler takes it last
+            return replace(after, given={"optimizer": Unread(f"({optimizer})"), **after.given}).write()
+        return replace(after, first=Unread(optimizer)).write()
 
     return Reading(spec.text, "torch", inside.rule, inside.hyper._replace(lr=found.peak.lr), write, inside.notes, found)
+
+
+def _shared(scheduler: Part) -> str:
+    """What schedulers inside another one call the optimizer of all; "" where there are none.
+
+    Raises
+    ------
+    SpecError
+        Where one has an optimizer of its own: torch refuses it.
+    """
+    names = {p.first.text for p in scheduler.all() if p is not scheduler and p.first is not None}
+    if len(names) > 1 or not all(name.isidentifier() for name in names):
+        raise SpecError(
+            f"{short(scheduler.spec.text)}: the schedulers inside act on the optimizer of all; write optimizer in them in the "
+            f"place of {', '.join(sorted(names - {'optimizer'}))}"
+        )
+    return next(iter(names), "")

@@ -253,11 +253,13 @@ def _stepped(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
 
 
 def counts(made: Part) -> list[float]:
-    """Numbers that may count steps, keys of dicts among them."""
+    """Numbers that may count steps, keys of dicts and those in functions of the step among them."""
     found: list[float] = []
 
     def see(value: Any) -> None:
-        if is_number(value) and value >= 2 and float(value).is_integer():
+        if isinstance(value, Formula):
+            inside(value.numbers, see)
+        elif is_number(value) and value >= 2 and float(value).is_integer():
             found.append(min(value, 10**9))
 
     for p in made.all():

@@ -213,6 +213,8 @@ class _Reader:
                 return float(value)
             case ast.Attribute(value=ast.Name(id="math" | "numpy" | "np"), attr="inf"):
                 return math.inf
+            case ast.NamedExpr(value=named):
+                return self.value(named)
             case ast.Call() | ast.Name() | ast.Attribute():
                 try:
                     return self.spec(node)

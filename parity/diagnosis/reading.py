@@ -146,10 +146,29 @@ def named(root: Part) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _alone(scheduler: Spec) -> None:
+    """Raises SpecError for a scheduler that is made around an optimizer: its lr and class would be read and forgotten."""
+    inner: list[Spec] = []
+    inside([*scheduler.args, *scheduler.kwargs.values()], lambda x: inner.append(x) if isinstance(x, Spec) else None)
+    for entry in inner:
+        if entry.called and is_torch(_resolved(entry)):
+            raise SpecError(
+                f"{scheduler.text}: an optimizer and its schedule are diagnosed one at a time; write optimizer in the place of "
+                f"{entry.text}, and lr=… as the last argument"
+            )
+        _alone(entry)
+
+
+def _resolved(entry: Spec) -> Any:
+    with contextlib.suppress(SpecError):
+        return spec.resolve(entry)
+
+
 def _of_schedule(parsed: Spec) -> Implementation:
     stepped = spec.is_scheduler(spec.resolve(parsed))
     ours: dict[str, Any] = {}  # arguments that the factory does not take
     if stepped:
+        _alone(parsed)
         ours = {"lr": plain(parsed.kwargs.get("lr")), CLOSED: parsed.kwargs.get(CLOSED, False)}
         parsed = replace(parsed, kwargs={k: v for k, v in parsed.kwargs.items() if k not in ours})
     root = spec.part(parsed)
@@ -180,12 +199,15 @@ def _of_plateau(parsed: Spec, name: str) -> Implementation:
     """Of a schedule that follows a metric; those of torch and optax have no lr of their own."""
     more: dict[str, Any] = {"is_schedule": True, "library": name.split(".")[0] if "." in name else "lrtheory"}
     if name == plateau.OURS:
+        if parsed.args:
+            raise SpecError(f"{parsed.text}: give the options and hyperparameters of plateau by name")
         given = {**plateau.DEFAULTS, **{n: plain(v) for n, v in parsed.kwargs.items()}}
         try:
             plateau.made(given)
         except (TypeError, ValueError) as error:
             raise SpecError(f"{parsed.text}: {error}") from error
         return made(parsed.text, name, given, plateau.ours, defaults=plateau.DEFAULTS, **more)
+    _alone(parsed)
     root = spec.part(replace(parsed, kwargs={n: v for n, v in parsed.kwargs.items() if n != "lr"}))
     leaves = Leaves.of([root])
 
@@ -205,7 +227,7 @@ def _of_groups(parsed: Spec, groups: list[Any]) -> Implementation:
     root = spec.part(base)
     own = [{n: inside(v, plain) for n, v in group.items() if n != "params"} for group in groups]
     labels = [g if isinstance(g := group.get("params"), str) else spec.written(g) for group in groups]
-    if len(set(labels)) < len(labels) or len(parsed.args) > 1:
+    if len(set(labels)) < len(labels) or len(parsed.args) > 1 or not all("params" in group for group in groups):
         raise SpecError(f"{parsed.text}: give groups first, each with params of its own, and other arguments by name")
     for name in {name for group in own for name in group}:
         if name not in root.parameters:
@@ -221,7 +243,7 @@ def _of_groups(parsed: Spec, groups: list[Any]) -> Implementation:
             return [
                 {
                     "params": [params[at]],
-                    **{n.removeprefix(f"{at}."): given[n] for n in settings if n.startswith(f"{at}.")},
+                    **{name: given[n] for n in settings for of, _, name in [n.rpartition(".")] if of == at},
                 }
                 for at in labels
             ]

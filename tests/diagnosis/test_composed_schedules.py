@@ -117,6 +117,30 @@ def test_a_function_that_is_no_plain_arithmetic_is_refused(text: str, words: str
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"{TORCH}ExponentialLR(torch.optim.SGD(params, lr=0.5), gamma=0.9)", "write optimizer in the place of"),
+        (
+            f"{TORCH}ChainedScheduler([{TORCH}ExponentialLR(gamma=0.9)], optimizer=torch.optim.SGD(params, lr=0.5))",
+            "and lr=",
+        ),
+        (STANDS.replace("Plateau(", "Plateau(torch.optim.Adam(params, lr=0.5), "), "one at a time"),
+        ("plateau('max', lr=0.1)", "by name"),
+    ],
+)
+def test_what_would_be_forgotten_is_refused(text: str, words: str) -> None:
+    """Of an optimizer around which a scheduler is made, and of what is given by position."""
+    with pytest.raises(SpecError) as error:
+        diagnose(text, f"{TORCH}ExponentialLR(gamma=0.9, lr=0.1)")
+    assert words in str(error.value)
+
+
+def test_a_function_that_differs_late_is_run_until_then() -> None:
+    late = f"{TORCH}LambdaLR(lr_lambda=lambda t: 1.0 if t < 900 else 0.5, lr=0.1)"
+    assert diagnose(late, f"{TORCH}LambdaLR(lr_lambda=lambda t: 1.0, lr=0.1)").outcome == "settings"
+
+
 def test_a_function_of_the_step_has_the_values_that_python_gives_it() -> None:
     for text in (
         "lambda t: min(1.0, (t + 1) / 10) * (0.1 if t // 30 >= 2 and not t % 2 == 1 else math.cos(math.pi * t / 100))",

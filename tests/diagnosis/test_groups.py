@@ -55,6 +55,7 @@ def test_a_mask_alone_is_a_part_that_one_has() -> None:
     [
         ("torch.optim.SGD([{'params': 'w', 'lrr': 0.1}], lr=0.1)", "has no argument 'lrr' for a group"),
         ("torch.optim.SGD([{'params': 'w', 'lr': 0.1}, {'params': 'w', 'lr': 0.2}])", "each with params of its own"),
+        ("torch.optim.SGD([{'lr': 0.1}, {'params': 'b', 'lr': 0.1}], lr=0.1)", "each with params of its own"),
         ("optax.masked(optax.sgd(0.1), {'w': {'a': True}})", "inside others are not diagnosed"),
         ("optax.masked(optax.sgd(0.1), lambda p: p)", "is not evaluated"),
     ],

@@ -69,6 +69,7 @@ CASES = [
     ("scatter", lambda x, y: x.scatter(1, AT, y), [X, Y], [P, G], [G]),  # nothing is left of the first
     ("scatter", lambda x, y: x.scatter(1, AT, y, reduce="multiply"), [U, U], [PURE, PURE], [PURE]),
     ("scatter_add", lambda x, y: x.scatter_add(1, AT, y), [X, Y], [G, G], [G]),
+    ("index_add", lambda x, y: x.index_add(0, SOME[0], y, alpha=0.5), [X, Y], [G, G], [G]),
     ("scatter_reduce", lambda x, y: x.scatter_reduce(1, SOME, y, "amax"), [X, Y], [G, G], [G]),
     ("scatter_reduce", lambda x, y: x.scatter_reduce(1, SOME, y, "prod"), [U, U], [PURE, PURE], [PURE]),
     ("select_scatter", lambda x, y: torch.select_scatter(x, y[0], 0, 1), [X, Y], [G, G], [G]),

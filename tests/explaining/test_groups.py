@@ -51,3 +51,12 @@ def test_wrappers_around_groups_are_around_each():
 def test_what_cannot_be_explained_is_refused(what):
     with pytest.raises(TypeError, match=r"not [14] things"):
         explain(what)
+
+
+def test_nothing_that_is_given_with_a_rule_is_dropped():
+    adam = rules.adam()
+    with pytest.raises(TypeError, match=r"model= names .* give \(rule, hyper, params\)"):
+        explain((adam, adam.hyper()), model=object())
+    for rule, hyper in ((adam, None), (adam, {"lr": 1.0}), (adam, rules.sgd().hyper()), (RULE, adam.hyper())):
+        with pytest.raises(TypeError, match=r"takes hyperparameters from its .hyper\(...\), not"):
+            explain((rule, hyper))

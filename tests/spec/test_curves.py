@@ -134,4 +134,39 @@ def test_a_scheduler_of_schedulers_is_read_around_its_optimizer() -> None:
     )
     code = explain(chained.format("torch.optim.SGD(params, lr=0.1)"), Change(batch=2)).code
     assert "gamma=0.81" in code
-    assert code.endswith("optimizer=torch.optim.SGD(params, lr=0.2))")
+    assert "torch.optim.SGD(params, lr=0.2)" in code
+
+
+IN_TURN = (
+    "torch.optim.lr_scheduler.SequentialLR(torch.optim.SGD(params, lr=0.1), [torch.optim.lr_scheduler.LinearLR({first}"
+    "start_factor=0.1, total_iters=4), torch.optim.lr_scheduler.ExponentialLR({first}gamma=0.9)], milestones=[4])"
+)
+AT_ONCE = (
+    "torch.optim.lr_scheduler.ChainedScheduler([torch.optim.lr_scheduler.LinearLR({first}start_factor=0.1, total_iters=4), "
+    "torch.optim.lr_scheduler.ExponentialLR({first}gamma=0.9)], optimizer=torch.optim.SGD(params, lr=0.1))"
+)
+
+
+@pytest.mark.parametrize("text", [IN_TURN.format(first=""), AT_ONCE.format(first=""), AT_ONCE.format(first="own, ")])
+def test_what_is_written_of_schedulers_in_another_can_be_pasted(text: str) -> None:
+    """They are given the optimizer that is made in the same line, and what is written is read as it runs."""
+    torch = pytest.importorskip("torch")
+    code = explain(text, Change(batch=2)).code
+    made = eval(code, {"torch": torch, "params": [torch.nn.Parameter(torch.zeros(1))]})
+    read, lrs = curve(parse(code), 0.2), []
+    for _ in range(12):
+        lrs.append(made.optimizer.param_groups[0]["lr"])
+        made.optimizer.step()
+        made.step()
+    np.testing.assert_allclose(read.at(np.arange(12)), lrs, rtol=1e-12)
+    assert explain(code).schedule[0].lr == pytest.approx(lrs[0])
+
+
+def test_a_scheduler_inside_with_an_optimizer_of_its_own_is_refused() -> None:
+    with pytest.raises(SpecError, match="write optimizer in them"):
+        explain(IN_TURN.format(first="torch.optim.SGD(params, lr=5.0), "), Change(batch=2))
+
+
+def test_a_function_that_changes_late_is_looked_at_until_then() -> None:
+    late = curve(parse("torch.optim.lr_scheduler.LambdaLR(lr_lambda=lambda t: 1.0 if t < 3000 else 0.1)"), 0.1)
+    assert (late.peak.lr, late.end.lr) == (0.1, pytest.approx(0.01))

@@ -269,3 +269,20 @@ def test_norms_of_large_tensors_are_exact_some_steps_apart_and_estimated_between
     off = np.abs(seen / np.array(true) - 1)
     assert off.max() < 0.3
     assert np.count_nonzero(off > 1e-5) > 30  # they are estimates: the exact ones are left out
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_sample_of_zeros_is_no_gradient_of_zero(rows: int, tmp_path: Any) -> None:
+    """One row of a large table has a gradient, and the sample misses it: only a table whose norm is 0 has none."""
+    torch.manual_seed(0)
+    table = torch.nn.Embedding(400, 100)
+    optimizer = torch.optim.SGD(table.parameters(), lr=1e-2, momentum=0.9, weight_decay=1e-2)
+    with lrtheory.watch(optimizer, model=table, every=1, sample=16, out=tmp_path / "run") as watch:
+        for _ in range(30):
+            optimizer.zero_grad()
+            (table(torch.zeros(1, dtype=torch.long)).sum() * rows).backward()
+            optimizer.step()
+        raised = "moves-without-gradient" in [finding.id for finding in watch.findings()]
+    (found,) = run_of(watch).optimizers
+    assert np.isnan(found.figures["grad_norm"][1, 0])  # the sample is all 0, and says nothing
+    assert raised is (rows == 0)

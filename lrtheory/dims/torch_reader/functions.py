@@ -180,6 +180,11 @@ def _written(c: Call) -> Value:
     return c.value(3, next((n for n in ("src", "source") if n in c.kwargs), "value"))
 
 
+def added_at(c: Call) -> Value:
+    """``alpha`` times other values added in some of the places."""
+    return c.apply("add", c.self, _times(c, c.kwargs.get("alpha", 1), _written(c)))
+
+
 def scattered(c: Call) -> Value:
     """Other values in some of the places, or in all; what is multiplied together must be pure."""
     how = c.given(4, "reduce")
@@ -403,7 +408,7 @@ TABLE: dict[str, TorchRule] = {
     "masked_fill": lambda c: c.apply("select_n", c.value(1, "mask"), c.self, c.value(2, "value")),
     **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "block_diag"),
                     lambda c: c.apply("concatenate", *(c.known(t) for t in c.args[0]))),
-    "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": plus("add"),
+    "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": added_at,
     **dict.fromkeys(("select_scatter", "slice_scatter", "diagonal_scatter"), binary("dynamic_update_slice", "src", 1)),
     "index_put": binary("dynamic_update_slice", "values", 2), "masked_scatter": binary("dynamic_update_slice", "source", 2),
     "scatter_reduce": reduced_into, "complex": lambda c: c.apply("concatenate", c.self, c.value(1, "imag")),
