@@ -101,10 +101,18 @@ def translate(
     for name, text in (("spec", spec), ("to", to)):
         if not isinstance(text, str):
             raise TypeError(f"{name}={text!r}: expected the text of an optimizer, such as 'adamw(lr=1e-3)'")
+    if gradient_rms is not None and not 0 < gradient_rms < math.inf:
+        raise ValueError(f"gradient_rms={gradient_rms}: the size of a gradient is above 0 and finite")
     source = read(spec)
     old_rule, old = innermost(source.rule, source.hyper)
+    if not old.lr > 0:
+        raise ValueError(f"{short(spec)}: at lr={old.lr:g} there are no updates to match; give its largest lr")
     target = _target(to, shape)
     rule, blank = innermost(target.rule, target.hyper)
+    if bool(old_rule.options.get("maximize")) != bool(rule.options.get("maximize")):
+        raise ValueError(
+            f"{short(spec)}, {short(to)}: one goes up and the other down; give maximize=True to both or to neither"
+        )
     if target.curve is not None:
         raise SpecError(f"{short(to)}: its lr is what is looked for; leave the schedule out")
     notes = [NOT_THE_SAME]
@@ -112,9 +120,9 @@ def translate(
     for each, hyper, text in ((old_rule, old._replace(lr=1.0), spec), (rule, blank._replace(lr=1.0), to)):
         given: dict[str, Any] = {}
         if shape is not None and len(each.facts.shape) == 2:
-            given["shape"], used["shape"] = shape, True
+            given["shape"], used["shape"] = tuple(shape), True
         if each.facts.divides_by == "nothing" or (gradient_rms is not None and (getattr(hyper, "eps", None) or 0)):
-            given["gradient"], used["gradient_rms"] = gradient_rms or 1.0, True
+            given["gradient"], used["gradient_rms"] = 1.0 if gradient_rms is None else gradient_rms, True
             if gradient_rms is None:
                 notes.append(
                     f"{each!r}: its updates are in proportion to the gradient, whose root mean square is taken as 1 [loss]/[param]: "
@@ -134,6 +142,7 @@ def translate(
     hyper = _decaying(
         rule, hyper, scale, rate(old_rule, old) * getattr(old, "weight_decay", 0) if scale < math.inf else 0.0, to
     )
+    _refuse_clipped(target, rule)
     notes += _of_wrappers(source, old_rule) + [f"{short(to)}: {note}" for note in target.notes]
     if source.curve is not None:
         notes.append(f"lr is the peak of its schedule, which becomes {source.curve.rescaled(ratio, 1.0).text}")
@@ -186,11 +195,16 @@ def _outside(reading: Reading, hyper: Any) -> Any:
 
 def _of_wrappers(source: Reading, rule: Rule) -> list[str]:
     """What stands around the old rule, and is not translated."""
+    _refuse_clipped(source, rule)
     if not isinstance(source.rule, Wrapper):
         return []
-    if rule.facts.divides_by == "nothing" and {"max_norm", "clip_value"} & set(source.hyper._fields):
+    return [f"{source.rule!r}: what stands around the rule is not translated; put the same around the new one"]
+
+
+def _refuse_clipped(reading: Reading, rule: Rule) -> None:
+    """Refuse a clip around a rule, old or new, whose updates it makes smaller."""
+    if rule.facts.divides_by == "nothing" and {"max_norm", "clip_value"} & set(reading.hyper._fields):
         raise ValueError(
-            f"{short(source.text)}: its updates are in proportion to the gradient, which is clipped, so that they have no one size; "
+            f"{short(reading.text)}: its updates are in proportion to the gradient, which is clipped, so that they have no one size; "
             "translate the rule alone"
         )
-    return [f"{source.rule!r}: what stands around the rule is not translated; put the same around the new one"]

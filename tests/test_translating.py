@@ -47,10 +47,14 @@ def test_updates_of_adam_under_noise_are_0_229_lr() -> None:
     adam = rules.adam()
     assert update_rms(adam, adam.hyper(lr=1.0)) == pytest.approx(adams(0.9), rel=1e-9)
     assert update_rms(adam, adam.hyper(lr=1.0)) == pytest.approx(math.sqrt(0.1 / 1.9), rel=1e-9)
-    assert update_rms(adam, adam.hyper(lr=0.5, beta1=0.5)) == pytest.approx(0.5 * adams(0.5), rel=1e-9)
+    assert update_rms(adam, adam.hyper(lr=0.5, beta1=0.5, beta2=0.99)) == pytest.approx(0.5 * adams(0.5), rel=1e-9)
+    upwards = rules.adam(maximize=True)
+    assert update_rms(upwards, upwards.hyper(lr=1.0, beta2=0.99)) == pytest.approx(adams(0.9), rel=1e-9)
     radam = rules.radam()  # whose rectifier is still rising after 4000 steps
     assert update_rms(radam, radam.hyper(lr=1.0)) == pytest.approx(adams(0.9), rel=1e-9)
-    assert update_rms(adam, adam.hyper(lr=1.0, eps=1.0), gradient=1.0) == pytest.approx(adams(0.9) / 2, rel=0.02)
+    assert update_rms(adam, adam.hyper(lr=1.0, beta2=0.99, eps=1.0), gradient=1.0) == pytest.approx(
+        adams(0.9) / 2, rel=0.02
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_muon_has_one_size_with_the_option_that_was_made_for_it() -> None:
     )
     with pytest.raises(ValueError, match=r"give shape=\(rows"):
         translate(ADAMW, to="muon()")
-    shaped = translate(ADAMW, to="muon()", shape=(16, 64))
+    shaped = translate(ADAMW, to="muon()", shape=[16, 256])  # type: ignore[arg-type]
     assert shaped.hyper.lr * shaped.hyper.weight_decay == pytest.approx(1e-4)
 
 
@@ -157,6 +161,11 @@ def test_muon_has_one_size_with_the_option_that_was_made_for_it() -> None:
         (ADAMW, {"to": "lino"}, "no rule named 'lino'"),
         (ADAMW, {"to": "optax.lion(optax.cosine_decay_schedule(1.0, 10))"}, "leave the schedule out"),
         ("clip_by_global_norm(sgd(lr=0.1), max_norm=1.0)", {"to": "adamw"}, "clipped"),
+        (ADAMW, {"to": "optax.chain(optax.clip(0.01), optax.sgd(0.1))"}, r"sgd\(0.1\)\): .* is clipped"),
+        ("adamw(lr=1e-3, maximize=True)", {"to": "lion"}, "give maximize=True to both"),
+        (ADAMW, {"to": "torch.optim.AdamW(maximize=True)"}, "give maximize=True to both"),
+        (ADAMW, {"to": "sgd", "gradient_rms": 0.0}, "gradient_rms=0.0: the size of a gradient is above 0"),
+        ("adamw(lr=0.0, weight_decay=0.1)", {"to": "lion"}, "at lr=0 there are no updates to match"),
         ("optax.yogi(1e-3)", {"to": "lion"}, "none of our rules"),
     ],
 )

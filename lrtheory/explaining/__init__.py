@@ -63,7 +63,10 @@ def explain(
     if model is not None and (several or isinstance(optimizer, str)):
         raise TypeError("model= names the parameters of a live optimizer; a SPEC has none")
     if several:
-        return live.explain_specs({str(label): spec for label, spec in named.items()}, change)
+        labels = [str(label) for label in named]
+        if len(set(labels)) < len(labels):
+            raise TypeError(f"labels of groups must differ as text, and are {', '.join(map(repr, named))}")
+        return live.explain_specs(dict(zip(labels, named.values(), strict=True)), change)
     if isinstance(optimizer, str):
         return explanation.explain(optimizer, change)
     if isinstance(optimizer, tuple) and optimizer and isinstance(optimizer[0], (Rule, Wrapper, Groups)):
@@ -71,6 +74,8 @@ def explain(
             raise TypeError(
                 f"explain takes a rule as (rule, hyper) or (rule, hyper, params), not {len(optimizer)} things"
             )
+        if model is not None:
+            raise TypeError("model= names the parameters of a live optimizer; give (rule, hyper, params) to have names")
         return live.explain_rule(*optimizer, change=change)
     return live.explain_live(optimizer, change, model=model)
 

@@ -6,6 +6,7 @@ used as a rule is, and lowers to one program whose hyperparameters are traced.
 
 from ._groups import Groups, by_label, by_pattern, layer_decay
 from ._hyper import lrs, with_lrs
+from ._labels import names_a_field
 from ._leaves import alone, has_groups, names_by_label, of_leaves
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "has_groups",
     "layer_decay",
     "lrs",
+    "names_a_field",
     "names_by_label",
     "of_leaves",
     "with_lrs",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import keyword
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from ..numbers import NONNEGATIVE, Number
 from ..rules import Rule, check_state, compute_dtype, flatten_like
 from ..units import PURE, Units
 from ..wrappers import Wrapper
-from ._labels import Labels, checked_patterns, shown
+from ._labels import Labels, checked_patterns, names_a_field, shown
 
 PyTree = Any
 Member = Rule | Wrapper | None
@@ -65,9 +64,9 @@ class Groups:
     label: Callable[[PyTree], list[str]]
 
     def __post_init__(self) -> None:
-        taken = {name for member in self.members.values() if member is not None for name in member.Hyper._fields}
+        taken = {name for _, member in self.moving() for name in member.Hyper._fields} | {"lr_scale"}
         for label in self.members:
-            if not isinstance(label, str) or not label.isidentifier() or keyword.iskeyword(label) or label[0] == "_":
+            if not names_a_field(label):
                 raise ValueError(
                     f"groups: label {label!r} must be a name in Python, such as 'no_decay': it names a field"
                 )

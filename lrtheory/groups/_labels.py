@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import keyword
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,11 @@ def shown(names: Sequence[str]) -> str:
     """Names for an error."""
     more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return f"{', '.join(names[:SHOWN])}{more}" if names else "none"
+
+
+def names_a_field(label: Any) -> bool:
+    """Whether a label can name the field of a group in hyperparameters and state."""
+    return isinstance(label, str) and label.isidentifier() and not keyword.iskeyword(label) and label[0] != "_"
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,9 @@ class KerasName:
     switches : tuple
         Our options that it has, under the same name.
     zero : mapping
-        Our numbers that it lacks and that must be 0 for it to be our rule → why.
+        Our numbers and options that it lacks, which must be 0 or off for it to be our rule → why.
+    instead : mapping
+        The numbers that stand in for an option that is off.
     fixed : mapping
         Its own arguments that make it our rule.
     decoupled : bool
@@ -60,12 +62,15 @@ class KerasName:
         What else it does with eps, so that only without one it is our rule.
     starts_late : bool
         Whether the first step is as any other, so that a parameter may start when others have taken steps.
+    float32_mean : bool
+        Whether it divides a mean by a size in float32, whatever its dtype.
     """
 
     optimizer: str
     numbers: tuple[str, ...]
     switches: tuple[str, ...] = ()
     zero: Mapping[str, str] = field(default_factory=dict)
+    instead: Mapping[str, float] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     decoupled: bool = False
     state: Mapping[str, str] = field(default_factory=dict)
@@ -77,6 +82,7 @@ class KerasName:
     before_correction: bool = False
     apart: str = ""
     starts_late: bool = False
+    float32_mean: bool = False
 
 
 ADAM = ("lr", "beta1", "beta2", "eps")
@@ -162,9 +168,11 @@ NAMES: Mapping[str, KerasName] = {
         "Adafactor",
         ("lr", "beta2_decay", "eps1", "eps2", "d"),
         zero={"machine_eps": "keras's Adafactor has no machine epsilon"},
+        instead={"eps1": 0.0},
         fixed={"relative_step": False},
         decoupled=True,
         inside_root=True,
+        float32_mean=True,
     ),
     "schedule_free_adamw": KerasName(
         "ScheduleFreeAdamW",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import keyword
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -108,11 +108,18 @@ def _one(group: Group) -> tuple[Any, dict[str, Any]]:
     return group.rule, {name: value for name, value in numbers.items() if value is not None}
 
 
+def _unlike(name: str, known: Sequence[str]) -> str:
+    return _unlike(f"{name}_", known) if name in known else name
+
+
 def _several(found: tuple[Group, ...], params: PyTree) -> tuple[Any, dict[str, Any]]:
     """Groups with the labels of the transformation, where those can name a field."""
     known = [group.label for group in found]
-    plain = [known.count(label) == 1 and label.isidentifier() and not keyword.iskeyword(label) for label in known]
-    labels = [label if ok else f"group_{i}" for i, (label, ok) in enumerate(zip(known, plain, strict=True))]
+    taken = {name for group in found if group.hyper is not None for name in (*group.hyper._fields, "lr_scale")}
+    plain = [known.count(label) == 1 and groups.names_a_field(label) and label not in taken for label in known]
+    labels = [
+        label if ok else _unlike(f"group_{i}", known) for i, (label, ok) in enumerate(zip(known, plain, strict=True))
+    ]
     each = {label: _one(group) for label, group in zip(labels, found, strict=True)}
     of = {name: label for label, group in zip(labels, found, strict=True) for name in group.names}
     tree = jax.tree.structure(params).unflatten([of[name] for name in named(params)])

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..compiling import quickly_compiled
 from ..explaining.beside import SAME, float64, moved_lr, run_on, stream, tried
+from ..names import find, keras
 from ..spec import Part, Reading, curve, is_schedule, parse, part, short
 from ..wrappers import innermost
 from . import courses
@@ -21,7 +22,7 @@ from .errors import PortError
 STEPS = 30
 #: Of rules that compute in bfloat16.
 SAME_BFLOAT16 = 2e-3
-#: Of Keras's schedules, which have π in float32.
+#: Of Keras's schedules, which have π in float32, and of the means that it makes in float32.
 SAME_KERAS = 2e-6
 
 
@@ -52,7 +53,8 @@ def beside(reading: Reading, made: Any, to: str) -> Beside:
     """
     inside, _ = innermost(reading.rule, reading.hyper)
     same = SAME_BFLOAT16 if inside.facts.in_bfloat16 else SAME
-    if reading.curve is not None and "keras" in (to, reading.framework):
+    name = find(keras.NAMES, inside)
+    if "keras" in (to, reading.framework) and (reading.curve is not None or (name and name.float32_mean)):
         same = SAME_KERAS
     notes = []
     parted = None if reading.curve is None else _parted(reading, made, to, notes)

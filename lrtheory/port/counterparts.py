@@ -21,11 +21,28 @@ KEPT = ("momentum_buffer",)
 
 
 class NoCounterpartError(PortError):
-    """An argument, or a rule, that another framework lacks."""
+    """An argument, or a rule, that another framework lacks.
+
+    Attributes
+    ----------
+    reason : str
+    change : mapping
+        Our options and numbers with other values, for which this is no reason any more; empty where none would do.
+    """
+
+    def __init__(self, reason: str, change: Mapping[str, Any] | None = None) -> None:
+        self.reason, self.change = reason, change or {}
+        super().__init__(f"{reason}; {advice(self.change)} can be ported" if change else reason)
 
 
-def _none(framework: str, rule: Rule, what: str = "") -> NoCounterpartError:
-    return NoCounterpartError(f"{framework} has no {rule.name}{what}")
+def advice(change: Mapping[str, Any]) -> str:
+    """Arguments with their values, as they are told to people."""
+    told = [f"{n}={v:g}" if isinstance(v, float) else f"{n}={v!r}" for n, v in change.items()]
+    return " and ".join(f"{one} with the loss negated" if one == "maximize=False" else one for one in told)
+
+
+def _none(framework: str, rule: Rule, what: str = "", change: Mapping[str, Any] | None = None) -> NoCounterpartError:
+    return NoCounterpartError(f"{framework} has no {rule.name}{what}", change)
 
 
 def in_torch(rule: Rule, hyper: Any) -> Call:
@@ -61,16 +78,15 @@ def in_optax(rule: Rule, numbers: Numbers, lr: Any, *, strict: bool = True) -> t
     """
     options = rule.options
     if strict and options.get("maximize"):
-        raise NoCounterpartError(
-            "maximize=True: optax has no such argument; maximize=False with the loss negated can be ported"
-        )
+        raise NoCounterpartError("optax has no argument maximize", {"maximize": False})
     if special := find(_SPECIAL, rule):
         return special(options, numbers, lr)
-    for refuses, reason in find(_REFUSED, rule) or ():
+    guards = find(_REFUSED, rule) or ()
+    for refuses, reason, change in guards:
         if refuses(options, numbers):
-            raise NoCounterpartError(reason)
+            raise NoCounterpartError(reason, change)
     on = {o for o, value in options.items() if value and o != "maximize" and o not in KEPT}
-    found = {f: name for f, name in (find(optax.FACTORIES, rule) or {}).items() if not strict or f in optax.NAMES}
+    found = {f: n for f, n in (find(optax.FACTORIES, rule) or {}).items() if not strict or guards or f in optax.NAMES}
     for factory, name in found.items():
         if on - set(name.switches.values()) != {o for o, value in name.options.items() if value}:
             continue
@@ -85,8 +101,8 @@ def in_optax(rule: Rule, numbers: Numbers, lr: Any, *, strict: bool = True) -> t
         return (Call("optax.add_decayed_weights", {"weight_decay": decay}), made) if decays else (made,)
     if not found:
         raise _none("optax", rule, " that is the same rule")
-    wanting = sorted(on) or ["averaged"]
-    raise _none("optax", rule, f" with {wanting[0]}; {wanting[0]}=False can be ported")
+    wanting = next(iter(sorted(on)))
+    raise _none("optax", rule, f" with {wanting}", {wanting: False})
 
 
 @functools.cache
@@ -97,13 +113,17 @@ def _defaults(factory: str) -> dict[str, Any]:
     return {n: p.default for n, p in inspect.signature(getattr(library, factory)).parameters.items()}
 
 
-_REFUSED: Mapping[str, tuple[tuple[Callable[[Options, Numbers], Any], str], ...]] = {
-    "sgd": ((lambda o, n: n["dampening"] != 0, "optax's trace has no dampening; dampening=0 can be ported"),),
+#: Rules of which optax has a part → what it lacks, and what must change for the rest to be the same.
+_REFUSED: Mapping[str, tuple[tuple[Callable[[Options, Numbers], Any], str, Mapping[str, Any]], ...]] = {
+    "sgd": (
+        (lambda o, n: n["dampening"] != 0 and n["momentum"] != 0, "optax's trace has no dampening", {"dampening": 0.0}),
+    ),
     "adan": (
-        (lambda o, n: o["proximal"], "optax's Adan has no proximal decay; proximal=False can be ported"),
+        (lambda o, n: o["proximal"], "optax's Adan has no proximal decay", {"proximal": False}),
         (
             lambda o, n: n["beta2"] != 0.5,
-            "optax weighs Adan's differences by 1 − beta2 where the paper has beta2; beta2=0.5 can be ported",
+            "optax weighs Adan's differences by 1 − beta2 where the paper has beta2",
+            {"beta2": 0.5},
         ),
     ),
 }
@@ -148,31 +168,32 @@ def in_keras(rule: Rule, numbers: Numbers, lr: Any, *, strict: bool = True) -> C
     if name is None:
         raise _none("keras", rule)
     if strict and options.get("maximize"):
-        raise NoCounterpartError(
-            "maximize=True: Keras has no such argument; maximize=False with the loss negated can be ported"
-        )
+        raise NoCounterpartError("keras has no argument maximize", {"maximize": False})
     for ours, reason in name.zero.items():
         if options.get(ours) or numbers.get(ours):
-            raise NoCounterpartError(f"{reason}; {ours}={0 if ours in numbers else False} can be ported")
+            given = {n: v for n, v in name.instead.items() if ours not in numbers}
+            raise NoCounterpartError(reason, {ours: 0.0 if ours in numbers else False, **given})
+    if strict and numbers.get("eps1"):
+        raise NoCounterpartError(
+            f"keras's {name.optimizer} adds epsilon_1 to the squares, inside the root", {"eps1": 0.0}
+        )
     if numbers.get("dampening") and numbers["momentum"]:
-        raise NoCounterpartError("keras's SGD has no dampening; dampening=0 can be ported")
+        raise NoCounterpartError("keras's SGD has no dampening", {"dampening": 0.0})
     if name.optimizer == "Lion" and numbers["beta1"] <= 0:
-        raise NoCounterpartError("keras's Lion refuses beta_1=0; a beta1 above 0 can be ported")
+        raise NoCounterpartError("keras's Lion takes a beta_1 above 0 alone", {"beta1": 0.9})
     for ours, held in name.held.items():
         if strict and ours in numbers and numbers[ours] != held:
             raise NoCounterpartError(
-                f"{ours}: keras's {name.optimizer} has {held:g}, and no argument for it; {ours}={held:g} can be ported"
+                f"{ours}: keras's {name.optimizer} has {held:g}, and no argument for it", {ours: held}
             )
     decoupled = name.decoupled or options.get("decoupled", False)
     if numbers.get("weight_decay") and not decoupled:
-        raise NoCounterpartError(
-            "keras's weight decay is decoupled in every optimizer; weight_decay=0, or decoupled, can be ported"
-        )
+        raise NoCounterpartError("keras's weight decay is decoupled in every optimizer", {"weight_decay": 0.0})
     on = [
         o for o, value in options.items() if value is True and o not in (*KEPT, *name.switches, "decoupled", "maximize")
     ]
     if on:
-        raise NoCounterpartError(f"keras's {name.optimizer} has no {on[0]}; {on[0]}=False can be ported")
+        raise NoCounterpartError(f"keras's {name.optimizer} has no {on[0]}", {on[0]: False})
     kind = "AdamW" if name.optimizer == "Adam" and decoupled else name.optimizer
     given = {keras.ARGUMENTS.get(n, n): float(numbers[n] or 0.0) for n in name.numbers if n != "lr"}
     given |= {o: True for o in name.switches if options[o]}

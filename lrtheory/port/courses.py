@@ -63,7 +63,10 @@ def _read(part: Part, lr: float | None) -> Iterator[Stretch]:
     raise _not_read(part)
 
 
-def _not_read(part: Part) -> NoCounterpartError:
+def _not_read(part: Part, **plain: Any) -> NoCounterpartError:
+    """That a schedule is not read; with the values of its arguments for which it is."""
+    if plain:
+        return NoCounterpartError(f"{short(part.spec.text)} is not read", plain)
     return NoCounterpartError(
         f"{short(part.spec.text)} is not read stretch by stretch; constant, linear, polynomial, cosine, exponential and piecewise "
         "constant schedules, and what joins them, can be ported"
@@ -83,7 +86,7 @@ def _of_optax(part: Part, v: Mapping[str, Any]) -> Iterator[Stretch]:
             yield Stretch(0, "cosine", v["init_value"], v["alpha"] * v["init_value"], v["decay_steps"], v["exponent"])
         case "exponential_decay":
             if v["transition_begin"] or v["end_value"] is not None:
-                raise _not_read(part)
+                raise _not_read(part, transition_begin=0, end_value=None)
             yield Stretch(0, "rate", v["init_value"], 0, v["transition_steps"], v["decay_rate"], bool(v["staircase"]))
         case "piecewise_constant_schedule":
             level = v["init_value"]
@@ -118,7 +121,9 @@ def _of_keras(part: Part, v: Mapping[str, Any]) -> Iterator[Stretch]:
             yield Stretch(0 if peak is None else rise, "cosine", top, v["alpha"] * top, v["decay_steps"])
         case "ExponentialDecay":
             yield Stretch(0, "rate", first, 0, v["decay_steps"], v["decay_rate"], bool(v["staircase"]))
-        case "PolynomialDecay" if not v["cycle"]:
+        case "PolynomialDecay" if v["cycle"]:
+            raise _not_read(part, cycle=False)
+        case "PolynomialDecay":
             yield Stretch(0, "power", first, v["end_learning_rate"], v["decay_steps"], v["power"])
         case "PiecewiseConstantDecay":
             for at, level in zip((-1, *v["boundaries"]), v["values"], strict=True):

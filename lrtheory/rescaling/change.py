@@ -45,6 +45,12 @@ class Change:
     length: float = 1.0
     hold: str | None = None
 
+    def __post_init__(self) -> None:
+        if hasattr(self.tokens, "tolist"):  # an array
+            object.__setattr__(self, "tokens", self.tokens.tolist())  # type: ignore[attr-defined]
+        if isinstance(self.tokens, list):
+            object.__setattr__(self, "tokens", tuple(self.tokens))
+
     @property
     def is_none(self) -> bool:
         """Whether nothing is changed."""

@@ -47,15 +47,17 @@ def held_decay(rule: Rule | Wrapper, old: Any, new: Any, steps: float) -> tuple[
     )
 
 
-def drifting_decay(rule: Rule | Wrapper, hyper: Any, steps: float) -> list[str]:
-    """What to say of weight decay that is kept over a run of another length."""
+def drifting_decay(rule: Rule | Wrapper, old: Any, new: Any, steps: float) -> list[str]:
+    """What to say of weight decay over a run of ``steps`` times the steps, where its share of the run is not held."""
     try:
-        scale = _time_scale(*innermost(rule, hyper))
+        before, after = (_time_scale(*innermost(rule, hyper)) for hyper in (old, new))
     except ValueError:
         return []
+    if math.isclose(after, before * steps, rel_tol=_FIRST_ORDER):
+        return []
+    has = f"keeps its time scale of {before:.4g} steps" if after == before else f"has a time scale of {after:.4g} steps"
     return [
-        f"weight decay keeps its time scale of {scale:.4g} steps, which is {1 / steps:.3g} times the share of the run that it was; "
-        "hold='decay' keeps the share"
+        f"weight decay {has}, which is {after / (before * steps):.3g} times the share of the run that it was; hold='decay' keeps the share"
     ]
 
 

@@ -155,7 +155,7 @@ def _rescaled(rule: Rule | Wrapper, hyper: Any, change: Change) -> Rescaled:
         found, note = held_decay(rule, hyper, found, change.steps)
         notes.append(note)
     elif change.length != 1:
-        notes += drifting_decay(rule, found, change.length)
+        notes += drifting_decay(rule, hyper, found, change.steps)
     notes += _caveats(rule, loss, params)
 
     def state(given: Any) -> Any:

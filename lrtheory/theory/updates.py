@@ -94,7 +94,7 @@ def _of_impulses(rule: Rule, h: Any, gradient: float) -> float | None:
         steady = steady_effective_lr(rule, h, gradient)
     except NoLaw:
         return None
-    return float(steady * gradient * np.sqrt(np.sum(weights**2)) / np.sum(weights))
+    return float(steady * gradient * np.sqrt(np.sum(weights**2)) / abs(np.sum(weights)))
 
 
 def _steps(rule: Rule, h: Any) -> int:

@@ -165,7 +165,12 @@ def angular_figure(runs: list[TrainingRun]) -> Figure:
             "A step turns it by": lambda layer: f"{number(_last(layer['rotation']))} rad",
         }
         which = f"{len(layers)} of {len(run['layers'])} tensors are scale-invariant"
-        tables.append(Table.of(f"{run_label(run)}: {which}.", layers, columns, run=index, open=not layers))
+        if not layers:
+            others = sorted({r["model"] for r in runs if any(layer["scale_invariant"] for layer in r["layers"])})
+            which = "no tensor is scale-invariant" + (
+                f"; choose a run of {others[0]} above to see some" if others else ""
+            )
+        tables.append(Table.of(f"{run_label(run)}: {which}.", layers, columns, run=index))
     return Figure(
         id="angular-lr",
         title="Angular learning rate of scale-invariant layers",

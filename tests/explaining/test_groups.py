@@ -26,6 +26,9 @@ def test_groups_are_explained_with_what_each_trains_with():
         "plain": ("body.bias",), "head": ("head",), "rest": ("body.w",), "fixed": ("table",),
     }  # fmt: skip
     assert by_label["fixed"].reason == "frozen"
+    assert {label: one.group.lr for label, one in by_label.items()} == {
+        "plain": 0.01, "head": 0.005, "rest": 0.01, "fixed": 0.0,
+    }  # fmt: skip
     values: dict[str, Any] = {
         label: {n.name: (n.value, n.becomes) for n in one.explanation.numbers}
         for label, one in by_label.items() if one.explanation is not None
@@ -51,3 +54,12 @@ def test_wrappers_around_groups_are_around_each():
 def test_what_cannot_be_explained_is_refused(what):
     with pytest.raises(TypeError, match=r"not [14] things"):
         explain(what)
+
+
+def test_nothing_that_is_given_with_a_rule_is_dropped():
+    adam = rules.adam()
+    with pytest.raises(TypeError, match=r"model= names .* give \(rule, hyper, params\)"):
+        explain((adam, adam.hyper()), model=object())
+    for rule, hyper in ((adam, None), (adam, {"lr": 1.0}), (adam, rules.sgd().hyper()), (RULE, adam.hyper())):
+        with pytest.raises(TypeError, match=r"takes hyperparameters from its .hyper\(...\), not"):
+            explain((rule, hyper))

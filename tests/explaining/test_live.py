@@ -76,6 +76,8 @@ def test_several_specs_are_groups() -> None:
         explain(specs, model=torch.nn.Linear(1, 1))
     with pytest.raises(ValueError, match="no rule named 'adma'"):
         explain(["sgd()", "adma()"])
+    with pytest.raises(TypeError, match="must differ as text, and are '1', 1"):
+        explain({"1": "sgd()", 1: "adam()"})
 
 
 def test_several_specs_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:

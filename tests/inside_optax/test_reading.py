@@ -92,3 +92,13 @@ def test_partitions_and_masks_are_groups():
         np.testing.assert_allclose(moved[name], value, rtol=1e-5)
     with pytest.raises(AdoptError, match="give its params"):
         ours.rule(tx)
+
+
+@pytest.mark.parametrize("labels", [("group_1", "no decay"), ("no decay", "group_0"), ("lr", "_x"), ("lr_scale", "w")])
+def test_groups_whose_labels_cannot_stay_are_told_apart(labels):
+    """A label of the user's was taken for another group, whose rule then stood for both; or the labels were refused."""
+    params = {"a": jnp.ones(2), "b": jnp.ones(3)}
+    tx = optax.partition({labels[0]: optax.sgd(0.1), labels[1]: optax.sgd(0.2)}, dict(zip(params, labels, strict=True)))
+    rule, hyper = ours.rule(tx, params), ours.hyper(tx, params)
+    moved, _ = rule.step(hyper, params, rule.init(params), params)
+    assert [round(float(1 - moved[name][0]), 6) for name in params] == [0.1, 0.2]

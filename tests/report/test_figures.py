@@ -206,4 +206,4 @@ def test_angular_lr_is_shown_of_scale_invariant_layers_alone():
     assert [(panel.run, len(panel.blocks)) for panel in figure.panels] == [(0, 1)]
     assert figure.panels[0].blocks[0]["layer"] == runs[0]["layers"][0]["name"]
     assert [len(table.rows) for table in figure.tables] == [1] + [0] * (len(runs) - 1)
-    assert "0 of" in figure.tables[1].caption
+    assert f"choose a run of {runs[0]['model']}" in figure.tables[1].caption

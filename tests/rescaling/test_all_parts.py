@@ -103,6 +103,23 @@ def test_coupled_decay_of_sgd_is_held_with_its_momentum() -> None:
     assert new.momentum == pytest.approx(0.96)
 
 
+@pytest.mark.parametrize(("rule", "method"), [(rules.sgd(), "sqrt"), (rules.sgd(), "linear"), (ADAMW, "sde")], ids=repr)
+@pytest.mark.filterwarnings("ignore::lrtheory.rescaling.BatchRuleWarning")
+@pytest.mark.parametrize(("batch", "length"), [(4.0, 2.0), (1.0, 3.0)])
+def test_the_share_that_decay_drifts_to_is_that_of_the_run(rule, method: str, batch: float, length: float) -> None:
+    """It was 1/length whatever the batch made of lr."""
+    hyper = rule.hyper(lr=1e-4, weight_decay=0.1)
+    found = rescale(rule, hyper, batch=batch, method=method if batch != 1 else None, length=length, reduction="mean")
+    share = decay_time_scale(rule, found.hyper) / (length / batch) / decay_time_scale(rule, hyper)
+    said = [note for note in found.notes if "share of the run" in note]
+    if abs(share - 1) < 0.01:
+        assert said == []
+    else:
+        (note,) = said
+        assert float(re.search(r"([\d.]+) times the share", note)[1]) == pytest.approx(share, rel=0.01)  # type: ignore[index]
+        assert ("keeps its time scale" in note) == (batch == 1)
+
+
 def test_schedule_and_decay_of_a_run_three_times_as_long_in_a_batch_six_times_as_large() -> None:
     spec = "optax.adamw(optax.cosine_decay_schedule(1e-3, 1000), weight_decay=0.1)"
     found = explain(spec, length=3, batch=6, hold="decay")
@@ -145,8 +162,10 @@ def test_mean_of_means_against_the_mean_over_all(tokens: tuple[int, ...]) -> Non
     assert repaired == pytest.approx(np.concatenate(means).mean(), rel=1e-12)
 
 
-def test_tokens_are_told_and_change_nothing_else() -> None:
-    found = explain("adamw(lr=1e-3)", tokens=(512, 1024, 256))
+@pytest.mark.parametrize("made", [tuple, list, np.array, jnp.array])
+def test_tokens_are_told_and_change_nothing_else(made) -> None:
+    found = explain("adamw(lr=1e-3)", tokens=made([512, 1024, 256]))
+    assert found.as_json()["change"]["tokens"] == (512, 1024, 256)
     assert {n.becomes == n.value for n in found.numbers} == {True}
     said = " ".join(found.notes)
     assert "512: 1.167, 1024: 0.5833, 256: 2.333" in said

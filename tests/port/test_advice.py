@@ -1,0 +1,147 @@
+"""What a refusal says can be ported is ported, in the words of the SPEC that was refused."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import itertools
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lrtheory import port, rules
+from lrtheory.port import configuration, counterparts
+from lrtheory.spec import SpecError, Unread, call, parse, read, written
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+for library in ("torch", "optax", "keras"):
+    pytest.importorskip(library)
+
+WRITTEN = {
+    "torch": counterparts.in_torch,
+    "optax": lambda rule, hyper: counterparts.in_optax(rule, hyper._asdict(), hyper.lr)[0],
+    "keras": lambda rule, hyper: counterparts.in_keras(rule, hyper._asdict(), hyper.lr),
+}
+#: Numbers that not every framework has, away from where they do nothing.
+NUMBERS = {"weight_decay": 0.1, "dampening": 0.5, "lr_decay": 0.1, "eps_root": 1e-3, "beta1": 0.0, "eps1": 1e-30}
+
+#: Refused by what is run, or by what is read; an argument of a reader may have to be followed by another.
+SEEN = {
+    "torch.optim.AdamW(lr=1e-3)": "keras",
+    "torch.optim.Adagrad(lr=0.1)": "keras",
+    "keras.optimizers.Adam(0.01)": "torch",
+    "keras.optimizers.Adamax(0.01)": "optax",
+    "clip_by_global_norm(sgd(lr=0.1), max_norm=1.0)": "keras",
+    "keras.optimizers.SGD(0.01, weight_decay=0.1)": "torch",
+    "keras.optimizers.Adafactor(0.01)": "torch",
+    "keras.optimizers.RMSprop(0.01)": "optax",
+    "adan(lr=1e-2)": "optax",
+    "optax.rmsprop(1e-3)": "torch",
+    "optax.adam(1e-3, eps_root=1e-3)": "keras",
+}
+
+
+def settings() -> Iterator[tuple[rules.Rule, dict[str, float]]]:
+    """Every rule: with each of its options, and with each of those numbers."""
+    for name in rules.names():
+        factory = rules.get(name)
+        for option, number in itertools.product((None, *factory().options), (None, *NUMBERS)):
+            numbers = {} if number is None else {number: NUMBERS[number]}
+            with contextlib.suppress(TypeError, ValueError):  # for those that do not go together
+                rule = factory() if option is None else factory(**{option: not factory().options[option]})
+                numbers |= {"momentum": 0.9} if "momentum" in rule.Hyper._fields else {}
+                rule.hyper(**numbers)
+                yield rule, numbers
+
+
+def texts(rule, numbers) -> Iterator[str]:
+    """As each framework writes it."""
+    hyper = rule.hyper(**numbers)
+    usual = rules.get(rule.name)().options
+    yield call(rule.name, {**{o: v for o, v in rule.options.items() if v is not usual[o]}, **numbers})
+    for write in WRITTEN.values():
+        try:
+            yield write(rule, hyper).text
+        except port.NoCounterpartError:
+            continue
+
+
+@functools.cache
+def refusals() -> dict[tuple[str, str, str], tuple[str, str]]:
+    """One SPEC of each refusal that gives advice, by the rule, the framework and the reason."""
+    found: dict[tuple[str, str, str], tuple[str, str]] = {}
+    for rule, numbers in settings():
+        for text in texts(rule, numbers):
+            try:
+                reading = read(text)
+            except SpecError:
+                continue
+            for to in configuration.FRAMEWORKS:
+                try:
+                    configuration._written(reading, to)
+                except port.NoCounterpartError as error:
+                    if "=" in str(error):
+                        found.setdefault((reading.framework, to, str(error)), (text, to))
+    return found
+
+
+def followed(text: str, said: str) -> str:
+    """The SPEC with the arguments that the end of a refusal names."""
+    told = re.findall(r"(\w+)=(\([^)]*\)|[\w.+-]+)", said.rpartition("; ")[2])
+    assert told, said
+    spec = parse(text)
+    change = {name: ast.literal_eval(value) for name, value in told}
+    return call(spec.name, {**spec.kwargs, **change}, *(Unread(written(a)) for a in spec.args))
+
+
+def test_every_refusal_can_be_followed():
+    found = refusals()
+    names = set(re.findall(r"(\w+)=", " ".join(said for _, _, said in found)))
+    assert names >= {
+        "amsgrad", "maximize", "dampening", "weight_decay", "momentum_decay", "machine_eps", "eps1", "lr_decay", "eps_root", "weight_lr_power",
+        "beta1", "b1", "eps", "epsilon", "proximal", "beta2",
+    }  # fmt: skip
+    for (_, to, said), (text, _) in found.items():
+        made, _ = configuration._written(read(followed(text, said)), to)
+        assert made.code, said
+
+
+def one_of_each(framework: str) -> list[tuple[str, str, str]]:
+    """A refusal for each first reason, from that framework into each."""
+    seen = {}
+    for (source, to, said), (text, _) in refusals().items():
+        if source == framework:
+            seen.setdefault((to, said.partition("; ")[0]), (text, to, said))
+    return list(seen.values())
+
+
+@pytest.mark.parametrize(
+    "framework", ["torch", *(pytest.param(f, marks=pytest.mark.deep) for f in ("optax", "keras", "lrtheory"))]
+)
+def test_what_was_followed_runs_as_the_old(framework):
+    found = one_of_each(framework)
+    assert found
+    for text, to, said in found:
+        new = followed(text, said)
+        try:
+            port.config(new, to=to)
+        except port.PortError as error:
+            raise AssertionError(f"{text} to {to}: {said}\nfollowed: {new}\n{error}") from error
+
+
+@pytest.mark.parametrize("text", SEEN)
+def test_what_a_run_or_a_reader_refuses_can_be_followed(text):
+    to = SEEN[text]
+    for _ in range(4):
+        try:
+            port.config(text, to=to)
+        except port.PortError as error:
+            text, said = followed(text, str(error)), str(error)
+            continue
+        break
+    else:
+        raise AssertionError(said)
+    assert text not in SEEN
