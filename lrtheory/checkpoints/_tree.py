@@ -162,17 +162,25 @@ def checkpoint(tree: Any, path: str, kind: str) -> Checkpoint:
     found.look(tree)
     if not found.optimizers and not found.parts:
         raise CheckpointError(f"{path} {_without(tree, found)}; give the file that has optimizer.state_dict() in it")
-    own = [p for p in found.weights if not any(part in AVERAGES for part in p.lower().replace("_", ".").split("."))]
-    main = max(own, key=lambda p: len(found.weights[p]), default=None)
     roots = {at.partition(".")[0] for at in found.parts}
+    own = [p for p in found.weights if not set(AVERAGES) & set(p.lower().replace("_", ".").split("."))]
+    own = [
+        p for p in own if p.partition(".")[0] not in roots
+    ] or own  # the others are optax's, such as sums of gradients
+    models = {
+        p: {name: v for name, v in found.weights[p].items() if is_array(v)}
+        for p in sorted(own, key=lambda p: -len(found.weights[p]))
+    }
     others = [
         *(p for p in found.others if p.partition(".")[0] not in roots),
-        *(p or "weights" for p in found.weights if p != main),
+        *(p or "weights" for p in found.weights if p not in models and p.partition(".")[0] not in roots),
     ]
     own_state = [torch_optimizer(state, at, path) for at, state in found.optimizers.items()]
     optimizers = (*own_state, *optax_optimizers(found.parts))
-    weights = {} if main is None else {name: v for name, v in found.weights[main].items() if is_array(v)}
-    return Checkpoint(path, kind, optimizers, weights, True, found.schedulers, found.counters, tuple(_short(others)))
+    return Checkpoint(
+        path, kind, optimizers, next(iter(models.values()), {}), True, found.schedulers, found.counters, tuple(_short(others)),
+        models=models,
+    )  # fmt: skip
 
 
 def _short(paths: list[str]) -> list[str]:

@@ -94,7 +94,7 @@ class Checkpoint:
         Who writes such a file.
     optimizers : tuple of SavedOptimizer
     weights : mapping of qualified name to array
-        The model's, in the order of the file.
+        The model's, in the order of the file; the largest model's where there are several.
     ordered : bool
         Whether that order is the model's.
     schedulers : mapping of path to a scheduler's state
@@ -103,6 +103,8 @@ class Checkpoint:
         What else was seen and plays no part in the judgement.
     log : sequence of mappings
         Lines of a log that a trainer keeps in its state.
+    models : mapping of path to weights
+        All models, the largest first.
     """
 
     path: str
@@ -114,6 +116,7 @@ class Checkpoint:
     counters: Mapping[str, int] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     log: tuple[Mapping[str, Any], ...] = ()
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def places(self, optimizer: SavedOptimizer) -> dict[Key, str]:
         """Which weight each named tensor of an optimizer is."""

@@ -24,6 +24,27 @@ COUNTS = ("step", "count", "iteration", "t", "steps")
 _FALSE = ("amsgrad", "maximize", "nesterov", "centered", *EXECUTION)
 
 
+def told_shape(raw: Mapping[str, np.ndarray]) -> tuple[int, ...] | None:
+    """The shape of a parameter, as what is kept of it tells: factors of it are spread out."""
+    shapes = {v.shape for name, v in raw.items() if name not in COUNTS and v.dtype != object}
+    try:
+        return np.broadcast_shapes(*shapes) if shapes else None
+    except ValueError:
+        return None
+
+
+def counted(raw: Mapping[str, np.ndarray]) -> float | None:
+    """Steps, as they stand there."""
+    counts = [raw[name] for name in COUNTS if name in raw and raw[name].size == 1]
+    return float(counts[0].reshape(())) if counts else None
+
+
+def counts_of(saved: SavedOptimizer) -> list[float]:
+    """The finite counts of all tensors."""
+    counts = [counted(arrays_of(kept)) for kept in saved.state.values()]
+    return [n for n in counts if n is not None and np.isfinite(n)]
+
+
 @dataclass(frozen=True)
 class Tensor:
     """What is kept of one tensor.
@@ -70,11 +91,7 @@ class Tensor:
     @property
     def told(self) -> tuple[int, ...] | None:
         """The shape that the state alone tells."""
-        shapes = {v.shape for name, v in self.raw.items() if name not in COUNTS and v.dtype != object}
-        try:
-            return np.broadcast_shapes(*shapes) if shapes else None
-        except ValueError:
-            return None
+        return told_shape(self.raw)
 
 
 @dataclass(frozen=True)
@@ -109,7 +126,7 @@ class Identified:
 
 def identified(saved: SavedOptimizer, checkpoint: Checkpoint, spec: Reading | None = None) -> Identified:
     """Find the rule: from what the user says, from the checkpoint, or from which names its groups and its state have."""
-    raw = {key: _arrays(kept) for key, kept in saved.state.items()}
+    raw = {key: arrays_of(kept) for key, kept in saved.state.items()}
     if saved.framework == "torch":
         kinds, reason = _torch_kinds(saved, raw, spec)
     else:
@@ -132,7 +149,8 @@ def identified(saved: SavedOptimizer, checkpoint: Checkpoint, spec: Reading | No
     return Identified(saved, said, tuple(tensors), reason, spec)
 
 
-def _arrays(kept: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def arrays_of(kept: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What is kept of one tensor, without what is no array."""
     found = {str(name): array(value) for name, value in kept.items() if value is not None}
     return {name: value for name, value in found.items() if value is not None}
 
@@ -169,8 +187,7 @@ def _tensor(
         "step" not in raw and (step := array(group.numbers.get("step"))) is not None
     ):  # some fused kernels count by group
         raw = {**raw, "step": step}
-    counts = [raw[name] for name in COUNTS if name in raw and raw[name].size == 1]
-    count = float(counts[0].reshape(())) if counts else None
+    count = counted(raw)
     if any(value.dtype.kind == "c" for value in raw.values()):  # rules take real parameters
         rule = None
     names = slot_names(saved.framework, rule) if rule is not None else {}

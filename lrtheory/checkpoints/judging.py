@@ -8,6 +8,7 @@ from typing import Any
 
 from ..spec import NoRuleError, Reading
 from ..spec import read as read_spec
+from ._beside import beside
 from .checkpoint import Checkpoint
 from .checks import CHECKS
 from .fault import Fault, Judgement, Notes
@@ -41,13 +42,17 @@ def judge(checkpoint: Checkpoint, optimizer: str | None = None) -> Judgement:
             spec = read_spec(optimizer)
         except NoRuleError as error:
             notes.not_judged.append(f"what only a rule tells, such as moments beside counts: {error}")
+    used = set[int]()
     for saved in checkpoint.optimizers:
-        of = identified(saved, checkpoint, spec)
+        held = beside(saved, checkpoint)
+        used |= set(map(id, held.weights.values()))
+        of = identified(saved, held, spec)
         seen.append(_told(of))
         for check in CHECKS:
-            faults += [replace(fault, optimizer=saved.path) for fault in check(of, checkpoint, notes)]
-    if checkpoint.others:
-        notes.not_judged.append(f"what else is there: {', '.join(checkpoint.others)}")
+            faults += [replace(fault, optimizer=saved.path) for fault in check(of, held, notes)]
+    unused = [path for path, model in checkpoint.models.items() if not used & set(map(id, model.values()))]
+    if others := dict.fromkeys((*checkpoint.others, *unused)):
+        notes.not_judged.append(f"what else is there: {', '.join(others)}")
     unique = {(f.id, f.text): f for f in sorted(faults, key=lambda fault: fault.level != "proven")}
     return Judgement(
         checkpoint.path,

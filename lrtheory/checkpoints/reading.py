@@ -10,11 +10,14 @@ from typing import Any
 from . import _distributed, _keras, _orbax, _safetensors, _torch, _tree
 from .checkpoint import Checkpoint, CheckpointError
 
-#: What the Hugging Face Trainer and Accelerate call the optimizer's file, and the others beside it.
+#: What the Hugging Face Trainer and Accelerate call the optimizer's file, and the others beside it. Accelerate numbers more
+#: than one: ``optimizer_1.bin``, ``model_1.safetensors``.
 OPTIMIZER = ("optimizer.pt", "optimizer.bin")
 SCHEDULER = ("scheduler.pt", "scheduler.bin")
 STATE = "trainer_state.json"
-WEIGHTS = ("model*.safetensors", "adapter_model.safetensors", "pytorch_model*.bin")
+WEIGHTS = (
+    "model.safetensors", "model-*.safetensors", "adapter_model.safetensors", "pytorch_model.bin", "pytorch_model-*.bin",
+)  # fmt: skip
 BESIDE = ("rng_state*.pth", "random_states*.pkl", "scaler.pt", "training_args.bin", "sampler*.bin")
 
 
@@ -73,10 +76,9 @@ def _folder(path: Path) -> Checkpoint:
 
 def _trained(path: Path, optimizer: str) -> Checkpoint:
     """A folder of the Hugging Face Trainer or of Accelerate."""
-    tree: dict[str, Any] = {"optimizer": _torch.load(path / optimizer)}
-    for name in SCHEDULER:
-        if (path / name).is_file():
-            tree["scheduler"] = _torch.load(path / name)
+    files = [path / optimizer, *sorted(path.glob("optimizer_*.bin"))]
+    files += [path / name for name in SCHEDULER if (path / name).is_file()]
+    tree: dict[str, Any] = {file.stem: _torch.load(file) for file in (*files, *sorted(path.glob("scheduler_*.bin")))}
     log: list[Any] = []
     if (path / STATE).is_file():
         try:
@@ -88,6 +90,9 @@ def _trained(path: Path, optimizer: str) -> Checkpoint:
     for pattern in WEIGHTS:
         for file in sorted(path.glob(pattern)) if not weights else ():
             weights |= _safetensors.tensors(file) if file.suffix == ".safetensors" else _torch.load(file)
-    found = _tree.checkpoint({**tree, **({"model": weights} if weights else {})}, str(path), "Hugging Face")
+    tree |= {"model": weights} if weights else {}
+    for file in (*sorted(path.glob("model_*.safetensors")), *sorted(path.glob("pytorch_model_*.bin"))):
+        tree[file.stem] = _safetensors.tensors(file) if file.suffix == ".safetensors" else _torch.load(file)
+    found = _tree.checkpoint(tree, str(path), "Hugging Face")
     others = tuple(file.name for pattern in BESIDE for file in sorted(path.glob(pattern)))
     return replace(found, ordered=False, others=(*found.others, *others), log=tuple(log))

@@ -422,6 +422,9 @@ def by_label(rules: Mapping[str, Any], labels: Any) -> Groups:
     if callable(labels):
         return _by_label(members, labels, None)
     leaves, structure = jax.tree.flatten(labels)
+    for label in leaves:
+        if not isinstance(label, str):
+            raise TypeError(f"groups: labels must be text, such as 'head', not {label!r}")
     return _by_label(members, tuple(leaves), structure)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.callbacks import Callback
 
-from .stepwise import Stepwise
+from .stepwise import Stepped
 
 
-class LightningLoop(Callback):
+class LightningLoop(Stepped, Callback):
     """A fit of Lightning that is saved and resumed by its own checkpoints.
 
     Parameters
@@ -27,33 +26,20 @@ class LightningLoop(Callback):
     def __init__(self, trainer: Any, module: Any, **data: Any) -> None:
         self.trainer, self.module, self.data = trainer, module, data
         self._path: str | None = None
-        self._begun = False
-        self._folder = tempfile.TemporaryDirectory()
         trainer.callbacks.append(self)
-        self._loop = Stepwise(lambda: trainer.fit(module, ckpt_path=self._path, weights_only=False, **data))
+        self._stepped(lambda: trainer.fit(module, ckpt_path=self._path, weights_only=False, **data))
 
     # --- called by the trainer ---
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """Before the first step."""
-        if not self._begun:
-            self._begun = True
-            self._loop.wait()
+        self._at_first_step()
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """After each step."""
         self._loop.wait()
 
     # --- called by the verification ---
-
-    def _begin(self) -> None:
-        if not self._begun:
-            self._loop.advance()
-
-    def step(self, i: int) -> None:
-        """Let the trainer take its next step."""
-        self._begin()
-        self._loop.advance()
 
     def state(self) -> bytes:
         """The file that the trainer writes."""
@@ -80,11 +66,6 @@ class LightningLoop(Callback):
         found |= {_numbered("scheduler", i): c.scheduler for i, c in enumerate(self.trainer.lr_scheduler_configs)}
         found |= {c.state_key: c for c in self.trainer.callbacks if c is not self and c.state_dict()}
         return found
-
-    def close(self) -> None:
-        """End the fit."""
-        self._loop.close()
-        self._folder.cleanup()
 
 
 def _numbered(name: str, i: int) -> str:

@@ -9,6 +9,19 @@ from .pieces import put, taken
 from .training import Random, copied
 
 
+def _one_way(saved: Sequence[str] | None, save: Any) -> None:
+    if saved is not None and save is not None:
+        raise TypeError("saved= and save= both say what is saved: give one of them")
+
+
+def _names(saved: Sequence[str] | None, pieces: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is saved: all of the pieces unless it is said."""
+    given = (saved,) if isinstance(saved, str) else tuple(pieces if saved is None else saved)
+    if unknown := sorted(set(given) - set(pieces)):
+        raise ValueError(f"saved has {unknown[0]!r}, which is no piece: there are {', '.join(pieces)}")
+    return given
+
+
 class TorchLoop:
     """A loop of torch.
 
@@ -37,13 +50,16 @@ class TorchLoop:
     ) -> None:
         if (save is None) != (load is None):
             raise TypeError("TorchLoop takes save= and load= together")
+        _one_way(saved, save)
+        for name, piece in pieces.items():
+            if not (hasattr(piece, "state_dict") and hasattr(piece, "load_state_dict")):
+                raise TypeError(
+                    f"{name}= is a {type(piece).__name__} without state_dict() and load_state_dict(): give it both, or leave it out"
+                )
         self._step, self._model, self._save, self._load = step, model, save, load
         self._pieces = {"model": model, **pieces}
         every = {**self._pieces, "random numbers": Random()}
-        unknown = set(saved or ()) - set(every)
-        if unknown:
-            raise ValueError(f"saved has {sorted(unknown)[0]!r}, which is no piece: there are {', '.join(every)}")
-        self._saved = {name: every[name] for name in (every if saved is None else saved)}
+        self._saved = {name: every[name] for name in _names(saved, every)}
 
     def step(self, i: int) -> None:
         """Take step ``i``."""
@@ -93,11 +109,9 @@ class PureLoop:
         save: Callable[[dict[str, Any]], Any] | None = None,
         load: Callable[[Any, dict[str, Any]], Mapping[str, Any]] | None = None,
     ) -> None:
-        unknown = set(saved or ()) - set(pieces)
-        if unknown:
-            raise ValueError(f"saved has {sorted(unknown)[0]!r}, which is no piece: there are {', '.join(pieces)}")
+        _one_way(saved, save)
         self.held = dict(pieces)
-        names = tuple(pieces if saved is None else saved)
+        names = _names(saved, pieces)
         self._step = step
         self._save = save or (lambda held: {name: held[name] for name in names})
         self._load = load or (lambda written, held: written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
 
@@ -61,3 +62,31 @@ class Stepwise:
             self._stopped = True
             self._go.release()
             self._thread.join(60)
+
+
+class Stepped:
+    """A training of a trainer, as :class:`parity.resume.Training`: its callbacks say where it may be looked at."""
+
+    def _stepped(self, function: Callable[[], object]) -> None:
+        self._loop, self._begun = Stepwise(function), False
+        self._folder = tempfile.TemporaryDirectory()
+
+    def _at_first_step(self) -> None:
+        """Called before each step; waits before the first."""
+        if not self._begun:
+            self._begun = True
+            self._loop.wait()
+
+    def _begin(self) -> None:
+        if not self._begun:
+            self._loop.advance()
+
+    def step(self, i: int) -> None:
+        """Let the trainer take its next step."""
+        self._begin()
+        self._loop.advance()
+
+    def close(self) -> None:
+        """End the training."""
+        self._loop.close()
+        self._folder.cleanup()

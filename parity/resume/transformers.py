@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
-from .stepwise import Stepwise
+from .stepwise import Stepped
 
 
-class TrainerLoop(TrainerCallback):
+class TrainerLoop(Stepped, TrainerCallback):
     """A training of the Trainer that is saved and resumed by its own checkpoint folders.
 
     Parameters
@@ -26,18 +25,15 @@ class TrainerLoop(TrainerCallback):
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
         self._from: str | None = None
-        self._begun = self._saving = False
-        self._folder = tempfile.TemporaryDirectory()
+        self._saving = False
         trainer.add_callback(self)
-        self._loop = Stepwise(lambda: trainer.train(resume_from_checkpoint=self._from))
+        self._stepped(lambda: trainer.train(resume_from_checkpoint=self._from))
 
     # --- called by the trainer ---
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Before the first step."""
-        if not self._begun:
-            self._begun = True
-            self._loop.wait()
+        self._at_first_step()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
         """After each step."""
@@ -52,15 +48,6 @@ class TrainerLoop(TrainerCallback):
             self._loop.wait()
 
     # --- called by the verification ---
-
-    def _begin(self) -> None:
-        if not self._begun:
-            self._loop.advance()
-
-    def step(self, i: int) -> None:
-        """Let the trainer take its next step."""
-        self._begin()
-        self._loop.advance()
 
     def state(self) -> bytes:
         """The folder that the trainer writes, as an archive."""
@@ -79,9 +66,9 @@ class TrainerLoop(TrainerCallback):
             self._from = str(Path(self._folder.name) / archive.getnames()[0])
 
     def params(self) -> Mapping[str, Any]:
-        """Of the model."""
+        """Of the model, buffers among them."""
         self._begin()
-        return dict(self.trainer.model.named_parameters())
+        return self.trainer.model.state_dict()
 
     def pieces(self) -> Mapping[str, Any]:
         """The model, the optimizer and the scheduler."""
@@ -91,8 +78,3 @@ class TrainerLoop(TrainerCallback):
             "optimizer": self.trainer.optimizer,
             "scheduler": self.trainer.lr_scheduler,
         }
-
-    def close(self) -> None:
-        """End the training."""
-        self._loop.close()
-        self._folder.cleanup()

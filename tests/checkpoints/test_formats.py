@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
+import pickle
 import shutil
 import warnings
 from pathlib import Path
@@ -160,12 +163,33 @@ def test_distributed_checkpoint_that_is_harmed_is_refused(distributed, tmp_path)
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "marker"),)
 
-    import pickle
-
     (path / ".metadata").write_bytes(pickle.dumps(Code()))
     with pytest.raises(CheckpointError, match=r"posix.mkdir, an object that only running its code"):
         read(path)
     assert not (tmp_path / "marker").exists()
+
+
+def test_pieces_of_a_sharded_tensor_come_to_their_places(distributed, tmp_path):
+    from torch.distributed.checkpoint.filesystem import _StorageInfo
+
+    from lrtheory.checkpoints import _distributed
+
+    whole = torch.arange(15.0).reshape(5, 3)
+    path = saved_by(distributed, tmp_path / "saved", {"w": whole.clone()})
+    index = _distributed._Index(io.BytesIO((path / ".metadata").read_bytes())).load()
+    (at,) = index.storage_data
+    index.storage_data = {}
+    for begin, end in ((2, 5), (0, 2)):
+        file = path / f"from{begin}"
+        torch.save(whole[begin:end].clone(), file)
+        there = dataclasses.replace(at, offset=torch.Size((begin, 0)))
+        index.storage_data[there] = _StorageInfo(file.name, 0, file.stat().st_size)
+    (path / ".metadata").write_bytes(pickle.dumps(index))
+    assert torch.equal(_distributed.load(path)["w"], whole)
+    index.storage_data.pop(there)
+    (path / ".metadata").write_bytes(pickle.dumps(index))
+    with pytest.raises(CheckpointError, match="has 9 of 15 numbers of w"):
+        _distributed.load(path)
 
 
 # --- the Hugging Face Trainer ---

@@ -26,6 +26,9 @@ def test_groups_are_explained_with_what_each_trains_with():
         "plain": ("body.bias",), "head": ("head",), "rest": ("body.w",), "fixed": ("table",),
     }  # fmt: skip
     assert by_label["fixed"].reason == "frozen"
+    assert {label: one.group.lr for label, one in by_label.items()} == {
+        "plain": 0.01, "head": 0.005, "rest": 0.01, "fixed": 0.0,
+    }  # fmt: skip
     values: dict[str, Any] = {
         label: {n.name: (n.value, n.becomes) for n in one.explanation.numbers}
         for label, one in by_label.items() if one.explanation is not None

@@ -357,6 +357,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "an idle default": (lambda: groups.by_pattern(rules.adam(), {"a": "*"}, default="b").init(TREE), ValueError, "group 'b' has no parameter"),
     "an idle label": (lambda: groups.by_label(MEMBERS, {"x": "a", "y": "a"}).init(TREE), ValueError, "group 'b' has no parameter"),
     "an unknown label": (lambda: groups.by_label(MEMBERS, {"x": "a", "y": "c"}).init(TREE), ValueError, "no group 'c' among a, b"),
+    "a label that is an array": (lambda: groups.by_label(MEMBERS, {"x": jnp.ones(2), "y": "a"}), TypeError, "labels must be text"),
     "labels of another tree": (lambda: groups.by_label(MEMBERS, {"x": "a"}).init(TREE), ValueError, "labels do not fit the parameters x, y.z"),
     "a label that is no name": (lambda: groups.by_label({"no decay": rules.adam()}, "no decay"), ValueError, "label 'no decay' must be a name"),
     "a label like a number": (lambda: groups.by_label({"lr": rules.adam()}, "lr"), ValueError, "label 'lr' is the name of a hyperparameter"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import lrtheory.optax as ours  # noqa: E402
 from lrtheory import rules, schedules, wrappers  # noqa: E402
 from lrtheory.compiling import quickly_compiled  # noqa: E402
 from lrtheory.optax import _transformation  # noqa: E402
+from lrtheory.optax._change import change  # noqa: E402
 
 STEPS = 24
 transformation: Any = ours.transformation  # whose states optax types as any tree
@@ -142,6 +143,34 @@ def lost_bits(name: str) -> float:
 @pytest.mark.parametrize("name", CASES)
 def test_updates_have_all_bits_of_the_step(name):
     assert lost_bits(name) < 1e-6
+
+
+class Ending(NamedTuple):
+    """In place of a rule: a step that ends in a way of its own."""
+
+    step: Any
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda p, x: (p - x) * 0.75,
+        lambda p, x: 0.75 * p - x,
+        lambda p, x: (p - x) / 1.25,
+        lambda p, x: (p * 0.75 - x) / 1.25,
+        lambda p, x: x + (p - 2 * x),
+        lambda p, x: jnp.where(x > 0, p - x, p),
+    ],
+    ids=["scaled after", "scaled before", "divided after", "scaled and divided", "added", "chosen"],
+)
+def test_all_ways_to_end_a_step_keep_all_bits(end):
+    p, x = jnp.linspace(0.5, 2.0, 7), jnp.linspace(1.0, 2.0, 7) * 3e-6
+    found, _ = change(Ending(lambda hyper, p, s, g: (end(p, g), s)), 0.0, p, (), x)
+    with jax.enable_x64(True):
+        p, x = np.asarray(p, np.float64), np.asarray(x, np.float64)
+        exact = np.asarray(end(p, x)) - p
+    # two and a half roundings of float32; terms here do not cancel
+    np.testing.assert_allclose(found, exact, rtol=3e-7)
 
 
 def new_minus_old(rule: Any, hyper: Any, params: Any, state: Any, grads: Any) -> Any:

@@ -72,6 +72,13 @@ def test_each_group_has_its_own_rule_for_another_batch():
     assert any(note.startswith("x: ") for note in found.notes)
 
 
+def test_groups_are_as_exact_as_the_weakest():
+    rule = groups.by_pattern({"x": rules.adamw(), "y": wrappers.clip_by_value(rules.adamw())}, {"x": "a", "y": "b"})
+    adamw = rules.adamw()
+    assert rescale(adamw, adamw.hyper(), batch=4.0, reduction="mean").exactness == "statistical"
+    assert rescale(rule, rule.hyper(clip_value=1.0), batch=4.0, reduction="mean").exactness == "heuristic"
+
+
 def test_what_groups_cannot_do_is_refused():
     with pytest.raises(ValueError, match="Nearest: a factor for all"):
         rescale(INSIDE, INSIDE.hyper(), params={"a": 2.0})

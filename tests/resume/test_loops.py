@@ -281,3 +281,16 @@ def test_name_of_a_piece_that_is_none_is_refused():
 def test_what_is_no_training_is_refused():
     with pytest.raises(TypeError, match=r"returned a tuple without step, state, load and params\(\)"):
         verify_resume(lambda: (1, 2), 16, 8)
+
+
+def test_two_ways_to_say_what_is_saved_are_refused():
+    keep = {"save": lambda made: dict, "load": lambda made: dict}
+    with pytest.raises(TypeError, match="saved= and save= both say"):
+        torch_run(saved=["model"], **keep)()
+    with pytest.raises(TypeError, match="saved= and save= both say"):
+        optax_run(["params"], save=dict)()
+
+
+def test_piece_without_a_state_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"rows= is a list without state_dict\(\)"):
+        TorchLoop(print, model=torch.nn.Linear(2, 2), rows=[1, 2])

@@ -18,9 +18,11 @@ class Classifier(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.net = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.Dropout(0.3), torch.nn.Linear(8, 2))
+        self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, x, labels):
         out = self.net(x)
+        self.seen += out.detach().mean()
         return {"loss": torch.nn.functional.cross_entropy(out, labels), "logits": out}
 
 
@@ -31,7 +33,9 @@ class Losing(transformers.Trainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint):
         super()._load_optimizer_and_scheduler(checkpoint)
-        if checkpoint is not None and self.slot:
+        if checkpoint is not None and self.slot == "seen":
+            self.model.seen.zero_()
+        elif checkpoint is not None and self.slot:
             for kept in self.optimizer.state.values():
                 kept[self.slot].zero_()
 
@@ -58,6 +62,9 @@ def test_sound_training_is_equal_and_what_is_lost_is_named(tmp_path):
     assert found.without["scheduler"] is not None
     found = verify_resume(train(tmp_path, "exp_avg_sq"), 15, 7)
     assert found.makes_the_difference == ("optimizer.exp_avg_sq",), str(found)
+    found = verify_resume(train(tmp_path, "seen"), 15, 7)  # a buffer, which no gradient depends on
+    assert found.resumed is not None
+    assert found.resumed.tensor == "seen"
 
 
 def test_checkpoint_of_a_trainer_is_judged(tmp_path):

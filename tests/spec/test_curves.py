@@ -170,3 +170,5 @@ def test_a_scheduler_inside_with_an_optimizer_of_its_own_is_refused() -> None:
 def test_a_function_that_changes_late_is_looked_at_until_then() -> None:
     late = curve(parse("torch.optim.lr_scheduler.LambdaLR(lr_lambda=lambda t: 1.0 if t < 3000 else 0.1)"), 0.1)
     assert (late.peak.lr, late.end.lr) == (0.1, pytest.approx(0.01))
+    slow = curve(parse("torch.optim.lr_scheduler.LambdaLR(lr_lambda=lambda t: min(1.0, t / 100000))"), 0.1)
+    assert "t * 2 / 100000" in slow.rescaled(1.0, 2.0).text

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from watched_runs import batch, run_of, train
 
 import lrtheory
 from lrtheory.watching import findings_of, load, save, table_of
-from lrtheory.watching.findings import CHECKS, _coverage, _group_line
+from lrtheory.watching.findings import CHECKS, _coverage, _group_line, moves_without_gradient
 
 STEPS, EVERY = 60, 5
 #: A decay whose time scale, one over lr·weight_decay, is a third of the run.
@@ -203,3 +204,13 @@ def test_the_line_to_paste_names_every_tensor():
     assert "and 2 more" in found.text
     assert all(repr(name) in found.fix for name in names)
     assert all(repr(name) in _group_line(names) for name in names)
+
+
+@pytest.mark.parametrize(("norm", "found"), [(0.0, ["large"]), (1.0, [])])
+def test_steps_without_a_recorded_norm_say_nothing_of_a_gradient_of_zero(norm, found):
+    """Norms of large tensors are taken some steps apart; nan between them."""
+    norms = np.full((40, 1), np.nan)
+    norms[::20] = norm
+    watched: Any = SimpleNamespace(figures={"grad_norm": norms}, tensors=[{"name": "large", "group": 0}])
+    told = list(moves_without_gradient(watched, {"moved_without_gradient": np.array([1.0])}))
+    assert [name for one in told for name in one["where"]] == found

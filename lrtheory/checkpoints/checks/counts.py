@@ -8,7 +8,7 @@ import numpy as np
 
 from ..checkpoint import Checkpoint
 from ..fault import Fault, Notes, some
-from ..identified import Identified
+from ..identified import Identified, counts_of
 
 #: Steps that a scaler may leave out, as a share, and besides.
 SKIPPED, FEW = 0.05, 2
@@ -66,6 +66,7 @@ def counts_fit_the_run(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
         return
     counts = [t.count for t in of.tensors if t.count is not None and np.isfinite(t.count)]
     most = int(max(counts)) if counts else None
+    total = sum(int(max(counts_of(saved), default=0)) for saved in checkpoint.optimizers)
     scheduled = {state.get("last_epoch") for state in checkpoint.schedulers.values()}
     for path, counter in counters.items():
         if most is None:
@@ -81,6 +82,8 @@ def counts_fit_the_run(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
         other = path.rpartition(".")[2] == "global_step" or counter in scheduled  # no count of micro-batches
         if _fits(most, counter) or (not other and _accumulates(most, counter)):
             continue
+        if len(checkpoint.optimizers) > 1 and most > FEW and (_fits(total, counter) or _accumulates(counter, most)):
+            continue  # Lightning counts the steps of all; one optimizer may take several to each of the run's
         yield Fault(
             "counts-do-not-fit-the-run",
             "likely",

@@ -21,9 +21,11 @@ def not_narrowed(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterat
     """State has the dtype of its parameter, and uses its digits."""
     yield from _other_dtype(of)
     slots = sorted({s for t in of.tensors for s, v in t.arrays.items() if s not in COUNTS and is_floating(v)})
-    few = []
+    few, one = [], []
     for slot in slots:
         kept = [t for t in of.tensors if slot in t.arrays and slot not in _raw(t)]
+        one += [slot] if any(slot in _of_one(t, checkpoint) for t in kept) else []
+        kept = [t for t in kept if slot not in one]
         wide: dict[str, list[Tensor]] = {}
         for tensor in kept:
             wide.setdefault(str(tensor.arrays[slot].dtype), []).append(tensor)
@@ -51,6 +53,8 @@ def not_narrowed(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterat
     yield from _narrow_weights(of, checkpoint)
     if slots:
         notes.looked_at.append(f"digits of {', '.join(slots)}")
+    if one:
+        notes.not_judged.append(f"digits of {', '.join(one)}: it may be one gradient, which autocast rounds")
     if few:
         notes.not_judged.append(f"digits of {', '.join(dict.fromkeys(few))}: too few numbers other than 0")
 
@@ -62,6 +66,15 @@ def _raw(tensor: Tensor) -> tuple[str, ...]:
         known = memories(tensor.rule, tensor.hyper)
         names |= {name for name, m in known.items() if m.weights[0] == 1 and not m.weights[1]}
     return tuple(names)
+
+
+def _of_one(tensor: Tensor, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Slots that have the digits of a gradient after the first step, which this may be: weighted by a power of two."""
+    steps = tensor.count if tensor.count is not None else max(checkpoint.counters.values(), default=0)
+    if steps > 1 or tensor.rule is None or tensor.refused:
+        return ()
+    known = memories(tensor.rule, tensor.hyper).items()
+    return tuple(name for name, m in known if m.power == 1 and abs(np.frexp(m.weights[0])[0]) == 0.5)
 
 
 def _other_dtype(of: Identified) -> Iterator[Fault]:

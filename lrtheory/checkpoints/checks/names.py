@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ...names import find
+from ...names.torch import NAMES
 from .._arrays import array
 from ..checkpoint import Checkpoint, Key, places
 from ..fault import Fault, Notes, some
@@ -226,8 +228,29 @@ def _other_state(of: Identified) -> Iterator[Fault]:
             return
 
 
+def _other_options(of: Identified) -> Iterator[Fault]:
+    """Switches that torch keeps in the groups."""
+    spec: Any = of.spec
+    known = find(NAMES, spec.rule)
+    if known is None:
+        return
+    rules = [tensors[0].rule for tensors in by_group(of.tensors).values() if tensors[0].rule is not None]
+    for option, value in spec.rule.options.items():
+        name = "decoupled_weight_decay" if option == "decoupled" else known.options.get(option, option)
+        own = [rule.options[option] for rule in rules if option in rule.options]
+        if name is not None and own and value not in own:
+            yield Fault(
+                "other-numbers",
+                "likely",
+                f"{name} is {own[0]} in the checkpoint and {value} in {spec.text}.",
+                "loading the state brings the checkpoint's value back, whatever the optimizer was made with",
+                evidence={name: own[0], "given": value},
+            )
+
+
 def _other_numbers(of: Identified) -> Iterator[Fault]:
     spec: Any = of.spec
+    yield from _other_options(of)
     rules = [(n, t[0].rule, t[0].hyper) for n, t in by_group(of.tensors).items() if t[0].hyper is not None]
     given = spec.hyper._asdict() if not isinstance(spec.hyper, Mapping) else spec.hyper
     for name, value in given.items():

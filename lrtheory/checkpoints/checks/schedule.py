@@ -13,7 +13,7 @@ from ... import schedules
 from ...names.torch import SCHEDULERS
 from .._arrays import array
 from ..checkpoint import Checkpoint
-from ..fault import Fault, Notes
+from ..fault import Fault, Notes, some
 from ..identified import Identified
 
 #: Positions that are tried for an lr, and how closely one fits: torch multiplies step by step.
@@ -33,11 +33,18 @@ def lr_explained(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterat
     if not own:
         scheduled = [g for g in of.saved.groups if "initial_lr" in g.numbers]
         said = (
-            "its state is not in this checkpoint, and starts again without"
+            f"nothing says of which optimizer {some(list(checkpoint.schedulers))} is"
+            if checkpoint.schedulers
+            else "its state is not in this checkpoint, and starts again without"
             if scheduled
             else "there is no scheduler here"
         )
         notes.not_judged.append(f"the schedule of the lr: {said}")
+        return
+    if len(own) > 1:  # they take turns, or each multiplies what the other left
+        furthest = max(own, key=lambda path: own[path].get("last_epoch", -1))
+        notes.not_judged.append(f"the lr beside {some(list(own))}: more than one scheduler moves it")
+        yield from _position(of, checkpoint, furthest, own[furthest], notes)
         return
     for path, scheduler in own.items():
         yield from _beside_groups(of, path, scheduler, lrs)
