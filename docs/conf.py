@@ -44,13 +44,13 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_extra_path = ["llms.txt"]
 html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("laws", "index")}
+html_sidebars = {page: [] for page in ("laws", "index", "explorer")}
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "show_prev_next": False,
-    "secondary_sidebar_items": {"[!qi]**": ["page-toc"]},  # not on questions and index: what commands print is wide
+    "secondary_sidebar_items": {"[!qie]**": ["page-toc"]},  # not on questions, index and explorer: they are wide
     "footer_start": [],
     "footer_end": [],
 }
