@@ -71,3 +71,36 @@ def test_every_page_is_in_a_table_of_contents():
             names = re.findall(r"^(?:.+ <)?([\w/-]+)>?$", contents, re.MULTILINE)
             listed |= {str((Path(page).parent / name).as_posix()) for name in names}
     assert pages <= listed, f"add to docs/guides.md or docs/inside.md: {sorted(pages - listed)}"
+
+
+def test_pictures_of_questions_stand_on_their_pages():
+    """Each once, with a sentence for those who do not see it, and none is left over."""
+    made = script("make_pictures")
+    drawn = {path.stem for path in made.FOLDER.glob("*.svg")}
+    assert drawn == set(made.PICTURES), "python docs/make_pictures.py draws them anew"
+    for name in drawn:
+        page = (DOCS / "questions" / f"{name}.md").read_text(encoding="utf-8")
+        ((alt, shown),) = re.findall(r"^!\[(.*)\]\((.*)\)$", page, re.MULTILINE)
+        assert shown == f"../charts/questions/{name}.svg"
+        assert len(alt) > 50
+
+
+def drawn_is_kept(name: str) -> None:
+    made = script("make_pictures")
+    assert (made.FOLDER / f"{name}.svg").read_text(encoding="utf-8") == made.PICTURES[name](), (
+        f"python docs/make_pictures.py {name} draws it anew"
+    )
+
+
+SAMPLE = ("accumulation", "momentum", "eps-half", "mup")
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_picture_is_what_the_library_computes_now(name):
+    drawn_is_kept(name)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("name", sorted(set(script("make_pictures").PICTURES) - set(SAMPLE)))
+def test_every_other_picture_too(name):
+    drawn_is_kept(name)
