@@ -102,9 +102,8 @@ def page(tmp_path_factory):
 class Opened(Chromium):
     def at(self, page: Path, **chosen: str) -> str:
         """What is shown with these choices in the address."""
-        self.call("Page.navigate", url="about:blank")
         self.problems = []
-        self.call("Page.navigate", url=f"{page.as_uri()}#{urlencode(chosen)}")
+        self.call("Page.navigate", url=f"{page.as_uri()}?{len(chosen)}#{urlencode(chosen)}")  # ? loads it anew
         self.settle()
         return self.evaluate("document.body.innerText")
 
