@@ -111,6 +111,7 @@ def test_pictures_of_questions_stand_on_their_pages():
     made = script("make_pictures")
     drawn = {path.stem for path in made.FOLDER.glob("*.svg")}
     assert drawn == set(made.PICTURES), "python docs/make_pictures.py draws them anew"
+    assert drawn == {path.stem for path in (DOCS / "questions").glob("*.md")} - {"index"}
     for name in drawn:
         page = (DOCS / "questions" / f"{name}.md").read_text(encoding="utf-8")
         ((alt, shown),) = re.findall(r"^!\[(.*)\]\((.*)\)$", page, re.MULTILINE)
