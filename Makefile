@@ -69,8 +69,12 @@ $(VENV)-core/.installed: pyproject.toml constraints-core.txt
 	$(VENV)-core/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-core.txt -e '.[core-test]'
 	touch $@
 
+# Of its own, so that building reads neither torch nor optax; what .venv has already, if it is there, is not installed again.
 $(VENV)-docs/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-docs
+	if [ -e $(VENV)/.installed ]; then \
+	  $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	    > "$$($(VENV)-docs/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"; fi
 	$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	touch $@
 
