@@ -58,7 +58,10 @@ def command(
             pages.append((found, told))
     if json:
         shown = [{**found.as_json(), "warnings": told} for found, told in pages]
-        print_json(shown[0] if len(shown) == 1 else {"groups": shown})
+        if len(shown) == 1:
+            print_json("explain/1", shown[0])
+        else:
+            print_json("explain-groups/1", {"groups": shown})
         return 0
     for at, (found, told) in enumerate(pages):
         if at:
