@@ -33,7 +33,7 @@ def command(out: Path, quick: bool, seed: int, json: bool) -> int:
         except OSError as error:
             raise NotWritten(f"the report could not be written to {out}: {error.strerror or error}") from error
     if json:
-        print_json(summary(measured, page))
+        print_json("report/1", summary(measured, page))
         return 0
     for verdict in measured["verdicts"]:
         words, style = STYLES[verdict["outcome"]]
