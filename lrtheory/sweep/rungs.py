@@ -43,7 +43,7 @@ def halving(
 
     A rung trains from the beginning, and as a part of the whole sweep: a survivor's results are, to the last bit, those that
     :func:`run` gives for so many steps, and a rung compiles one program for each rule and batch size. At ``keep=1/3`` with
-    rungs that triple, beginning again takes half as long again as going on would. Runs are ranked by ``final_loss``; what has
+    rungs that triple, beginning again takes at most half as long again as going on would. Runs are ranked by ``final_loss``; what has
     diverged is last, and equals stay in their order.
 
     Parameters

@@ -144,3 +144,25 @@ def test_places_are_one_of_each_stretch() -> None:
     with mock.patch.object(_summary, "places", lambda size, sample: np.zeros(sample, int)):
         probe, _ = one_step(rules.adam(), sample=8)
     assert np.ptp(np.asarray(probe.layout.unpacked(probe.packed)[1]["w"])) == 0
+
+
+@pytest.mark.optimised
+def test_probe_needs_next_to_no_memory() -> None:
+    """But for one copy of parameters whose memory the step takes: XLA keeps the old ones for whoever reads a part of them."""
+    rule, shape = rules.adam(), jax.ShapeDtypeStruct((1_000_000,), jnp.float32)
+    params = {"w": shape}
+
+    def temporary(look: Any, donated: tuple[int, ...] = ()) -> float:
+        def run(params: Any, state: Any, grads: Any) -> Any:
+            hyper = rule.hyper(lr=1e-3)
+            after, stepped = rule.step(hyper, params, state, grads)
+            return after, stepped, look(rule, hyper, stepped, grads, params, after)
+
+        compiled = (
+            jax.jit(run, donate_argnums=donated).lower(params, jax.eval_shape(rule.init, params), params).compile()
+        )
+        return compiled.memory_analysis().temp_size_in_bytes / 4e6
+
+    assert temporary(effective.probe) < 0.01
+    assert temporary(effective.probe, (0, 1)) < 1.01
+    assert temporary(effective.measure) > 0.5
