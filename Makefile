@@ -58,8 +58,9 @@ atlas: $(VENV)/.installed .atlas/.installed
 	touch $@
 
 # Parity, laws and speed on whatever accelerator JAX finds, into docs/gpu.md. Uses what is installed and installs nothing.
+# torch and JAX share the memory of the device: neither may take most of it at the start.
 gpu-check:
-	$(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu_check
+	XLA_PYTHON_CLIENT_PREALLOCATE=false $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m benchmarks.gpu_check
 
 # The site, into docs/_build/html. Warnings are errors; nothing is executed, and nothing fetched while it is built.
 docs: $(VENV)-docs/.installed

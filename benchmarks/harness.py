@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 import platform
 import random
 import statistics
@@ -15,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lrtheory.machine import cores
 from lrtheory.outputs import replace_all
 
 PAUSE = 0.02
@@ -132,7 +132,7 @@ def facts() -> Record:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return {**found, "machine": platform.machine(), "processor": processor(), "cores": len(os.sched_getaffinity(0))}
+    return {**found, "machine": platform.machine(), "processor": processor(), "cores": cores()}
 
 
 def save(name: str, records: Sequence[Record]) -> Path:

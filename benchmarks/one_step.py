@@ -7,7 +7,6 @@ one call with its gradients given. The copy moves as many bytes as one loop over
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import optax
 import torch
 
 from lrtheory import in_place, rules
+from lrtheory.machine import cores
 from lrtheory.rules import Rule
 
 from .harness import Record, Table, interleaved, number, of_part, run, times
@@ -27,7 +27,7 @@ from .harness import Record, Table, interleaved, number, of_part, run, times
 LARGE = 20_000_000
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000)
 OURS = "lrtheory"
-THREADS = len(os.sched_getaffinity(0))
+THREADS = cores()
 
 
 @dataclass(frozen=True)

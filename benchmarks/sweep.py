@@ -19,13 +19,13 @@ import torch
 from jax.sharding import Mesh
 
 from lrtheory import rules, sweep
-from lrtheory.sweep import at_once
+from lrtheory.machine import cores
 from parity.training.digits import load_digits
 from parity.training.mlp import PLAIN
 
 from .harness import Record, Table, Timings, interleaved, number, of_part, run, times
 
-CORES = at_once.cores()
+CORES = cores()
 BATCHES = (1, 4, 16, 64)
 RUNS = 1024
 GROWTH = (1, 10, 100, 1_000, 10_000, 100_000)

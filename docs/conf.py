@@ -11,7 +11,9 @@ from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
+
+from elsewhere import address, as_code  # noqa: E402
 
 from benchmarks.atlas import page as atlas  # noqa: E402
 from lrtheory import __version__  # noqa: E402
@@ -64,8 +66,16 @@ def _mathml(translator, node: nodes.math | nodes.math_block, display: str) -> No
 
 
 def _types_as_written(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
-    """Types of fields as they are written, units too: as names of classes they would be looked up one by one."""
-    lines[:] = [re.sub(r"^(\s+):type: ", r"\1Type: ", line) for line in lines]
+    """Types of fields as they are written, units too: as names of classes they would be looked up one by one; names as code."""
+    lines[:] = [as_code(re.sub(r"^(\s+):type: ", r"\1Type: ", line)) for line in lines]
+
+
+def _link_elsewhere(app: Sphinx, document: nodes.document) -> None:
+    """Names of other libraries, where they stand as code, lead to where those describe them."""
+    for code in list(document.findall(nodes.literal)):
+        target = address(code.astext().removesuffix("()"))
+        if target and not isinstance(code.parent, nodes.reference):
+            code.replace_self(nodes.reference("", "", code.deepcopy(), refuri=target, internal=False))
 
 
 def _leave_out(app: Sphinx, what: str, name: str, thing: object, skip: bool, options: object) -> bool | None:
@@ -87,6 +97,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", _types_as_written, priority=900)
     app.connect("autodoc-skip-member", _leave_out)
     app.connect("source-read", _atlas)
+    app.connect("doctree-read", _link_elsewhere)
     app.add_html_math_renderer(
         "mathml",
         (lambda translator, node: _mathml(translator, node, "inline"), None),

@@ -179,6 +179,7 @@ def cells(rule: str, pools: dict[str, Pool]) -> dict[str, Any]:
     default = {**inside.Hyper._field_defaults, **inside.array_rule.defaults, "lr": RULES[rule]["lr"][-2]}
     return {
         "spec": rule,
+        "title": repr(inside),
         "formula": readable(formula_of(inside)),
         "axes": [[name, [f"{value:g}" for value in values]] for name, values in RULES[rule].items()],
         "start": {name: nearest(default[name], values) for name, values in RULES[rule].items()},

@@ -415,6 +415,24 @@ def adam_l2() -> Points:
         yield from over(10.0 ** np.arange(-3, 3), **{label: of})
 
 
+@picture("scale of the loss", "threshold, times", "The same clip on gradients that are still scaled")
+def clip_and_scaler() -> Points:
+    rule = wrappers.clip_by_global_norm(rules.adamw(), homogeneous=True)
+    scales = [10.0**n for n in range(6)]
+    yield from over(
+        scales, **{"max_norm on scaled gradients": becomes(rule, "max_norm", "loss", hyper={"max_norm": 1.0})}
+    )
+    yield from over(scales, **{"max_norm after unscale_": lambda scale: 1.0})
+
+
+@picture("step", "what decay alone leaves", "The scale of a norm that starts at 1, AdamW at lr = 0.001", "linear")
+def no_decay() -> Points:
+    for decay in (0.0, 0.01, 0.1):
+        with jax.enable_x64(True):
+            left = path(ADAMW, ADAMW.hyper(lr=1e-3, weight_decay=decay), np.zeros(50_000))
+        yield from over(range(0, 50_001, 5000), **{f"weight_decay={decay:g}": lambda t, left=left: left[t]})
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in sys.argv[1:] or PICTURES:

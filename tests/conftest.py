@@ -34,7 +34,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lrtheory"))
 
 
 #: Libraries without which the core's tests run: what needs one of them is skipped where it is not installed.
-OPTIONAL = ("torch", "keras", "optax", "sklearn", "typer", "mpmath", "schedulefree", "lion_pytorch", "expecttest")
+OPTIONAL = (
+    "torch", "keras", "optax", "sklearn", "typer", "mpmath", "schedulefree", "lion_pytorch", "expecttest", "jsonschema",
+)  # fmt: skip
 MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
 
 
@@ -63,6 +65,17 @@ def checked_here(monkeypatch: pytest.MonkeyPatch) -> None:
     from parity.conformance import checking
 
     monkeypatch.setattr(checking, "Elsewhere", checking.Here)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def held_to_schemas() -> None:
+    """What any test has a command print as JSON, the published schema of it allows."""
+    if not {"typer", "jsonschema"} & set(MISSING):
+        from schemas import held
+
+        from lrtheory.cli import _terminal
+
+        _terminal.as_printed = held(_terminal.as_printed)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -102,9 +102,8 @@ def page(tmp_path_factory):
 class Opened(Chromium):
     def at(self, page: Path, **chosen: str) -> str:
         """What is shown with these choices in the address."""
-        self.call("Page.navigate", url="about:blank")
         self.problems = []
-        self.call("Page.navigate", url=f"{page.as_uri()}#{urlencode(chosen)}")
+        self.call("Page.navigate", url=f"{page.as_uri()}?{len(chosen)}#{urlencode(chosen)}")  # ? loads it anew
         self.settle()
         return self.evaluate("document.body.innerText")
 
@@ -171,3 +170,34 @@ def test_command_that_is_shown_is_one(page, browser):
     found = explain(command.group(1), world_size=8, world_reduction="mean")
     assert command.group(2) == "--world-size 8 --world-reduction mean"
     assert f"lr\t0.0001\t{found.numbers[0].becomes:.6g}" in text
+
+
+def test_page_of_explain_leads_to_what_it_explains(page, browser, monkeypatch, capsys):
+    """Where the site is built; the page itself loads nothing."""
+    from lrtheory.cli import explain
+    from lrtheory.cli.app import run
+
+    opened = []
+    monkeypatch.setattr(explain.webbrowser, "open", opened.append)
+    monkeypatch.setattr(explain, "EXPLORER", page)
+    run(["explain", "torch.optim.AdamW(lr=3e-4, weight_decay=0.1)", "--accumulation", "8", "--open"])
+    ((shown,),) = [opened]
+    text = Path(shown.removeprefix("file://")).read_text(encoding="utf-8")
+    assert "becomes" in text
+    assert not re.search(r"<(?:script|link|img)", text)
+    place = re.search(r'href="([^"]+)"', text).group(1).replace("&amp;", "&")
+    browser.call("Page.navigate", url=place.replace("#", "?open#"))
+    browser.settle()
+    chosen = browser.evaluate("Object.fromEntries(new FormData(document.getElementById('explorer-form')))")
+    assert {"rule": "adamw", "lr": "0.0003", "weight_decay": "0.1", "beta2": "0.999"}.items() <= chosen.items()
+
+
+def test_page_of_explain_stands_without_the_site(monkeypatch, tmp_path):
+    from lrtheory.cli import explain
+    from lrtheory.explaining import explain as explained
+
+    monkeypatch.setattr(explain, "EXPLORER", tmp_path / "explorer.html")
+    text = explain.as_page([(explained("sgd(lr=0.1)"), ["<b>told</b>"])])
+    assert "<a " not in text
+    assert "<b>" not in text
+    assert "largest stable curvature" in text

@@ -53,6 +53,39 @@ def test_links_for_machines_lead_to_pages():
     assert [page for page in named if not (DOCS / f"{page}.md").exists()] == []
 
 
+def test_names_of_other_libraries_lead_to_names_that_they_have():
+    """Each that the docstrings and pages have: a name that the library dropped would lead nowhere."""
+    import operator
+
+    made, root = script("elsewhere"), DOCS.parent
+    texts = [
+        path.read_text(encoding="utf-8")
+        for folder in ("lrtheory", "docs")
+        for path in (root / folder).rglob("*.[mp][dy]")
+    ]
+    found = {name for text in texts for name in made.NAME.findall(text.replace("`", " "))}
+    assert {"torch.optim.AdamW", "optax.adamw", "optax.contrib.prodigy", "jax.vmap"} <= found
+    for name in sorted(found):
+        library, _, rest = name.partition(".")
+        operator.attrgetter(rest)(pytest.importorskip(library))
+        assert made.address(name), name
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("Against torch.optim.Adam and AdamW: the same.", "Against ``torch.optim.Adam`` and AdamW: the same."),
+        ("Against optax.adam: it is.", "Against ``optax.adam``: it is."),
+        ("``torch.optim.Adam`` is", "``torch.optim.Adam`` is"),
+        ("optax.adamw(1e-3) is a call", "optax.adamw(1e-3) is a call"),
+        (">>> torch.optim.Adam", ">>> torch.optim.Adam"),
+        ("torch.optim.Optimizer and optax.adamish", "torch.optim.Optimizer and optax.adamish"),
+    ],
+)
+def test_names_become_code_in_sentences_alone(line, shown):
+    assert script("elsewhere").as_code(line) == shown
+
+
 def test_reference_has_every_rule():
     """The page orders them by hand: rules first, then what they are made of."""
     from lrtheory import rules
@@ -78,6 +111,7 @@ def test_pictures_of_questions_stand_on_their_pages():
     made = script("make_pictures")
     drawn = {path.stem for path in made.FOLDER.glob("*.svg")}
     assert drawn == set(made.PICTURES), "python docs/make_pictures.py draws them anew"
+    assert drawn == {path.stem for path in (DOCS / "questions").glob("*.md")} - {"index"}
     for name in drawn:
         page = (DOCS / "questions" / f"{name}.md").read_text(encoding="utf-8")
         ((alt, shown),) = re.findall(r"^!\[(.*)\]\((.*)\)$", page, re.MULTILINE)

@@ -62,7 +62,7 @@
 
   /* The form for a rule; what was chosen before and can be chosen still stays. */
   const ask = (chosen) => {
-    const rule = data.rules.find((one) => named(one) === chosen.get("rule")) || data.rules[0];
+    const rule = data.rules.find((one) => [named(one), one.title].includes(chosen.get("rule"))) || data.rules[0];
     const pick = (name, options, other) => options.includes(chosen.get(name)) ? chosen.get(name) : other;
     const asked = data.changes.map(([, said]) => said), none = "nothing";
     form.replaceChildren(

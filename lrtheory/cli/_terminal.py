@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -18,8 +18,6 @@ from rich.text import Text
 from ..outputs import plain
 
 Step = Callable[[str, float], None]
-#: Of what ``--json`` prints; a key that is added leaves it as it is.
-SCHEMA = 1
 _SUPERSCRIPTS = str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -42,10 +40,14 @@ def change(symbol: str, exponent: Fraction, none: str) -> Text:
     return Text(("× " if exponent > 0 else "÷ ") + symbol + power)
 
 
-def print_json(value: Any) -> None:
-    """The value in plain types, and nothing else on stdout; an infinite number is the text ``inf`` or ``-inf``."""
-    value = {"schema": SCHEMA, **value} if isinstance(value, dict) else value
-    print(json.dumps(plain(_finite(value)), indent=1, ensure_ascii=False))
+def print_json(kind: str, value: Mapping[str, Any]) -> None:
+    """The value in plain types, and nothing else on stdout; ``kind`` is a name and version of ``_schemas``."""
+    print(json.dumps(as_printed(kind, value), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def as_printed(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """With its schema; an infinite number is the text ``inf`` or ``-inf``, and one that is unknown ``None``."""
+    return plain(_finite({"schema": f"lrtheory/{kind}", **value}))
 
 
 def _finite(value: Any) -> Any:

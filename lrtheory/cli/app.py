@@ -209,6 +209,9 @@ def explain(
     hold: Annotated[
         Literal["decay"] | None, typer.Option(help="Keep the time scale of weight decay the same share of the run.")
     ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Show it in a browser too, as a page that loads nothing.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Explain an optimizer, and say what to set instead for another loss, batch, number of processes, length of the run, or all."""

@@ -48,7 +48,7 @@ def command(
                 **given,
             )
     if json:
-        print_json(report.as_json())
+        print_json("check/1", report.as_json())
     else:
         tell(console(), report)
     return FAILED if report.failures else 0
@@ -97,7 +97,8 @@ def tell(console: Console, report: Any) -> None:
 
 def _tell_checks(checks: Any, json: bool) -> int:
     if json:
-        print_json([{"id": c.id, "kinds": c.kinds, "demands": c.demands} for c in checks.values()])
+        told = [{"id": c.id, "kinds": c.kinds, "demands": c.demands} for c in checks.values()]
+        print_json("checks/1", {"checks": told})
         return 0
     shown = table(*(Column(name, overflow="fold") for name in ("check", "of", "demands")), title="Checks")
     for one in checks.values():

@@ -23,7 +23,7 @@ def command(a: str, b: str, dtype: str, missing: bool, json: bool) -> int:
         with input_errors(SpecError):
             found = diagnose(a, b, dtype=dtype, missing=missing)
     if json:
-        print_json(found.as_json())
+        print_json("diagnose/1", found.as_json())
         return 0
     out = console()
     out.print(Text(found.sentence, STYLES[found.outcome]), soft_wrap=True)

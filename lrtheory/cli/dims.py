@@ -31,7 +31,7 @@ def command(target: str | None, audit: Sequence[str] | None, json: bool) -> int:
     with input_errors(TargetError):
         found = infer_target(target)
     if json:
-        print_json(found.as_json())
+        print_json("dims/1", found.as_json())
     else:
         tell(Console(highlight=False), found)
     return 0
@@ -105,7 +105,7 @@ def _audit(libraries: Sequence[str], json: bool) -> int:
         raise BadInput(f"no audit of {', '.join(unknown)}: there is one of {', '.join(LIBRARIES)}")
     rows: list[Audited] = [row for name in libraries for row in audit(name)]
     if json:
-        print_json([row.as_json() for row in rows])
+        print_json("audit/1", {"rows": [row.as_json() for row in rows]})
         return 0
     table = _table("Scaling laws of " + ", ".join(libraries), "target", "verdict", "where and why")
     for row in rows:

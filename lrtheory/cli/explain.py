@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
+import tempfile
 import warnings
+import webbrowser
 from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from rich.console import Console
 from rich.padding import Padding
@@ -21,17 +27,28 @@ from ._terminal import change, console, print_json, table
 from .errors import input_errors
 
 WIDTH = 120
+#: Of the site, where `make docs` puts it beside the source.
+EXPLORER = Path(__file__).parents[2] / "docs" / "_build" / "html" / "explorer.html"
 #: Below so many columns, tables of facts and numbers become lines; below fewer, that of effective lr too.
 WIDE, NARROW = 96, 72
 STYLES = {"bitwise": "green", "exact": "green", "asymptotic": "cyan", "statistical": "cyan", "heuristic": "yellow"}
 
 
 def command(
-    specs: Sequence[str], json: bool, loss_scale: float, param_scale: float, batch_scale: float, tokens: str, **how: Any
+    specs: Sequence[str],
+    json: bool,
+    open_page: bool,
+    loss_scale: float,
+    param_scale: float,
+    batch_scale: float,
+    tokens: str,
+    **how: Any,
 ) -> int:
     """Run the command."""
     pages = []
     with input_errors(ValueError):
+        if json and open_page:
+            raise ValueError("--json and --open: one prints data and the other shows a page; give one of them")
         asked = Change(loss_scale, param_scale, batch_scale, tokens=_counts(tokens), **how)
         for spec in specs:
             with warnings.catch_warnings(record=True) as caught:
@@ -41,13 +58,32 @@ def command(
             pages.append((found, told))
     if json:
         shown = [{**found.as_json(), "warnings": told} for found, told in pages]
-        print_json(shown[0] if len(shown) == 1 else {"groups": shown})
+        if len(shown) == 1:
+            print_json("explain/1", shown[0])
+        else:
+            print_json("explain-groups/1", {"groups": shown})
         return 0
     for at, (found, told) in enumerate(pages):
         if at:
             print()
         tell(console(WIDTH), found, told)
+    if open_page:
+        page = Path(tempfile.mkdtemp(prefix="lrtheory-")) / "explain.html"
+        page.write_text(as_page(pages), encoding="utf-8")
+        webbrowser.open(page.as_uri())
     return 0
+
+
+def as_page(pages: Iterable[tuple[Explanation, Iterable[str]]]) -> str:
+    """What is printed as HTML, with a link to the explorer at each rule and hyperparameters, where the site is built."""
+    shown = Console(record=True, width=WIDTH, file=io.StringIO(), highlight=False)
+    links = []
+    for found, told in pages:
+        tell(shown, found, told)
+        numbers = {number.name: f"{number.value:g}" for number in found.numbers}
+        place = f"{EXPLORER.as_uri()}#{urlencode({'rule': found.facts_of or found.title, **numbers})}"
+        links.append(f'<p>{escape(found.spec)}: <a href="{escape(place)}">the explorer</a></p>')
+    return shown.export_html().replace("</body>", "".join(links if EXPLORER.exists() else ()) + "</body>")
 
 
 def _counts(text: str) -> tuple[int, ...]:

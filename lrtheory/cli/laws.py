@@ -32,7 +32,8 @@ def command(name: str | None, seed: int, json: bool) -> int:
             if whole:
                 caught[law.id] = {what: law.check(mutant, seed) for what, mutant in law.mutants.items()}
     if json:
-        print_json([as_record(law, evidence, caught.get(law.id)) for law, evidence in found])
+        told = [as_record(law, evidence, caught.get(law.id)) for law, evidence in found]
+        print_json("laws/1", {"laws": told})
     elif whole:
         for law, evidence in found:
             _tell(console(120), law, evidence, caught[law.id])

@@ -20,7 +20,7 @@ def command(spec: str, to: str, json: bool) -> int:
         except DiffersError as error:
             found, differs = error.nearest, _difference(error)
     if json:
-        print_json({**found.as_json(), "differs": differs})
+        print_json("port/1", {**found.as_json(), "differs": differs})
     else:
         _tell(found, differs)
     return FAILED if differs else 0

@@ -46,7 +46,7 @@ def command(rules: Sequence[str] | None, dtype: str, against: str, quick: bool, 
     if html is not None:
         _write_page(rows, html, others)
     if json:
-        print_json(rows)
+        print_json("replay/1", {"rows": rows})
     else:
         for view in views(rows):
             tell(console(), view)

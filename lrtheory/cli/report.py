@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from rich.text import Text
 
 from parity.measured import Measured
 
+from ..machine import cores
 from ._terminal import console, print_json, progress_bar
 from .errors import NotWritten, check_directory
 
@@ -26,16 +26,14 @@ def command(out: Path, quick: bool, seed: int, json: bool) -> int:
         from parity import experiments
         from parity.report import write
 
-        measured: Measured = experiments.measure(
-            quick=quick, seed=seed, processes=min(2, os.cpu_count() or 1), progress=step
-        )
+        measured: Measured = experiments.measure(quick=quick, seed=seed, processes=min(2, cores()), progress=step)
         step("drawing", 1.0)
         try:
             page = write(measured, out)
         except OSError as error:
             raise NotWritten(f"the report could not be written to {out}: {error.strerror or error}") from error
     if json:
-        print_json(summary(measured, page))
+        print_json("report/1", summary(measured, page))
         return 0
     for verdict in measured["verdicts"]:
         words, style = STYLES[verdict["outcome"]]

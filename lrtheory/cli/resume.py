@@ -19,7 +19,7 @@ def command(checkpoint: Path, optimizer: str | None, json: bool) -> int:
     with input_errors(CheckpointError, SpecError):
         found = judge(read(checkpoint), optimizer)
     if json:
-        print_json(found.as_json())
+        print_json("resume/1", found.as_json())
     else:
         tell(console(), found)
     return 0 if found.sound else FAILED

@@ -33,7 +33,7 @@ def command(target: str, seed: int, json: bool) -> int:
             tried = found.verify(seed) if found.runner is not None else None
     if json:
         verified = tried.as_json() if tried is not None else None
-        print_json({"target": target, **found.as_json(), "verified": verified})
+        print_json("symmetries/1", {"target": target, **found.as_json(), "verified": verified})
     else:
         _tell(Console(highlight=False), found, tried)
     return 1 if tried is not None and tried.wrong else 0

@@ -23,7 +23,7 @@ def command(spec: str, to: str, gradient_rms: float | None, shape: str | None, r
         found = translate(spec, **given)
         runs, why = _on_digits(found, given) if run else ((), "")
     if json:
-        print_json({**found.as_json(), "digits": [one._asdict() for one in runs], "not_run": why})
+        print_json("translate/1", {**found.as_json(), "digits": [one._asdict() for one in runs], "not_run": why})
     else:
         _tell(found, runs, why)
     return 0

@@ -67,7 +67,7 @@ def tell(run: Run, json: bool) -> None:
             f"the page needs {error.name}, which is not installed: pip install 'lrtheory[watch]'; {written} is written"
         )
     if json:
-        print_json(as_dict(run))
+        print_json("watch/1", as_dict(run))
         return
     console = terminal(stderr=True)
     if not run.optimizers:

@@ -12,23 +12,29 @@ response to the next gradient: −∂Δθ/∂g over E is 0 for sign rules and Ad
 ``absorbed`` is the share of coordinates to which that happened, and ``decay_resolution`` says it of decay alone.
 
 :func:`measure` reads every coordinate several times, which costs some training steps where batches are small. ``exact=False``
-reads an even sample instead; :func:`measure_every` and :func:`scan` measure one step in many.
+reads a sample instead; :func:`measure_every` and :func:`scan` measure one step in many. :func:`probe` takes a small sample
+at every step, packed, and summarises it when it is read; :func:`scan` takes both by the same call.
 """
 
 from ._elementwise import is_elementwise
-from ._seldom import INTERVAL, measure_every, scan
+from ._probe import PROBE_SAMPLE, Probe, probe
+from ._seldom import INTERVAL, Step, measure_every, scan
 from ._summary import QUANTILES, SAMPLE, Summary, Whole, measure, per_example, realised
 
 __all__ = [
     "INTERVAL",
+    "PROBE_SAMPLE",
     "QUANTILES",
     "SAMPLE",
+    "Probe",
+    "Step",
     "Summary",
     "Whole",
     "is_elementwise",
     "measure",
     "measure_every",
     "per_example",
+    "probe",
     "realised",
     "scan",
 ]

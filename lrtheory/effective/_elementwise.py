@@ -45,9 +45,13 @@ def on_coordinates(choose: Callable[[Array], Array], function: Callable[..., Any
     function : one that :func:`is_elementwise` holds for
     arguments : arrays in pytrees
     """
+    return evaluated_on(choose, function, arguments, jax.tree.map(lambda x: choose(jnp.asarray(x)), arguments))
+
+
+def evaluated_on(choose: Callable[[Array], Array], function: Callable[..., Any], arguments: Any, chosen: Any) -> Any:
+    """The same where the coordinates have been chosen before, and of the whole ``arguments`` shapes and dtypes are left."""
     closed, results = jax.make_jaxpr(function, return_shape=True)(*_shapes(arguments))
-    chosen = [choose(jnp.asarray(x)) for x in jax.tree.leaves(arguments)]
-    values = _evaluated(closed.jaxpr, [jnp.asarray(x) for x in closed.consts], chosen, choose)
+    values = _evaluated(closed.jaxpr, [jnp.asarray(x) for x in closed.consts], jax.tree.leaves(chosen), choose)
     return jax.tree.unflatten(jax.tree.structure(results), values)
 
 

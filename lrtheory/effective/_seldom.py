@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,28 @@ from jax import Array, lax
 
 from ..numbers import is_concrete
 from ..rules import Rule
+from ._probe import probe
 from ._summary import QUANTILES, SAMPLE, measure
 
 PyTree = Any
 
 INTERVAL = 1000
+
+
+class Step(NamedTuple):
+    """A step as :func:`measure` takes it, which it measures when called."""
+
+    rule: Any
+    hyper: Any
+    state: Any
+    """After the step."""
+    grads: PyTree
+    params_before: PyTree
+    params_after: PyTree
+
+    def __call__(self) -> PyTree:
+        """:func:`measure`, over every coordinate."""
+        return measure(*self)
 
 
 def measure_every(
@@ -75,7 +92,8 @@ def scan(
     xs: PyTree,
     *,
     interval: int = INTERVAL,
-) -> tuple[Any, PyTree, PyTree]:
+    sample: int = 0,
+) -> Any:
     """``lax.scan`` that measures steps 0, ``interval``, 2·``interval``, …, and spends nothing on the others.
 
     Parameters
@@ -83,20 +101,26 @@ def scan(
     step
         ``(carry, x) -> (carry, y, look)``. ``look`` takes nothing and returns what to record, such as
         ``lambda: effective.measure(rule, hyper, state, grads, before, after)``; it is called where a step is measured.
+        ``effective.Step(rule, hyper, state, grads, before, after)`` is that, and may be sampled too.
     init
         First carry.
     xs
         Arrays with one entry a step, at least one.
     interval
         Every how many steps to measure; static, as it is the length of a compiled loop.
+    sample
+        Coordinates of each parameter to take at every step, as :func:`probe` does; none by default. Static.
 
     Returns
     -------
     carry, ys, seen
-        ``ys`` has one entry a step, ``seen`` one for each measured step.
+        ``ys`` has one entry a step, ``seen`` one for each measured step. With a ``sample`` also the :class:`Probe` of every
+        step, whose ``summaries()`` have one entry a step.
 
     Raises
     ------
+    TypeError
+        For a ``sample`` where ``step`` gives no :class:`Step`.
     ValueError
         For an interval below 1, or ``xs`` without a step.
     """
@@ -106,11 +130,21 @@ def scan(
     if not steps:
         raise ValueError("xs has no step: give arrays with one entry a step, such as jnp.arange(steps)")
 
+    def taken(carry: Any, x: Any) -> tuple[Any, Any, Callable[[], PyTree]]:
+        carry, y, look = step(carry, x)
+        if not sample:
+            return carry, (y, None), look
+        if not isinstance(look, Step):
+            raise TypeError(
+                f"sample={sample} needs an effective.Step from the step function, not {type(look).__name__}"
+            )
+        return carry, (y, probe(*look, sample=sample)), look
+
     def unmeasured(carry: Any, x: Any) -> tuple[Any, Any]:
-        return step(carry, x)[:2]
+        return taken(carry, x)[:2]
 
     def block(carry: Any, xs: Any) -> tuple[Any, Any]:
-        carry, y, look = step(carry, jax.tree.map(lambda x: x[0], xs))
+        carry, y, look = taken(carry, jax.tree.map(lambda x: x[0], xs))
         seen = look()
         carry, ys = lax.scan(unmeasured, carry, jax.tree.map(lambda x: x[1:], xs))
         return carry, (jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), y, ys), seen)
@@ -125,4 +159,5 @@ def scan(
             carry, (ys, seen) = lax.scan(block, carry, cut)
             stacked.append((jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), ys), seen))
     ys, seen = jax.tree.map(lambda *parts: jnp.concatenate(parts), *stacked)
-    return carry, ys, seen
+    ys, probes = ys
+    return (carry, ys, seen, probes) if sample else (carry, ys, seen)

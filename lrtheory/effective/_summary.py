@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -112,7 +113,8 @@ def measure(
     quantiles
         Levels of the effective lr's quantiles (static).
     sample
-        Quantiles of a parameter with more coordinates than this are taken over that many, evenly spaced (static).
+        Quantiles of a parameter with more coordinates than this are taken over that many, one drawn from each of as many
+        equal stretches, the same in every step (static).
     exact
         Whether all other figures are over every coordinate, or over that sample too (static). Then extremes are those of
         the sample, and norms are its root mean squares times the root of the parameter's size.
@@ -124,29 +126,50 @@ def measure(
     pytree like params, a :class:`Summary` in place of every array
     """
     state, grads, params_before, params_after = lax.optimization_barrier((state, grads, params_before, params_after))
-    wholes = whole
+    wholes, whole_params = whole, params_before
     if wholes is None:
         wholes = jax.tree.map(lambda p: Whole(max(p.size, 1), jnp.nan), params_before)
 
-    def parts(hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, ...]:
-        effective = rule.effective_lr(hyper, state)
-        penalty = _where_stepped(grads, rule.penalty(hyper, params, state))
-        return (
-            effective,
-            rule.direction(hyper, params, state, grads),
-            rule.decay(hyper, params, state, grads),
-            penalty,
-            rule.scale(hyper, state),
-            jax.tree.map(lambda p, g: _dense(p, g) == 0, params, grads),
-            None if isinstance(rule, Rule) else rule.clip_factor(hyper, params, state, grads),
-        )
-
     made = hyper, state, grads, params_before
-    if not exact and is_elementwise(parts, *made):
+    figures_of = functools.partial(parts, rule)
+    if not exact and is_elementwise(figures_of, *made):
         # Computed for the sampled coordinates alone. Other rules are computed whole and sampled after that.
-        figures = on_coordinates(lambda x: _spread(x, sample) if x.ndim else x, parts, *made)
+        figures = on_coordinates(lambda x: spread(x, sample) if x.ndim else x, figures_of, *made)
     else:
-        figures = parts(*made)
+        figures = figures_of(*made)
+    if not exact:
+        params_before, params_after, figures = jax.tree.map(
+            lambda x: spread(x, sample), (params_before, params_after, figures)
+        )
+    whose = of_leaves(rule, hyper, whole_params)
+    return summaries(whose, params_before, params_after, figures, wholes, quantiles, sample)
+
+
+def parts(rule: Any, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, ...]:
+    """What a summary is made of, coordinate by coordinate; trees like params, ``None`` where the rule has no such thing."""
+    effective = rule.effective_lr(hyper, state)
+    penalty = _where_stepped(grads, rule.penalty(hyper, params, state))
+    return (
+        effective,
+        rule.direction(hyper, params, state, grads),
+        rule.decay(hyper, params, state, grads),
+        penalty,
+        rule.scale(hyper, state),
+        jax.tree.map(lambda p, g: _dense(p, g) == 0, params, grads),
+        None if isinstance(rule, Rule) else rule.clip_factor(hyper, params, state, grads),
+    )
+
+
+def summaries(
+    whose: list[tuple[Rule | None, Any]],
+    params_before: PyTree,
+    params_after: PyTree,
+    figures: tuple[PyTree, ...],
+    wholes: PyTree,
+    quantiles: tuple[float, ...],
+    sample: int,
+) -> PyTree:
+    """Summaries of what :func:`parts` found, of all coordinates or of some; ``whose`` are rule and numbers of each leaf."""
 
     def of_leaf(
         rule: Rule | None,
@@ -163,11 +186,6 @@ def measure(
         whole: Whole,
     ) -> Summary:
         dtype, lost = compute_dtype(p), jnp.finfo(p.dtype).eps / 4
-        if not exact:
-            p, after, e, d, decayed, coupled, still = (
-                _spread(x, sample) for x in (p, after, e, d, decayed, coupled, still)
-            )
-            root, clipped = (None if x is None else _spread(x, sample) for x in (root, clipped))
         lr, lr_power = (0.0, 1.0) if rule is None else (hyper.lr, float(rule.units["lr"].param))
         seen = _seen(p, after, still, lr, whole)
         decays = decayed + e * coupled.astype(dtype)
@@ -177,7 +195,7 @@ def measure(
             step_over_gradient=jnp.asarray(jnp.nan, dtype),
             minimum=jnp.min(e),
             maximum=jnp.max(e),
-            quantiles=quantiles_of(_spread(e, sample), quantiles),
+            quantiles=quantiles_of(spread(e, sample), quantiles),
             mean=jnp.mean(e),
             harmonic_mean=1 / jnp.mean(1 / e),
             eps_dominated=jnp.zeros((), dtype) if root is None else jnp.mean(root < hyper.eps, dtype=dtype),
@@ -192,7 +210,6 @@ def measure(
     structure = jax.tree.structure(params_before)
     trees = params_before, params_after, *figures, wholes
     columns = ([None] * structure.num_leaves if tree is None else structure.flatten_up_to(tree) for tree in trees)
-    whose = of_leaves(rule, hyper, params_before)
     return structure.unflatten(
         [of_leaf(*own, *leaf) for own, leaf in zip(whose, zip(*columns, strict=True), strict=True)]
     )
@@ -293,11 +310,12 @@ def _angle(a: Array, b: Array) -> Array:
     return 2 * jnp.arctan2(euclidean_norm(a - b), euclidean_norm(a + b))
 
 
-def _spread(x: Array, sample: int) -> Array:
-    """At most ``sample`` coordinates, evenly spaced over the flattened array, as a flat one on every device.
+def spread(x: Array, sample: int) -> Array:
+    """At most ``sample`` coordinates of an array, as a flat one on every device: one drawn from each of as many equal stretches.
 
-    They are taken by their places: flattening an array that is laid out over devices would gather all of it first. JAX
-    counts places in int32, so that an array with a longer axis is flattened all the same.
+    A draw is a fixed one of the shape. Evenly spaced coordinates would all lie in a few columns of a matrix whose sides are
+    powers of two. They are taken by their places: flattening an array that is laid out over devices would gather all of it
+    first. JAX counts places in int32, so that an array with a longer axis is flattened and read evenly.
     """
     mesh = jax.typeof(x).sharding.mesh
     # A mesh whose layouts are part of types asks where the result goes; other meshes take no answer.
@@ -305,6 +323,11 @@ def _spread(x: Array, sample: int) -> Array:
     every = max(1, -(-x.size // sample))
     if every == 1 or max(x.shape) > np.iinfo(np.int32).max:
         return (x if everywhere is None else jax.sharding.reshard(x, everywhere)).ravel()[::every]
-    places = np.unravel_index(np.arange(0, x.size, every), x.shape)
-    at = tuple(place.astype(np.int32) for place in places)
+    at = tuple(place.astype(np.int32) for place in np.unravel_index(places(x.size, sample), x.shape))
     return x.at[at].get(mode="promise_in_bounds", out_sharding=everywhere)
+
+
+def places(size: int, sample: int, seed: int = 0) -> np.ndarray:
+    """``sample`` of ``size`` places, rising, each drawn from a stretch of its own: the mean of a sum over draws is the sum."""
+    edges = np.arange(sample + 1, dtype=np.int64) * size // sample
+    return np.random.default_rng((seed, size)).integers(edges[:-1], edges[1:])

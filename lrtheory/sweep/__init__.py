@@ -4,8 +4,22 @@ from .axes import Axes, grid, points
 from .definition import ChangedDefinition
 from .memory import DoesNotFit
 from .result import Sweep
-from .running import run
+from .rungs import Rung, halving
+from .running import Interrupted, run
 from .store import DirectoryInUse
 from .structure import shuffled
 
-__all__ = ["Axes", "ChangedDefinition", "DirectoryInUse", "DoesNotFit", "Sweep", "grid", "points", "run", "shuffled"]
+__all__ = [
+    "Axes",
+    "ChangedDefinition",
+    "DirectoryInUse",
+    "DoesNotFit",
+    "Interrupted",
+    "Rung",
+    "Sweep",
+    "grid",
+    "halving",
+    "points",
+    "run",
+    "shuffled",
+]

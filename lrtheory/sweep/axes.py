@@ -36,6 +36,16 @@ class Axes:
     coordinates: Mapping[str, np.ndarray]
     columns: Mapping[str, np.ndarray]
     rules: Mapping[str, AnyRule]
+    whole: Axes | None = None
+    """What it is a part of: its runs are packed as those of the whole are, and so end at the same bits."""
+
+    def part(self, runs: np.ndarray) -> Axes:
+        """Some of the runs, by their places, along the one axis ``run``.
+
+        What :func:`run` gives for them are the results of the whole sweep, to the last bit.
+        """
+        columns = {name: column[runs] for name, column in self.columns.items()}
+        return Axes({"run": np.asarray(runs)}, columns, self.rules, self.whole or self)
 
     @property
     def shape(self) -> tuple[int, ...]:

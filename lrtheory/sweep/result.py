@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .axes import Axes
+
+FILES = (".svg", ".png", ".html", ".json")
+
+
+def needed(package: str, caller: str, extra: str = "tables") -> Any:
+    """A package that is imported when it is asked for."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        words = f"{caller} needs {package}, which is not installed: pip install 'lrtheory[{extra}]'"
+        raise ModuleNotFoundError(words, name=package) from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +58,84 @@ class Sweep:
         return tuple(len(values) for values in self.axes.values())
 
     def table(self) -> dict[str, np.ndarray]:
-        """One row a run, as columns: the numbers of the run, then what it left. ``pandas.DataFrame`` takes it as it is."""
+        """One row a run, as columns: the numbers of the run, then what it left. See :meth:`to_pandas`."""
         flat = {name: self.values[name].reshape(-1) for name in ("final_loss", "diverged_at")}
         return {name: np.array(column) for name, column in self.columns.items()} | flat
+
+    def to_pandas(self) -> Any:
+        """The :meth:`table` as a ``pandas.DataFrame``. Raises ModuleNotFoundError without pandas."""
+        return needed("pandas", "to_pandas").DataFrame(self.table())
+
+    def to_xarray(self) -> Any:
+        """Everything as an ``xarray.Dataset`` with the axes as dimensions, and ``step`` for what was recorded.
+
+        ``evaluated`` and summaries are variables named by their paths: ``evaluated/…``, ``effective/parameter/figure``. What
+        varies over a list of points is a coordinate of its axis ``run``. Raises ModuleNotFoundError without xarray.
+        """
+        import jax
+
+        xarray, axes = needed("xarray", "to_xarray"), tuple(self.axes)
+        found = {
+            name: (axes if values.ndim == len(axes) else (*axes, "step"), values)
+            for name, values in self.values.items()
+        }
+        for head, tree, more in (
+            ("evaluated", self.evaluated, ()),
+            ("effective", self.summaries, ("step", "quantile")),
+        ):
+            for path, x in jax.tree.leaves_with_path(tree):
+                name = f"{head}/{jax.tree_util.keystr(path, simple=True, separator='/')}".rstrip("/")
+                extra = more[: x.ndim - len(axes)]
+                own = tuple(f"{name}/{i}" for i in range(x.ndim - len(axes) - len(extra)))
+                found[name] = ((*axes, *extra, *own), x)
+        listed = {name: ("run", column) for name, column in self.columns.items() if axes == ("run",)}
+        return xarray.Dataset(found, {**self.axes, **listed, "step": self.record})
+
+    def plot(self, out: str | Path, *, x: str | None = None, y: str | None = None, value: str = "final_loss") -> Path:
+        """A picture of two axes: colour is the value, the median over all other axes; grey where a run diverged.
+
+        Parameters
+        ----------
+        out : file to write, by its name an ``.svg``, ``.png``, ``.html`` or ``.json`` (a Vega-Lite specification)
+        x, y : axes
+            The first two that have more than one value, by default.
+        value : one number a run
+            ``final_loss``, or a name in ``evaluated``.
+
+        Raises
+        ------
+        ValueError
+            Without two such axes, for a value that is not one number a run, or another kind of file.
+        ModuleNotFoundError
+            Without altair or vl-convert.
+        """
+        long = [name for name, values in self.axes.items() if len(values) > 1]
+        x = x or next((name for name in long if name != y), "")
+        y = y or next((name for name in long if name != x), "")
+        if x == y or not {x, y} <= {*self.axes}:
+            raise ValueError(
+                f"a plot needs two axes, and was given x={x!r} and y={y!r}: the sweep has {', '.join(self.axes)}"
+            )
+        known = {
+            "final_loss": self.values["final_loss"],
+            **(self.evaluated if isinstance(self.evaluated, Mapping) else {}),
+        }
+        known = {name: values for name, values in known.items() if values.shape == self.shape}
+        if value not in known:
+            raise ValueError(f"value={value!r} is no number of each run: there are {', '.join(known)}")
+        if Path(out).suffix not in FILES:
+            raise ValueError(f"{out}: the name of a picture ends in {', '.join(FILES)}")
+        for package in ("altair", "vl_convert"):
+            needed(package, "plot", "report")
+        from ..pages.two_way import two_way
+
+        places = [[*self.axes].index(name) for name in (x, y)]
+        shown, failed = (
+            np.moveaxis(values, places, [0, 1]).reshape(len(self.axes[x]), len(self.axes[y]), -1)
+            for values in (known[value].astype(float), self.values["diverged_at"] != 0)
+        )
+        two_way(x, y, value, self.axes[x].tolist(), self.axes[y].tolist(), shown, failed).save(str(out))
+        return Path(out)
 
     def diverged(self) -> dict[str, np.ndarray]:
         """The rows of the table that diverged: which, and when."""

@@ -25,6 +25,22 @@ from .structure import Inputs, Structure, shuffled
 from .work import Plan, Work
 
 PyTree = Any
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a sweep. ``so_far`` has what was done by then.
+
+    Attributes
+    ----------
+    so_far : Sweep
+        Where a run was not done, ``diverged_at`` is -1 and other numbers are nan (whole ones -1, truth values false).
+    """
+
+    def __init__(self, words: str, so_far: Sweep) -> None:
+        super().__init__(words)
+        self.so_far = so_far
+
+
 Progress = Callable[[str, float], None]
 
 
@@ -96,6 +112,8 @@ def run(
         If the directory holds another sweep.
     DirectoryInUse
         If another sweep is writing to the directory.
+    Interrupted
+        At Ctrl-C, a ``KeyboardInterrupt`` that has the results so far; when the tiles that run at that moment have ended.
     """
     inputs = Inputs(params, data, steps, batches)
     _axes.check(over, inputs.rows, seeded_init=inputs.seeded)
@@ -117,18 +135,51 @@ def run(
     with contextlib.nullcontext() if store is None else store.held():
         if store is not None:
             store.begin(_definition(inputs, over, works, plans))
-        runs, outcomes = _worked_through(store, works, plans, progress)
+        runs, outcomes = [], []
+        said = {work.name: plan.words for work, plan in zip(works, plans, strict=True)}
+        try:
+            _work_through(store, works, plans, progress, runs, outcomes)
+        except KeyboardInterrupt as interrupt:
+            count = sum(len(outcome.final_loss) for outcome in outcomes)
+            so_far = assemble(over, works[0].structure.record, _filled(works, over.size, runs, outcomes), said)
+            further = (
+                "a directory= would have kept them: without one they have to be run again"
+                if directory is None
+                else f"start the same sweep again, and it goes on from {directory}"
+            )
+            words = f"{count} of {over.size} runs were done, and are the so_far of this exception; {further}"
+            raise Interrupted(words, so_far) from interrupt
     order = np.argsort(np.concatenate(runs))
     outcome = jax.tree.map(lambda *parts: np.concatenate(parts)[order], *outcomes)
-    said = {work.name: plan.words for work, plan in zip(works, plans, strict=True)}
     return assemble(over, works[0].structure.record, outcome, said)
 
 
-def _worked_through(
-    store: Store | None, works: list[Work], plans: list[Plan], progress: Progress
-) -> tuple[list[np.ndarray], list[Outcome]]:
-    """Runs and outcome of every tile, in the order in which they were worked through."""
-    runs, outcomes, total, done = [], [], sum(plan.chunks for plan in plans), 0
+def _filled(works: list[Work], size: int, runs: list[np.ndarray], outcomes: list[Outcome]) -> Outcome:
+    """The outcome of all runs, where only some were done."""
+
+    def blank(x: Any) -> np.ndarray:
+        inexact = np.issubdtype(x.dtype, np.inexact)
+        return np.full(
+            (size, *x.shape[1:]), np.nan if inexact else np.array(-(x.dtype != bool)).astype(x.dtype), x.dtype
+        )
+
+    found = jax.tree.map(blank, works[0].result_shape)
+    for places, outcome in zip(runs, outcomes, strict=False):
+        for into, done in zip(jax.tree.leaves(found), jax.tree.leaves(outcome), strict=True):
+            into[places] = done
+    return found
+
+
+def _work_through(
+    store: Store | None,
+    works: list[Work],
+    plans: list[Plan],
+    progress: Progress,
+    runs: list[np.ndarray],
+    outcomes: list[Outcome],
+) -> None:
+    """Append runs and outcome of every tile, in the order in which they are worked through."""
+    total, done = sum(plan.chunks for plan in plans), 0
     for work, plan in zip(works, plans, strict=True):
         names = [_file_name(store, work, tile) for tile in range(len(plan.tiles))]
         kept = _kept(store, names)
@@ -144,7 +195,6 @@ def _worked_through(
             done += 1
             progress(f"{work.name}: {plan.words}", done / total)
     progress("done", 1.0)
-    return runs, outcomes
 
 
 def _file_name(store: Store | None, work: Work, tile: int) -> str:

@@ -30,6 +30,7 @@ class Group:
     runs : places of the runs in the sweep, those of one seed together
     seeds : the seed of each
     shared : whether a tile holds one seed alone
+    like : the group of the whole sweep, of which this is a part
     """
 
     rule: str
@@ -37,6 +38,7 @@ class Group:
     runs: np.ndarray
     seeds: np.ndarray
     shared: bool
+    like: Group | None = None
 
     @property
     def most_in_tile(self) -> int:
@@ -60,12 +62,16 @@ def groups(axes: Axes, *, seed_matters: bool) -> Iterator[Group]:
     none = np.zeros(axes.size, int)
     batch_sizes = axes.columns.get("batch_size", none)
     seeds = axes.columns.get("seed", none) if seed_matters else none
+    whole = (
+        {} if axes.whole is None else {(g.rule, g.batch_size): g for g in groups(axes.whole, seed_matters=seed_matters)}
+    )
     kinds = dict.fromkeys(zip(axes.columns["rule"].tolist(), batch_sizes.tolist(), strict=True))
     for rule, batch_size in kinds:
         runs = np.flatnonzero((axes.columns["rule"] == rule) & (batch_sizes == batch_size))
+        like = whole.get((rule, batch_size or None))
         runs = runs[np.argsort(seeds[runs], kind="stable")]
         shared = len(runs) >= SHARE_FROM * len(np.unique(seeds[runs])) or len(np.unique(seeds[runs])) == 1
-        yield Group(rule, batch_size or None, runs, seeds[runs], shared)
+        yield Group(rule, batch_size or None, runs, seeds[runs], shared if like is None else like.shared, like)
 
 
 def automatic_width(group: Group, bytes_per_run: int, platform: str, devices: int) -> int:
@@ -74,6 +80,7 @@ def automatic_width(group: Group, bytes_per_run: int, platform: str, devices: in
     On a CPU a tile's state fits the cache, and the width does not depend on the number of devices, so that neither do the
     results: XLA compiles products of another width to another order of additions. An accelerator wants to be filled.
     """
+    group = group.like or group
     most = 1 << (group.most_in_tile - 1).bit_length()
     if platform != "cpu":
         return max(1, most // (1 << (devices - 1).bit_length()))

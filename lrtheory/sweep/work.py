@@ -11,8 +11,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from . import at_once, definition, memory, tiles
+from ..machine import cores
 from . import axes as _axes
+from . import definition, memory, tiles
 from .axes import Axes
 from .program import Outcome, Tile, tile_program
 from .structure import Inputs, Structure
@@ -173,7 +174,7 @@ class Work:
     @property
     def _calls_at_once(self) -> int:
         """One for each core of a CPU; a mesh is given all its work in one call, and an accelerator queues calls itself."""
-        return at_once.cores() if self.mesh is None and self.device.platform == "cpu" else 1
+        return cores() if self.mesh is None and self.device.platform == "cpu" else 1
 
     def _calls_that_fit(self, budget: int, needed: int, fed: Tile) -> int:
         """Calls that fit beside each other: they share the data, and the arguments of one more wait for their turn."""

@@ -14,7 +14,7 @@ from .figures import Run, Watched
 from .findings import findings_of
 from .table import table_of
 
-SCHEMA = 1
+SCHEMA = "lrtheory/watch/1"
 SUMMARY, FIGURES = "summary.json", "figures.npz"
 
 

@@ -70,7 +70,7 @@ def flattened():
         flat = x.ravel()
         return flat[:: -(-flat.size // sample)] if flat.size > sample else flat
 
-    return mock.patch.object(summary, "_spread", spread)
+    return mock.patch.object(summary, "spread", spread)
 
 
 if __name__ == "__main__":

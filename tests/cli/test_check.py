@@ -74,5 +74,5 @@ def test_list_of_checks(capsys):
     assert "scaling-law" in capsys.readouterr().out
     assert run(["check", "--json"]) == 0
     assert {"id": "jit", "kinds": ["jax"]}.items() <= next(
-        c for c in json.loads(capsys.readouterr().out) if c["id"] == "jit"
+        c for c in json.loads(capsys.readouterr().out)["checks"] if c["id"] == "jit"
     ).items()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lrtheory.cli._terminal import print_json
+from lrtheory.cli._terminal import as_printed
 from lrtheory.cli.app import run
 from lrtheory.cli.replay import tell
 from parity.report.matrix import views
@@ -122,7 +122,7 @@ def test_nothing_of_the_matrix_vanishes_in_a_narrow_terminal(width):
 def test_replay_json_is_the_rows(rows, capsys):
     chosen, _ = rows
     assert run(["replay", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out) == chosen
+    assert json.loads(capsys.readouterr().out)["rows"] == chosen
 
 
 def test_replay_writes_the_matrix_as_a_page(rows, tmp_path, capsys):
@@ -185,23 +185,22 @@ def test_an_interrupt_that_falls_into_a_callback_is_heard(monkeypatch, capsys):
 
 def test_json_has_a_schema_and_tells_infinite_from_unknown(capsys):
     """C14."""
-    print_json(
-        {
-            "largest": math.inf,
-            "least": -math.inf,
-            "unknown": None,
-            "undefined": math.nan,
-            "many": [np.float64(math.inf)],
-        }
-    )
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"schema": 1, "largest": "inf", "least": "-inf", "unknown": None, "undefined": None, "many": ["inf"]}
+    values = {"largest": math.inf, "least": -math.inf, "undefined": math.nan, "many": [np.float64(math.inf)]}
+    told = as_printed("made/1", {**values, "unknown": None})
+    assert told == {
+        "schema": "lrtheory/made/1",
+        "largest": "inf",
+        "least": "-inf",
+        "unknown": None,
+        "undefined": None,
+        "many": ["inf"],
+    }
     assert run(["explain", "rmsprop(lr=0.1)", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["schema"] == 1
+    assert told["schema"] == "lrtheory/explain/1"
     assert (told["change"]["reduction"], told["change"]["reduction_assumed"]) == (None, False)  # no batch changes
     exponents = {n["name"]: n["exponents"] for n in told["numbers"]}
     assert exponents["eps"] == {"loss": "1", "param": "-1"}
     assert exponents["lr"] == {"loss": "0", "param": "1"}
     assert run(["dims", "optax.sgd", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["schema"] == 1
+    assert json.loads(capsys.readouterr().out)["schema"] == "lrtheory/dims/1"

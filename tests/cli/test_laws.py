@@ -81,7 +81,7 @@ def test_words_that_find_one_law_show_it_whole():
 
 def test_json_is_all_of_stdout_and_keeps_latex(capsys):
     assert run(["laws", ONE, "--json", "--seed", "3"]) == 0
-    (record,) = json.loads(capsys.readouterr().out)
+    (record,) = json.loads(capsys.readouterr().out)["laws"]
     law = catalogue()[ONE]
     assert record["statement"] == law.statement
     assert record["evidence"]["residual"] == law.verify(3).residual
@@ -99,7 +99,7 @@ def test_a_law_that_fails_is_named_and_exits_with_1(changed, capsys):
 def test_a_residual_that_is_nan_fails_and_is_no_number_in_json(changed, capsys):
     changed(check=lambda formula, seed: Evidence("ran nothing at all", float("nan"), 1.0, "made up"))
     assert run(["laws", "--json"]) == 1
-    (record,) = json.loads(capsys.readouterr().out)
+    (record,) = json.loads(capsys.readouterr().out)["laws"]
     assert record["evidence"]["residual"] is None
 
 
@@ -109,7 +109,7 @@ def test_numbers_of_numpy_are_written_as_json(changed, capsys):
         check=lambda formula, seed: Evidence("ran nothing", np.float64(0.5), np.float64(1), "made up", figures=figures)
     )
     run(["laws", ONE, "--json"])
-    (record,) = json.loads(capsys.readouterr().out)
+    (record,) = json.loads(capsys.readouterr().out)["laws"]
     assert record["evidence"]["holds"] is True
     assert record["evidence"]["figures"] == {"a": 0.5, "b": 3, "c": None}
     assert {wrong["caught"] for wrong in record["mutants"].values()} == {False}

@@ -12,6 +12,7 @@ import pytest
 
 from lrtheory import dims, spec
 from lrtheory.cli.app import run
+from lrtheory.dims.audit import row
 from lrtheory.dims.target import TargetError, infer_target
 
 HERE = str(Path(__file__).parent)
@@ -177,6 +178,12 @@ def test_command_prints_all_of_it_as_json(capsys):
     broken = json.loads(capsys.readouterr().out)["breaks"][0]
     assert broken["at"]["file"].endswith("radam.py")
     assert len(broken["chain"]) >= 2
+
+
+def test_an_audit_has_a_row_for_each_target(monkeypatch, capsys):
+    monkeypatch.setattr("lrtheory.cli.dims.audit", lambda library: map(row, ("radam()", "optax.nosuch")))
+    assert run(["dims", "--audit", "optax", "--json"]) == 0
+    assert [each["status"] for each in json.loads(capsys.readouterr().out)["rows"]] == ["broken", "skipped"]
 
 
 @pytest.mark.parametrize("arguments", [["dims"], ["dims", "adam()", "--audit", "torch"], ["dims", "--audit", "nosuch"]])

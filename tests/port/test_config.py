@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 import pytest
 
@@ -11,6 +12,8 @@ from lrtheory import port
 from lrtheory.cli.app import run
 from lrtheory.port import configuration
 from lrtheory.spec import read
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
 
 COSINE = "torch.optim.lr_scheduler.CosineAnnealingLR(torch.optim.SGD(lr=0.1), T_max=20)"
 WARM = "optax.warmup_cosine_decay_schedule(0.0, 1e-3, 5, 40)"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lrtheory import rules, sweep
-from lrtheory.sweep import at_once
+from lrtheory.sweep import at_once, work
 
 from .regression import DATA, bits, init, loss, whole
 
@@ -94,7 +94,7 @@ def test_an_interrupt_waits_for_what_runs_and_begins_nothing():
 
 
 def test_an_interrupted_sweep_leaves_no_thread_and_a_directory_that_is_resumed(tmp_path, monkeypatch):
-    monkeypatch.setattr(at_once, "cores", lambda: 3)
+    monkeypatch.setattr(work, "cores", lambda: 3)
 
     def interrupted(text, done):
         if done:
@@ -117,7 +117,7 @@ def test_tiles_beside_each_other_give_the_bits_of_tiles_in_turn(monkeypatch, x64
         return jax.tree.map(lambda p: np.asarray(p, float), init(seed))
 
     def run(cores):
-        monkeypatch.setattr(at_once, "cores", lambda: cores)
+        monkeypatch.setattr(work, "cores", lambda: cores)
         with jax.enable_x64(x64):
             return sweep.run(loss, first, data, axes, steps=5, record=[1, 5], width=4)
 
@@ -130,7 +130,7 @@ def test_tiles_beside_each_other_give_the_bits_of_tiles_in_turn(monkeypatch, x64
 
 def test_a_budget_for_one_tile_runs_one_at_a_time(monkeypatch):
     """The memory of all that run counts."""
-    monkeypatch.setattr(at_once, "cores", lambda: 4)
+    monkeypatch.setattr(work, "cores", lambda: 4)
     axes = sweep.grid(rule=rules.adam(), lr=[0.01] * 16)
 
     def plan(budget):
@@ -149,7 +149,7 @@ def test_a_budget_for_one_tile_runs_one_at_a_time(monkeypatch):
 )
 def test_what_is_shared_counts_once_and_what_waits_counts(monkeypatch, rows, steps, tiles, at_a_time):
     """Most of the memory is the data, or the row numbers of the batches, of which one tile more is ready."""
-    monkeypatch.setattr(at_once, "cores", lambda: 4)
+    monkeypatch.setattr(work, "cores", lambda: 4)
     axes = sweep.grid(rule=rules.sgd(), lr=[0.01] * 16, batch_size=4)
     data = jax.tree.map(lambda x: np.resize(x, (rows, *x.shape[1:])), DATA)
 
