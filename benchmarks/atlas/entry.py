@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +37,8 @@ def entry(
             made["status"] = "numerical"
     except Exception as error:
         made["numbers"] = {"says": "cannot run it", "where": relative(f"{type(error).__name__}: {error}")[:200]}
-    made["odd"] = list(oddities(found)) if hasattr(found.program, "form") else []
+    with contextlib.suppress(Exception):  # what cannot be run says so above
+        made["odd"] = list(oddities(found)) if hasattr(found.program, "form") else []
     return made
 
 
@@ -89,7 +91,7 @@ def oddities(found: Dimensions) -> Iterator[str]:
             if same(program.numbers, {name: not value}):
                 idle.append(name)
     if idle:
-        yield f"changes nothing in {steps} steps here: {', '.join(idle)}"
+        yield f"changes nothing in {steps} steps of this small problem: {', '.join(idle)}"
     try:
         resumed = path(program, program.numbers, steps, resume=steps // 2)
     except Exception as error:

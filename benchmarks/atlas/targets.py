@@ -17,6 +17,8 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("packages.txt")
 PACKAGES = ROOT / ".atlas" / "site-packages"
+#: What some classes insist on though their signature has it optional, or for want of a default.
+ARGUMENTS = {"adamp.SGDP": {"lr": 1e-3}, "timm.optim.sgdp.SGDP": {"lr": 1e-3}, "ivon.IVON": {"ess": 1e3}}
 #: Read from the project's own environment.
 OWN = ("lrtheory", "optax", "optax.contrib", "torch", "transformers")
 
@@ -55,7 +57,7 @@ def targets(name: str) -> dict[str, Callable[[], Any]]:
         from lrtheory.dims.target import infer_target
 
         return {n: lambda text=text: infer_target(text) for n, text in audited(name).items()}
-    return {n: lambda cls=cls: infer(cls) for n, cls in sorted(_classes(name).items())}
+    return {n: lambda n=n, cls=cls: infer(cls, **ARGUMENTS.get(n, {})) for n, cls in sorted(_classes(name).items())}
 
 
 def _classes(name: str) -> dict[str, type]:
@@ -98,16 +100,16 @@ def _modules(top: str) -> list[Any]:
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             modules.append(importlib.import_module(start))
-        except ImportError:
-            if start != top:
-                raise
-            spec = importlib.util.find_spec(top)  # its __init__ wants more than torch: its modules may not
+        except ImportError:  # a package that wants more than torch: its modules may not
+            spec = importlib.util.find_spec(top)
             if spec is None or not spec.submodule_search_locations:
                 raise
-            module = type(sys)(top)
-            module.__path__ = list(spec.submodule_search_locations)
-            sys.modules[top] = module
-            modules.append(module)
+            folder = Path(next(iter(spec.submodule_search_locations)))
+            for name in dict.fromkeys((top, start)):
+                module = type(sys)(name)
+                module.__path__ = [str(folder.joinpath(*name.split(".")[1:]))]
+                sys.modules[name] = module
+            modules.append(sys.modules[start])
         for info in pkgutil.walk_packages(getattr(modules[0], "__path__", []), f"{start}.", onerror=lambda _: None):
             with contextlib.suppress(BaseException):
                 modules.append(importlib.import_module(info.name))

@@ -154,7 +154,7 @@ def _infer(program: Program) -> Walked:
         for value in results:
             ledger.settle(value)
     except UnknownOperationError as error:
-        return Walked(Dimensions(program.target, unknown=str(error), notes=program.notes))
+        return Walked(Dimensions(program.target, unknown=str(error), notes=program.notes, program=program))
 
     updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]
     for value, path in zip(new_state, paths, strict=True):

@@ -144,7 +144,8 @@ def infer_torch(
             try:
                 reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
-                return Walked(Dimensions(attempt.target, unknown=str(error)))
+                kept = Program(optimizer, numbers, others, form, FIRST_STEPS)
+                return Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
             except Exception as error:
                 failures.append(error)
                 continue
