@@ -104,13 +104,40 @@ def test_page_of_an_accelerator_is_left_alone_on_a_cpu(capsys: pytest.CaptureFix
 
 
 def test_accelerator_page_has_speed_and_parity_and_says_who_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of it on the CPU, small; and a rule that is wrong is seen."""
+    """On the CPU, small; a rule that is wrong is seen, and what time ran out for is not said to hold."""
     from benchmarks import gpu_check
     from parity import GATES
 
-    text = "".join(gpu_check.page([gpu_check.bandwidth(1000), gpu_check.parity(["lion"])]))
+    monkeypatch.setattr(gpu_check, "STEPS", {"adamw": gpu_check.STEPS["adamw"]})
+    speed = gpu_check.one_step([(10, 100), (3,)], "two tensors", rounds=3)
+    assert "–" not in speed.rows[0]
+    tables = [speed, gpu_check.parity(["lion"])]
+    text = "".join(gpu_check.page(tables))
     assert "adamw" in text
     assert "| lion | float64 |" in text
     assert "holds" in text
+    assert gpu_check.failures(tables) == []
+    late = [gpu_check.parity(until=0), gpu_check.verified_laws(until=0), gpu_check.one_step([(3,)], "late", until=0)]
+    assert [row[-1] for table in late for row in table.rows] == [gpu_check.TIME_IS_UP] * 3
     monkeypatch.setitem(GATES, "float64", -1.0)
-    assert any("fail" in row[-1] for row in gpu_check.parity(["lion"]).rows)
+    assert "lion, 4 of 4 fail" in gpu_check.failures([gpu_check.parity(["lion"])])[0]
+
+
+@pytest.mark.deep
+def test_dry_form_of_the_accelerator_check_does_every_part(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks import gpu_check
+
+    before = gpu_check.PAGE.read_text()
+    assert gpu_check.main(["--dry"]) == 0
+    printed = capsys.readouterr().out
+    for part in ("1,000 parameters", "ResNet-50", "GPT-2 small", "A sweep of 16 runs", "Laws", "Parity"):
+        assert part in printed
+    assert gpu_check.PAGE.read_text() == before
+
+
+def test_shapes_of_models_are_theirs() -> None:
+    """Tensors and parameters as torchvision and transformers count them."""
+    from benchmarks import shapes
+
+    assert (len(shapes.RESNET_50), shapes.count(shapes.RESNET_50)) == (161, 25_557_032)
+    assert (len(shapes.GPT2_SMALL), shapes.count(shapes.GPT2_SMALL)) == (148, 124_439_808)
