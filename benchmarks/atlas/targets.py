@@ -9,7 +9,7 @@ import io
 import pkgutil
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,11 @@ ROOT = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("packages.txt")
 PACKAGES = ROOT / ".atlas" / "site-packages"
 #: What some classes insist on though their signature has it optional, or for want of a default.
-ARGUMENTS = {"adamp.SGDP": {"lr": 1e-3}, "timm.optim.sgdp.SGDP": {"lr": 1e-3}, "ivon.IVON": {"ess": 1e3}}
+ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "adamp.SGDP": {"lr": 1e-3},
+    "timm.optim.sgdp.SGDP": {"lr": 1e-3},
+    "ivon.IVON": {"ess": 1e3},
+}
 #: Read from the project's own environment.
 OWN = ("lrtheory", "optax", "optax.contrib", "torch", "transformers")
 
