@@ -13,7 +13,7 @@ CORE_FIRST := tests/rules/test_contract.py tests/dims/test_rules.py tests/explai
 # Bytecode is kept: five thousand tests are imported by every worker.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: report test test-core test-core-first lint types deep bench gpu-check docs clean
+.PHONY: report test test-core test-core-first lint types deep bench atlas gpu-check docs clean
 
 report: $(VENV)/.installed
 	$(BIN)/lrtheory report --out $(OUT)
@@ -47,6 +47,15 @@ deep: $(VENV)/.installed
 # Measures, prints, and writes benchmarks/results, the tables in README and docs, and docs/charts: some half hour.
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks
+
+# Reads and judges public optimizers, into docs/atlas/atlas.json: hours from nothing, and what was read before is kept in .atlas.
+atlas: $(VENV)/.installed .atlas/.installed
+	$(BIN)/python -W ignore -m benchmarks.atlas
+
+.atlas/.installed: benchmarks/atlas/packages.txt
+	rm -rf .atlas/site-packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .atlas/site-packages -r $<
+	touch $@
 
 # Parity, laws and speed on whatever accelerator JAX finds, into docs/gpu.md. Uses what is installed and installs nothing.
 # torch and JAX share the memory of the device: neither may take most of it at the start.

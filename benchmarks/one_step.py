@@ -36,7 +36,7 @@ class Contest:
 
     ours: Rule
     optax: Callable[[], optax.GradientTransformation]
-    torch: Callable[..., torch.optim.Optimizer]
+    torch: Callable[..., torch.optim.Optimizer] | None
     passes: int
     numbers: dict[str, float] = field(default_factory=dict)
     fused: bool = True
@@ -108,6 +108,7 @@ def torch_update(contest: Contest, values: dict[str, np.ndarray], **implementati
     parameters = [torch.nn.Parameter(torch.tensor(value)) for value in values.values()]
     for parameter, value in zip(parameters, values.values(), strict=True):
         parameter.grad = torch.tensor(value)
+    assert contest.torch is not None
     return contest.torch(parameters, **contest.numbers, **implementation).step
 
 

@@ -15,6 +15,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs")]
 
 from elsewhere import address, as_code  # noqa: E402
 
+from benchmarks.atlas import page as atlas  # noqa: E402
 from lrtheory import __version__  # noqa: E402
 
 project = "lrtheory"
@@ -44,7 +45,7 @@ html_title = "lrtheory"
 html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
-html_extra_path = ["llms.txt"]
+html_extra_path = ["llms.txt", "atlas/atlas.json"]
 html_show_sourcelink = False
 html_sidebars = {page: [] for page in ("laws", "index", "explorer")}
 html_context = {"default_mode": "auto"}
@@ -82,10 +83,20 @@ def _leave_out(app: Sphinx, what: str, name: str, thing: object, skip: bool, opt
     return True if type(thing).__name__ == "_tuplegetter" else None
 
 
+def _atlas(app: Sphinx, name: str, source: list[str]) -> None:
+    """The list of optimizers, from its data."""
+    if name == "atlas/index":
+        app.env.note_dependency(str(atlas.JSON))
+        app.add_js_file("atlas.js")
+        link = '<p><a href="../atlas.json">atlas.json</a> has all of it for machines.</p>'
+        source[0] = source[0].replace("<!-- atlas -->", f"```{{raw}} html\n{atlas.html()}{link}\n```")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Formulas are drawn by the browser, and fields of classes are listed once."""
     app.connect("autodoc-process-docstring", _types_as_written, priority=900)
     app.connect("autodoc-skip-member", _leave_out)
+    app.connect("source-read", _atlas)
     app.connect("doctree-read", _link_elsewhere)
     app.add_html_math_renderer(
         "mathml",

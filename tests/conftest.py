@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import zlib
 from collections.abc import Generator
 from pathlib import Path
 
@@ -57,6 +58,20 @@ OPTIMISED = (
     "parity/test_half_precision", "parity/test_non_finite", "port/test_float32", "inside_optax/test_transformation", "watching/test_in_optax", "sweep/test_devices",
     "test_sharding", "test_compiling", "benchmarks/test_scale", "benchmarks/test_sweep",
 )  # fmt: skip
+
+#: Of these files, the dearest by the CPU time of a cold run, a run of whole folders takes one in so many cases of every test:
+#: other ones in each file, so that none of the rules is left out of all. The rest is in `make deep`, and runs when the file is named.
+SAMPLED = {
+    "parity/test_gate": 4, "watching/test_in_optax": 4, "effective/test_measure": 4, "parity/test_non_finite": 4,
+    "inside_optax/test_transformation": 4, "oracle/test_bounds": 4, "parity/test_half_precision": 3, "effective/test_cost": 4,
+    "rules/test_float32_steps": 3, "rules/test_half_precision": 3, "rules/test_in_place": 3, "schedules/test_accuracy": 3,
+    "laws/test_catalogue": 3, "rules/test_contract": 3, "effective/test_absent_parameters": 4, "rules/test_long_runs": 4,
+    "test_translating": 3, "dims/test_torch": 3, "rules/test_torch_database": 3, "diagnosis/test_pairs": 4,
+    "rescaling/test_batch": 3, "schedules/test_transforms": 3, "laws/test_loss_scale": 3, "parity/conformance/test_controls": 3,
+    "parity/conformance/test_hostile": 2, "parity/conformance/test_report": 2, "cli/test_front": 2, "spec/test_commands": 2,
+    "watching/test_equal": 3, "port/test_proof": 2, "laws/test_nan": 3, "adopting/test_torch": 2, "adopting/test_optax": 2,
+    "explaining/test_wrapped": 2, "oracle/test_accuracy_page": 2, "groups/test_groups": 2, "port/test_config": 2,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -125,9 +140,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if half and collection_path.is_file() and not is_optimised(collection_path) else None
 
 
+def leave_to_deep(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what a run of whole folders leaves out of the files in :data:`SAMPLED`: of each test one case in so many stays."""
+    named = {Path(argument.partition("::")[0]).resolve() for argument in config.args}
+    cases: dict[tuple[Path, str], list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)
+    for name, one_in in SAMPLED.items():
+        path = Path(__file__).parent / f"{name}.py"
+        for (_, test), found in ((key, value) for key, value in cases.items() if key[0] == path and path not in named):
+            first = zlib.crc32(f"{name}::{test}".encode()) % min(one_in, len(found))
+            for place, item in enumerate(found):
+                if place % one_in != first:
+                    item.add_marker("deep")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deep runs only when they are asked for with ``-m deep``; the longest files first, lest one is begun at the end."""
+    leave_to_deep(config, items)
     for item in items:
         if is_optimised(item.path):
             item.add_marker("optimised")

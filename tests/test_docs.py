@@ -60,12 +60,13 @@ def test_readme_watches_a_run(tmp_path):
     assert "0.weight  0.001" in a_run(block, tmp_path)
 
 
+# Those of Lightning and transformers cost 13 s each, nearly all of it imports; tests/watching watches their loops in every run.
 @pytest.mark.parametrize(
     ("library", "line", "shown"),
     [
         ("torch", "with lrtheory.watch(", "0.weight  0.001"),
-        ("lightning", "import lightning\n", "layer.weight  0.001"),
-        ("transformers", "from transformers import", "transformer.wte.weight  "),
+        pytest.param("lightning", "import lightning\n", "layer.weight  0.001", marks=pytest.mark.deep),
+        pytest.param("transformers", "from transformers import", "transformer.wte.weight  ", marks=pytest.mark.deep),
         ("keras", "import keras\n", "sequential/dense/kernel  "),
         ("optax", "import optax\n", "'effective_lr/w'"),
     ],

@@ -46,6 +46,7 @@ def rule_program(
         hyper=hyper,
         params=example_params(shapes),
         expected=expected,
+        returns_params=True,
         notes=("sparse gradients",) if sparse else (),
     )
 

@@ -86,6 +86,8 @@ class Dimensions:
         What was held fixed, and which branches were covered.
     proviso : str
         For numbers that no law allows to be anything but 0: that they are, and what breaks where they are not.
+    program : object
+        What was read, with its numbers, for whoever wants to run it again.
     """
 
     target: str
@@ -99,6 +101,7 @@ class Dimensions:
     unknown: str | None = None
     notes: tuple[str, ...] = ()
     proviso: str = ""
+    program: Any = field(default=None, compare=False, repr=False)
 
     @property
     def status(self) -> str:

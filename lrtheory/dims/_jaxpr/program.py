@@ -59,6 +59,7 @@ class Program:
     held: Mapping[str, float] = field(default_factory=dict)  # numbers that were not traced
     expected: Mapping[str, Units] = field(default_factory=dict)  # units that hyperparameters are known to have
     notes: tuple[str, ...] = ()
+    returns_params: bool = False  # what the step returns first are new parameters, not what is added to them
     gradient: Units = GRADIENT  # what enters the step in the place of gradients
 
     def holding(self, names: Mapping[str, str]) -> Program:
@@ -153,7 +154,7 @@ def _infer(program: Program) -> Walked:
         for value in results:
             ledger.settle(value)
     except UnknownOperationError as error:
-        return Walked(Dimensions(program.target, unknown=str(error), notes=program.notes))
+        return Walked(Dimensions(program.target, unknown=str(error), notes=program.notes, program=program))
 
     updates, new_state = results[: len(jax.tree.leaves(update_shapes))], results[len(jax.tree.leaves(update_shapes)) :]
     for value, path in zip(new_state, paths, strict=True):
@@ -169,7 +170,8 @@ def _infer(program: Program) -> Walked:
     found = dimensions(
         program.target, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update, program.notes
     )
-    return Walked(found, ledger.exponents, {ledger.names[number] for number in diagnosis.involved})
+    involved = {ledger.names[number] for number in diagnosis.involved}
+    return Walked(replace(found, program=program), ledger.exponents, involved)
 
 
 def _read_inputs(jaxpr: Any) -> list[bool]:

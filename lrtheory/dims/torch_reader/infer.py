@@ -144,7 +144,8 @@ def infer_torch(
             try:
                 reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
-                return Walked(Dimensions(attempt.target, unknown=str(error)))
+                kept = Program(optimizer, numbers, others, form, FIRST_STEPS)
+                return Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
             except Exception as error:
                 failures.append(error)
                 continue
@@ -207,13 +208,25 @@ class _News:
 
 
 @dataclass(frozen=True)
-class _Run:
+class Program:
     """How one verdict was come by, so that it can be tried in numbers."""
 
-    found: Dimensions
+    optimizer: Any
     numbers: Numbers
+    others: Mapping[str, Any]
     form: Form
     steps: int
+
+    def make(self, params: Mapping[str, torch.nn.Parameter], numbers: Mapping[str, Any]) -> Any:
+        """The optimizer of parameters by name. Raises NotAnOptimizerError for what is none."""
+        instance: Any = self.optimizer(self.form.hand(params), **constructor_arguments(numbers, self.others))
+        if not (hasattr(instance, "step") and hasattr(instance, "state")):
+            raise NotAnOptimizerError(f"{self.optimizer.__name__}(...) is not a torch.optim.Optimizer")
+        return instance
+
+    def takes_closure(self, instance: Any) -> bool:
+        """Whether it is stepped with a function that evaluates the loss."""
+        return self.form.closure or needs_closure(instance)
 
 
 @dataclass
@@ -225,8 +238,7 @@ class _Attempt:
     others: Mapping[str, Any]
     expected: Mapping[str, Units]
     target: str
-    runs: list[_Run] = field(default_factory=list)
-    without_a_line: list[_Run] = field(default_factory=list)  # of a broken reading, what would be the law
+    without_a_line: list[Dimensions] = field(default_factory=list)  # of a broken reading, what would be the law
 
     def read(self, form: Form, switched_on: set[str], held: Mapping[str, str], zeros: set[str]) -> Walked:
         """Run it on numbers that carry units, until nothing new is seen."""
@@ -244,16 +256,17 @@ class _Attempt:
         carried = {n: carry(x, values[n], ledger) if n in values else x for n, x in numbers.items()}
         mode = UnitsMode(ledger)
         problem = SmallProblem(form, note=lambda tensor, units: mode.note(tensor, _measured(units)))
+        program = Program(self.optimizer, numbers, self.others, form, 0)
         before = {name: p.detach().clone() for name, p in problem.params.items()}
         state: dict[str, Expression] = {}
         paths: dict[str, None] = {}
         with standing_in(_modules(self.optimizer)), as_written(self.optimizer) as compiled, seeded():
             ledger.checking = True
             with mode:
-                instance = self._made(form, problem, carried)
+                instance = program.make(problem.params, carried)
             ledger.checking = False
-            _train(instance)
-            closure = form.closure or needs_closure(instance)
+            train(instance)
+            closure = program.takes_closure(instance)
             periods = [x for x in (*self.numbers.values(), *self.others.values(), *vars(instance).values(),
                                    *instance.param_groups[0].values()) if type(x) is int and 1 < x <= 100]  # fmt: skip
             steps, quiet, news = 0, 0, _News(ledger)
@@ -294,22 +307,17 @@ class _Attempt:
         notes.extend(f"{name} is held at {self.numbers[name]:g}: {why}" for name, why in held.items())
         diagnosis = diagnose(ledger, {name: numbers[name] for name in held})
         found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, shapes, notes=notes)
-        self.runs.append(_Run(found, numbers, form, steps))
+        program = replace(program, steps=steps)
+        found = replace(found, program=program)
         lines = {link.location for broken in diagnosis.breaks for link in broken.chain} - {None}
         equations = ledger.equations
         for line in lines if len(lines) <= _LINES_TRIED else ():
             ledger.equations = [e for e in equations if e.origin.location() != line]
             if not (without := diagnose(ledger)).breaks:
                 law = dimensions(self.target, ledger, without, unknowns, state, paths, shapes)
-                self.without_a_line.append(_Run(law, numbers, form, steps))
+                self.without_a_line.append(replace(law, program=program))
         ledger.equations = equations
         return Walked(found, ledger.exponents, {ledger.names[n] for n in diagnosis.involved})
-
-    def _made(self, form: Form, problem: SmallProblem, numbers: Mapping[str, Any]) -> Any:
-        instance: Any = self.optimizer(form.hand(problem.params), **constructor_arguments(numbers, self.others))
-        if not (hasattr(instance, "step") and hasattr(instance, "state")):
-            raise NotAnOptimizerError(f"{self.optimizer.__name__}(...) is not a torch.optim.Optimizer")
-        return instance
 
     def judged(self, found: Dimensions, numbers: Numbers | None = None) -> Dimensions:
         """The verdict, unless plain runs, without any units, say otherwise: a number may have escaped the walk.
@@ -321,21 +329,18 @@ class _Attempt:
             return replace(
                 found, unknown=self._evidence(found, numbers, SIZES if found.status == "proven" else SIZES[:1])
             )
-        laws = (found, *(run.found for run in self.without_a_line))
+        laws = (found, *self.without_a_line)
         if found.status == "broken" and any(self._evidence(law, numbers, SIZES, 1e-9) is None for law in laws):
             return replace(
                 found, unknown=f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
             )
         return found
 
-    def _of(self, found: Dimensions) -> _Run:
-        return next(run for run in (*self.runs, *self.without_a_line) if run.found.hyper is found.hyper)
-
     def _evidence(
         self, found: Dimensions, numbers: Numbers | None, sizes: Sequence[float], tolerance: float = 1e-6
     ) -> str | None:
         """What a run says that does not obey the units found; ``None`` where all do."""
-        of = self._of(found)
+        of: Program = found.program
         values = of.numbers if numbers is None else numbers
         if of.form.dtype is not torch.float64:  # decompositions round off
             tolerance = 1e-3
@@ -345,11 +350,11 @@ class _Attempt:
             path = [[p.detach() / params for p in problem.params.values()]]
             with seeded(), as_written(self.optimizer):
                 try:
-                    instance = self._made(of.form, problem, rescaled_numbers(values, found.hyper, loss / size, params))
+                    instance = of.make(problem.params, rescaled_numbers(values, found.hyper, loss / size, params))
                 except (ValueError, AssertionError) as error:
                     raise _OutOfRangeError(str(error)) from error
-                _train(instance)
-                closure = of.form.closure or needs_closure(instance)
+                train(instance)
+                closure = of.takes_closure(instance)
                 for step in range(min(of.steps, 20) if closure else of.steps):  # each is many
                     problem.give_gradients(step)
                     instance.step(*([problem.evaluate] if closure else []))
@@ -426,7 +431,7 @@ def _is_compiled(x: Any) -> bool:
     return "_torchdynamo_orig_callable" in getattr(x, "__dict__", {})
 
 
-def _train(instance: Any) -> None:
+def train(instance: Any) -> None:
     """Schedule-free optimizers step in this mode alone."""
     with contextlib.suppress(AttributeError):  # those that hand on whatever they are asked for
         instance.train()

@@ -74,7 +74,9 @@ OPTAX = [
 ]
 THIRD_PARTY = ("schedulefree.AdamWScheduleFree", "lion_pytorch.Lion")
 
-IN_EVERY_RUN = {"torch.optim.NAdam", "torch.optim.ASGD", "optax.adam", *THIRD_PARTY}
+IN_EVERY_RUN = {"torch.optim.NAdam", "optax.adam", *THIRD_PARTY}
+
+pytestmark = pytest.mark.usefixtures("checked_here")
 
 
 def every_published():

@@ -1,0 +1,121 @@
+"""The page of the atlas, drawn from atlas.json while the site is built: nothing but the standard library."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+JSON = Path(__file__).parents[2] / "docs" / "atlas" / "atlas.json"
+#: Statuses in the order of the page, with what each means.
+STATUSES = {
+    "proven": "the law follows from the code",
+    "guarded": "a law, unless a guard against zeros acts",
+    "broken": "no change of the hyperparameters gives the same run",
+    "numerical": "a law was found in runs, and not proven: code that cannot be read",
+    "unknown": "nothing can be said",
+    "refused": "not run here",
+}
+#: Why nothing is said, by a part of the reason.
+CAUSES = {
+    "numbers do not obey": "numbers do not obey the units that were read",
+    "may never act": "a line breaks the law, and numbers obey it",
+    "no units rule": "an operation without a rule of units",
+    "did not move": "parameters that do not move on the small problem",
+    "not read within": "no answer within the time limit",
+    "could not be run": "cannot be run with the law's hyperparameters",
+    "missing": "wants arguments that only its user knows",
+    "has no attribute": "wraps a model, or another optimizer",
+    "": "cannot be run on the small problem",
+}
+
+
+def cause(entry: Mapping[str, Any]) -> str:
+    """Why nothing is said of it, in a few words that many share."""
+    return next(words for part, words in CAUSES.items() if part in entry.get("reason", ""))
+
+
+def html() -> str:
+    """Counts and the list."""
+    data = json.loads(JSON.read_text(encoding="utf-8"))
+    entries = sorted(data["optimizers"], key=lambda e: e["name"].lower())
+    counts = Counter(e["status"] for e in entries)
+    rows = "".join(
+        f"<tr><td>{status}</td><td>{counts[status]}</td><td>{words}</td></tr>" for status, words in STATUSES.items()
+    )
+    causes = Counter(cause(e) for e in entries if e["status"] in ("unknown", "refused"))
+    without = "".join(f"<li>{escape(words)}: {count}</li>" for words, count in causes.most_common())
+    choices = "".join(f'<option value="{s}">{s} ({counts[s]})</option>' for s in STATUSES if counts[s])
+    return (
+        f"<p><strong>{len(entries)} optimizers</strong> of {len({e['distribution'] for e in entries})} packages.</p>"
+        f'<table class="table"><thead><tr><th>verdict</th><th>count</th><th>meaning</th></tr></thead>{rows}</table>'
+        f"<details><summary>Why nothing is said of {counts['unknown'] + counts['refused']}</summary><ul>{without}</ul></details>"
+        '<form class="atlas-form" role="search"><input type="search" id="atlas-find" placeholder="name, package, line, constant …" '
+        f'aria-label="Search the atlas"><select id="atlas-status" aria-label="Verdict"><option value="">all verdicts</option>{choices}'
+        '</select><select id="atlas-order" aria-label="Order"><option value="name">by name</option><option value="package">by package'
+        '</option><option value="status">by verdict</option><option value="lr">by units of lr</option></select>'
+        '<output id="atlas-shown"></output></form>'
+        f'<div id="atlas">{"".join(map(_row, entries))}</div>'
+    )
+
+
+def _row(entry: Mapping[str, Any]) -> str:
+    package, _, name = entry["name"].partition(".")
+    units = entry.get("units", {})
+    lr = next((units[n] for n in ("lr", "learning_rate", "max_lr") if n in units), "")
+    lr = lr if entry["status"] not in ("unknown", "refused") else ""
+    return (
+        f'<details id="{escape(entry["name"])}" data-name="{escape(name.rpartition(".")[2].lower())}" '
+        f'data-package="{escape(package.lower())}" data-status="{entry["status"]}" data-lr="{escape(lr)}">'
+        f"<summary><b>{escape(name.rpartition('.')[2])}</b><span>{escape(entry['name'])}</span>"
+        f'<span class="atlas-{entry["status"]}">{entry["status"]}</span>'
+        f"<span>{'lr in ' + escape(lr) if lr else ''}</span></summary>{''.join(_details(entry))}</details>"
+    )
+
+
+def _details(entry: Mapping[str, Any]) -> Iterator[str]:
+    yield f"<p>{escape(entry['distribution'])} {escape(entry['version'])}</p>"
+    why = entry.get("why", {})
+    if why:
+        yield (
+            f"<p>{escape(why['why'])}"
+            + (f" <strong>Mend:</strong> {escape(why['mend'])}" if "mend" in why else "")
+            + "</p>"
+        )
+    if entry.get("reason"):
+        yield f"<p>{escape(entry['reason'])}</p>"
+    for word, found in (("breaks at", entry.get("breaks", [])), ("guard at", entry.get("guards", []))):
+        for one in found:
+            yield f"<p>{word} <code>{escape(one['at'])}</code>: {escape(one['says'])}</p>"
+            if one["source"]:
+                yield f"<pre>{escape(one['source'])}</pre>"
+    if entry["status"] == "broken":
+        yield f"<p>Still obeyed: {escape(entry['survives'] or 'nothing')}</p>"
+    law = entry.get("law", {}) if entry["status"] in ("proven", "guarded") else {}
+    if law:
+        cells = "".join(
+            f"<tr><td>{escape(n)}</td><td>{escape(entry['units'][n])}</td><td>{_power(loss)}</td><td>{_power(param)}</td></tr>"
+            for n, (loss, param) in law.items()
+        )
+        yield (
+            '<table class="table"><thead><tr><th>hyperparameter</th><th>units</th><th>loss ×k</th><th>parameters ×k</th></tr></thead>'
+            f"{cells}</table>"
+        )
+    numbers = entry.get("numbers")
+    if numbers:
+        apart = (
+            "" if numbers.get("apart") is None else f", {numbers['apart']:g} of the distance travelled apart at worst"
+        )
+        where = f" ({numbers['where']})" if numbers.get("where") else ""
+        yield f"<p>In numbers: {escape(numbers['says'])}{apart}{escape(where)}, {numbers.get('steps', 0)} steps.</p>"
+    for words in entry.get("odd", []):
+        yield f"<p><strong>Odd:</strong> {escape(words)}</p>"
+    if entry.get("notes"):
+        yield f"<p><small>{escape('; '.join(entry['notes']))}</small></p>"
+
+
+def _power(power: str) -> str:
+    return "same" if power == "0" else "×k" if power == "1" else f"×k<sup>{escape(power.replace('-', '−'))}</sup>"

@@ -1,0 +1,120 @@
+"""What is public: the classes of the pinned packages, torch and transformers, optax's factories and our own rules."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import inspect
+import io
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import distribution, version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PINNED = Path(__file__).with_name("packages.txt")
+PACKAGES = ROOT / ".atlas" / "site-packages"
+#: What some classes insist on though their signature has it optional, or for want of a default.
+ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "adamp.SGDP": {"lr": 1e-3},
+    "timm.optim.sgdp.SGDP": {"lr": 1e-3},
+    "ivon.IVON": {"ess": 1e3},
+}
+#: Read from the project's own environment.
+OWN = ("lrtheory", "optax", "optax.contrib", "torch", "transformers")
+
+
+def pinned() -> dict[str, str]:
+    """Distributions and their versions."""
+    return dict(re.findall(r"^([\w.-]+)==(\S+)$", PINNED.read_text(), re.MULTILINE))
+
+
+def distributions() -> tuple[str, ...]:
+    """All that the atlas reads."""
+    return (*OWN, *pinned())
+
+
+def version_of(name: str) -> str:
+    """The version that is installed."""
+    return "" if name == "lrtheory" else version(name.partition(".")[0]).partition("+")[0]
+
+
+def look_up() -> None:
+    """Packages of the atlas can be imported, after those of the project."""
+    if str(PACKAGES) not in sys.path:
+        sys.path.append(str(PACKAGES))
+
+
+def targets(name: str) -> dict[str, Callable[[], Any]]:
+    """Of a distribution, by the name that is printed: what returns its units. Raises ImportError."""
+    from lrtheory.dims import infer
+
+    if name == "lrtheory":
+        from lrtheory import rules
+
+        return {f"lrtheory.rules.{n}": lambda n=n: infer(getattr(rules, n)()) for n in rules.names()}
+    if name in ("optax", "optax.contrib", "torch"):
+        from lrtheory.dims.audit import targets as audited
+        from lrtheory.dims.target import infer_target
+
+        return {n: lambda text=text: infer_target(text) for n, text in audited(name).items()}
+    return {n: lambda n=n, cls=cls: infer(cls, **ARGUMENTS.get(n, {})) for n, cls in sorted(_classes(name).items())}
+
+
+def _classes(name: str) -> dict[str, type]:
+    """Optimizers that a distribution defines, each under its shortest public name."""
+    import torch
+
+    found: dict[type, str] = {}
+    tops = ["transformers"] if name == "transformers" else _tops(name)
+    for top in tops:
+        for module in _modules(top):
+            for attribute, value in vars(module).items():
+                if not (isinstance(value, type) and issubclass(value, torch.optim.Optimizer)):
+                    continue
+                if (
+                    value.__module__.partition(".")[0] not in tops
+                    or attribute.startswith("_")
+                    or inspect.isabstract(value)
+                ):
+                    continue
+                full = f"{module.__name__}.{attribute}"
+                found[value] = min(found.get(value, full), full, key=lambda n: (n.count("."), n))
+    return {full: cls for cls, full in found.items()}
+
+
+def _tops(name: str) -> list[str]:
+    files = distribution(name).files or []
+    return sorted(
+        {
+            f.parts[0].removesuffix(".py")
+            for f in files
+            if f.suffix == ".py" and not f.parts[0].startswith((".", "test", "setup"))
+        }
+    )
+
+
+def _modules(top: str) -> list[Any]:
+    """A package with all modules of it that can be imported; of timm and transformers those with optimizers."""
+    start = {"timm": "timm.optim", "transformers": "transformers.optimization"}.get(top, top)
+    modules = []
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            modules.append(importlib.import_module(start))
+        except ImportError:  # a package that wants more than torch: its modules may not
+            spec = importlib.util.find_spec(top)
+            if spec is None or not spec.submodule_search_locations:
+                raise
+            folder = Path(next(iter(spec.submodule_search_locations)))
+            for name in dict.fromkeys((top, start)):
+                module = type(sys)(name)
+                module.__path__ = [str(folder.joinpath(*name.split(".")[1:]))]
+                sys.modules[name] = module
+            modules.append(sys.modules[start])
+        for info in pkgutil.walk_packages(getattr(modules[0], "__path__", []), f"{start}.", onerror=lambda _: None):
+            with contextlib.suppress(BaseException):
+                modules.append(importlib.import_module(info.name))
+    return modules

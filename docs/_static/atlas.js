@@ -1,0 +1,30 @@
+// The list of the atlas: find, choose a verdict, order, and open what a link names.
+document.addEventListener("DOMContentLoaded", () => {
+  const list = document.getElementById("atlas");
+  if (!list) return;
+  const rows = [...list.children], by = (id) => document.getElementById(id);
+  const find = by("atlas-find"), status = by("atlas-status"), order = by("atlas-order"), shown = by("atlas-shown");
+  const texts = rows.map((row) => row.textContent.toLowerCase());
+  const filter = () => {
+    const words = find.value.toLowerCase().split(/\s+/);
+    let count = 0;
+    rows.forEach((row, i) => {
+      const fits = words.every((w) => texts[i].includes(w)) && (!status.value || row.dataset.status === status.value);
+      row.hidden = !fits;
+      count += fits;
+    });
+    shown.textContent = `${count} of ${rows.length}`;
+  };
+  const key = (row) => `${row.dataset[order.value]} ${row.dataset.name} ${row.dataset.package}`;
+  order.addEventListener("change", () => list.append(...[...rows].sort((a, b) => key(a).localeCompare(key(b)))));
+  find.addEventListener("input", filter);
+  status.addEventListener("change", filter);
+  find.form.addEventListener("submit", (event) => event.preventDefault());
+  const named = () => {
+    const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (row && row.parentNode === list) { row.open = true; row.scrollIntoView(); }
+  };
+  addEventListener("hashchange", named);
+  filter();
+  named();
+});

@@ -1,0 +1,122 @@
+"""The atlas is what its command finds, and its numerical judge catches wrong verdicts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks.atlas import page
+from benchmarks.atlas.entry import relative, verdict
+from benchmarks.atlas.judge import judge
+from benchmarks.atlas.targets import OWN, pinned, targets, version_of
+from lrtheory.dims import Units, infer
+
+ATLAS = json.loads(page.JSON.read_text(encoding="utf-8"))
+BY_NAME = {entry["name"]: entry for entry in ATLAS["optimizers"]}
+SAMPLE = [
+    ("torch", "torch.optim.AdamW"),
+    ("torch", "torch.optim.RAdam"),
+    ("optax", "optax.lamb"),
+    ("lrtheory", "lrtheory.rules.sgd"),
+]
+
+
+@pytest.mark.parametrize(("distribution", "name"), SAMPLE)
+def test_verdict_is_what_is_read_now(distribution, name):
+    said = BY_NAME[name]
+    if said["version"] != version_of(distribution):
+        pytest.skip(f"the atlas was read with {distribution} {said['version']}")
+    now = json.loads(json.dumps(verdict(targets(distribution)[name]())))
+    assert {field: said[field] for field in now} == now
+
+
+def test_every_entry_is_of_a_pinned_version():
+    versions = {**pinned(), **{name: None for name in OWN}}
+    assert {e["distribution"] for e in ATLAS["optimizers"]} <= set(versions)
+    assert [e["name"] for e in ATLAS["optimizers"] if versions[e["distribution"]] not in (None, e["version"])] == []
+    assert [e["name"] for e in ATLAS["optimizers"] if e["status"] not in page.STATUSES] == []
+
+
+def test_no_verdict_is_contradicted_by_numbers():
+    judged = [e for e in ATLAS["optimizers"] if e["status"] in ("proven", "guarded", "broken")]
+    assert len(judged) >= 10
+    assert [e["name"] for e in judged if e["numbers"]["says"] == "disagrees"] == []
+
+
+def test_nothing_names_this_machine():
+    text = page.JSON.read_text(encoding="utf-8")
+    assert "site-packages" not in text
+    assert '"at": "/' not in text
+    assert relative("broken at /a/b/site-packages/x/y.py:3 and 1 more") == "broken at x/y.py:3 and 1 more"
+
+
+class Hiding(torch.optim.Optimizer):
+    """RMSprop without memory, with a bare constant that no argument reaches."""
+
+    hidden = 1e-8
+
+    def __init__(self, params, lr=1e-2):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data.add_(p.grad / (p.grad.abs() + self.hidden), alpha=-group["lr"])
+
+
+class Open(torch.optim.Optimizer):
+    """The same with an argument."""
+
+    def __init__(self, params, lr=1e-2, eps=1e-8):
+        super().__init__(params, {"lr": lr, "eps": eps})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data.add_(p.grad / (p.grad.abs() + group["eps"]), alpha=-group["lr"])
+
+
+def test_true_verdicts_agree():
+    broken, proven = infer(Hiding), infer(Open)
+    assert (broken.status, proven.status) == ("broken", "proven")
+    assert judge(broken).says == "agrees"
+    assert judge(proven).says == "agrees"
+
+
+def test_hidden_constant_called_proven_is_caught():
+    found = infer(Hiding)
+    assert judge(replace(found, breaks=(), guards=())).says == "disagrees"
+
+
+def test_wrong_units_are_caught():
+    found = infer(Open)
+    for name, units in (("lr", "[param]^2/[loss]"), ("eps", "1"), ("eps", "[loss]")):
+        assert judge(replace(found, hyper={**found.hyper, name: Units.parse(units)})).says == "disagrees"
+
+
+def test_law_called_broken_is_caught():
+    breaks = infer(Hiding).breaks
+    assert judge(replace(infer(Open), breaks=breaks)).says == "disagrees"
+
+
+def test_wrong_survivor_is_caught():
+    found = infer(Hiding)
+    assert found.survives == "loss ×k with params ×k"
+    wrong = replace(found.breaks[0], residual=Units.parse("[param]"), residuals=())
+    assert judge(replace(found, breaks=(wrong,))).says == "disagrees"
+
+
+def test_what_is_not_read_is_found_numerically_and_not_proven():
+    found = replace(infer(Open), unknown="native code")
+    assert judge(found).says == "finds a law"
+    assert judge(replace(infer(Hiding), unknown="native code")).says == "finds no law"
+
+
+def test_page_has_every_optimizer_and_no_markup_of_theirs():
+    html = page.html()
+    assert html.count('data-status="') == len(ATLAS["optimizers"])
+    odd = {"name": "a.B", "distribution": "a", "version": "1", "status": "refused", "reason": "<script>"}
+    assert "<script>" not in "".join(page._details(odd))
