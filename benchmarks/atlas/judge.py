@@ -21,8 +21,11 @@ from lrtheory.dims import PARAM, Dimensions, Units
 BY = 256.0
 STEPS, SHORT = 300, 20
 SCALES = ((BY, 1.0), (1 / BY, 1.0), (1.0, BY), (1.0, 1 / BY), (BY, BY), (1 / BY, 1 / BY), (BY, 1 / BY))
-#: Sizes of gradients: where a law is to hold, and where some law might.
-SIZES, MORE_SIZES = (1.0, 1e-8), (1.0, 1e-8, 1e8)
+#: Sizes of gradients where a law is to hold.
+SIZES = (1.0, 1e-8)
+#: Where some law might hold for a broken one: by this factor, at gradients of this size. A constant beside small parameters or
+#: hyperparameters acts only when those are small indeed.
+REACH = ((BY, 1.0), (BY, 1e-8), (BY, 1e8), (BY**-4, 1.0), (BY**4, 1.0))
 #: Of the distance travelled: above it a law fails, below the second one holds.
 FAILS, HOLDS = 1e-5, 1e-9
 POWERS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
@@ -63,7 +66,11 @@ def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
         steps = int(min(STEPS, max(SHORT, seconds / (each * runs))))
         apart, where = _law(run, numbers, found, sizes, steps)
         return Judged("agrees" if apart <= max(FAILS, roundoff) else "disagrees", apart, where, steps)
+    for _, size in REACH:  # hyperparameters may be refused when they are tried, but these are as given
+        run(numbers, 1.0, 1.0, size, SHORT)
     apart, where = _search(run, numbers, found, max(HOLDS, roundoff / 100), ends)
+    if time.monotonic() > ends:
+        where += ", of what was tried in the time"
     holds = apart <= max(HOLDS, roundoff / 100)
     says = "finds a law" if holds and found.status == "unknown" else "disagrees" if holds else "agrees"
     if found.status == "unknown" and not holds:
@@ -103,11 +110,8 @@ def _apart(
     base = run(numbers, 1.0, 1.0, size, steps)
     other = run(
         {n: v * factors.get(n, 1.0) if factors.get(n, 1.0) != 1 else v for n, v in numbers.items()},
-        loss,
-        params,
-        size,
-        steps,
-    )
+        loss, params, size, steps,
+    )  # fmt: skip
     both = ~(np.isfinite(base) | np.isfinite(other))
     travel = np.max(np.abs(np.nan_to_num(base - base[0], nan=0.0, posinf=0.0, neginf=0.0))) or 1.0
     return float(np.max(np.nan_to_num(np.where(both, 0.0, np.abs(other - base)), nan=1e300, posinf=1e300)) / travel)
@@ -129,13 +133,14 @@ def _candidates(numbers: Sequence[str]) -> Iterator[dict[str, float]]:
 def _search(run: Run, numbers: Mapping[str, float], found: Dimensions, holds: float, ends: float) -> tuple[float, str]:
     """The worse of the best that can be had for another loss, and for other parameters: both must fail for no law to hold."""
     worst, where = 0.0, ""
-    for name, loss, params in (("the loss", BY, 1.0), ("the parameters", 1.0, BY)):
+    for name, of_loss, of_params in (("the loss", 1, 0), ("the parameters", 0, 1)):
 
-        def gap(powers: Mapping[str, float], least: float, loss: float = loss, params: float = params) -> float:
+        def gap(powers: Mapping[str, float], least: float, of_loss: int = of_loss, of_params: int = of_params) -> float:
             largest = 0.0
-            for size in MORE_SIZES:
+            for by, size in REACH:
                 try:
-                    apart = _apart(run, numbers, {n: BY**p for n, p in powers.items()}, loss, params, size, SHORT)
+                    factors = {n: by**p for n, p in powers.items()}
+                    apart = _apart(run, numbers, factors, by**of_loss, by**of_params, size, SHORT)
                 except (
                     ValueError,
                     AssertionError,
@@ -149,9 +154,7 @@ def _search(run: Run, numbers: Mapping[str, float], found: Dimensions, holds: fl
             return largest
 
         units = [found.hyper.get(n) for n in numbers]
-        first = {
-            n: float(u.loss if loss != 1 else u.param) for n, u in zip(numbers, units, strict=True) if u is not None
-        }
+        first = {n: float(u.loss if of_loss else u.param) for n, u in zip(numbers, units, strict=True) if u is not None}
         best, least = first, gap(first, math.inf)
         for powers in _candidates(list(numbers)):
             if least <= holds or time.monotonic() > ends:
