@@ -11,7 +11,7 @@ from . import pages
 
 HERE = Path(__file__).parent
 #: What a benchmark is made with, or what measures something else than this machine.
-OTHERS = {"__init__", "__main__", "charts", "gpu_check", "harness", "layout", "pages", "shapes"}
+OTHERS = {"__init__", "__main__", "charts", "gpu_check", "harness", "layout", "pages"}
 
 
 def names() -> list[str]:

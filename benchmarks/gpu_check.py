@@ -32,7 +32,7 @@ from lrtheory.outputs import replace_all
 from lrtheory.rules import Rule
 
 from .harness import Table, facts, interleaved, number, times
-from .shapes import MODELS, Shapes
+from .models import MODELS, Shape
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "gpu.md"
@@ -130,7 +130,7 @@ def repeated(step: Callable[..., Any], state: Any, *rest: Any) -> Callable[[], N
     return call
 
 
-def ours(rule: Rule, numbers: dict[str, float], shapes: Shapes) -> tuple[Callable[[], None], float, float]:
+def ours(rule: Rule, numbers: dict[str, float], shapes: list[Shape]) -> tuple[Callable[[], None], float, float]:
     """Our step in place; arrays that its program reads and writes, and arrays that it needs beside, in parameters."""
     params, grads = _filled(shapes, 1.0), _filled(shapes, 0.1)
     hyper = jax.tree.map(jnp.float32, rule.hyper(**numbers))
@@ -141,7 +141,7 @@ def ours(rule: Rule, numbers: dict[str, float], shapes: Shapes) -> tuple[Callabl
     return call, program.cost_analysis()["bytes accessed"] / size, program.memory_analysis().temp_size_in_bytes / size
 
 
-def optax_step(name: str, shapes: Shapes) -> Callable[[], None] | None:
+def optax_step(name: str, shapes: list[Shape]) -> Callable[[], None] | None:
     """optax's, compiled, with parameters and state donated."""
     if not find_spec("optax"):
         return None
@@ -163,7 +163,7 @@ def optax_step(name: str, shapes: Shapes) -> Callable[[], None] | None:
     return repeated(jax.jit(step, donate_argnums=0), (params, jax.jit(made.init)(params)), grads)
 
 
-def torch_step(name: str, numbers: dict[str, float], shapes: Shapes) -> Callable[[], None] | None:
+def torch_step(name: str, numbers: dict[str, float], shapes: list[Shape]) -> Callable[[], None] | None:
     """Torch fused, on the same kind of device; foreach for RMSprop, and none for Lion, which torch has not."""
     import torch
 
@@ -187,7 +187,7 @@ def torch_step(name: str, numbers: dict[str, float], shapes: Shapes) -> Callable
     return call
 
 
-def one_step(shapes: Shapes, what: str, *, rounds: int = 15, until: float = math.inf) -> Table:
+def one_step(shapes: list[Shape], what: str, *, rounds: int = 15, until: float = math.inf) -> Table:
     """One step in place, beside torch fused and optax, as a share of what a copy of as many bytes reaches."""
     rows = []
     for name, (rule, numbers, passes) in STEPS.items():
@@ -205,7 +205,9 @@ def one_step(shapes: Shapes, what: str, *, rounds: int = 15, until: float = math
     return Table(f"One step in place, {what}, float32", columns, rows)
 
 
-def _timed(name: str, rule: Rule, numbers: dict[str, float], passes: int, shapes: Shapes, rounds: int) -> list[str]:
+def _timed(
+    name: str, rule: Rule, numbers: dict[str, float], passes: int, shapes: list[Shape], rounds: int
+) -> list[str]:
     """A row; what it holds on the device is given back with it."""
     size = sum(math.prod(shape) for shape in shapes)
     step, read, spare = ours(rule, numbers, shapes)
@@ -225,7 +227,7 @@ def _timed(name: str, rule: Rule, numbers: dict[str, float], passes: int, shapes
     ]
 
 
-def _filled(shapes: Shapes, value: float) -> dict[str, Any]:
+def _filled(shapes: list[Shape], value: float) -> dict[str, Any]:
     return {f"w{i:03d}": jnp.full(shape, value, jnp.float32) for i, shape in enumerate(shapes)}
 
 
