@@ -146,6 +146,11 @@ def translate(
     notes += _of_wrappers(source, old_rule) + [f"{short(to)}: {note}" for note in target.notes]
     if source.curve is not None:
         notes.append(f"lr is the peak of its schedule, which becomes {source.curve.rescaled(ratio, 1.0).text}")
+    given_too = [n for n in ("lr", "learning_rate", "weight_decay") if n in parse(to).kwargs] or ["lr"] * bool(
+        parse(to).args
+    )
+    if given_too:
+        notes.append(f"{short(to)}: {' and '.join(given_too)} given there counts for nothing: it is what is looked for")
     code = target.write(_outside(target, hyper), 1.0, 1.0)
     return Translated(spec, to, rule, hyper, code, ratio, sizes[0] * old.lr, scale, tuple(notes))
 

@@ -202,3 +202,17 @@ def test_the_command_runs_both_on_the_digits(capsys: pytest.CaptureFixture[str])
     assert "taken as 1" in out
     assert run(["translate", ADAMW, "--to", "muon", "--shape", "4by4"]) == 2
     assert "expected ROWSxCOLUMNS" in capsys.readouterr().err
+
+
+def test_a_matrix_that_would_run_for_hours_is_refused():
+    with pytest.raises(ValueError, match="too long for 16,777,216 entries; give a matrix of at most 16,384"):
+        translate("adamw(lr=1e-3)", to="muon", shape=(4096, 4096))
+
+
+@pytest.mark.parametrize(
+    ("to", "named"), [("lion(lr=0.5)", "lr"), ("optax.lion(0.5)", "lr"), ("sgd(weight_decay=3.0)", "weight_decay")]
+)
+def test_an_lr_of_the_other_is_said_to_count_for_nothing(to, named):
+    found = translate("adamw(lr=1e-3)", to=to)
+    assert any(f"{named} given there counts for nothing" in note for note in found.notes)
+    assert not any("counts for nothing" in note for note in translate("adamw(lr=1e-3)", to=to.partition("(")[0]).notes)

@@ -33,6 +33,8 @@ _SETTLED, _APART = 0.05, 0.25
 #: Lengths of runs: a few, which share compiled programs. Matrices have more coordinates to take the mean over.
 _LENGTHS = (100, 400, 4_000, 20_000)
 _LR = 1e-3
+#: Entries of the largest matrix that is run: thousands of steps of it take a minute.
+_LARGEST = 2**14
 
 
 def update_rms(rule: Rule, hyper: Any, *, gradient: float | None = None, shape: tuple[int, int] | None = None) -> float:
@@ -80,6 +82,11 @@ def update_rms(rule: Rule, hyper: Any, *, gradient: float | None = None, shape: 
         raise ValueError(f"shape={shape}: updates of {rule!r} are as large for every shape; leave it out")
     if shape is not None and (len(shape) != 2 or any(isinstance(n, bool) or n != int(n) or n < 1 for n in shape)):
         raise ValueError(f"shape={shape}: expected the rows and columns of a matrix")
+    if shape is not None and math.prod(shape) > _LARGEST:
+        raise ValueError(
+            f"shape={shape}: the size is measured by a run of thousands of steps, too long for {math.prod(shape):,} entries; "
+            f"give a matrix of at most {_LARGEST:,}"
+        )
     shapes = (_COORDINATES,) if not matrices else (_SQUARE, _WIDE) if shape is None else (shape,)
     exact = _of_impulses(rule, h._replace(lr=_LR), gradient or 1.0)
     found = [_measured(rule, h._replace(lr=_LR), gradient or 1.0, one, exact) for one in shapes]
