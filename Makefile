@@ -42,7 +42,7 @@ types: $(VENV)/.installed
 
 # Slow, deep runs: more examples, longer streams. Run before a release.
 deep: $(VENV)/.installed
-	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(PYTEST_ARGS) -m deep tests
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest $(PYTEST_ARGS) -m deep
 
 # Measures, prints, and writes benchmarks/results, the tables in README and docs, and docs/charts: some half hour.
 bench: $(VENV)/.installed

@@ -65,12 +65,15 @@ SAMPLED = {
     "parity/test_gate": 4, "watching/test_in_optax": 4, "effective/test_measure": 4, "parity/test_non_finite": 4,
     "inside_optax/test_transformation": 4, "oracle/test_bounds": 4, "parity/test_half_precision": 3, "effective/test_cost": 4,
     "rules/test_float32_steps": 3, "rules/test_half_precision": 3, "rules/test_in_place": 3, "schedules/test_accuracy": 3,
-    "laws/test_catalogue": 3, "rules/test_contract": 3, "effective/test_absent_parameters": 4, "rules/test_long_runs": 4,
-    "test_translating": 3, "dims/test_torch": 3, "rules/test_torch_database": 3, "diagnosis/test_pairs": 4,
+    "laws/test_catalogue": 4, "rules/test_contract": 4, "effective/test_absent_parameters": 4, "rules/test_long_runs": 4,
+    "test_translating": 4, "dims/test_torch": 3, "rules/test_torch_database": 3, "diagnosis/test_pairs": 4,
     "rescaling/test_batch": 3, "schedules/test_transforms": 3, "laws/test_loss_scale": 3, "parity/conformance/test_controls": 3,
     "parity/conformance/test_hostile": 2, "parity/conformance/test_report": 2, "cli/test_front": 2, "spec/test_commands": 2,
     "watching/test_equal": 3, "port/test_proof": 2, "laws/test_nan": 3, "adopting/test_torch": 2, "adopting/test_optax": 2,
     "explaining/test_wrapped": 2, "oracle/test_accuracy_page": 2, "groups/test_groups": 2, "port/test_config": 2,
+    "watching/test_findings": 3, "wrappers/test_contract": 3, "diagnosis/test_planted": 2, "spec/test_curves": 2,
+    "parity/conformance/test_false_alarms": 2, "experiments/test_closed_loop": 2, "checkpoints/test_planted": 2,
+    "adopting/test_keras": 2, "dims/test_primitives": 3, "schedules/test_torch": 2, "effective/test_lost_and_clipped": 2,
 }  # fmt: skip
 
 
@@ -143,6 +146,9 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def leave_to_deep(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what a run of whole folders leaves out of the files in :data:`SAMPLED`: of each test one case in so many stays."""
     named = {Path(argument.partition("::")[0]).resolve() for argument in config.args}
+    for item in items:
+        if item.path.suffix == ".ipynb" and item.path not in named and not item.path.name.startswith("01"):
+            item.add_marker("deep")  # each starts a kernel of its own, which imports and compiles all anew
     cases: dict[tuple[Path, str], list[pytest.Item]] = {}
     for item in items:
         cases.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)

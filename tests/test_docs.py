@@ -60,14 +60,14 @@ def test_readme_watches_a_run(tmp_path):
     assert "0.weight  0.001" in a_run(block, tmp_path)
 
 
-# Those of Lightning and transformers cost 13 s each, nearly all of it imports; tests/watching watches their loops in every run.
+# Most cost some ten seconds, nearly all of it imports. README's block and tests/watching watch these loops in every run.
 @pytest.mark.parametrize(
     ("library", "line", "shown"),
     [
-        ("torch", "with lrtheory.watch(", "0.weight  0.001"),
+        pytest.param("torch", "with lrtheory.watch(", "0.weight  0.001", marks=pytest.mark.deep),
         pytest.param("lightning", "import lightning\n", "layer.weight  0.001", marks=pytest.mark.deep),
         pytest.param("transformers", "from transformers import", "transformer.wte.weight  ", marks=pytest.mark.deep),
-        ("keras", "import keras\n", "sequential/dense/kernel  "),
+        pytest.param("keras", "import keras\n", "sequential/dense/kernel  ", marks=pytest.mark.deep),
         ("optax", "import optax\n", "'effective_lr/w'"),
     ],
 )
@@ -86,6 +86,7 @@ def test_page_runs_and_prints_what_it_shows(page, capsys):
     assert capsys.readouterr().out.startswith(shown[0])
 
 
+@pytest.mark.deep  # tests/resume does the same in every run
 def test_resume_page_runs(tmp_path):
     saved, judged, verified = code("resume.md")
     assert "count-does-not-fit-moments (proven): The count of 0.weight" in a_run(saved + judged, tmp_path)

@@ -35,7 +35,7 @@ def alone(tmp_path_factory: Any) -> Any:
     return launched("alone", tmp_path_factory.mktemp("alone"))
 
 
-@pytest.mark.parametrize("kind", ["replicated", "sharded"])
+@pytest.mark.parametrize("kind", [pytest.param("replicated", marks=pytest.mark.deep), "sharded"])
 def test_several_processes_are_watched_as_one(kind: str, alone: Any, tmp_path: Any) -> None:
     run = launched(kind, tmp_path)
     (expected,), (found,) = alone.optimizers, run.optimizers
