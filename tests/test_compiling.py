@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import pytest
@@ -39,9 +40,40 @@ def test_files_that_conftest_names_are_there(request: pytest.FixtureRequest) -> 
     """A renamed one would be compiled without optimisation, or begun last, in silence."""
     folder = Path(__file__).parent
     conftest = request.config.pluginmanager.get_plugin(str(folder / "conftest.py"))
-    named = {*conftest.OPTIMISED, *conftest.LONGEST}
+    named = {*conftest.OPTIMISED, *conftest.LONGEST, *conftest.SAMPLED}
     assert len(named) > 30
     assert [name for name in sorted(named) if not (folder / f"{name}.py").is_file()] == []
+
+
+def test_a_run_of_folders_leaves_out_cases_and_no_test(request: pytest.FixtureRequest) -> None:
+    """Of every sampled test one case at least stays, and a file that is named runs whole."""
+    folder = Path(__file__).parent
+    conftest = request.config.pluginmanager.get_plugin(str(folder / "conftest.py"))
+
+    class Item:
+        def __init__(self, path: Path, test: str, case: int) -> None:
+            self.path, self.originalname, self.name, self.marks = path, test, f"{test}[{case}]", []
+            self.add_marker = self.marks.append
+
+    def left(*arguments: Path) -> dict[tuple[Path, str], list[bool]]:
+        paths = [folder / f"{name}.py" for name in conftest.SAMPLED] + [folder / "elsewhere.py"]
+        items = [Item(path, f"test_{n}", case) for path in paths for n in (1, 2, 3, 9) for case in range(n)]
+        conftest.leave_to_deep(SimpleNamespace(args=[str(a) for a in arguments]), items)
+        found: dict[tuple[Path, str], list[bool]] = {}
+        for item in items:
+            found.setdefault((item.path, item.originalname), []).append(not item.marks)
+        return found
+
+    of_folders = left(folder)
+    for (path, _), kept in of_folders.items():
+        one_in = conftest.SAMPLED.get(str(path.relative_to(folder))[:-3], 1)
+        assert len(kept) // one_in <= sum(kept) <= -(-len(kept) // one_in)
+        assert any(kept)
+    assert not all(all(kept) for kept in of_folders.values())
+    firsts = {kept.index(True) for (_, test), kept in of_folders.items() if test == "test_9"}
+    assert len(firsts) > 2, "the same cases everywhere"
+    name = next(iter(conftest.SAMPLED))
+    assert all(all(kept) for (path, _), kept in left(folder / f"{name}.py").items() if path == folder / f"{name}.py")
 
 
 def test_one_program_serves_every_value() -> None:

@@ -36,7 +36,7 @@ Run = Callable[[Mapping[str, float], float, float, float, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Judged:
-    """What numbers say: ``agrees``, ``disagrees``, ``finds a law``, or why they say nothing."""
+    """What numbers say: ``agrees``, ``disagrees``, ``finds a law``, ``no law found in the time``, or why they say nothing."""
 
     says: str
     apart: float | None = None  # of the distance travelled, the worst
@@ -69,12 +69,12 @@ def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
     for _, size in REACH:  # hyperparameters may be refused when they are tried, but these are as given
         run(numbers, 1.0, 1.0, size, SHORT)
     apart, where = _search(run, numbers, found, max(HOLDS, roundoff / 100), ends)
-    if time.monotonic() > ends:
-        where += ", of what was tried in the time"
     holds = apart <= max(HOLDS, roundoff / 100)
     says = "finds a law" if holds and found.status == "unknown" else "disagrees" if holds else "agrees"
     if found.status == "unknown" and not holds:
         says = "finds no law"
+    if says == "agrees" and time.monotonic() > ends:
+        return Judged("no law found in the time", apart, where, SHORT)
     if says == "agrees" and (direction := found.surviving_direction) is not None:
         loss, params = (BY ** float(power) for power in direction)
         kept = _apart(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.atlas import judge as judging
 from benchmarks.atlas import page
 from benchmarks.atlas.entry import relative, verdict
 from benchmarks.atlas.judge import judge
@@ -84,6 +85,45 @@ def test_true_verdicts_agree():
     assert (broken.status, proven.status) == ("broken", "proven")
     assert judge(broken).says == "agrees"
     assert judge(proven).says == "agrees"
+
+
+class Floored(torch.optim.Optimizer):
+    """Steps in proportion to the size of the parameters, which is never taken below a bare 1e-3."""
+
+    def __init__(self, params, lr=1e-2, eps=1e-8):
+        super().__init__(params, {"lr": lr, "eps": eps})
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                size = p.data.square().mean().sqrt().clamp(min=1e-3)
+                p.data.add_(p.grad / (p.grad.abs() + group["eps"]) * size, alpha=-group["lr"])
+
+
+def test_a_constant_that_acts_only_beside_small_parameters_is_seen(monkeypatch):
+    found = replace(
+        infer(Floored), unknown=infer(Open).unknown
+    )  # dims' own run does not come to where the floor acts, and says so
+    assert found.status == "broken"
+    assert judge(found).says == "agrees"
+    monkeypatch.setattr(judging, "REACH", judging.REACH[:3])  # where parameters are never small
+    assert judge(found).says == "disagrees"
+
+
+def test_a_search_that_time_ends_does_not_agree():
+    said = judge(infer(Hiding), seconds=0.0)
+    assert (said.says, said.where) == ("no law found in the time", "the loss ×256")
+
+
+def test_hyperparameters_that_fail_as_given_are_no_agreement():
+    class Refusing(Hiding):
+        def step(self, closure=None):
+            if any(bool((p.grad.abs() > 1e6).any()) for group in self.param_groups for p in group["params"]):
+                raise ValueError("too large")
+            super().step()
+
+    with pytest.raises(ValueError, match="too large"):
+        judge(infer(Refusing))
 
 
 def test_hidden_constant_called_proven_is_caught():
