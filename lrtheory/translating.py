@@ -8,7 +8,7 @@ from typing import Any
 
 from .rescaling.length import rate
 from .rules import Rule
-from .spec import Reading, SpecError, call, parse, read, short
+from .spec import Reading, Spec, SpecError, call, parse, read, short
 from .theory import NoLaw
 from .theory.momentum import decay_time_scale
 from .theory.updates import update_rms
@@ -146,9 +146,7 @@ def translate(
     notes += _of_wrappers(source, old_rule) + [f"{short(to)}: {note}" for note in target.notes]
     if source.curve is not None:
         notes.append(f"lr is the peak of its schedule, which becomes {source.curve.rescaled(ratio, 1.0).text}")
-    given_too = [n for n in ("lr", "learning_rate", "weight_decay") if n in parse(to).kwargs] or ["lr"] * bool(
-        parse(to).args
-    )
+    given_too = _looked_for(parse(to))
     if given_too:
         notes.append(f"{short(to)}: {' and '.join(given_too)} given there counts for nothing: it is what is looked for")
     code = target.write(_outside(target, hyper), 1.0, 1.0)
@@ -164,6 +162,15 @@ def _target(to: str, shape: Any) -> Reading:
     found = read(call(spec.full_name, with_lr))
     options = innermost(found.rule, found.hyper)[0].facts.one_size
     return read(call(spec.full_name, {**with_lr, **options})) if options and shape is None else found
+
+
+def _looked_for(to: Spec) -> list[str]:
+    """Hyperparameters given there that are an answer: by name anywhere, or as the first number of an optimizer alone."""
+    parts = [part for part in (*to.args, *to.kwargs.values()) if isinstance(part, Spec) and part.called]
+    found = [name for name in ("lr", "learning_rate", "weight_decay") if name in to.kwargs]
+    if not parts and any(isinstance(argument, int | float) for argument in to.args):
+        found.insert(0, "lr")
+    return list(dict.fromkeys([*found, *(name for part in parts for name in _looked_for(part))]))
 
 
 def _time_scale(rule: Rule, hyper: Any, text: str) -> float:

@@ -182,7 +182,9 @@ def test_page_of_explain_leads_to_what_it_explains(page, browser, monkeypatch, c
     monkeypatch.setattr(explain, "EXPLORER", page)
     run(["explain", "torch.optim.AdamW(lr=3e-4, weight_decay=0.1)", "--accumulation", "8", "--open"])
     ((shown,),) = [opened]
-    text = Path(shown.removeprefix("file://")).read_text(encoding="utf-8")
+    path = Path(shown.removeprefix("file://"))
+    assert f"no browser could be started: the page is {path}" in capsys.readouterr().out.replace("\n", " ")
+    text = path.read_text(encoding="utf-8")
     assert "becomes" in text
     assert not re.search(r"<(?:script|link|img)", text)
     place = re.search(r'href="([^"]+)"', text).group(1).replace("&amp;", "&")

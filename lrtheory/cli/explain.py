@@ -70,7 +70,8 @@ def command(
     if open_page:
         page = Path(tempfile.mkdtemp(prefix="lrtheory-")) / "explain.html"
         page.write_text(as_page(pages), encoding="utf-8")
-        webbrowser.open(page.as_uri())
+        if not webbrowser.open(page.as_uri()):
+            print(f"no browser could be started: the page is {page}")
     return 0
 
 

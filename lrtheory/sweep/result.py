@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..outputs import replace_all
 from .axes import Axes
 
 FILES = (".svg", ".png", ".html", ".json")
@@ -134,8 +136,12 @@ class Sweep:
             np.moveaxis(values, places, [0, 1]).reshape(len(self.axes[x]), len(self.axes[y]), -1)
             for values in (known[value].astype(float), self.values["diverged_at"] != 0)
         )
-        two_way(x, y, value, self.axes[x].tolist(), self.axes[y].tolist(), shown, failed).save(str(out))
-        return Path(out)
+        out, picture = Path(out), io.BytesIO() if Path(out).suffix == ".png" else io.StringIO()
+        chart = two_way(x, y, value, self.axes[x].tolist(), self.axes[y].tolist(), shown, failed)
+        chart.save(picture, format=out.suffix[1:])
+        made = picture.getvalue()
+        replace_all({out: made if isinstance(made, str) else lambda file: file.write(made)})
+        return out
 
     def diverged(self) -> dict[str, np.ndarray]:
         """The rows of the table that diverged: which, and when."""

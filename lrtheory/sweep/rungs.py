@@ -67,12 +67,14 @@ def halving(
     Raises
     ------
     ValueError
-        For rungs that do not rise, or a ``keep`` that is no share.
+        For rungs that do not rise, a ``keep`` that is no share, or a recorded step that no rung reaches.
     """
     if not rungs or list(rungs) != sorted(set(rungs)):
         raise ValueError(f"rungs={list(rungs)} must hold rising numbers of steps, such as [10, 30, 90]")
     if not 0 < keep < 1:
         raise ValueError(f"keep={keep} must be a share above 0 and below 1")
+    if late := [at for at in record if at > rungs[-1]]:
+        raise ValueError(f"record={late}: the last rung ends at step {rungs[-1]}; leave them out, or add a rung")
     runs, rounds = np.arange(over.size), []
     for steps in rungs:
         found = run(

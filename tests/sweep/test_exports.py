@@ -99,6 +99,24 @@ def test_plot_refuses(found, tmp_path, given, words):
         found.plot(**{"out": tmp_path / "p.svg", **given})
 
 
+def test_a_plot_that_fails_leaves_the_file_as_it_was(found, tmp_path, monkeypatch):
+    import altair
+
+    out = found.plot(tmp_path / "plot.png")
+    before = out.read_bytes()
+    assert before.startswith(b"\x89PNG")
+
+    def half(self, file, **how):
+        file.write(b"half")
+        raise OSError("no space")
+
+    monkeypatch.setattr(altair.LayerChart, "save", half)
+    with pytest.raises(OSError, match="no space"):
+        found.plot(out)
+    assert out.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["plot.png"]
+
+
 def interrupt_after(chunks):
     """A progress that presses Ctrl-C."""
 

@@ -83,6 +83,7 @@ def test_each_rung_is_kept_and_read_again(tmp_path):
     [
         ({"rungs": []}, "must hold rising"),
         ({"rungs": [5, 5]}, "rising"),
+        ({"rungs": [2, 4], "record": [4, 5]}, r"record=\[5\]: the last rung ends at step 4"),
         ({"rungs": [2], "keep": 1}, "keep=1 must be a share"),
     ],
     ids=str,
