@@ -83,6 +83,14 @@ def test_plot_shows_the_median_and_leaves_out_what_diverged(found, tmp_path):
     assert found.plot(tmp_path / "plot.svg", x="seed", y="lr", value="norm").read_text().startswith("<svg")
 
 
+def test_a_number_that_a_failed_run_left_is_not_in_the_median():
+    from lrtheory.pages.two_way import two_way
+
+    shown, failed = np.array([[[1.0, 5.0]], [[2.0, 3.0]]]), np.array([[[False, True]], [[True, True]]])
+    rows = two_way("x", "y", "v", [0.0, 1.0], [0.0], shown, failed).to_dict()["datasets"].values()
+    assert [row["value"] for row in next(iter(rows))] == [1.0, None]
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
