@@ -47,7 +47,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_extra_path = ["llms.txt", "atlas/atlas.json"]
 html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("laws", "index", "explorer")}
+html_sidebars = {page: [] for page in ("laws", "index", "explorer", "atlas/index")}
 html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_align": "left",
