@@ -32,7 +32,8 @@ def load_digits(seed: int) -> Digits:
     """
     from sklearn.datasets import load_digits as bundled  # slow to import, and needed here alone
 
-    images, labels = bundled(return_X_y=True)
+    # Arrays by name: where pandas is installed, the declared result may also be a frame, which ``as_frame=False`` rules out.
+    images, labels = (np.asarray(part) for part in bundled(return_X_y=True, as_frame=False))
     order = np.random.default_rng([seed, 0]).permutation(len(labels))
     test, train = np.split(order, [round(TEST_SHARE * len(labels))])
     mean, deviation = images[train].mean(axis=0), images[train].std(axis=0)
