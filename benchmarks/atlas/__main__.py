@@ -69,9 +69,15 @@ def gather() -> list[dict[str, Any]]:
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
     versions = {name: version_of(name) for name in distributions()}
     there = [e for e in kept if versions.get(e["distribution"]) == e["version"]]
-    why = tomllib.loads(WHY.read_text(encoding="utf-8")) if WHY.exists() else {}
-    there = [{**e, "why": why[e["name"]]} if e["name"] in why else e for e in there]
+    why = reasons()
+    there = [{**e, "why": why[e["name"]]} if e["name"] in why and e["status"] == "broken" else e for e in there]
     return sorted(there, key=lambda e: (e["name"].lower(), e["name"]))
+
+
+def reasons() -> dict[str, dict[str, str]]:
+    """By optimizer, why it breaks and the smallest mend, written by hand."""
+    causes = tomllib.loads(WHY.read_text(encoding="utf-8"))["cause"]
+    return {name: {"why": cause["why"], "mend": cause["mend"]} for cause in causes for name in cause["names"]}
 
 
 def _package(name: str, wanted: list[str], arguments: argparse.Namespace, ends: float) -> None:

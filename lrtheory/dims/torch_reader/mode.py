@@ -23,7 +23,7 @@ HARMLESS = frozenset(
      "requires_grad_", "retain_grad", "register_hook", "has_names", "untyped_storage", "result_type", "index",
      "broadcast_tensors", "share_memory_", "detach_", "is_shared", "is_pinned", "record_stream", "_is_view", "dir",
      "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "register_post_accumulate_grad_hook", "is_sparse",
-     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "resize_as_")
+     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_")
 )  # fmt: skip
 
 
@@ -87,6 +87,8 @@ class UnitsMode(TorchFunctionMode):
             return self._for_each(func, name.removeprefix("_foreach_"), in_place, args, kwargs)
         if name == "item":
             return self._carried(func(*args, **kwargs), self.known(args[0]))
+        if name == "backward":
+            return self._backward(func, args, kwargs)
         rule = TABLE.get(name)
         raw = getattr(func, "__name__", type(func).__name__)
         harmless = raw in HARMLESS or (raw.startswith("__") and raw[2:-2] in HARMLESS)
@@ -153,6 +155,21 @@ class UnitsMode(TorchFunctionMode):
                 self.note_all(tensor, value)
         return result
 
+    def _backward(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Adds to the gradients of all that a loss was computed from."""
+        leaves = _leaves(args[0])
+        before = [leaf.grad for leaf in leaves]
+        call = Call(self.ledger, args, kwargs, self.known)
+        along = call.given(1, "gradient")
+        loss = call.self if along is None else call.apply("mul", call.self, self.known(along))
+        slopes = [call.apply("div", loss, self.known(leaf)).but(constant=None) for leaf in leaves]
+        slopes = [s if g is None else call.apply("add", self.known(g), s) for g, s in zip(before, slopes, strict=True)]
+        result = func(*args, **kwargs)
+        for leaf, slope in zip(leaves, slopes, strict=True):
+            if leaf.grad is not None:
+                self.note(leaf.grad, slope)
+        return result
+
     def _refuse_unknown(self, name: str, result: Any, args: Any, kwargs: Any) -> None:
         """A function outside the table may look at what is no float, and hand on tensors that were there before."""
         given = [t for t in _tensors([*args, *kwargs.values()]) if _has_numbers(t)]
@@ -185,6 +202,22 @@ def memory(tensor: torch.Tensor) -> Any:
     if tensor.is_sparse or tensor.numel() == 0:
         return id(tensor)
     return tensor.untyped_storage().data_ptr()
+
+
+def _leaves(output: torch.Tensor) -> list[torch.Tensor]:
+    """What gradients are asked for among all that a tensor was computed from."""
+    found: list[torch.Tensor] = []
+    seen: set[Any] = {None}
+    left: list[Any] = [output.grad_fn]
+    while left:
+        node = left.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        left.extend(following for following, _ in node.next_functions)
+    return found
 
 
 def _constant(tensor: torch.Tensor) -> Value:
