@@ -52,16 +52,16 @@ class Judged:
 
 
 def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
-    """Try a verdict; long runs are shortened to fit into the time."""
+    """Try a verdict; long runs are shortened to fit into the time, which is the processor's: others may be busy."""
     if found.program is None:
         return Judged("cannot run it")
     run, numbers, roundoff = _runner(found)
-    ends = time.monotonic() + seconds
-    start = time.monotonic()
+    ends = time.process_time() + seconds
+    start = time.process_time()
     run(numbers, 1.0, 1.0, 1.0, SHORT)
-    start = time.monotonic()
+    start = time.process_time()
     run(numbers, 1.0, 1.0, 1.0, SHORT)
-    each = (time.monotonic() - start) / SHORT
+    each = (time.process_time() - start) / SHORT
     if found.status in ("proven", "guarded"):
         sizes = SIZES if found.status == "proven" else SIZES[:1]
         runs = (len(SCALES) + 1) * len(sizes)
@@ -75,7 +75,7 @@ def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
     says = "finds a law" if holds and found.status == "unknown" else "disagrees" if holds else "agrees"
     if found.status == "unknown" and not holds:
         says = "finds no law"
-    if says == "agrees" and time.monotonic() > ends:
+    if says == "agrees" and time.process_time() > ends:
         return Judged("no law found in the time", apart, where, SHORT)
     if says == "agrees" and (direction := found.surviving_direction) is not None:
         loss, params = (BY ** float(power) for power in direction)
@@ -174,13 +174,13 @@ def _search(run: Run, numbers: Mapping[str, float], found: Dimensions, holds: fl
         first = {n: float(u.loss if of_loss else u.param) for n, u in zip(numbers, units, strict=True) if u is not None}
         best, least = first, gap(first, math.inf)
         for powers in _candidates(list(numbers)):
-            if least <= holds or time.monotonic() > ends:
+            if least <= holds or time.process_time() > ends:
                 break
             apart = gap({**first, **powers}, least)
             if apart < least:
                 best, least = {**first, **powers}, apart
         for n, power in itertools.product(numbers, POWERS):
-            if least <= holds or time.monotonic() > ends:
+            if least <= holds or time.process_time() > ends:
                 break
             apart = gap({**best, n: power}, least)
             if apart < least:
