@@ -173,6 +173,9 @@ def _search(run: Run, numbers: Mapping[str, float], found: Dimensions, holds: fl
         units = [found.hyper.get(n) for n in numbers]
         first = {n: float(u.loss if of_loss else u.param) for n, u in zip(numbers, units, strict=True) if u is not None}
         best, least = first, gap(first, math.inf)
+        if least == math.inf:  # the units that were found may be what is refused
+            first = dict.fromkeys(numbers, 0.0)
+            best, least = first, gap(first, math.inf)
         for powers in _candidates(list(numbers)):
             if least <= holds or time.process_time() > ends:
                 break

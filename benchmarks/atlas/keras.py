@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,20 +39,35 @@ def factory(name: str) -> tuple[Callable[..., Any], dict[str, float]]:
     numbers = {n: p.default for n, p in parameters.items() if isinstance(p.default, float) and n not in _OFF}
 
     def make(**given: Any) -> Any:
-        return SimpleNamespace(
-            init=lambda params: _init(keras, cls, given, params),
-            update=lambda grads, state, params: _update(keras, cls, given, grads, state, params),
-        )
+        def init(params: Any) -> Any:
+            with _as_exact(keras):
+                return _init(keras, cls, given, params)
+
+        def update(grads: Any, state: Any, params: Any) -> Any:
+            with _as_exact(keras):
+                return _update(keras, cls, given, grads, state, params)
+
+        return SimpleNamespace(init=init, update=update)
 
     make.__name__ = name
     return make, numbers
 
 
-def _build(keras: Any, cls: Any, numbers: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Any, dict[Any, Any]]:
-    """The optimizer with its numbers in place, and for each of its variables where it stands in our state."""
+@contextlib.contextmanager
+def _as_exact(keras: Any) -> Iterator[None]:
+    """Keras's own numbers are as exact as JAX has them now."""
     import jax
 
+    before = keras.config.floatx()
     keras.config.set_floatx("float64" if jax.config.read("jax_enable_x64") else "float32")
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before)
+
+
+def _build(keras: Any, cls: Any, numbers: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Any, dict[Any, Any]]:
+    """The optimizer with its numbers in place, and for each of its variables where it stands in our state."""
     optimizer = cls()
     variables = [keras.Variable(p, name=name) for name, p in params.items()]
     for name, value in numbers.items():

@@ -19,8 +19,6 @@ PINNED = Path(__file__).with_name("packages.txt")
 PACKAGES = ROOT / ".atlas" / "site-packages"
 #: What some classes insist on though their signature has it optional, or for want of a default.
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    "adamp.SGDP": {"lr": 1e-3},
-    "timm.optim.sgdp.SGDP": {"lr": 1e-3},
     "ivon.IVON": {"ess": 1e3},
 }
 #: Read from the project's own environment.

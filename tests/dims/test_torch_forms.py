@@ -9,6 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.optim.optimizer import required  # noqa: E402  # pyright: ignore[reportPrivateImportUsage]
+
 from lrtheory import dims  # noqa: E402
 from lrtheory.dims.target import infer_target  # noqa: E402
 from lrtheory.dims.torch_reader.infer import NotAnOptimizerError  # noqa: E402
@@ -96,6 +98,13 @@ class Curved(torch.optim.Optimizer):
 class Wants(Signs):
     def __init__(self, params, lr, total_steps: int):
         super().__init__(params, lr, total_steps=total_steps)
+
+
+class WantsAsOfOld(Signs):
+    def __init__(self, params, lr=required):
+        if lr is required:
+            raise ValueError("give lr")
+        super().__init__(params, lr)
 
 
 class NoneByDefault(Signs):
@@ -197,6 +206,34 @@ class ClipsValues(Signs):
         return p.grad
 
 
+class SignByPlaces(Signs):
+    """Every place of a product is written anew, by its sign."""
+
+    places = ("gt", "le")
+
+    def direction(self, p, group):
+        before = self.state[p].setdefault("before", torch.zeros_like(p))
+        agreed = p.grad * before
+        for place, value in zip(self.places, (1.2, 0.5, 1.0), strict=False):
+            agreed[getattr(agreed, place)(0)] = value  # PLACES
+        before.copy_(p.grad)
+        return p.grad.sign() * agreed
+
+
+class SignInThree(SignByPlaces):
+    places = ("gt", "lt", "eq")
+
+
+class SomePlaces(SignByPlaces):
+    places = ("gt",)
+
+
+def test_places_that_keep_what_was_there_stand_beside_the_written():
+    found = dims.infer(SomePlaces)
+    assert found.status == "broken"
+    assert any(b.location is not None and "# PLACES" in b.location.source for b in found.breaks)
+
+
 @dataclass
 class Config:
     lr: float = 1e-3
@@ -222,6 +259,8 @@ class OfGroupsAlone(Signs):
 
 
 CASES = [
+    (SignByPlaces, {"lr": PARAM}, "covers the branches"),
+    (SignInThree, {"lr": PARAM}, "covers the branches"),
     (Configured, {"config.lr": PARAM, "config.betas[0]": PURE, "config.betas[1]": PURE}, "covers the branches"),
     (OfGroupsAlone, {"matrix.lr": PARAM, "vector.lr": PARAM}, "use_muon is true for matrices"),
     (OfTheLoss, {"lr": PURE}, "whose result can be differentiated"),
@@ -236,6 +275,7 @@ CASES = [
     (Polyak, {"factor": PARAM.times(GRADIENT).times(LOSS.power(-1))}, "with a closure"),
     (Curved, {"lr": PURE}, "differentiates"),
     (Wants, {"lr": PARAM}, "lr = 0.001, total_steps = 1000: chosen here"),
+    (WantsAsOfOld, {"lr": PARAM}, "lr = 0.001: chosen here"),
     (NoneByDefault, {"lr": PARAM}, "lr = 0.001: chosen here"),
     (Around, {"decay": PURE, "lr": SGD}, "base_optimizer = SGD: chosen here"),
     (Behind, {"decay": PURE, "lr": SGD}, "optimizer = SGD: chosen here"),

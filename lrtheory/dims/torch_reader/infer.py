@@ -238,7 +238,7 @@ class Program:
         of_groups = {n: x for n, x in numbers.items() if _argument(n) in self.form.groups}
         own = {n: x for n, x in numbers.items() if n not in of_groups}
         instance: Any = self.optimizer(self.form.hand(params), **constructor_arguments(own, self.others))
-        for name, group in zip(self.form.groups, getattr(instance, "param_groups", ()), strict=False):
+        for name, group in zip(self.form.groups, instance.param_groups if self.form.groups else [], strict=False):
             entries = {n.removeprefix(f"{name}."): x for n, x in of_groups.items() if n.startswith(f"{name}.")}
             group.update(
                 constructor_arguments(entries, {k: v for k, v in group.items() if k in map(_argument, entries)})
