@@ -14,7 +14,7 @@ from typing import Any
 #: A number that counts for nothing unless an option is on.
 _OFF = ("ema_momentum",)
 #: They hand gradients to another optimizer.
-_AROUND = ("LossScaleOptimizer", "MultiOptimizer", "Optimizer")
+_AROUND = ("LossScaleOptimizer", "MultiOptimizer", "Optimizer", "OptimizerMap")
 
 
 def names() -> list[str]:
@@ -66,7 +66,9 @@ def _as_exact(keras: Any) -> Iterator[None]:
         keras.config.set_floatx(before)
 
 
-def _build(keras: Any, cls: Any, numbers: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[Any, dict[Any, Any]]:
+def _build(
+    keras: Any, cls: Any, numbers: Mapping[str, Any], params: Mapping[str, Any]
+) -> tuple[Any, list[tuple[str, str]]]:
     """The optimizer with its numbers in place, and for each of its variables where it stands in our state."""
     optimizer = cls()
     variables = [keras.Variable(p, name=name) for name, p in params.items()]
@@ -74,10 +76,10 @@ def _build(keras: Any, cls: Any, numbers: Mapping[str, Any], params: Mapping[str
         if name != "learning_rate":
             setattr(optimizer, name, value)
     optimizer.build(variables)
-    places = {}
+    places = []
     for variable in optimizer.variables:
         leaf = next((n for n in params if variable.name.startswith(f"{n}_")), "")
-        places[variable] = (variable.name.removeprefix(f"{leaf}_"), leaf)
+        places.append((variable.name.removeprefix(f"{leaf}_"), leaf))
     return optimizer, places
 
 
@@ -90,16 +92,16 @@ def _update(keras: Any, cls: Any, numbers: Mapping[str, Any], grads: Any, state:
     optimizer, places = _build(keras, cls, numbers, params)
     values = [
         numbers["learning_rate"] if slot == "learning_rate" else state[slot][leaf] if leaf else state[slot]
-        for slot, leaf in places.values()
+        for slot, leaf in places
     ]
     new, after = optimizer.stateless_apply(values, [grads[n] for n in params], list(params.values()))
     return {n: x - p for (n, p), x in zip(params.items(), new, strict=True)}, _state(places, after)
 
 
-def _state(places: Mapping[Any, tuple[str, str]], values: list[Any]) -> dict[str, Any]:
+def _state(places: list[tuple[str, str]], values: list[Any]) -> dict[str, Any]:
     """By slot, and by parameter in it; without the learning rate, which is a number here."""
     state: dict[str, Any] = {}
-    for (slot, leaf), value in zip(places.values(), values, strict=True):
+    for (slot, leaf), value in zip(places, values, strict=True):
         if slot == "learning_rate":
             continue
         if leaf:

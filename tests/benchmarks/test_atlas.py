@@ -211,5 +211,6 @@ def test_what_is_not_read_is_found_numerically_and_not_proven():
 def test_page_has_every_optimizer_and_no_markup_of_theirs():
     html = page.html()
     assert html.count('data-status="') == len(ATLAS["optimizers"])
+    assert html.count('data-kind="part"') == sum("part" in e for e in ATLAS["optimizers"]) > 0
     odd = {"name": "a.B", "distribution": "a", "version": "1", "status": "refused", "reason": "<script>"}
     assert "<script>" not in "".join(page._details(odd))
