@@ -24,7 +24,6 @@ SAMPLE = [
     ("torch", "torch.optim.RAdam"),
     ("optax", "optax.lamb"),
     ("lrtheory", "lrtheory.rules.sgd"),
-    ("keras", "keras.optimizers.SGD"),
 ]
 
 
