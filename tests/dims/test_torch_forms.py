@@ -443,4 +443,6 @@ class Idle(Signs):
 
 
 def test_break_that_numbers_refute_where_an_exponent_is_held_is_unknown():
-    assert "in numbers the law holds" in dims.infer(Idle).verdict
+    found = dims.infer(Idle)
+    assert "in numbers the law holds" in found.verdict
+    assert (found.hyper["lr"], found.hyper["eps"]) == (PARAM, GRADIENT)  # those that numbers obey

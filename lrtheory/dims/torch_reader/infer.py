@@ -377,14 +377,11 @@ class _Attempt:
             return replace(
                 found, unknown=self._evidence(found, numbers, SIZES if found.status == "proven" else SIZES[:1])
             )
-        laws = (found, *self.without_a_line)
         everywhere = (*SCALES, *FAR)
-        if found.status == "broken" and any(
-            self._evidence(law, numbers, SIZES, 1e-9, everywhere) is None for law in laws
-        ):
-            return replace(
-                found, unknown=f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
-            )
+        for law in (found, *self.without_a_line) if found.status == "broken" else ():
+            if self._evidence(law, numbers, SIZES, 1e-9, everywhere) is None:
+                why = f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
+                return replace(law, breaks=found.breaks, notes=found.notes, unknown=why)
         return found
 
     def _evidence(
