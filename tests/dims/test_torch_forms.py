@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import torch.distributed as dist  # noqa: E402
 from torch.optim.optimizer import required  # noqa: E402  # pyright: ignore[reportPrivateImportUsage]
 
 from lrtheory import dims  # noqa: E402
@@ -328,6 +329,23 @@ def test_fused_kernel_is_read_as_the_loop_that_it_stands_for(optimizer):
     assert (found.verdict, found.hyper) == (plain.verdict, plain.hyper)
     assert any("fused kernel" in note for note in found.notes)
     assert (adam._fused_adam, sgd._fused_sgd) == kernels
+
+
+class Gathers(Signs):
+    def direction(self, p, group):
+        got = [torch.empty_like(p.grad)]
+        dist.all_gather(got, p.grad)
+        dist.all_reduce(got[0])
+        return got[0] / got[0].norm()
+
+
+def test_what_processes_gather_is_like_what_they_give():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # pyright: ignore[reportPrivateImportUsage]
+    try:
+        found = dims.infer(Gathers)
+    finally:
+        dist.destroy_process_group()
+    assert (found.verdict, found.hyper) == ("proven", {"lr": PARAM})
 
 
 class Beside(Signs):
