@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from dataclasses import dataclass
 
@@ -94,6 +95,15 @@ class Curved(torch.optim.Optimizer):
         with torch.no_grad():
             for p, h in zip(params, curved, strict=True):
                 p.sub_(p.grad / (h.abs() + self.slip), alpha=self.param_groups[0]["lr"])  # SLIP
+
+
+class CurvedCopy(Curved):
+    """Does what is not read of sparse gradients, which it does not ask for."""
+
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["before"] = copy.deepcopy(p.grad.data)
+        super().step()
 
 
 class Wants(Signs):
@@ -275,6 +285,7 @@ CASES = [
     (InSingle, {"lr": PARAM}, "float32"),
     (Polyak, {"factor": PARAM.times(GRADIENT).times(LOSS.power(-1))}, "with a closure"),
     (Curved, {"lr": PURE}, "differentiates"),
+    (CurvedCopy, {"lr": PURE}, "differentiates"),
     (Wants, {"lr": PARAM}, "lr = 0.001, total_steps = 1000: chosen here"),
     (WantsAsOfOld, {"lr": PARAM}, "lr = 0.001: chosen here"),
     (NoneByDefault, {"lr": PARAM}, "lr = 0.001: chosen here"),
