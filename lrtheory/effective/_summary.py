@@ -15,7 +15,7 @@ from ..groups import Groups, of_leaves
 from ..numbers import is_concrete
 from ..rules import Rule, SparseGradient, compute_dtype, euclidean_norm
 from ..wrappers import Wrapper
-from ._elementwise import is_elementwise, on_coordinates
+from ..rules.elementwise import is_elementwise, on_coordinates
 from ._quantiles import quantiles as quantiles_of
 
 PyTree = Any

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lrtheory import effective, rules, wrappers
 from lrtheory.compiling import quickly_compiled
-from lrtheory.effective._elementwise import is_elementwise, on_coordinates
+from lrtheory.rules.elementwise import is_elementwise, on_coordinates
 from lrtheory.effective._quantiles import quantiles
 from lrtheory.effective._summary import places
 
