@@ -197,7 +197,9 @@ def flatten(rule: Rule, *, largest: int = LARGEST) -> Flattened:
     ([0.5, 2.5], (3,))
     """
     if isinstance(rule, Wrapper):
-        raise TypeError(f"flatten takes a Rule, and other wrappers around it: {rule.name}(flatten({bare(rule)!r}), ...)")
+        raise TypeError(
+            f"flatten takes a Rule, and other wrappers around it: {rule.name}(flatten({bare(rule)!r}), ...)"
+        )
     if isinstance(largest, bool) or not isinstance(largest, int) or largest < 0:
         raise ValueError(f"flatten: largest={largest!r} must be a whole number of entries, 0 or more")
     if not rule.is_elementwise:
