@@ -17,6 +17,7 @@ from ..adopting.state_dict import adopt_state_dict, array_of, is_state_dict
 from ..names import entry, find, keras, optax, torch
 from ..rules import Rule
 from ..spec import is_torch
+from ..words import some
 from ..wrappers import Wrapper, unwrapped
 from .errors import PortError
 
@@ -117,7 +118,7 @@ def taken(
     for group in found.groups:
         if group.rule is None:
             raise PortError(
-                f"{_shown(group.names)}: no rule of ours, so that nothing says what its state is: {group.reason}"
+                f"{some(group.names, 4)}: no rule of ours, so that nothing says what its state is: {group.reason}"
             )
         notes += group.notes if found.framework != "keras" else ()
         if found.framework == "keras":
@@ -139,10 +140,6 @@ def stated(optimizer: Any, group: Group) -> Any:
         return group.hyper
     epsilon = getattr(optimizer, "epsilon", None)  # of what was adopted already there is none
     return group.hyper if epsilon is None else group.hyper._replace(eps=float(epsilon))
-
-
-def _shown(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _calls(source: Any, count: int | None) -> int | None:

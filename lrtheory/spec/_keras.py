@@ -11,7 +11,7 @@ from ..names.keras import ARGUMENTS, CLASSES, NAMES
 from ..wrappers import Wrapper
 from ._reading import NoRuleError, Reading, made
 from .curves import of_part
-from .parts import Part, is_schedule, part
+from .parts import Part, part
 from .text import Spec, SpecError, Unread, nearest, short, written
 
 _CLIPS: Mapping[str, tuple[str, Callable[[Any], Wrapper]]] = {
@@ -32,8 +32,6 @@ def read_keras(spec: Spec) -> Reading:
     NoRuleError
         For a class that is none of our rules, or arguments that make it another.
     """
-    if is_schedule(spec):
-        raise NoRuleError(f"{short(spec.text)} is a schedule, whose optimizer is not given")
     root = part(spec)
     value, text = root.value, short(spec.text)
     for argument in root.given:
