@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..rules import Rule, SparseGradient, compute_dtype, flatten_like
+from ..rules import Rule, SparseGradient, as_array, compute_dtype, flatten_like
 from ._wrapper import PyTree, Wrapper, bare
 
 #: Entries of the largest tensor that is joined: for larger ones a loop of their own costs less than a copy.
@@ -29,7 +29,7 @@ class Layout:
     ----------
     structure : PyTreeDef
         Of the parameters.
-    shapes : tuple of tuple of int
+    shapes, dtypes : tuple
         Of the parameters, in the order of their leaves.
     joined : tuple of (dtype, tuple of int)
         Positions of the tensors in each buffer.
@@ -37,6 +37,7 @@ class Layout:
 
     structure: Any
     shapes: tuple[tuple[int, ...], ...]
+    dtypes: tuple[Any, ...]
     joined: tuple[tuple[str, tuple[int, ...]], ...]
 
     @classmethod
@@ -47,7 +48,7 @@ class Layout:
             if p.size <= largest:
                 buffers[p.dtype.name].append(i)
         joined = tuple((dtype, tuple(found)) for dtype, found in buffers.items() if len(found) > 1)
-        return cls(structure, tuple(p.shape for p in params), joined)
+        return cls(structure, tuple(p.shape for p in params), tuple(p.dtype for p in params), joined)
 
     @property
     def alone(self) -> list[int]:
@@ -141,19 +142,24 @@ class Flattened(Wrapper):
         structure = layout.structure
         leaves = flatten_like(repr(self), structure, structure.unflatten(layout.shapes), tree, what)
         paths = jax.tree_util.tree_flatten_with_path(structure.unflatten(range(len(leaves))))[0]
-        for (path, i), leaf in zip(paths, leaves, strict=True):
-            name = f"{what}{jax.tree_util.keystr(path)}"
-            if leaf is None:
-                raise ValueError(
-                    f"{self!r}: {name} is None; tensors that step together each need a gradient: give zeros, or use the rule inside"
-                )
-            if isinstance(leaf, SparseGradient):
-                raise TypeError(f"{self!r} takes dense gradients: give .todense() of {name}")
-            if jnp.shape(leaf) != layout.shapes[i]:
-                raise ValueError(
-                    f"{self!r}: {name} has shape {jnp.shape(leaf)}; this state was made for {layout.shapes[i]}"
-                )
-        return [jnp.asarray(leaf) for leaf in leaves]
+        return [self._checked(layout, what, jax.tree_util.keystr(path), i, leaves[i]) for path, i in paths]
+
+    def _checked(self, layout: Layout, what: str, path: str, i: int, leaf: Any) -> Any:
+        if leaf is None:
+            raise ValueError(
+                f"{self!r}: {what}{path} is None; tensors that step together each need a gradient: give zeros, or use the "
+                "rule inside"
+            )
+        if isinstance(leaf, SparseGradient):
+            raise TypeError(f"{self!r} takes dense gradients: give .todense() of {what}{path}")
+        array = as_array(repr(self), what, path, leaf)
+        if array.shape != layout.shapes[i]:
+            raise ValueError(
+                f"{self!r}: {what}{path} has shape {array.shape}; this state was made for {layout.shapes[i]}"
+            )
+        if what == "params" and array.dtype != (dtype := layout.dtypes[i]):
+            raise ValueError(f"{self!r}: {what}{path} is {array.dtype}; this state was made for {dtype}")
+        return array
 
 
 def flatten(rule: Rule, *, largest: int = LARGEST) -> Flattened:
