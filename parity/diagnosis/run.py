@@ -101,17 +101,17 @@ def with_torch(
     """An optimizer of torch, or of a package made for it; ``grouped(params)`` are its groups where it has several."""
     import torch
 
+    def read(kept: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {key: p.detach().double().numpy().copy() for key, p in kept.items()}
+
     def now() -> dict[str, np.ndarray]:
-        values = {key: p.detach().double().numpy() for key, p in params.items()}
+        values, averages = read(params), {}
         if isinstance(optimizer, torch.optim.ASGD):
-            kept = {key: optimizer.state[p].get("ax", p) for key, p in params.items()}
-            return _seen(values, {key: ax.detach().double().numpy() for key, ax in kept.items()})
-        if not hasattr(optimizer, "eval"):
-            return _seen(values, {})
-        values = _seen(values, {})
-        optimizer.eval()  # puts the average in the place of the parameters
-        averages = {key: p.detach().double().numpy().copy() for key, p in params.items()}
-        optimizer.train()
+            averages = read({key: optimizer.state[p].get("ax", p) for key, p in params.items()})
+        elif hasattr(optimizer, "eval"):
+            optimizer.eval()  # puts the average in the place of the parameters
+            averages = read(params)
+            optimizer.train()
         return _seen(values, averages)
 
     def act(t: int) -> None:

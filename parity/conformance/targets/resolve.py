@@ -10,7 +10,7 @@ from typing import Any
 from lrtheory.dims.target import Numbered, TargetError
 from lrtheory.dims.target import target as numbered
 from lrtheory.rules import Rule
-from lrtheory.spec import Spec, SpecError, parse, part, read
+from lrtheory.spec import Spec, SpecError, is_torch, parse, part, read
 from lrtheory.spec import resolve as resolve_spec
 
 from ..outcome import told
@@ -137,10 +137,10 @@ def _with_rate(name: str, factory: Any, given: dict[str, Any], skip: int) -> tup
 
 
 def _is_torch(target: Any) -> bool:
-    """Whether it makes torch optimizers; torch is not imported for one that cannot."""
+    """Whether it makes torch optimizers."""
     plain = target.func if isinstance(target, functools.partial) else target
     if isinstance(plain, type):
-        return any(base.__module__ == "torch.optim.optimizer" for base in plain.__mro__)
+        return is_torch(plain)
     try:
         return list(inspect.signature(plain).parameters)[:1] == ["params"]
     except (TypeError, ValueError):
