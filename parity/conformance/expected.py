@@ -52,7 +52,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "at-rest": "adds noise to every gradient, which is its purpose",
         "company": "draws the noise of all tensors from one key, which is split by their number",
     },
-    "optax.optimistic_adam": dict.fromkeys(_LR_CHECKS, _NUMBER_ONLY),
+    "optax.optimistic_adam": {"schedule": _NUMBER_ONLY, "lr-zero": _NUMBER_ONLY, "injected-lr": _NUMBER_ONLY},
     "optax.rprop": dict.fromkeys(_LR_CHECKS, _NO_SCHEDULE),
     "optax.sm3": dict.fromkeys(_LR_CHECKS, _NO_SCHEDULE)
     | {
