@@ -12,7 +12,7 @@ from lrtheory.names.torch import CLASSES
 from lrtheory.spec import torch_fields, torch_rule
 from lrtheory.spec.text import is_number
 
-from .targets import Target
+from .targets import Target, resolve
 
 #: A rule with the options and numbers that a target should equal.
 _Match = tuple[str, dict[str, Any], dict[str, Any]]
@@ -24,8 +24,6 @@ def reference_for(target: Target) -> Target | None:
     found = _beside_torch(make, given) if target.kind == "torch" else _beside_optax(make, given)
     if found is None:
         return None
-    from .targets.resolve import resolve
-
     rule, options, numbers = found
     arguments = ", ".join(f"{name}={value!r}" for name, value in {**options, **numbers}.items())
     return resolve(f"{rule}({arguments})")
