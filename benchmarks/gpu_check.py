@@ -55,6 +55,7 @@ class Extent:
     """How much is done, and how long it may take in seconds."""
 
     sizes: tuple[int, ...] = (1_000_000, 100_000_000, 1_000_000_000)
+    tensors: int | None = None  # of a model, evenly over it
     largest_dimension: int | None = None
     sweep_runs: int = 1024
     steps: int = 100
@@ -65,7 +66,7 @@ class Extent:
 
 
 WHOLE = Extent()
-DRY = Extent((1_000, 10_000), 4, 16, 5, ("lion",), tuple(sorted(laws.catalogue()))[:2], 3, 240.0)
+DRY = Extent((1_000, 10_000), 6, 4, 16, 5, ("lion",), tuple(sorted(laws.catalogue()))[:2], 3, 240.0)
 
 
 def parity(names: Sequence[str] | None = None, until: float = math.inf) -> Table:
@@ -260,9 +261,11 @@ def parts(extent: Extent) -> Iterator[Table]:
     for size in extent.sizes:
         yield one_step([(size,)], f"{size:,} parameters", rounds=extent.rounds, until=until(0.25))
     for model, shapes in MODELS.items():
+        if extent.tensors is not None:
+            shapes = shapes[:: math.ceil(len(shapes) / extent.tensors)]
         if extent.largest_dimension is not None:
             shapes = [tuple(min(n, extent.largest_dimension) for n in shape) for shape in shapes]
-        what = f"the {len(shapes)} tensors of {model}"
+        what = f"{len(shapes)} tensors of {model}"
         yield one_step(shapes, what, rounds=extent.rounds, until=until(0.45))
     left = max(20.0, until(0.65) - time.perf_counter() - 30)
     yield beside_the_cpu(extent.sweep_runs, extent.steps, min(5, extent.rounds), left)

@@ -138,6 +138,13 @@ def as_number(owner: str, name: str, value: Any) -> Any:
     return value
 
 
+def check_counts(**counts: Any) -> None:
+    """Refuse what is no whole number of 1 or more, by its name."""
+    for name, value in counts.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r} must be a whole number, 1 or more")
+
+
 def check_range(owner: str, name: str, value: Any, allowed: Range) -> None:
     """Refuse a value outside its range, quoting it; a traced value cannot be looked at and passes."""
     if is_concrete(value) and not allowed.contains(value):

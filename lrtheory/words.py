@@ -41,3 +41,14 @@ def listed(names: Iterable[str]) -> str:
 def changed(before: dict[str, float], after: dict[str, float]) -> str:
     """What is different in other hyperparameters, such as ``eps 1e-08 → 1e-07``."""
     return listed(f"{name} {before[name]:.3g} → {after[name]:.3g}" for name in before if before[name] != after[name])
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def some(names: Iterable[str], most: int) -> str:
+    """The first names, and how many more there are."""
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

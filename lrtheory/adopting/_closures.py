@@ -91,19 +91,13 @@ def as_part(made: Made, **changed: Any) -> Part:
     """The call that would make it, with numbers as Python has them; defaults are left out."""
     parameters = dict(inspect.signature(made.factory).parameters)
     values = {n: number(made.cells[n]) for n in parameters if n in made.cells} | changed
-    given = {
-        n: v
-        for n, v in values.items()
-        if parameters[n].default is inspect.Parameter.empty or _differs(v, parameters[n].default)
-    }
+    defaults = {n: p.default for n, p in parameters.items()}
+    same = lambda v, default: v is default or (type(v) is type(default) and v == default)  # noqa: E731
+    given = {n: v for n, v in values.items() if not same(v, defaults[n])}
     plain = (bool, int, float, str, type(None))
     arguments = ", ".join(f"{n}={written(v) if isinstance(v, plain) else '...'}" for n, v in given.items())
     text = f"optax.{made.name}({arguments})"
     return Part(Spec(text, f"optax.{made.name}", called=True), made.factory, parameters, given)
-
-
-def _differs(value: Any, default: Any) -> bool:
-    return value is not default and not (type(value) is type(default) and value == default)
 
 
 def number(value: Any) -> Any:

@@ -87,23 +87,16 @@ def filled(rule: Rule, hyper: Any, found: Mapping[str, Any], like: Any, steps: i
                 raise AdoptError(
                     f"{name} has shape {value.shape}; for a parameter of shape {like.shape} it is {before.shape}"
                 )
-            values[name] = _as(value, before.dtype)
+            if np.issubdtype(value.dtype, np.floating) or value.dtype == ml_dtypes.bfloat16:  # no digit is lost
+                values[name] = value.astype(np.promote_types(value.dtype, before.dtype))
+            else:
+                values[name] = value.astype(before.dtype)
         elif name in weights:
             values[name] = weights[name].astype(before.dtype)
         elif count != 0 and name not in at_rest:
             values[name] = np.full_like(before, np.nan)
             unknown.append(name)
     return Kept(type(start)(**values), tuple(unknown))
-
-
-def _as(value: np.ndarray, dtype: Any) -> np.ndarray:
-    """In the rule's own dtype, unless digits would be lost."""
-    wide = np.promote_types(value.dtype, dtype) if _floating(value) else np.dtype(dtype)
-    return value.astype(wide)
-
-
-def _floating(value: np.ndarray) -> bool:
-    return np.issubdtype(value.dtype, np.floating) or value.dtype == ml_dtypes.bfloat16
 
 
 def _weights(rule: Rule, hyper: Any, slots: tuple[str, ...], steps: int) -> dict[str, np.ndarray]:

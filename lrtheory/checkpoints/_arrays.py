@@ -33,14 +33,16 @@ def array(value: Any) -> np.ndarray | None:
 
 def is_floating(value: np.ndarray) -> bool:
     """Whether it has fractions, those of the narrow dtypes among them."""
-    return np.issubdtype(value.dtype, np.floating) or _narrow(value.dtype)
-
-
-def _narrow(dtype: Any) -> bool:
     try:
-        return ml_dtypes.finfo(dtype).bits <= 16
+        return np.issubdtype(value.dtype, np.floating) or ml_dtypes.finfo(value.dtype).bits <= 16
     except ValueError:
         return False
+
+
+def scalar(value: Any) -> float | None:
+    """The one number that a value is; ``None`` for anything else."""
+    found = array(value)
+    return float(found.reshape(())) if found is not None and found.size == 1 else None
 
 
 def sample(value: np.ndarray) -> np.ndarray:

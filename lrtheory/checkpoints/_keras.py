@@ -16,7 +16,7 @@ import numpy as np
 
 from ..names.keras import ARGUMENTS, CLASSES
 from ..spec import call, parse, resolve
-from .checkpoint import Checkpoint, CheckpointError, Key, SavedGroup, SavedOptimizer
+from .checkpoint import Checkpoint, CheckpointError, Key, SavedGroup, SavedOptimizer, said
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 #: Arguments of an optimizer that a SPEC of it may have.
@@ -63,13 +63,16 @@ def read(path: Path) -> Checkpoint:
             variables, name = _variables(stored, "optimizer")
             weights = _weights(stored)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path} is no whole file of Keras ({' '.join(str(error).split())[:80]})") from error
+        raise CheckpointError(f"{path} is no whole file of Keras ({said(error)})") from error
     if not variables:
         raise CheckpointError(
             f"{path} holds weights and no optimizer: save the model after it was compiled and trained"
         )
     given = ((config.get("compile_config") or {}).get("optimizer") or {}) if isinstance(config, dict) else {}
-    kind = given.get("class_name") or _class(name)
+    bare = re.sub(r"_\d+$", "", name).replace(
+        "_", ""
+    )  # named after its class, adam_w, and numbered where there are more
+    kind = given.get("class_name") or next((kind for kind in CLASSES if kind.lower() == bare), "")
     if kind not in CLASSES:
         raise CheckpointError(
             f"{path} holds the optimizer {kind or name!r}, which is none of Keras's {', '.join(CLASSES)}"
@@ -96,12 +99,6 @@ def _weights(stored: Any) -> dict[str, np.ndarray]:
 
     stored.visititems(visit)
     return found
-
-
-def _class(name: str) -> str:
-    """Keras names an optimizer after its class, ``adam_w``, and numbers those that have one name."""
-    bare = re.sub(r"_\d+$", "", name).replace("_", "")
-    return next((kind for kind in CLASSES if kind.lower() == bare), "")
 
 
 def _optimizer(path: Path, kind: str, config: dict[str, Any], variables: list[np.ndarray]) -> SavedOptimizer:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoint import CheckpointError
+from .checkpoint import CheckpointError, said
 
 INDEX = "_METADATA"
 
@@ -35,6 +35,6 @@ def load(path: Path) -> Any:
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
         return reader.restore(path.absolute(), restore_args=as_numpy)
     except Exception as error:  # a folder that is not what it should be can raise anything
-        raise CheckpointError(f"{path} is no whole orbax checkpoint ({' '.join(str(error).split())[:80]})") from error
+        raise CheckpointError(f"{path} is no whole orbax checkpoint ({said(error)})") from error
     finally:
         logging.disable(before)

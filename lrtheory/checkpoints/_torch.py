@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoint import CheckpointError
+from .checkpoint import CheckpointError, said
 
 _REFUSED = re.compile(r"GLOBAL (\S+) (?:was not|whose module)")
 
@@ -60,5 +60,5 @@ def reason(text: str) -> str:
             f"holds {found[1]}, an object that only running its code would make, and nothing is unpickled here: where you "
             "trust the file, save its state dicts alone, as in torch.save({'optimizer': optimizer.state_dict()}, path)"
         )
-    said = " ".join(text.split("WeightsUnpickler error:")[-1].split("Check the documentation")[0].split())[:80]
-    return f"is no whole file of torch.save{f' ({said})' if said else ''}: it is cut off, or something else wrote it"
+    told = said(text.split("WeightsUnpickler error:")[-1].split("Check the documentation")[0])
+    return f"is no whole file of torch.save{f' ({told})' if told else ''}: it is cut off, or something else wrote it"

@@ -171,21 +171,14 @@ def checkpoint(tree: Any, path: str, kind: str) -> Checkpoint:
         p: {name: v for name, v in found.weights[p].items() if is_array(v)}
         for p in sorted(own, key=lambda p: -len(found.weights[p]))
     }
-    others = [
-        *(p for p in found.others if p.partition(".")[0] not in roots),
-        *(p or "weights" for p in found.weights if p not in models and p.partition(".")[0] not in roots),
-    ]
+    others = [*found.others, *(p or "weights" for p in found.weights if p not in models)]
+    others = [first for p in others if (first := p.partition(".")[0]) not in roots]
     own_state = [torch_optimizer(state, at, path) for at, state in found.optimizers.items()]
     optimizers = (*own_state, *optax_optimizers(found.parts))
     return Checkpoint(
-        path, kind, optimizers, next(iter(models.values()), {}), True, found.schedulers, found.counters, tuple(_short(others)),
+        path, kind, optimizers, next(iter(models.values()), {}), True, found.schedulers, found.counters, tuple(dict.fromkeys(others)),
         models=models,
     )  # fmt: skip
-
-
-def _short(paths: list[str]) -> list[str]:
-    """Each by its first part."""
-    return list(dict.fromkeys(path.partition(".")[0] for path in paths))
 
 
 def _without(tree: Any, found: Found) -> str:

@@ -13,6 +13,11 @@ class CheckpointError(ValueError):
     """What keeps a file or folder from being read as a checkpoint; one line that says what to do."""
 
 
+def said(text: object) -> str:
+    """What a library said, on one line that is not long."""
+    return " ".join(str(text).split())[:80]
+
+
 @dataclass(frozen=True)
 class SavedGroup:
     """A group of parameters.

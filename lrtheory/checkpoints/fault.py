@@ -86,6 +86,11 @@ class Notes:
     not_judged: list[str] = field(default_factory=list)
 
 
+def paired(found: list[tuple[str, str]]) -> str:
+    """Slots, and the tensors that they are of."""
+    return f"{some([slot for _, slot in found])} of {some([name for name, _ in found])}"
+
+
 def some(names: Iterator[str] | list[str] | tuple[str, ...]) -> str:
     """A few names, and how many more there are."""
     names = list(dict.fromkeys(names))

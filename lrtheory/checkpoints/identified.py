@@ -15,7 +15,7 @@ from ..names.torch import CLASSES, EXECUTION, NAMES, UNREAD
 from ..rules import Rule
 from ..spec import Reading, SpecError, read, torch_fields
 from ..wrappers import innermost
-from ._arrays import array
+from ._arrays import array, is_floating, scalar
 from .checkpoint import Checkpoint, Key, SavedGroup, SavedOptimizer
 
 #: What a count of steps is called.
@@ -35,8 +35,7 @@ def told_shape(raw: Mapping[str, np.ndarray]) -> tuple[int, ...] | None:
 
 def counted(raw: Mapping[str, np.ndarray]) -> float | None:
     """Steps, as they stand there."""
-    counts = [raw[name] for name in COUNTS if name in raw and raw[name].size == 1]
-    return float(counts[0].reshape(())) if counts else None
+    return next((count for name in COUNTS if (count := scalar(raw.get(name))) is not None), None)
 
 
 def counts_of(saved: SavedOptimizer) -> list[float]:
@@ -82,6 +81,11 @@ class Tensor:
         return {ours.get(id(v), name): v for name, v in self.raw.items() if v.ndim or name not in COUNTS}
 
     @property
+    def moments(self) -> dict[str, np.ndarray]:
+        """Those with fractions, without counts."""
+        return {slot: v for slot, v in self.arrays.items() if slot not in COUNTS and is_floating(v)}
+
+    @property
     def shape(self) -> tuple[int, ...] | None:
         """That of the parameter, as far as the state tells: factors of it are spread out."""
         if self.weight is not None:
@@ -116,6 +120,11 @@ class Identified:
     tensors: tuple[Tensor, ...]
     reason: str = ""
     spec: Reading | None = None
+
+    @property
+    def slots(self) -> list[str]:
+        """The moments that any tensor has, by name."""
+        return sorted({slot for t in self.tensors for slot in t.moments})
 
     @property
     def steps(self) -> int | None:

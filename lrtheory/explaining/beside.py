@@ -12,6 +12,7 @@ import numpy as np
 from ..compiling import quickly_compiled
 from ..dims.target import target
 from ..spec import Part, Spec, SpecError, is_torch, parse, part, read, short
+from ..words import first_line
 
 STEPS = 12
 #: Beyond this share of its travel, a run is another one.
@@ -55,7 +56,7 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
                 raise
             return Seen(None, f"not run beside the old ({error.name} is not installed)")
         except Exception as error:
-            why = why or (str(error).strip().splitlines() or [type(error).__name__])[0]
+            why = why or first_line(error)
             refused = why if isinstance(error, (_NotMade, SpecError)) else refused
             continue
         try:
@@ -66,27 +67,18 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
         for name, path in one.items():
             gap = np.abs(other[name] / params - path)
             reach = np.maximum(np.abs(path - path[0]).max(0), 1e-300)
-            off = max(
-                off,
-                float(
-                    np.nan_to_num(
-                        gap / reach, nan=0.0 if np.array_equal(np.isnan(path), np.isnan(other[name])) else np.inf
-                    ).max()
-                ),
-            )
-        if off == 0:
-            return Seen(
-                off,
-                f"run beside the old for {len(next(iter(one.values()))) - 1} steps in float64: the same bit for bit",
-            )
-        return Seen(
-            off,
-            f"run beside the old for {len(next(iter(one.values()))) - 1} steps in float64: {off:.1e} of its travel apart",
-        )
+            lost = 0.0 if np.array_equal(np.isnan(path), np.isnan(other[name])) else np.inf
+            off = max(off, float(np.nan_to_num(gap / reach, nan=lost).max()))
+        return Seen(off, f"run beside the old for {steps} steps in float64: {in_words(off)}")
     if refused or parse(old).full_name.startswith(("torch.optim.", "optax.")):
         refused = refused or f"it cannot be run: {why}"
         raise SpecError(refused if short(old) in refused else f"{short(old)}: {refused}")
     return Seen(None, f"not run beside the old ({why})")
+
+
+def in_words(off: float) -> str:
+    """How far apart two runs were."""
+    return "the same bit for bit" if off == 0 else f"{off:.1e} of its travel apart"
 
 
 class _NotMade(Exception):
@@ -198,7 +190,7 @@ def _moved(root: Part, lrs: Sequence[float]) -> dict[str, Any]:
         if "accumulator_dtype" in p.parameters and p.name == "MultiSteps":
             new[p.path + "accumulator_dtype"] = jnp.float64  # float32 by default
     if not new:
-        raise SpecError(f"{short(root.spec.text)}: its lr is no argument that could follow a schedule")
+        raise SpecError.of(root.spec, "its lr is no argument that could follow a schedule")
     return new
 
 
@@ -212,7 +204,6 @@ def _every(spec: Spec) -> int:
 
 def _ours(text: str, start: Any, grads: Any, lrs: Any = None) -> list[dict[str, np.ndarray]]:
     import jax
-    import jax.numpy as jnp
 
     from ..rules import SparseGradient
     from ..wrappers import innermost
@@ -221,29 +212,35 @@ def _ours(text: str, start: Any, grads: Any, lrs: Any = None) -> list[dict[str, 
     sparse = innermost(reading.rule, reading.hyper)[0].array_rule.sparse
     with jax.enable_x64(True):
         every = _every(parse(text))
-        step = quickly_compiled()(
-            lambda p, s, g, f: reading.rule.step(
-                reading.hyper if lrs is None else reading.hyper._replace(lr=reading.hyper.lr * f), p, s, g
-            )
-        )
-        params = {name: jnp.asarray(p) for name, p in start.items()}
-        state, path = reading.rule.init(params), [start]
-        for t, g in enumerate(grads):
-            given = {n: SparseGradient.from_dense(jnp.asarray(v)) if sparse else jnp.asarray(v) for n, v in g.items()}
-            params, state = step(params, state, given, 1.0 if lrs is None else lrs[t // every])
-            path.append({name: np.asarray(p) for name, p in params.items()})
+
+        @quickly_compiled()
+        def step(p: Any, s: Any, g: Any, factor: Any) -> Any:
+            g = {n: SparseGradient.from_dense(v) for n, v in g.items()} if sparse else g
+            hyper = reading.hyper if lrs is None else reading.hyper._replace(lr=reading.hyper.lr * factor)
+            return reading.rule.step(hyper, p, s, g)
+
+        at = lambda t: 1.0 if lrs is None else lrs[t // every]  # noqa: E731
+        return followed(start, grads, reading.rule.init, lambda t, p, s, g: step(p, s, g, at(t)))
+
+
+def followed(start: Any, grads: Any, init: Any, step: Any) -> list[dict[str, np.ndarray]]:
+    """Parameters before the first step and after each, where ``step(t, params, state, grads)`` takes arrays of JAX."""
+    import jax.numpy as jnp
+
+    params = {name: jnp.asarray(p) for name, p in start.items()}
+    state, path = init(params), [start]
+    for t, g in enumerate(grads):
+        params, state = step(t, params, state, {name: jnp.asarray(v) for name, v in g.items()})
+        path.append({name: np.asarray(p) for name, p in params.items()})
     return path
 
 
 def _in_optax(made: Any, start: Any, grads: Any, values: Any) -> list[dict[str, np.ndarray]]:
     import jax
-    import jax.numpy as jnp
 
     parameters = inspect.signature(made.update).parameters
     takes_value = "value" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     with jax.enable_x64(True):
-        params = {name: jnp.asarray(p) for name, p in start.items()}
-        state, path = quickly_compiled()(made.init)(params), [start]
 
         @quickly_compiled()
         def step(params: Any, state: Any, g: Any, value: Any) -> Any:
@@ -251,10 +248,7 @@ def _in_optax(made: Any, start: Any, grads: Any, values: Any) -> list[dict[str, 
             updates, state = made.update(g, state, params, **more)
             return jax.tree.map(lambda p, u: p + u, params, updates), state
 
-        for g, value in zip(grads, values, strict=True):
-            params, state = step(params, state, {n: jnp.asarray(v) for n, v in g.items()}, value)
-            path.append({name: np.asarray(p) for name, p in params.items()})
-    return path
+        return followed(start, grads, quickly_compiled()(made.init), lambda t, p, s, g: step(p, s, g, values[t]))
 
 
 def _in_keras(spec: Spec, start: Any, grads: Any, lrs: Any = None) -> list[dict[str, np.ndarray]]:

@@ -76,17 +76,17 @@ class Explanation:
     spec: str
     framework: str
     title: str
-    formula: str
-    numbers: tuple[Number, ...]
-    effective: tuple[EffectiveLr, ...]
-    unsettled: str | None
-    facts: tuple[Fact, ...]
-    facts_after: tuple[Fact, ...]
-    facts_of: str
     change: Change
     exactness: str | None
     notes: tuple[str, ...]
     code: str
+    formula: str = ""
+    numbers: tuple[Number, ...] = ()
+    effective: tuple[EffectiveLr, ...] = ()
+    unsettled: str | None = None
+    facts: tuple[Fact, ...] = ()
+    facts_after: tuple[Fact, ...] = ()
+    facts_of: str = ""
     schedule: tuple[Level, ...] = ()
     schedule_after: tuple[Level, ...] = ()
 
@@ -276,9 +276,8 @@ def _of_schedule(spec: Spec, change: Change) -> Explanation:
         "optimizer to have both",
     )
     return Explanation(
-        spec=spec.text, framework=spec.name.partition(".")[0], title="a schedule", formula="", numbers=(), effective=(),
-        unsettled=None, facts=(), facts_after=(), facts_of="", change=change, exactness=None, notes=notes, code=after.text,
-        schedule=_levels(found), schedule_after=() if change.is_none else _levels(after),
+        spec=spec.text, framework=spec.name.partition(".")[0], title="a schedule", change=change, exactness=None, notes=notes,
+        code=after.text, schedule=_levels(found), schedule_after=() if change.is_none else _levels(after),
     )  # fmt: skip
 
 
@@ -299,13 +298,7 @@ def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
         spec=target.text,
         framework=target.framework,
         title="none of the rules of this package",
-        formula="",
         numbers=numbers,
-        effective=(),
-        unsettled=None,
-        facts=(),
-        facts_after=(),
-        facts_of="",
         change=change,
         exactness=seen_as,
         notes=(*notes, *seen),

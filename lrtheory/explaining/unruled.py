@@ -10,6 +10,7 @@ from ..dims.dimensions import Dimensions
 from ..dims.target import Numbered, quiet, target
 from ..rescaling import Change
 from ..spec import SpecError, parse, short
+from ..words import first_line
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def read_unruled(text: str, reason: str) -> Unruled:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "optax"):
             raise
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise SpecError(
             first if isinstance(error, SpecError) else f"{reason}, and its units cannot be inferred: {first}"
         ) from error

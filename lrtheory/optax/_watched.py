@@ -14,8 +14,9 @@ from .. import effective
 from ..adopting import AdoptError
 from ..adopting.in_optax import adopt_optax, named, traced
 from ..effective import Summary
+from ..numbers import check_counts
 from ..rules import Rule, euclidean_norm
-from ..watching.logged import flat
+from ..watching.loggers import flat
 
 PyTree = Any
 
@@ -72,9 +73,7 @@ def watched(
     >>> round(figures(state, params)["effective_lr/w"], 6)
     0.002
     """
-    for name, value in (("every", every), ("sample", sample)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r} must be a whole number, 1 or more")
+    check_counts(every=every, sample=sample)
     inside = optax.with_extra_args_support(tx)
     known: dict[Any, _Read] = {}
 

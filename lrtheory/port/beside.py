@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..compiling import quickly_compiled
-from ..explaining.beside import SAME, float64, moved_lr, run_on, stream, tried
+from ..explaining.beside import SAME, float64, followed, in_words, moved_lr, run_on, stream, tried
 from ..names import find, keras
 from ..spec import Part, Reading, curve, is_schedule, parse, part, short
+from ..words import first_line
 from ..wrappers import innermost
 from . import courses
 from .errors import PortError
@@ -73,11 +74,11 @@ def beside(reading: Reading, made: Any, to: str) -> Beside:
             if reading.curve is None
             else "on its schedule and at an lr that moves"
         )
-        notes.append(f"run beside the old for {count} steps in float64, {how}: {_size(off)}")
+        notes.append(f"run beside the old for {count} steps in float64, {how}: {in_words(off)}")
     elif reading.curve is not None:
         said = f"{moved:.1e} of its travel apart where the lr moves"
     else:
-        notes.append(f"run beside the old for {count} steps in float64: {_size(off)}, while the lr is constant")
+        notes.append(f"run beside the old for {count} steps in float64: {in_words(off)}, while the lr is constant")
         notes.append(f"where the lr moves they part, by {moved:.1e} of their travel: do not give it a schedule")
     if silent := _silent(reading, start, grads):
         notes.append(f"{', '.join(silent)} made no difference in {count} steps: of that nothing is said")
@@ -94,12 +95,8 @@ def _old(reading: Reading, steps: int, lrs: list[float]) -> tuple[Any, Any, Any,
         except ModuleNotFoundError:
             raise
         except Exception as error:
-            why = why or (str(error).strip().splitlines() or [type(error).__name__])[0]
+            why = why or first_line(error)
     raise PortError(why if short(reading.text) in why else f"{short(reading.text)} cannot be run: {why}")
-
-
-def _size(off: float) -> str:
-    return "the same bit for bit" if off == 0 else f"{off:.1e} of its travel apart"
 
 
 def _apart(one: Sequence[Mapping[str, np.ndarray]], other: Sequence[Mapping[str, np.ndarray]]) -> float:
@@ -150,14 +147,8 @@ def _own_loop(made: Any, start: Any, grads: Any, lrs: Any) -> list[dict[str, np.
     with jax.enable_x64(True):
         rule, hyper, schedule = names["rule"], names["hyper"], names["schedule"]
         step = quickly_compiled()(lambda lr, p, s, g: rule.step(hyper._replace(lr=lr), p, s, g))
-        params = {name: jnp.asarray(p) for name, p in start.items()}
-        state, path = rule.init(params), [start]
-        for i, g in enumerate(grads):
-            t = i // made.every
-            lr = schedule(t) * (1.0 if lrs is None else lrs[t])
-            params, state = step(lr, params, state, {n: jnp.asarray(v) for n, v in g.items()})
-            path.append({name: np.asarray(p) for name, p in params.items()})
-    return path
+        lr = lambda t: schedule(t) * (1.0 if lrs is None else lrs[t])  # noqa: E731
+        return followed(start, grads, rule.init, lambda i, p, s, g: step(lr(i // made.every), p, s, g))
 
 
 def _own_names(made: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ..words import some
 from .errors import PortError
 
 #: What else than a dot makes a key a pattern.
@@ -61,8 +62,7 @@ def matched(own: Sequence[str], wanted: Sequence[str] | None, names: Any = None)
 
 
 def _shown(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(repr(name) for name in names[:4]) + more
+    return some(map(repr, names), 4)
 
 
 def _renamed(own: Sequence[str], names: Any) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import effective
 from ..adopting import Adopted, AdoptError, Around, Group, adopt
 from ..adopting.adopted import of_rule
 from ..adopting.in_optax import named
@@ -19,6 +17,7 @@ from ..adopting.state_dict import adopt_state_dict, array_of, is_state_dict
 from ..names import entry, find, keras, optax, torch
 from ..rules import Rule
 from ..spec import is_torch
+from ..words import some
 from ..wrappers import Wrapper, unwrapped
 from .errors import PortError
 
@@ -60,7 +59,7 @@ class Tensor:
     @property
     def is_elementwise(self) -> bool:
         """Whether the order of its coordinates makes no difference to a step."""
-        return _is_elementwise(self.rule)
+        return self.rule.is_elementwise
 
     def turned(self, axes: tuple[int, ...]) -> Tensor:
         """With all that is shaped like the parameter in another order of axes."""
@@ -70,16 +69,6 @@ class Tensor:
             return np.transpose(value, axes) if value is not None and np.shape(value) == shape else value
 
         return replace(self, state=type(self.state)(*map(of, self.state)), value=of(self.value))
-
-
-@functools.cache
-def _is_elementwise(rule: Rule) -> bool:
-    numbers = rule.hyper(**{"lr": 0.1} if "lr" in rule.Hyper._fields else {})
-    p = np.zeros((3, 2), np.float32)
-    try:
-        return effective.is_elementwise(rule.step, numbers, p, jax.eval_shape(rule.init, p), p)
-    except TypeError:  # it takes sparse gradients
-        return False
 
 
 @dataclass(frozen=True)
@@ -129,7 +118,7 @@ def taken(
     for group in found.groups:
         if group.rule is None:
             raise PortError(
-                f"{_shown(group.names)}: no rule of ours, so that nothing says what its state is: {group.reason}"
+                f"{some(group.names, 4)}: no rule of ours, so that nothing says what its state is: {group.reason}"
             )
         notes += group.notes if found.framework != "keras" else ()
         if found.framework == "keras":
@@ -151,10 +140,6 @@ def stated(optimizer: Any, group: Group) -> Any:
         return group.hyper
     epsilon = getattr(optimizer, "epsilon", None)  # of what was adopted already there is none
     return group.hyper if epsilon is None else group.hyper._replace(eps=float(epsilon))
-
-
-def _shown(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _calls(source: Any, count: int | None) -> int | None:

@@ -93,7 +93,7 @@ def formula(value: Any) -> Any:
     found = Formula(value.text)
     arguments = _function(value.text).args
     if len(arguments.args) != 1 or arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults:
-        raise SpecError(f"{short(value.text)}: a function of the step takes one argument, as in lambda t: 0.95 ** t")
+        raise SpecError.of(value, "a function of the step takes one argument, as in lambda t: 0.95 ** t")
     found(1)  # refused before anything is made with it
     return found
 

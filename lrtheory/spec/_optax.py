@@ -16,7 +16,7 @@ from ..names.optax import CHAINS, EXECUTION, NAMES
 from ..wrappers import Wrapper
 from ._reading import NoRuleError, Reading, made
 from .curves import Curve, of_part
-from .parts import Part, is_schedule, part
+from .parts import Part, part
 from .text import Spec, SpecError, Unread, is_number, short, written
 
 _CLIPS: dict[str, tuple[str, Callable[[Any], Wrapper], str]] = {
@@ -89,8 +89,6 @@ def read_optax(spec: Spec) -> Reading:
     NoRuleError
         For a chain of other parts, or a factory that is none of our rules.
     """
-    if is_schedule(spec):
-        raise NoRuleError(f"{short(spec.text)} is a schedule, whose optimizer is not given")
     root = part(spec)
     notes = [note for p in root.all() for note in p.notes]
     every, inside = 1, root
@@ -111,7 +109,7 @@ def read_optax(spec: Spec) -> Reading:
         try:
             rule = wrap(rule)
         except ValueError as error:
-            raise NoRuleError(f"{short(spec.text)}: {error}") from error
+            raise NoRuleError.of(spec, error) from error
     numbers, curve = _numbers(spec, places, notes)
     if every > 1:
         rule = wrappers.accumulate(rule, every=every)
@@ -162,11 +160,9 @@ def _made_of(sequence: list[Part]) -> tuple[str, ...]:
 def _every(root: Part) -> int:
     every = root.value("every_k_schedule")
     if not isinstance(every, int) or isinstance(every, bool):
-        raise NoRuleError(f"{short(root.spec.text)}: a number of calls a step that changes is none of our wrappers")
+        raise NoRuleError.of(root.spec, "a number of calls a step that changes is none of our wrappers")
     if root.value("use_grad_mean") is not True or root.value("should_skip_update_fn") is not None:
-        raise NoRuleError(
-            f"{short(root.spec.text)}: only the mean of the gradients of all calls is one of our wrappers"
-        )
+        raise NoRuleError.of(root.spec, "only the mean of the gradients of all calls is one of our wrappers")
     return every
 
 
@@ -177,8 +173,9 @@ def _sequence(root: Part, notes: list[str]) -> list[Part]:
         entries = [entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry for entry in given]
         inner = [entry for entry in entries if isinstance(entry, Part)]
         if not inner or len(inner) < len(entries):
-            raise SpecError(
-                f"{short(root.spec.text)}: optax.{root.name} takes transformations, as in optax.chain(optax.clip(1.0), optax.sgd(0.1))"
+            raise SpecError.of(
+                root.spec,
+                f"optax.{root.name} takes transformations, as in optax.chain(optax.clip(1.0), optax.sgd(0.1))",
             )
         return [found for p in inner for found in _sequence(p, notes)]
     if root.name in ("apply_if_finite", "with_extra_args_support"):
@@ -234,23 +231,17 @@ def _rate(spec: Spec, rates: list[Part]) -> _Place:
     bare = [f for f in factors if is_number(f[1]) and abs(f[1]) == 1]
     carriers = [f for f in factors if f not in bare] or bare[:1]
     if len(carriers) != 1:
-        raise NoRuleError(
-            f"{short(spec.text)}: its lr is a product of {len(carriers)} numbers, and is read of one alone"
-        )
+        raise NoRuleError.of(spec, f"its lr is a product of {len(carriers)} numbers, and is read of one alone")
     carrier, value, sign = carriers[0]
     factor = -sign * math.prod(s * v for p, v, s in factors if p is not carrier)
     if value is None:
-        raise NoRuleError(
-            f"{short(carrier.spec.text)}: without a learning_rate optax neither scales nor turns the gradient's sign"
-        )
+        raise NoRuleError.of(carrier.spec, "without a learning_rate optax neither scales nor turns the gradient's sign")
     if not (isinstance(value, Part) or is_number(value)):
         raise SpecError(_not_evaluated(carrier, _RATES[carrier.name]))
     if factor * (1 if isinstance(value, Part) else value) < 0:
         raise NoRuleError(f"{short(spec.text)} moves up the gradient, as {short(carrier.spec.text)} has it")
     if isinstance(value, Part) and factor != 1:
-        raise NoRuleError(
-            f"{short(spec.text)}: a schedule times {factor:g} is not read; write the factor into the schedule"
-        )
+        raise NoRuleError.of(spec, f"a schedule times {factor:g} is not read; write the factor into the schedule")
     return _Place(carrier, _RATES[carrier.name], factor)
 
 
@@ -271,20 +262,18 @@ def _rule(spec: Spec, alias: _Alias, coupled: bool) -> tuple[Any, dict[str, _Pla
                 f"{short(spec.text)} is another rule than {name.rule}: only with {argument}={value!r} are they the same"
             )
     if coupled and not name.coupled:
-        raise NoRuleError(
-            f"{short(spec.text)}: decay added before {alias.name} is not what {name.rule} has as weight_decay"
-        )
+        raise NoRuleError.of(spec, f"decay added before {alias.name} is not what {name.rule} has as weight_decay")
     options = {**name.options, **{ours: values[a] for a, ours in name.switches.items() if a in values}}
     known = {*name.numbers, *name.switches, *name.required, *EXECUTION, *_MASKS}
     unknown = [a for a, place in alias.places.items() if place.is_given and a not in known]
     if unknown:
-        raise NoRuleError(f"{short(spec.text)}: with {unknown[0]} it is none of our rules")
+        raise NoRuleError.of(spec, f"with {unknown[0]} it is none of our rules")
     if name.options.get("nesterov") is None and options.get("nesterov") and values.get("momentum", 0) is None:
         options["nesterov"] = False  # optax looks ahead with momentum alone
     try:
         rule = rules.get(name.rule)(**options)
     except (TypeError, ValueError) as error:
-        raise SpecError(f"{short(spec.text)}: {error}") from error
+        raise SpecError.of(spec, error) from error
     return rule, {ours: alias.places[a] for a, ours in name.numbers.items() if a in alias.places}
 
 
@@ -299,13 +288,11 @@ def _numbers(spec: Spec, places: Mapping[str, _Place], notes: list[str]) -> tupl
             if number == "lr":
                 curve = found
             elif found.start.lr != found.peak.lr or found.end.lr != found.peak.lr:
-                raise NoRuleError(
-                    f"{short(spec.text)}: {place.argument} follows a schedule, and rules have one for lr alone"
-                )
+                raise NoRuleError.of(spec, f"{place.argument} follows a schedule, and rules have one for lr alone")
             value = found.peak.lr
         elif value is None and number == "lr":
-            raise NoRuleError(
-                f"{short(place.part.spec.text)}: without a learning_rate optax neither scales nor turns the gradient's sign"
+            raise NoRuleError.of(
+                place.part.spec, "without a learning_rate optax neither scales nor turns the gradient's sign"
             )
         elif isinstance(value, (Spec, Unread)) and number == "lr":
             raise SpecError(_not_evaluated(place.part, place.argument))

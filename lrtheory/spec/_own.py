@@ -7,9 +7,9 @@ from typing import Any
 
 from ..rules import Rule
 from ..wrappers import Wrapper
+from ._names import WRAPPERS, resolve
 from ._reading import Reading, made
-from .parts import WRAPPERS, resolve
-from .text import Spec, SpecError, call, short
+from .text import Spec, SpecError, call
 
 
 def read_own(spec: Spec) -> Reading:
@@ -34,11 +34,11 @@ def built(spec: Spec) -> tuple[Rule | Wrapper, dict[str, Any], str]:
     given, inside, code = dict(spec.kwargs), [], []
     if name in WRAPPERS and "wrappers" in factory.__module__:
         if len(spec.args) != 1 or not isinstance(spec.args[0], Spec) or not spec.args[0].is_rule:
-            raise SpecError(f"{short(spec.text)}: {name} is given a rule first, as in {name}(adam(lr=1e-3), ...)")
+            raise SpecError.of(spec, f"{name} is given a rule first, as in {name}(adam(lr=1e-3), ...)")
         rule, numbers, inner = built(spec.args[0])
         inside, code = [rule], [inner]
     elif spec.args:
-        raise SpecError(f"{short(spec.text)}: a rule takes arguments by name, as in {name}(lr=1e-3)")
+        raise SpecError.of(spec, f"a rule takes arguments by name, as in {name}(lr=1e-3)")
     else:
         numbers = {}
         if isinstance(given.get("betas"), (list, tuple)) and len(given["betas"]) == 2:
@@ -47,9 +47,9 @@ def built(spec: Spec) -> tuple[Rule | Wrapper, dict[str, Any], str]:
     try:
         rule = factory(*inside, **options)
     except (TypeError, ValueError) as error:
-        raise SpecError(f"{short(spec.text)}: {error}") from error
+        raise SpecError.of(spec, error) from error
     if not hasattr(rule, "hyper"):
-        raise SpecError(f"{short(spec.text)}: {name} is a schedule, not a rule")
+        raise SpecError.of(spec, f"{name} is a schedule, not a rule")
     numbers |= {n: v for n, v in given.items() if n not in options}
     room = "wrappers" if inside else "rules"
     made_by = call(f"lrtheory.{room}.{name}", options)

@@ -10,7 +10,7 @@ from ..rules import Rule
 from ..wrappers import Wrapper
 from .curves import Curve
 from .parts import plain, typed
-from .text import Spec, SpecError, Unread, short, written
+from .text import Spec, SpecError, Unread, written
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,8 @@ def made(spec: Spec, rule: Rule | Wrapper, numbers: dict[str, Any]) -> Any:
     numbers = {name: plain(value) if typed(value) else value for name, value in numbers.items()}
     for name, given in numbers.items():
         if isinstance(given, (Spec, Unread)):
-            raise SpecError(
-                f"{short(spec.text)}: {name}={written(given)} is not a number; give one, names are not evaluated"
-            )
+            raise SpecError.of(spec, f"{name}={written(given)} is not a number; give one, names are not evaluated")
     try:
         return rule.hyper(**{name: float(v) if hasattr(v, "dtype") else v for name, v in numbers.items()})
     except (TypeError, ValueError, OverflowError) as error:
-        raise SpecError(f"{short(spec.text)}: {error}") from error
+        raise SpecError.of(spec, error) from error

@@ -10,9 +10,10 @@ from typing import Any
 from .. import rules
 from ..names.torch import CLASSES, EXECUTION, NAMES, POSITIONAL
 from ..rules import Rule
+from ._names import resolve
 from ._reading import NoRuleError, Reading, made
 from .curves import curve
-from .parts import Part, by_name, resolve
+from .parts import Part, by_name
 from .text import Spec, SpecError, Unread, call, nearest, short, written
 
 SCHEDULERS = "torch.optim.lr_scheduler."
@@ -25,10 +26,10 @@ def read_torch(spec: Spec) -> Reading:
     name = spec.name.rpartition(".")[2]
     if name not in CLASSES or spec.name not in (f"torch.optim.{name}", f"torch.optim.{name.lower()}.{name}"):
         if reason := rules.ABSENT.get(name.lower()):
-            raise NoRuleError(f"{short(spec.text)}: {reason}")
+            raise NoRuleError.of(spec, reason)
         if spec.name.startswith("torch.optim."):
-            raise SpecError(
-                f"{short(spec.text)}: torch.optim has no {name!r}{nearest(name, CLASSES)}; it has {', '.join(CLASSES)}"
+            raise SpecError.of(
+                spec, f"torch.optim has no {name!r}{nearest(name, CLASSES)}; it has {', '.join(CLASSES)}"
             )
         resolve(spec)
         raise NoRuleError(f"{short(spec.text)} is none of torch.optim's {', '.join(CLASSES)}")
@@ -149,8 +150,9 @@ def _shared(scheduler: Part) -> str:
     """
     names = {p.first.text for p in scheduler.all() if p is not scheduler and p.first is not None}
     if len(names) > 1 or not all(name.isidentifier() for name in names):
-        raise SpecError(
-            f"{short(scheduler.spec.text)}: the schedulers inside act on the optimizer of all; write optimizer in them in the "
-            f"place of {', '.join(sorted(names - {'optimizer'}))}"
+        raise SpecError.of(
+            scheduler.spec,
+            f"the schedulers inside act on the optimizer of all; write optimizer in them in the "
+            f"place of {', '.join(sorted(names - {'optimizer'}))}",
         )
     return next(iter(names), "")

@@ -14,29 +14,17 @@ import numpy as np
 
 from ..compiling import quickly_compiled
 from ..schedules.cycles import first_phase, lost
+from ..words import first_line
 from ._formula import Formula
 from ._keras_backend import load_keras
-from .parts import Part, is_scheduler, part
+from ._names import is_scheduler
+from .parts import Part, part
 from .text import Spec, SpecError, Unread, inside, is_number, parse, short
 
-LEVELS = frozenset(
-    (
-        "init_value",
-        "peak_value",
-        "end_value",
-        "value",
-        "lr",
-        "eta_min",
-        "max_lr",
-        "base_lr",
-        "swa_lr",
-        "lr_end",
-        "initial_learning_rate",
-        "end_learning_rate",
-        "warmup_target",
-        "values",
-    )
-)
+LEVELS = frozenset((
+    "init_value", "peak_value", "end_value", "value", "lr", "eta_min", "max_lr", "base_lr", "swa_lr", "lr_end",
+    "initial_learning_rate", "end_learning_rate", "warmup_target", "values",
+))  # fmt: skip
 COUNTS = frozenset((
     "transition_steps", "transition_begin", "decay_steps", "warmup_steps", "total_steps", "boundaries",
     "boundaries_and_scales", "T_0", "T_max", "anneal_epochs", "milestones", "stable_steps", "start", "step_size",
@@ -168,10 +156,9 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
     except SpecError as error:
         if made.spec.name in str(error):
             raise
-        raise SpecError(f"{short(made.spec.text)}: {error}") from error
+        raise SpecError.of(made.spec, error) from error
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SpecError(f"{short(made.spec.text)}: {first}") from error
+        raise SpecError.of(made.spec, first_line(error)) from error
     known = np.isfinite(lrs)
     if lrs.ndim != 1 or not known[0]:
         raise SpecError(f"{short(made.spec.text)} gives no lr at the first step")

@@ -2,7 +2,7 @@
 
 The text is parsed, never evaluated: calls by name, whose arguments are literals, plain arithmetic on numbers, or calls
 again, as in ``optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(1e-3))``. The code that ``lrtheory explain`` prints is
-a SPEC too. What a name stands for, and whether it may be called, is for :mod:`lrtheory.spec.parts` to say.
+a SPEC too. What a name stands for, and whether it may be called, is for :mod:`lrtheory.spec._names` to say.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 LONGEST, DEEPEST = 20_000, 60
 EXPECTED = (
@@ -23,6 +23,11 @@ EXPECTED = (
 
 class SpecError(ValueError):
     """A text that is no SPEC, or names nothing; the message says what was expected."""
+
+    @classmethod
+    def of(cls, spec: Spec | Unread, why: object) -> Self:
+        """Said of a SPEC, or of a part of one."""
+        return cls(f"{short(spec.text)}: {why}")
 
 
 @dataclass(frozen=True)

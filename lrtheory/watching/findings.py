@@ -12,6 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from ..words import some
 from .figures import Run, Watched, middle
 
 LEAST = 3
@@ -68,12 +69,16 @@ def findings_of(run: Run) -> list[Finding]:
         medians = {name: middle(value) for name, value in watched.figures.items() if name != "quantiles"}
         for name, check in CHECKS.items():
             if len(watched.steps) >= LEAST:
-                found += [_of(name, watched, **given) for given in check(watched, medians)]
+                found += [Finding(name, **given, optimizer=watched.name) for given in check(watched, medians)]
     return sorted(found, key=lambda finding: finding.level != "warning")
 
 
-def _of(name: str, watched: Watched, **given: Any) -> Finding:
-    return Finding(name, given.pop("level", "warning"), optimizer=watched.name, **given)
+def _found(
+    text: str, fix: str, names: list[str] | None = None, level: str = "warning", **evidence: Any
+) -> dict[str, Any]:
+    """Fields of a finding; of one about some tensors the sentence begins with their names."""
+    text = some(names, 3) + text if names else text
+    return {"level": level, "text": text, "fix": fix, "where": names or [], "evidence": evidence}
 
 
 Given = Iterable[dict[str, Any]]
@@ -83,24 +88,17 @@ Medians = dict[str, np.ndarray]
 def _coverage(run: Run) -> Iterator[Finding]:
     outside, twice = run.coverage["outside"], run.coverage["twice"]
     if outside:
-        yield Finding(
-            "in-no-group",
-            "warning",
-            f"{named(outside)} {'is' if len(outside) == 1 else 'are'} trained by no optimizer that is watched, though set to require gradients.",
-            f'optimizer.add_param_group({{"params": [p for n, p in model.named_parameters() if n in {outside!r}]}})  # or '
-            "p.requires_grad_(False)",
-            outside,
-            {"tensors": len(outside)},
-        )
+        text = f" {_are(outside)} trained by no optimizer that is watched, though set to require gradients."
+        fix = f"optimizer.add_param_group({_group_line(outside)}}})  # or p.requires_grad_(False)"
+        yield Finding("in-no-group", **_found(text, fix, outside, tensors=len(outside)))
     if twice:
-        yield Finding(
-            "in-two-groups",
-            "warning",
-            f"{named(twice)} {'is' if len(twice) == 1 else 'are'} moved more than once a step: in two optimizers, or twice in a group.",
-            "give each parameter to one group of one optimizer: params = list(dict.fromkeys(params))",
-            twice,
-            {"tensors": len(twice)},
-        )
+        text = f" {_are(twice)} moved more than once a step: in two optimizers, or twice in a group."
+        fix = "give each parameter to one group of one optimizer: params = list(dict.fromkeys(params))"
+        yield Finding("in-two-groups", **_found(text, fix, twice, tensors=len(twice)))
+
+
+def _are(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def hardly_moves(watched: Watched, medians: Medians) -> Given:
@@ -108,16 +106,16 @@ def hardly_moves(watched: Watched, medians: Medians) -> Given:
     moves = medians["relative_update"]
     for i in _groups_of(watched, (moves < HARDLY) & ~(medians["absorbed"] > MOST)):
         own, lr = float(np.median(moves[i])), float(np.median(medians["nominal_lr"][i]))
-        names, evidence = _names(watched, i), {"relative_update": own, "lr": lr}
+        names = _names(watched, i)
         if np.all(medians["grad_norm"][i] == 0):
-            text = f"{named(names)} had a gradient of 0 at the measured steps, and did not learn."
+            text = " had a gradient of 0 at the measured steps, and did not learn."
             fix = "see that it takes part in the loss; if it should not learn: p.requires_grad_(False)"
         elif lr == 0:
             continue
         else:
-            text = f"{named(names)} hardly moved: a step is {own:.1g} of its size."
+            text = f" hardly moved: a step is {own:.1g} of its size."
             fix = f'{_group_line(names)}, "lr": {lr * TYPICAL / own if own else lr * 10:.1g}}}'
-        yield {"text": text, "fix": fix, "where": names, "evidence": evidence}
+        yield _found(text, fix, names, relative_update=own, lr=lr)
 
 
 def rewritten(watched: Watched, medians: Medians) -> Given:
@@ -127,12 +125,8 @@ def rewritten(watched: Watched, medians: Medians) -> Given:
     for i in _groups_of(watched, (moves > REWRITTEN) & matrices):
         own, lr = float(np.median(moves[i])), float(np.median(medians["nominal_lr"][i]))
         names = _names(watched, i)
-        yield {
-            "text": f"{named(names)} was rewritten again and again: a step is {own:.0%} of its size.",
-            "fix": f'{_group_line(names)}, "lr": {lr * TYPICAL / own:.1g}}}',
-            "where": names,
-            "evidence": {"relative_update": own, "lr": lr},
-        }
+        text = f" was rewritten again and again: a step is {own:.0%} of its size."
+        yield _found(text, f'{_group_line(names)}, "lr": {lr * TYPICAL / own:.1g}}}', names, relative_update=own, lr=lr)
 
 
 def eps_dominates(watched: Watched, medians: Medians) -> Given:
@@ -140,12 +134,9 @@ def eps_dominates(watched: Watched, medians: Medians) -> Given:
     for i in _groups_of(watched, (medians["eps_dominated"] > MOST) & (medians["grad_norm"] > 0)):
         names, size = _names(watched, i), float(np.median(medians["direction_rms"][i]))
         share = float(np.median(medians["eps_dominated"][i]))
-        yield {
-            "text": f"{named(names)}: eps is above the size of the gradient at {share:.0%} of coordinates, so that lr/eps decides there.",
-            "fix": f'optimizer.param_groups[{watched.tensors[i[0]]["group"]}]["eps"] = {size / 100:.1g}',
-            "where": names,
-            "evidence": {"eps_dominated": share, "direction_rms": size},
-        }
+        text = f": eps is above the size of the gradient at {share:.0%} of coordinates, so that lr/eps decides there."
+        fix = f'optimizer.param_groups[{watched.tensors[i[0]]["group"]}]["eps"] = {size / 100:.1g}'
+        yield _found(text, fix, names, eps_dominated=share, direction_rms=size)
 
 
 def absorbed(watched: Watched, medians: Medians) -> Given:
@@ -153,12 +144,9 @@ def absorbed(watched: Watched, medians: Medians) -> Given:
     for i in _groups_of(watched, medians["absorbed"] > MOST):
         names, share = _names(watched, i), float(np.median(medians["absorbed"][i]))
         dtype = watched.tensors[i[0]]["dtype"]
-        yield {
-            "text": f"{named(names)}: {share:.0%} of coordinates lose their step to rounding in {dtype}.",
-            "fix": "model.float()  # and compute in half precision: with torch.autocast(device, dtype=torch.bfloat16): ...",
-            "where": names,
-            "evidence": {"absorbed": share, "dtype": dtype},
-        }
+        text = f": {share:.0%} of coordinates lose their step to rounding in {dtype}."
+        fix = "model.float()  # and compute in half precision: with torch.autocast(device, dtype=torch.bfloat16): ..."
+        yield _found(text, fix, names, absorbed=share, dtype=dtype)
 
 
 def decay_absorbed(watched: Watched, medians: Medians) -> Given:
@@ -168,12 +156,9 @@ def decay_absorbed(watched: Watched, medians: Medians) -> Given:
         names, own = _names(watched, i), float(np.median(resolution[i]))
         dtype, group = watched.tensors[i[0]]["dtype"], watched.tensors[i[0]]["group"]
         decay = float(np.nanmedian(watched.groups["weight_decay"][:, group]))
-        yield {
-            "text": f"{named(names)}: weight decay is {own:.2g} of the smallest change that {dtype} can hold, and does nothing.",
-            "fix": f'model.float()  # or optimizer.param_groups[{group}]["weight_decay"] = {decay * 2 / own:.1g}',
-            "where": names,
-            "evidence": {"decay_resolution": own, "dtype": dtype, "weight_decay": decay},
-        }
+        text = f": weight decay is {own:.2g} of the smallest change that {dtype} can hold, and does nothing."
+        fix = f'model.float()  # or optimizer.param_groups[{group}]["weight_decay"] = {decay * 2 / own:.1g}'
+        yield _found(text, fix, names, decay_resolution=own, dtype=dtype, weight_decay=decay)
 
 
 def clipping(watched: Watched, medians: Medians) -> Given:
@@ -184,11 +169,11 @@ def clipping(watched: Watched, medians: Medians) -> Given:
     if often > NEARLY_ALWAYS:
         factor = float(np.nanmedian(watched.figures["clip_factor"][seen]))
         allowed = float(np.quantile(norm[seen], 0.9))
-        yield {
-            "text": f"Gradients were clipped in {often:.0%} of the measured steps: what reaches the optimizer is {factor:.2g} of the gradient.",
-            "fix": f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={allowed:.2g})  # clips one step in ten",
-            "evidence": {"clipped": float(often), "clip_factor": factor, "max_norm": float(np.median(max_norm[seen]))},
-        }
+        yield _found(
+            f"Gradients were clipped in {often:.0%} of the measured steps: what reaches the optimizer is {factor:.2g} of the gradient.",
+            f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={allowed:.2g})  # clips one step in ten",
+            clipped=float(often), clip_factor=factor, max_norm=float(np.median(max_norm[seen])),
+        )  # fmt: skip
 
 
 def decay_on_norms(watched: Watched, medians: Medians) -> Given:
@@ -200,14 +185,9 @@ def decay_on_norms(watched: Watched, medians: Medians) -> Given:
     ]
     names = _names(watched, [int(i) for i in np.flatnonzero(hit)])
     if names and any(len(t["shape"]) >= 2 for t in watched.tensors):
-        yield {
-            "level": "hint",
-            "text": f"{named(names)}: weight decay acts on norms and biases too.",
-            "fix": 'groups = [{"params": [p for p in model.parameters() if p.ndim >= 2]}, '
-            '{"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}]',
-            "where": names,
-            "evidence": {"weight_decay": max(decay)},
-        }
+        fix = 'groups = [{"params": [p for p in model.parameters() if p.ndim >= 2]}, '
+        fix += '{"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}]'
+        yield _found(": weight decay acts on norms and biases too.", fix, names, "hint", weight_decay=max(decay))
 
 
 def moves_without_gradient(watched: Watched, medians: Medians) -> Given:
@@ -215,13 +195,10 @@ def moves_without_gradient(watched: Watched, medians: Medians) -> Given:
     norm = watched.figures["grad_norm"]
     none = np.sum(norm == 0, axis=0) > NEARLY_ALWAYS * np.maximum(1, np.sum(~np.isnan(norm), axis=0))
     for i in _groups_of(watched, none & (medians["moved_without_gradient"] > MOST)):
-        names = _names(watched, i)
-        yield {
-            "text": f"{named(names)} moved without a gradient: by momentum or decay.",
-            "fix": "p.requires_grad_(False)  # or optimizer.zero_grad(set_to_none=True), which leaves it out of the step",
-            "where": names,
-            "evidence": {"moved_without_gradient": float(np.median(medians["moved_without_gradient"][i]))},
-        }
+        fix = "p.requires_grad_(False)  # or optimizer.zero_grad(set_to_none=True), which leaves it out of the step"
+        moved = float(np.median(medians["moved_without_gradient"][i]))
+        text = " moved without a gradient: by momentum or decay."
+        yield _found(text, fix, _names(watched, i), moved_without_gradient=moved)
 
 
 def scheduler_calls(watched: Watched, medians: Medians) -> Given:
@@ -234,23 +211,17 @@ def scheduler_calls(watched: Watched, medians: Medians) -> Given:
         planned, kind = scheduler["planned"], scheduler["kind"]
         evidence = {"scheduler_steps": float(calls), "optimizer_steps": float(steps), "planned": planned}
         if calls == 0:
-            yield {
-                "text": f"{kind} was never stepped: lr stayed as it was for {steps:.0f} steps.",
-                "fix": "scheduler.step()  # after each optimizer.step()",
-                "evidence": evidence,
-            }
+            text = f"{kind} was never stepped: lr stayed as it was for {steps:.0f} steps."
+            fix = "after each optimizer.step()"
         elif calls > 1.5 * steps:
-            yield {
-                "text": f"{kind} was stepped {calls:.0f} times for {steps:.0f} steps of the optimizer.",
-                "fix": "scheduler.step()  # once, and only where optimizer.step() was called",
-                "evidence": evidence,
-            }
+            text = f"{kind} was stepped {calls:.0f} times for {steps:.0f} steps of the optimizer."
+            fix = "once, and only where optimizer.step() was called"
         elif planned and steps >= planned and calls < planned / 2:
-            yield {
-                "text": f"{kind} was planned for {planned} of its steps and made {calls:.0f}, in {steps:.0f} steps of the optimizer.",
-                "fix": "scheduler.step()  # after each optimizer.step(), or plan it in the unit in which it is stepped",
-                "evidence": evidence,
-            }
+            text = f"{kind} was planned for {planned} of its steps and made {calls:.0f}, in {steps:.0f} steps of the optimizer."
+            fix = "after each optimizer.step(), or plan it in the unit in which it is stepped"
+        else:
+            continue
+        yield _found(text, f"scheduler.step()  # {fix}", **evidence)
 
 
 def lr_at_zero(watched: Watched, medians: Medians) -> Given:
@@ -261,22 +232,18 @@ def lr_at_zero(watched: Watched, medians: Medians) -> Given:
         last = int(watched.steps[alive[-1]])
         over = (watched.taken - 1 - last) / max(1, watched.taken)
         if len(lr) - 1 - alive[-1] >= LEAST and over > LONG_BEFORE:
-            yield {
-                "text": f"lr is 0 after step {last} of {watched.taken}: the rest of the run learnt nothing.",
-                "fix": f"plan the schedule for {watched.taken} steps, such as T_max={watched.taken} or total_steps={watched.taken}",
-                "evidence": {"last_step_with_lr": last, "steps": watched.taken},
-            }
+            text = f"lr is 0 after step {last} of {watched.taken}: the rest of the run learnt nothing."
+            fix = f"plan the schedule for {watched.taken} steps, such as T_max={watched.taken} or total_steps={watched.taken}"
+            yield _found(text, fix, last_step_with_lr=last, steps=watched.taken)
 
 
 def skipped(watched: Watched, medians: Medians) -> Given:
     """Steps that a gradient scaler left out again and again."""
     share = watched.skipped / max(1, watched.skipped + watched.taken)
     if watched.skipped > SKIPS and share > SKIPPED_SHARE:
-        yield {
-            "text": f"{watched.skipped} steps ({share:.0%}) were skipped, because scaled gradients were not finite.",
-            "fix": "torch.amp.GradScaler(init_scale=2.0**8, growth_interval=10_000)  # or bfloat16, which needs no scaler",
-            "evidence": {"skipped": watched.skipped, "share": share},
-        }
+        text = f"{watched.skipped} steps ({share:.0%}) were skipped, because scaled gradients were not finite."
+        fix = "torch.amp.GradScaler(init_scale=2.0**8, growth_interval=10_000)  # or bfloat16, which needs no scaler"
+        yield _found(text, fix, skipped=watched.skipped, share=share)
 
 
 def decay_longer_than_run(watched: Watched, medians: Medians) -> Given:
@@ -293,15 +260,13 @@ def decay_longer_than_run(watched: Watched, medians: Medians) -> Given:
             continue
         scale = 1 / float(np.median(own))
         if scale > watched.taken:
-            yield {
-                "level": "hint",
-                "text": f"Weight decay of group {group} has a time scale of {scale:,.0f} steps, 1/(lr·weight_decay), and the run "
-                f"has {watched.taken:,}: it does not outweigh where the weights started.",
-                "fix": f'optimizer.param_groups[{group}]["weight_decay"] = '
-                f"{float(f'{decay[group] * 3 * scale / watched.taken:.1g}'):g}"
-                "  # a time scale of a third of the run, if decay is meant to set the size of the weights",
-                "evidence": {"time_scale": scale, "steps": watched.taken, "weight_decay": float(decay[group])},
-            }
+            text = f"Weight decay of group {group} has a time scale of {scale:,.0f} steps, 1/(lr·weight_decay), and the run "
+            text += f"has {watched.taken:,}: it does not outweigh where the weights started."
+            wanted = float(f"{decay[group] * 3 * scale / watched.taken:.1g}")
+            fix = f'optimizer.param_groups[{group}]["weight_decay"] = {wanted:g}'
+            fix += "  # a time scale of a third of the run, if decay is meant to set the size of the weights"
+            evidence = {"time_scale": scale, "steps": watched.taken, "weight_decay": float(decay[group])}
+            yield _found(text, fix, level="hint", **evidence)
 
 
 #: Checks of one optimizer by the id of what they find.
@@ -331,11 +296,6 @@ def _groups_of(watched: Watched, hit: np.ndarray) -> Iterator[list[int]]:
 
 def _names(watched: Watched, places: list[int]) -> list[str]:
     return [watched.tensors[i]["name"] for i in places]
-
-
-def named(names: list[str]) -> str:
-    """Some of the names, and how many more there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _group_line(names: list[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..outputs import plain
 from .analysis import Figures
-from .logged import flat
+from .loggers import flat
 from .record import Record
 
 PAUSE = 0.5

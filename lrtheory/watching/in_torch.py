@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..adopting.in_torch import kind_of
+from ..numbers import check_counts
 from . import torch_patches
 from .handle import Watch
 from .loggers import Log
@@ -32,12 +33,8 @@ class TorchWatch(Watch):
         log: Log | None = None,
         seed: int = SEED,
     ) -> None:
-        for name, value in (("every", every), ("sample", sample)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}={value!r} must be a whole number, 1 or more")
-        writer = None
-        if is_first_process():
-            writer = Writer(out, "torch", every=every, sample=sample, seed=seed)
+        check_counts(every=every, sample=sample)
+        writer = Writer(out, "torch", every=every, sample=sample, seed=seed) if is_first_process() else None
         super().__init__(writer, log)
         self._settings = {"every": every, "sample": sample, "seed": seed}
         self._model = model

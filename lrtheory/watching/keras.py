@@ -15,6 +15,7 @@ import numpy as np
 
 from ..adopting import Adopted
 from ..adopting.in_keras import adopt_keras
+from ..numbers import check_counts
 from .handle import Watch as Handle
 from .loggers import Log
 from .own_terms import FRAMEWORK, written_group
@@ -46,9 +47,7 @@ class Watch(keras.callbacks.Callback):
 
     def __init__(self, every: int = 100, *, sample: int = 256, out: str | Path = "run", log: Log | None = None) -> None:
         super().__init__()
-        for name, value in (("every", every), ("sample", sample)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}={value!r} must be a whole number, 1 or more")
+        check_counts(every=every, sample=sample)
         self.every, self.sample, self.out, self.log = every, sample, out, log
         self.watch: Handle | None = None
 

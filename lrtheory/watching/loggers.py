@@ -6,6 +6,7 @@ Any function ``log(figures, step)`` will do, such as ``lambda figures, step: pri
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,17 @@ Log = Callable[[Figures, int], None]
 
 PREFIX = "lrtheory"
 STEP = f"{PREFIX}/step"
+#: Figures that loggers are given, the first of them under a name of its own.
+LOGGED = {"effective_lr": "harmonic_mean"} | {name: name for name in (
+    "relative_update", "rotation", "absorbed", "clip_factor", "eps_dominated", "decay_share", "step_over_gradient",
+    "grad_norm",
+)}  # fmt: skip
+
+
+def flat(tensor: str, figures: Mapping[str, Any]) -> dict[str, float]:
+    """Those of a tensor that are known, by ``figure/tensor``."""
+    known = {name: float(figures[figure]) for name, figure in LOGGED.items() if figure in figures}
+    return {f"{name}/{tensor}": value for name, value in known.items() if math.isfinite(value)}
 
 
 def several(*logs: Log) -> Log:

@@ -10,8 +10,8 @@ from typing import Any
 
 from lrtheory import rules, spec
 from lrtheory.rules import Rule
-from lrtheory.spec import Part, Spec, SpecError
-from lrtheory.spec.parts import is_torch, plain
+from lrtheory.spec import Part, Spec, SpecError, is_torch
+from lrtheory.spec.parts import plain
 from lrtheory.spec.text import inside, is_number
 
 from ..drivers.in_keras import load_keras

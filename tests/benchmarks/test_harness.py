@@ -132,4 +132,5 @@ def test_dry_form_of_the_accelerator_check_does_every_part(capsys: pytest.Captur
     printed = capsys.readouterr().out
     for part in ("1,000 parameters", "ResNet-50", "GPT-2 small", "A sweep of 16 runs", "Laws", "Parity"):
         assert part in printed
+    assert gpu_check.TIME_IS_UP not in printed
     assert gpu_check.PAGE.read_text() == before

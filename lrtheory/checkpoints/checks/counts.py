@@ -25,37 +25,25 @@ def counts_agree(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterat
         return
     odd = [t for t in counted if not float(t.count or 0).is_integer() or (t.count or 0) < 0]
     if odd:
-        yield Fault(
-            "count-impossible",
-            "proven",
-            f"The step count of {some([t.name for t in odd])} is {odd[0].count:g}, which is no number of steps.",
-            "go back to an earlier checkpoint, or set every count to the number of steps taken",
-            tuple(t.name for t in odd),
-        )
+        text = f"The step count of {some([t.name for t in odd])} is {odd[0].count:g}, which is no number of steps."
+        fix = "go back to an earlier checkpoint, or set every count to the number of steps taken"
+        yield Fault("count-impossible", "proven", text, fix, tuple(t.name for t in odd))
         return
     usual = of.steps or 0
     others = [t for t in counted if t.count != usual]
     if others:
         fewer = sorted({int(t.count or 0) for t in others})
+        text = f"Counts differ: {len(counted) - len(others)} tensors have taken {usual} steps, {some([t.name for t in others])} "
+        text += f"{', '.join(map(str, fewer[:3]))}{' …' if len(fewer) > 3 else ''}."
+        fix = f"if these had a gradient in every step, their count was lost: set it to {usual}, or their first steps are of "
+        fix += "another size"
         yield Fault(
-            "counts-differ",
-            "likely",
-            f"Counts differ: {len(counted) - len(others)} tensors have taken {usual} steps, {some([t.name for t in others])} "
-            f"{', '.join(map(str, fewer[:3]))}{' …' if len(fewer) > 3 else ''}.",
-            f"if these had a gradient in every step, their count was lost: set it to {usual}, or their first steps are of "
-            "another size",
-            tuple(t.name for t in others),
-            {"usual": usual, "others": fewer},
+            "counts-differ", "likely", text, fix, tuple(t.name for t in others), {"usual": usual, "others": fewer}
         )
     missing = [t for t in of.tensors if t.count is None]
     if missing:
-        yield Fault(
-            "count-missing",
-            "proven",
-            f"{some([t.name for t in missing])} has no step count, and {counted[0].name} has one.",
-            f"set it to {usual}",
-            tuple(t.name for t in missing),
-        )
+        text = f"{some([t.name for t in missing])} has no step count, and {counted[0].name} has one."
+        yield Fault("count-missing", "proven", text, f"set it to {usual}", tuple(t.name for t in missing))
     notes.looked_at.append(f"counts of {len(counted)} tensors: {usual} steps")
 
 
@@ -71,26 +59,18 @@ def counts_fit_the_run(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
     for path, counter in counters.items():
         if most is None:
             if counter > 1 and not of.tensors and any(group.keys for group in of.saved.groups) and not _keeps_none(of):
-                yield Fault(
-                    "state-lost",
-                    "proven" if of.kind else "likely",
-                    f"{path} is {counter}, and the optimizer has no state of any tensor.",
-                    "go back to a checkpoint with the optimizer's state; without it the run starts its averages again",
-                    evidence={path: counter},
-                )
+                text = f"{path} is {counter}, and the optimizer has no state of any tensor."
+                fix = "go back to a checkpoint with the optimizer's state; without it the run starts its averages again"
+                yield Fault("state-lost", "proven" if of.kind else "likely", text, fix, evidence={path: counter})
             continue
         other = path.rpartition(".")[2] == "global_step" or counter in scheduled  # no count of micro-batches
         if _fits(most, counter) or (not other and _accumulates(most, counter)):
             continue
         if len(checkpoint.optimizers) > 1 and most > FEW and (_fits(total, counter) or _accumulates(counter, most)):
             continue  # Lightning counts the steps of all; one optimizer may take several to each of the run's
-        yield Fault(
-            "counts-do-not-fit-the-run",
-            "likely",
-            f"The optimizer has taken {most} steps, and {path} is {counter}.",
-            "the count began again, or state and counter are of two checkpoints: take both from one",
-            evidence={"steps": most, path: counter},
-        )
+        text = f"The optimizer has taken {most} steps, and {path} is {counter}."
+        fix = "the count began again, or state and counter are of two checkpoints: take both from one"
+        yield Fault("counts-do-not-fit-the-run", "likely", text, fix, evidence={"steps": most, path: counter})
     notes.looked_at.append(f"counts beside {', '.join(counters)}")
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import ml_dtypes
 import numpy as np
 
-from .._arrays import array, is_floating, is_narrowed
+from .._arrays import array, is_narrowed
 from .._impulse import memories
 from ..checkpoint import Checkpoint
-from ..fault import Fault, Notes, some
-from ..identified import COUNTS, Identified, Tensor
+from ..fault import Fault, Notes, paired, some
+from ..identified import Identified, Tensor
 
 NARROW = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16}
 AGAIN = "save it in its own dtype; what was rounded away is gone, and small changes of an average were with it"
@@ -20,9 +20,8 @@ AGAIN = "save it in its own dtype; what was rounded away is gone, and small chan
 def not_narrowed(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fault]:
     """State has the dtype of its parameter, and uses its digits."""
     yield from _other_dtype(of)
-    slots = sorted({s for t in of.tensors for s, v in t.arrays.items() if s not in COUNTS and is_floating(v)})
     few, one = [], []
-    for slot in slots:
+    for slot in of.slots:
         kept = [t for t in of.tensors if slot in t.arrays and slot not in _raw(t)]
         one += [slot] if any(slot in _of_one(t, checkpoint) for t in kept) else []
         kept = [t for t in kept if slot not in one]
@@ -41,18 +40,14 @@ def not_narrowed(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterat
                     short = list(verdicts) if pooled else []
                     few += [slot] if pooled is None else []
                 if short:
+                    text = f"{slot} of {some(short)} is kept in {dtype}, and all of it fits {name}: it was rounded to that."
                     yield Fault(
-                        "narrowed",
-                        "proven",
-                        f"{slot} of {some(short)} is kept in {dtype}, and all of it fits {name}: it was rounded to that.",
-                        AGAIN,
-                        tuple(short),
-                        {"slot": slot, "dtype": dtype, "fits": name},
+                        "narrowed", "proven", text, AGAIN, tuple(short), {"slot": slot, "dtype": dtype, "fits": name}
                     )
                     break
     yield from _narrow_weights(of, checkpoint)
-    if slots:
-        notes.looked_at.append(f"digits of {', '.join(slots)}")
+    if of.slots:
+        notes.looked_at.append(f"digits of {', '.join(of.slots)}")
     if one:
         notes.not_judged.append(f"digits of {', '.join(one)}: it may be one gradient, which autocast rounds")
     if few:
@@ -82,22 +77,20 @@ def _other_dtype(of: Identified) -> Iterator[Fault]:
     wrong: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for tensor in of.tensors:
         like = tensor.weight
-        arrays = {s: v for s, v in tensor.arrays.items() if s not in COUNTS and is_floating(v)}
-        for slot, value in arrays.items():
-            widest = (
-                like.dtype if like is not None else max((v.dtype for v in arrays.values()), key=lambda d: d.itemsize)
-            )
+        for slot, value in tensor.moments.items():
+            kept = (v.dtype for v in tensor.moments.values())
+            widest = like.dtype if like is not None else max(kept, key=lambda dtype: dtype.itemsize)
             if tensor.rule is not None and value.dtype.itemsize < widest.itemsize and of.saved.framework == "torch":
                 wrong.setdefault((str(value.dtype), str(widest)), []).append((tensor.name, slot))
     for (narrow, wide), found in wrong.items():
-        slots = some([slot for _, slot in found])
+        text = f"{paired(found)} is kept in {narrow}, beside {wide}: {of.kind} keeps it like its parameter."
         yield Fault(
             "narrowed",
             "proven",
-            f"{slots} of {some([n for n, _ in found])} is kept in {narrow}, beside {wide}: {of.kind} keeps it like its parameter.",
+            text,
             AGAIN,
             tuple(dict.fromkeys(n for n, _ in found)),
-            {"slot": slots, "dtype": narrow, "beside": wide},
+            {"slot": some([slot for _, slot in found]), "dtype": narrow, "beside": wide},
         )
 
 
@@ -109,11 +102,5 @@ def _narrow_weights(of: Identified, checkpoint: Checkpoint) -> Iterator[Fault]:
     values = [v for v in moved.values() if v is not None and v.dtype == np.float32 and v.ndim > 1]
     for name, narrow in NARROW.items():
         if values and is_narrowed(values, narrow):
-            yield Fault(
-                "weights-narrowed",
-                "proven",
-                f"The weights are kept in float32, and all of them fit {name}: they were rounded to that after their last step.",
-                AGAIN,
-                tuple(moved),
-                {"fits": name},
-            )
+            text = f"The weights are kept in float32, and all of them fit {name}: they were rounded to that after their last step."
+            yield Fault("weights-narrowed", "proven", text, AGAIN, tuple(moved), {"fits": name})

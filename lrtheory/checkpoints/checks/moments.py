@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from .._arrays import is_floating, sample
+from .._arrays import sample
 from .._impulse import Memory, memories, pair
 from ..checkpoint import Checkpoint
 from ..fault import Fault, Notes, some
@@ -32,8 +32,7 @@ def moments_there(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Itera
     """Moments are not all zero after many steps, and all tensors that should have a state have one."""
     yield from _refused(of)
     yield from _without_state(of, notes)
-    slots = sorted({slot for t in of.tensors for slot, v in t.arrays.items() if slot not in COUNTS and is_floating(v)})
-    for slot in slots:
+    for slot in of.slots:
         kept = [t for t in of.tensors if slot in t.arrays and t.arrays[slot].size]
         zero = [t for t in kept if not np.any(t.arrays[slot])]
         if not zero or slot in _often_zero(zero[0]):
@@ -45,26 +44,25 @@ def moments_there(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Itera
             if counted and steps < 1:
                 continue
             after = f" after {steps:g} steps" if counted else ""
+            text = f"{slot} is zero in every tensor{after}{', though other slots are not' if beside else ''}."
+            fix = "this part of the state was lost when it was saved or loaded: go back to a checkpoint that has it"
             yield Fault(
                 "moments-zero",
                 "proven" if beside else "likely",
-                f"{slot} is zero in every tensor{after}{', though other slots are not' if beside else ''}.",
-                "this part of the state was lost when it was saved or loaded: go back to a checkpoint that has it",
+                text,
+                fix,
                 tuple(t.name for t in zero),
                 {"slot": slot, "steps": steps},
             )
         elif beside or (counted and steps >= LONG_AFTER):
             named = beside or zero
+            text = f"{slot} of {some([t.name for t in named])} is zero after {steps:g} steps, "
+            text += f"{'though its other slots are not' if beside else 'and that of other tensors is not'}."
+            fix = "it was lost when it was saved or loaded, or this tensor has had no gradient but 0 for long"
             yield Fault(
-                "moments-zero",
-                "likely",
-                f"{slot} of {some([t.name for t in named])} is zero after {steps:g} steps, "
-                f"{'though its other slots are not' if beside else 'and that of other tensors is not'}.",
-                "it was lost when it was saved or loaded, or this tensor has had no gradient but 0 for long",
-                tuple(t.name for t in named),
-                {"slot": slot, "steps": steps},
+                "moments-zero", "likely", text, fix, tuple(t.name for t in named), {"slot": slot, "steps": steps}
             )
-    notes.looked_at.append(f"{', '.join(slots) or 'no moments'}: all there, none all zero")
+    notes.looked_at.append(f"{', '.join(of.slots) or 'no moments'}: all there, none all zero")
 
 
 def _often_zero(tensor: Tensor) -> tuple[str, ...]:
@@ -79,13 +77,8 @@ def _refused(of: Identified) -> Iterator[Fault]:
         if tensor.refused:
             by_reason.setdefault(tensor.refused, []).append(tensor.name)
     for reason, names in by_reason.items():
-        yield Fault(
-            "state-does-not-fit",
-            "proven",
-            f"{some(names)}: {reason}.",
-            f"a step of {of.kind} would fail, or start from what is not there: go back to a checkpoint that has it",
-            tuple(names),
-        )
+        fix = f"a step of {of.kind} would fail, or start from what is not there: go back to a checkpoint that has it"
+        yield Fault("state-does-not-fit", "proven", f"{some(names)}: {reason}.", fix, tuple(names))
 
 
 def _without_state(of: Identified, notes: Notes) -> Iterator[Fault]:
@@ -98,13 +91,9 @@ def _without_state(of: Identified, notes: Notes) -> Iterator[Fault]:
     lone = [key for key in bare if _has_sibling(of, key, have, keys)]
     if lone:
         names = [of.saved.name(key) for key in lone]
-        yield Fault(
-            "state-missing",
-            "likely",
-            f"{some(names)} has no state, and the tensors beside it have taken {of.steps or 'some'} steps.",
-            "it was lost, unless this tensor never had a gradient: then leave it out of the optimizer",
-            tuple(names),
-        )
+        text = f"{some(names)} has no state, and the tensors beside it have taken {of.steps or 'some'} steps."
+        fix = "it was lost, unless this tensor never had a gradient: then leave it out of the optimizer"
+        yield Fault("state-missing", "likely", text, fix, tuple(names))
     rest = [of.saved.name(key) for key in bare if key not in lone]
     if rest:
         notes.not_judged.append(f"whether {some(rest)} lost a state or never had a gradient: there is none")
@@ -149,14 +138,10 @@ def moments_fit_counts(of: Identified, checkpoint: Checkpoint, notes: Notes) -> 
     for alike in by_count.values():
         middle = float(np.median([s.ratio for s in alike]))
         if sum(s.single for s in alike) >= len(alike) / 2:
-            yield Fault(
-                "moments-of-one-gradient",
-                "likely",
-                f"{alike[0].slots} of {some([s.tensor.name for s in alike])} hold one gradient alone, after "
-                f"{alike[0].tensor.count:g} steps.",
-                "the moments were started again and the count was not: go back to a checkpoint that has them",
-                tuple(s.tensor.name for s in alike),
-            )
+            text = f"{alike[0].slots} of {some([s.tensor.name for s in alike])} hold one gradient alone, after "
+            text += f"{alike[0].tensor.count:g} steps."
+            fix = "the moments were started again and the count was not: go back to a checkpoint that has them"
+            yield Fault("moments-of-one-gradient", "likely", text, fix, tuple(s.tensor.name for s in alike))
         elif not alike[0].lowest <= middle <= alike[0].highest:
             yield _off("likely", [s._replace(ratio=middle) for s in alike])
     if seen:
@@ -195,24 +180,18 @@ def _compared(tensor: Tensor, first: str, second: str, memory: Memory, sizes: Me
     m, v = sample(tensor.slots[first]), sample(tensor.slots[second])
     if m.shape != v.shape:
         return
-    dtype = tensor.slots[first].dtype
-    usable = (
-        np.isfinite(m)
-        & np.isfinite(v)
-        & (v > 1e3 * _smallest(tensor.slots[second].dtype))
-        & (np.abs(m) > 1e3 * _smallest(dtype))
-    )
+    of_m, of_v = (ml_dtypes.finfo(tensor.slots[slot].dtype) for slot in (first, second))
+    usable = np.isfinite(m) & np.isfinite(v) & (v > 1e3 * float(of_v.tiny)) & (np.abs(m) > 1e3 * float(of_m.tiny))
     if not usable.any():
         return
     m, v = m[usable], v[usable]
     ratio = np.abs(m) ** sizes.power / v
     slots = f"{first} beside {second}"
-    eps = float(ml_dtypes.finfo(dtype).eps)
+    eps = float(of_m.eps)
     if count == 1:
         expected = float(abs(memory.weights[0]) ** sizes.power / abs(sizes.weights[0]))
-        added = (
-            4 * (getattr(tensor.hyper, "eps", 0) or 0) / v if sizes.power == 1 else 0.0
-        )  # eps is inside of such a size
+        # eps is inside of a size that is no square
+        added = 4 * (getattr(tensor.hyper, "eps", 0) or 0) / v if sizes.power == 1 else 0.0
         off = np.abs(ratio / expected - 1) > 64 * eps + added
         yield _Seen(tensor, slots, float(np.median(ratio)), expected, wrong=bool(off.any()), power=sizes.power)
         return
@@ -222,23 +201,16 @@ def _compared(tensor: Tensor, first: str, second: str, memory: Memory, sizes: Me
     if eps < 1e-4 and np.max(ratio) > can.largest * (1 + 1e-2):
         yield _Seen(tensor, slots, float(np.max(ratio)), can.largest, wrong=True)
     elif m.size >= ENOUGH:
+        one = memory.weights[0] ** 2 / sizes.weights[0]
         yield _Seen(
             tensor,
             slots,
             float(np.sum(m**2) / np.sum(v)),
             can.noise,
-            single=count > 2 and bool(np.ptp(ratio) < 1e-4 * ratio[0]) and _is_one(float(ratio[0]), memory, sizes),
+            single=count > 2 and bool(np.ptp(ratio) < 1e-4 * ratio[0]) and bool(np.isclose(ratio[0], one, rtol=1e-3)),
             lowest=min(can.noise, can.faded) / FAR_BELOW,
             highest=FAR_ABOVE * max(can.constant, can.noise) if count >= GROWN else np.inf,
         )
-
-
-def _is_one(ratio: float, memory: Memory, sizes: Memory) -> bool:
-    return bool(np.isclose(ratio, memory.weights[0] ** 2 / sizes.weights[0], rtol=1e-3))
-
-
-def _smallest(dtype: np.dtype) -> float:
-    return float(ml_dtypes.finfo(dtype).tiny)
 
 
 def _off(level: Literal["proven", "likely"], seen: list[_Seen]) -> Fault:

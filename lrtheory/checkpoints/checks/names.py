@@ -10,7 +10,7 @@ import numpy as np
 
 from ...names import find
 from ...names.torch import NAMES
-from .._arrays import array
+from .._arrays import array, scalar
 from ..checkpoint import Checkpoint, Key, places
 from ..fault import Fault, Notes, some
 from ..identified import Identified, by_group, slot_names
@@ -25,13 +25,10 @@ def groups_in_order(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Ite
     keys = [key for group in of.saved.groups for key in group.keys]
     numbers = [key for key in keys if isinstance(key, int)]
     if len(numbers) == len(keys) and len(set(keys)) == len(keys) and keys != sorted(keys):
-        yield Fault(
-            "groups-out-of-order",
-            "proven",
-            f"The groups have tensors {_runs(of)}: torch numbers them group after group, so that groups or tensors were "
-            "moved since.",
-            "torch pairs groups by their place: put them back in the order of their numbers",
-        )
+        text = f"The groups have tensors {_runs(of)}: torch numbers them group after group, so that groups or tensors were "
+        text += "moved since."
+        fix = "torch pairs groups by their place: put them back in the order of their numbers"
+        yield Fault("groups-out-of-order", "proven", text, fix)
     if len(set(keys)) < len(keys):
         twice = [of.saved.name(key) for key, n in Counter(keys).items() if n > 1]
         yield Fault("in-two-groups", "proven", f"{some(twice)} is in two groups.", RIGHT, tuple(twice))
@@ -58,8 +55,7 @@ def _swapped_numbers(of: Identified) -> Iterator[Fault]:
     decayed, free = list[int](), list[int]()
     for number, tensors in by_group(of.tensors).items():
         dims = {len(t.shape) for t in tensors if t.shape is not None}
-        decay = array(of.saved.groups[number].numbers.get("weight_decay", 0))
-        decay = 0.0 if decay is None or decay.size != 1 else abs(decay.item())
+        decay = scalar(of.saved.groups[number].numbers.get("weight_decay", 0))
         if decay and dims and max(dims) <= 1:
             decayed.append(number)
         elif not decay and dims and min(dims) >= 2:
@@ -67,14 +63,10 @@ def _swapped_numbers(of: Identified) -> Iterator[Fault]:
         elif decay:
             return
     if decayed and free:
-        yield Fault(
-            "groups-swapped",
-            "likely",
-            f"Group {decayed[0]} has only biases and scales and decays them, and group {free[0]} has the matrices and does "
-            "not: the groups' hyperparameters are the wrong way round.",
-            "swap them, or load the checkpoint into groups in the order in which they were saved",
-            evidence={"decayed": decayed, "not decayed": free},
-        )
+        text = f"Group {decayed[0]} has only biases and scales and decays them, and group {free[0]} has the matrices and does "
+        text += "not: the groups' hyperparameters are the wrong way round."
+        fix = "swap them, or load the checkpoint into groups in the order in which they were saved"
+        yield Fault("groups-swapped", "likely", text, fix, evidence={"decayed": decayed, "not decayed": free})
 
 
 def names_fit(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fault]:
@@ -92,13 +84,9 @@ def names_fit(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[
     if prefix:
         notes.not_judged.append(f"names alone: on one side all begin with {prefix!r}")
     if unknown := [name for key, name in named.items() if key not in found]:
-        yield Fault(
-            "wrong-names",
-            "proven",
-            f"{some(unknown)} is no weight of this checkpoint, which has {some(list(checkpoint.weights))}.",
-            "the state is of another model, or its names were changed: map them before loading",
-            tuple(unknown),
-        )
+        text = f"{some(unknown)} is no weight of this checkpoint, which has {some(list(checkpoint.weights))}."
+        fix = "the state is of another model, or its names were changed: map them before loading"
+        yield Fault("wrong-names", "proven", text, fix, tuple(unknown))
     if twice := [name for name, n in Counter(found.values()).items() if n > 1]:
         text = f"Two tensors of the optimizer are called {some(twice)}."
         yield Fault("wrong-names", "proven", text, "give each tensor its own name", tuple(twice))
@@ -120,13 +108,11 @@ def _shapes(of: Identified) -> Iterator[Fault]:
     if wrong:
         first = wrong[0]
         assert first.weight is not None
-        yield Fault(
-            "shapes-do-not-fit",
-            "proven",
-            f"The state of {some([t.name for t in wrong])} has shape {first.told}, and the weight {first.weight.shape}.",
-            "state and names are of different tensors: " + RIGHT,
-            tuple(t.name for t in wrong),
+        text = (
+            f"The state of {some([t.name for t in wrong])} has shape {first.told}, and the weight {first.weight.shape}."
         )
+        fix = "state and names are of different tensors: " + RIGHT
+        yield Fault("shapes-do-not-fit", "proven", text, fix, tuple(t.name for t in wrong))
 
 
 def _by_place(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fault]:
@@ -137,21 +123,17 @@ def _by_place(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[
     missing = [shape for shape, n in need.items() if n > have[shape]]
     if missing:
         names = [of.saved.name(key) for key, shape in shapes.items() if shape in missing]
-        yield Fault(
-            "shapes-do-not-fit",
-            "proven",
-            f"The optimizer has state of shape {missing[0]} for {some(names)}, and the weights have "
-            f"{have[missing[0]] or 'none'} of that shape.",
-            "the state is of another model: take both from one checkpoint",
-            tuple(names),
-        )
+        text = f"The optimizer has state of shape {missing[0]} for {some(names)}, and the weights have "
+        text += f"{have[missing[0]] or 'none'} of that shape."
+        fix = "the state is of another model: take both from one checkpoint"
+        yield Fault("shapes-do-not-fit", "proven", text, fix, tuple(names))
         return
     if not checkpoint.ordered:
         notes.not_judged.append("the order of the tensors: the weights are not kept in the model's order")
         return
     for number, group in enumerate(of.saved.groups):
         own = [shapes[key] for key in group.keys if key in shapes]
-        orders = (weights, weights[::-1], [_shape(checkpoint.weights[n]) for n in sorted(checkpoint.weights)])
+        orders = (weights, weights[::-1], [tuple(checkpoint.weights[n].shape) for n in sorted(checkpoint.weights)])
         if not any(_is_subsequence(own, order) for order in orders):
             where = tuple(of.saved.name(key) for key in group.keys)
             yield Fault(
@@ -166,11 +148,6 @@ def _by_place(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[
     notes.not_judged.append(
         "whether two tensors of one shape have each other's state: the optimizer has no names; give it named_parameters()"
     )
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    found = array(value)
-    return () if found is None else found.shape
 
 
 def _is_subsequence(own: list, whole: list) -> bool:
@@ -197,12 +174,9 @@ def _other_class(of: Identified) -> Iterator[Fault]:
     refused = [t for t in of.tensors if t.refused]
     if of.reason or (refused and not known):
         reason = of.reason or refused[0].refused
-        yield Fault(
-            "other-optimizer",
-            "proven",
-            f"This is no state of {of.spec.text if of.spec else kind}: {reason}.",
-            "give --optimizer as the run has it, or leave it out",
-        )
+        text = f"This is no state of {of.spec.text if of.spec else kind}: {reason}."
+        fix = "give --optimizer as the run has it, or leave it out"
+        yield Fault("other-optimizer", "proven", text, fix)
 
 
 def _other_state(of: Identified) -> Iterator[Fault]:
@@ -218,13 +192,11 @@ def _other_state(of: Identified) -> Iterator[Fault]:
             if n not in tensor.raw and slot not in absent
         ]
         if missing:
-            yield Fault(
-                "other-optimizer",
-                "proven",
-                f"This is no state of {of.spec.text}: {tensor.name} has {', '.join(tensor.raw)}, and no {missing[0]}.",
-                "give --optimizer as the run has it, or leave it out",
-                (tensor.name,),
+            text = (
+                f"This is no state of {of.spec.text}: {tensor.name} has {', '.join(tensor.raw)}, and no {missing[0]}."
             )
+            fix = "give --optimizer as the run has it, or leave it out"
+            yield Fault("other-optimizer", "proven", text, fix, (tensor.name,))
             return
 
 
@@ -239,13 +211,9 @@ def _other_options(of: Identified) -> Iterator[Fault]:
         name = "decoupled_weight_decay" if option == "decoupled" else known.options.get(option, option)
         own = [rule.options[option] for rule in rules if option in rule.options]
         if name is not None and own and value not in own:
-            yield Fault(
-                "other-numbers",
-                "likely",
-                f"{name} is {own[0]} in the checkpoint and {value} in {spec.text}.",
-                "loading the state brings the checkpoint's value back, whatever the optimizer was made with",
-                evidence={name: own[0], "given": value},
-            )
+            text = f"{name} is {own[0]} in the checkpoint and {value} in {spec.text}."
+            fix = "loading the state brings the checkpoint's value back, whatever the optimizer was made with"
+            yield Fault("other-numbers", "likely", text, fix, evidence={name: own[0], "given": value})
 
 
 def _other_numbers(of: Identified) -> Iterator[Fault]:
@@ -259,10 +227,6 @@ def _other_numbers(of: Identified) -> Iterator[Fault]:
             own += [g.numbers["initial_lr"] for g in of.saved.groups if "initial_lr" in g.numbers]
         own = [float(v) for v in own if v is not None]
         if value is not None and own and not np.any(np.isclose(own, float(value), rtol=FLOAT32, atol=0)):
-            yield Fault(
-                "other-numbers",
-                "likely",
-                f"{name} is {own[0]:g} in the checkpoint and {float(value):g} in {spec.text}.",
-                "loading the state brings the checkpoint's number back, whatever the optimizer was made with",
-                evidence={name: own[0], "given": float(value)},
-            )
+            text = f"{name} is {own[0]:g} in the checkpoint and {float(value):g} in {spec.text}."
+            fix = "loading the state brings the checkpoint's number back, whatever the optimizer was made with"
+            yield Fault("other-numbers", "likely", text, fix, evidence={name: own[0], "given": float(value)})

@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import schedules
 from ...names.torch import SCHEDULERS
-from .._arrays import array
+from .._arrays import scalar
 from ..checkpoint import Checkpoint
 from ..fault import Fault, Notes, some
 from ..identified import Identified
@@ -27,7 +27,7 @@ RESTARTED = "load the scheduler's state too, or make it with last_epoch set to t
 
 def lr_explained(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fault]:
     """Each group's lr is what its scheduler last set, at the place where the scheduler is."""
-    lrs = [_number(group.numbers.get("lr")) for group in of.saved.groups]
+    lrs = [scalar(group.numbers.get("lr")) for group in of.saved.groups]
     yield from _no_lr(of, lrs)
     own = _schedulers(of, checkpoint)
     if not own:
@@ -52,17 +52,10 @@ def lr_explained(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterat
         yield from _formula(of, path, scheduler, lrs, notes)
 
 
-def _number(value: Any) -> float | None:
-    found = array(value)
-    return float(found.reshape(())) if found is not None and found.size == 1 else None
-
-
 def _no_lr(of: Identified, lrs: list[float | None]) -> Iterator[Fault]:
-    for number, lr in enumerate(lrs):
+    for i, lr in enumerate(lrs):
         if lr is not None and lr < 0:
-            yield Fault(
-                "lr-negative", "proven", f"lr of group {number} is {lr:g}.", "set it as the run was started with"
-            )
+            yield Fault("lr-negative", "proven", f"lr of group {i} is {lr:g}.", "set it as the run was started with")
 
 
 def _schedulers(of: Identified, checkpoint: Checkpoint) -> dict[str, Mapping[str, Any]]:
@@ -81,19 +74,16 @@ def _close(a: Any, b: Any) -> bool:
 def _beside_groups(of: Identified, path: str, scheduler: Mapping[str, Any], lrs: list[float | None]) -> Iterator[Fault]:
     """The lr in force and the first lr, beside what the scheduler holds of them."""
     for key, own, said in (
-        ("base_lrs", [_number(g.numbers.get("initial_lr")) for g in of.saved.groups], "started with"),
+        ("base_lrs", [scalar(g.numbers.get("initial_lr")) for g in of.saved.groups], "started with"),
         ("_last_lr", lrs, "last set"),
     ):
-        theirs = [_number(value) for value in scheduler.get(key) or ()]
+        theirs = [scalar(value) for value in scheduler.get(key) or ()]
         if not theirs:
             continue
         if len(theirs) != len(own):
-            yield Fault(
-                "groups-do-not-fit-schedule",
-                "proven",
-                f"{path} is of {len(theirs)} groups, and the optimizer has {len(own)}.",
-                "scheduler and optimizer are of two runs: take both from one checkpoint",
-            )
+            text = f"{path} is of {len(theirs)} groups, and the optimizer has {len(own)}."
+            fix = "scheduler and optimizer are of two runs: take both from one checkpoint"
+            yield Fault("groups-do-not-fit-schedule", "proven", text, fix)
             return
         wrong = [
             i
@@ -103,12 +93,14 @@ def _beside_groups(of: Identified, path: str, scheduler: Mapping[str, Any], lrs:
         if not wrong:
             continue
         i, swapped = wrong[0], sorted(map(str, own)) == sorted(map(str, theirs))
+        text = f"The groups' lrs are {_listed(own)}, and {path} {said} {_listed(theirs)}: "
+        text += f"{'the groups are in another order' if swapped else f'that of group {i} was set by something else, or they are of two moments'}."
+        fix = "load optimizer and scheduler of one checkpoint, into groups in the order in which they were saved"
         yield Fault(
             "groups-swapped" if swapped else "lr-not-the-schedules",
             "proven",
-            f"The groups' lrs are {_listed(own)}, and {path} {said} {_listed(theirs)}: "
-            f"{'the groups are in another order' if swapped else f'that of group {i} was set by something else, or they are of two moments'}.",
-            "load optimizer and scheduler of one checkpoint, into groups in the order in which they were saved",
+            text,
+            fix,
             evidence={"lr": own, key: theirs},
         )
         return
@@ -142,10 +134,11 @@ def _position(
             f"whether {path}, at 0{plan}, started again: it may be stepped once an epoch, and this is the first"
         )
         return
+    text = f"{path} is at {at}{plan}, and {name} {'are' if name.endswith('s') else 'is'} {n}: {behind}."
     yield Fault(
         "schedule-restarted" if at < n else "schedule-ahead",
         "likely",
-        f"{path} is at {at}{plan}, and {name} {'are' if name.endswith('s') else 'is'} {n}: {behind}.",
+        text,
         RESTARTED,
         evidence={"last_epoch": at, **counters},
     )
@@ -166,19 +159,19 @@ def _formula(
     of: Identified, path: str, scheduler: Mapping[str, Any], lrs: list[float | None], notes: Notes
 ) -> Iterator[Fault]:
     """The lr in force is on the curve, at the scheduler's place."""
-    at, first = scheduler.get("last_epoch"), [_number(g.numbers.get("initial_lr")) for g in of.saved.groups]
+    at, first = scheduler.get("last_epoch"), [scalar(g.numbers.get("initial_lr")) for g in of.saved.groups]
     bases = scheduler.get("base_lrs") or first
     if not isinstance(at, int) or at < 0 or len(bases) != len(lrs):
         notes.not_judged.append(f"whether lr is on the curve of {path}: it keeps no place on one")
         return
-    for number, (lr, base) in enumerate(zip(lrs, bases, strict=True)):
+    for group, (lr, base) in enumerate(zip(lrs, bases, strict=True)):
         try:
             with jax.enable_x64(True):
                 curve = scheduled(scheduler, float(base)) if base is not None else None
                 should = None if curve is None else float(curve(at))
         except (KeyError, TypeError, ValueError, OverflowError):
             curve = should = None
-        if curve is None or should is None or lr is None or first[number] is None:
+        if curve is None or should is None or lr is None or first[group] is None:
             notes.not_judged.append(f"whether lr is on the curve of {path}: its formula is not in the checkpoint")
             return
         if _close(should, lr):
@@ -187,10 +180,11 @@ def _formula(
         with jax.enable_x64(True):
             fits = upto[np.isclose(np.asarray(curve(upto)), lr, rtol=CLOSE, atol=1e-12)]
         where = f"it is the lr of place {fits[0]}" if len(fits) else "it is the lr of no place"
+        text = f"lr of group {group} is {lr:.4g}; {path} is at {at}, where its formula gives {should:.4g}: {where}."
         yield Fault(
             "lr-off-the-schedule",
             "proven" if not len(fits) else "likely",
-            f"lr of group {number} is {lr:.4g}; {path} is at {at}, where its formula gives {should:.4g}: {where}.",
+            text,
             RESTARTED,
             evidence={"lr": lr, "last_epoch": at, "expected": should},
         )

@@ -64,7 +64,7 @@ def test_suite_notices_that_comparisons_are_disabled(monkeypatch, comparison):
 
 
 def test_every_check_compares_in_every_sound_run():
-    report = parity.check("mutants.optimizers:Adam", reference="adam(lr=0.1)")
+    report = parity.check("mutants.optimizers:Adam", reference="adam(lr=0.1)", own_process=False)
     report.require()
     assert all(result.compared > 0 for result in report.values() if result.status == "passed")
     assert {r.check for r in report.values() if r.status != "passed"} == {"foreach"}  # which it does not take
