@@ -166,6 +166,8 @@ def infer_torch(
                 if "sparse" not in form.shapes:
                     return unread
                 of_sparse = unread  # what fails with dense gradients may yet want another form of them
+                failures.append(error)
+                continue
             except Exception as error:
                 failures.append(error)
                 continue
