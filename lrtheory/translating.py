@@ -143,13 +143,16 @@ def translate(
         rule, hyper, scale, rate(old_rule, old) * getattr(old, "weight_decay", 0) if scale < math.inf else 0.0, to
     )
     _refuse_clipped(target, rule)
-    notes += _of_wrappers(source, old_rule) + [f"{short(to)}: {note}" for note in target.notes]
+    _refuse_clipped(source, old_rule)
+    if isinstance(source.rule, Wrapper):
+        notes.append(f"{source.rule!r}: what stands around the rule is not translated; put the same around the new one")
+    notes += [f"{short(to)}: {note}" for note in target.notes]
     if source.curve is not None:
         notes.append(f"lr is the peak of its schedule, which becomes {source.curve.rescaled(ratio, 1.0).text}")
     given_too = _looked_for(parse(to))
     if given_too:
         notes.append(f"{short(to)}: {' and '.join(given_too)} given there counts for nothing: it is what is looked for")
-    code = target.write(_outside(target, hyper), 1.0, 1.0)
+    code = target.write(target.hyper._replace(**hyper._asdict()), 1.0, 1.0)
     return Translated(spec, to, rule, hyper, code, ratio, sizes[0] * old.lr, scale, tuple(notes))
 
 
@@ -199,18 +202,6 @@ def _decaying(rule: Rule, hyper: Any, scale: float, removed: float, text: str) -
             f"{short(text)}: its decay would have a time scale of {reached:.4g} steps, where {scale:.4g} is to be matched"
         )
     return hyper
-
-
-def _outside(reading: Reading, hyper: Any) -> Any:
-    return reading.hyper._replace(**hyper._asdict())
-
-
-def _of_wrappers(source: Reading, rule: Rule) -> list[str]:
-    """What stands around the old rule, and is not translated."""
-    _refuse_clipped(source, rule)
-    if not isinstance(source.rule, Wrapper):
-        return []
-    return [f"{source.rule!r}: what stands around the rule is not translated; put the same around the new one"]
 
 
 def _refuse_clipped(reading: Reading, rule: Rule) -> None:

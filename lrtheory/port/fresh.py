@@ -68,7 +68,7 @@ def _optax(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> Op
     def label(params: Any) -> Any:
         import jax
 
-        from ..adopting.in_optax import named
+        from ..adopting.optax_row import named
 
         return jax.tree.unflatten(jax.tree.structure(params), [labels[name] for name in named(params)])
 

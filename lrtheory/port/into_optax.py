@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..adopting import adopt
-from ..adopting.in_optax import named, traced
+from ..adopting.optax_row import named, traced
 from ..names.optax import ARGUMENTS, state_of
 from .errors import PortError
 from .targets import back, counted, exactly, known, same_around, same_numbers, same_rule, same_state

@@ -14,7 +14,7 @@ import numpy as np
 from .. import effective
 from ..adopting import Adopted, AdoptError, Around, Group, adopt
 from ..adopting.adopted import of_rule
-from ..adopting.in_optax import named
+from ..adopting.optax_row import named
 from ..adopting.state_dict import adopt_state_dict, array_of, is_state_dict
 from ..names import entry, find, keras, optax, torch
 from ..rules import Rule

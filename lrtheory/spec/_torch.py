@@ -150,9 +150,8 @@ def _shared(scheduler: Part) -> str:
     """
     names = {p.first.text for p in scheduler.all() if p is not scheduler and p.first is not None}
     if len(names) > 1 or not all(name.isidentifier() for name in names):
-        raise SpecError.of(
-            scheduler.spec,
-            f"the schedulers inside act on the optimizer of all; write optimizer in them in the "
-            f"place of {', '.join(sorted(names - {'optimizer'}))}",
-        )
+        own = next(filter(str.isidentifier, sorted(names)), "optimizer")
+        others = ", ".join(sorted(names - {own}))
+        why = f"the schedulers inside act on the optimizer of all; write {own} in them in the place of {others}"
+        raise SpecError.of(scheduler.spec, why)
     return next(iter(names), "")
