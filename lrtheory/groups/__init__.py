@@ -10,15 +10,6 @@ from ._leaves import alone, has_groups, lrs, names_by_label, of_leaves, with_lrs
 from ._made import by_label, by_pattern, layer_decay
 
 __all__ = [
-    "Groups",
-    "alone",
-    "by_label",
-    "by_pattern",
-    "has_groups",
-    "layer_decay",
-    "lrs",
-    "names_a_field",
-    "names_by_label",
-    "of_leaves",
-    "with_lrs",
-]
+    "Groups", "alone", "by_label", "by_pattern", "has_groups", "layer_decay", "lrs", "names_a_field",
+    "names_by_label", "of_leaves", "with_lrs",
+]  # fmt: skip

@@ -58,6 +58,15 @@ class Tensor:
         shapes = [np.shape(v) for n, v in self.state._asdict().items() if v is not None and slots[n].kind == "array"]
         return max(shapes, key=len, default=None) if self.is_elementwise else None
 
+    def stand_in(self, name: str) -> np.ndarray:
+        """The parameter, or zeros like it; refused where nothing says what shape it has."""
+        if self.value is not None:
+            return self.value
+        if self.shape is None:
+            raise PortError(f"nothing says what shape {name} has: give the parameters, as in params=")
+        dtype = next(v.dtype for v in self.state if v is not None and np.shape(v) == self.shape)
+        return np.zeros(self.shape, dtype)
+
     @property
     def is_elementwise(self) -> bool:
         """Whether the order of its coordinates makes no difference to a step."""

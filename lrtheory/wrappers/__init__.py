@@ -6,17 +6,6 @@ from .averaging import AveragedState, average_weights
 from .clipping import ClippedState, clip_by_global_norm, clip_by_norm, clip_by_value, torch_factor
 
 __all__ = [
-    "AccumulatedState",
-    "AveragedState",
-    "ClippedState",
-    "Wrapper",
-    "accumulate",
-    "average_weights",
-    "bare",
-    "clip_by_global_norm",
-    "clip_by_norm",
-    "clip_by_value",
-    "innermost",
-    "torch_factor",
-    "unwrapped",
-]
+    "AccumulatedState", "AveragedState", "ClippedState", "Wrapper", "accumulate", "average_weights", "bare",
+    "clip_by_global_norm", "clip_by_norm", "clip_by_value", "innermost", "torch_factor", "unwrapped",
+]  # fmt: skip
