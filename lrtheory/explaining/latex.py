@@ -19,22 +19,10 @@ SIGNS |= {",": " ", ";": " ", ":": " ", " ": " ", "quad": _WIDE, "qquad": _WIDE,
 SIGNS |= dict.fromkeys(("!", "left", "right", "big", "Big", "bigl", "bigr", "displaystyle", "textstyle", "&"), "")
 ACCENTS: dict[str, str] = dict.fromkeys(("hat", "widehat"), "\u0302") | dict.fromkeys(("bar", "overline"), "\u0304")
 ACCENTS |= {"tilde": "\u0303", "dot": "\u0307"}
-PLAIN = set(
-    [
-        "text",
-        "mathrm",
-        "mathbf",
-        "mathit",
-        "operatorname",
-        "textbf",
-        "textit",
-        "texttt",
-        "mathtt",
-        "mathbb",
-        "mathcal",
-        "boldsymbol",
-    ]
-)
+PLAIN = frozenset((
+    "text", "mathrm", "mathbf", "mathit", "operatorname", "textbf", "textit", "texttt", "mathtt", "mathbb", "mathcal",
+    "boldsymbol",
+))  # fmt: skip
 _UP = dict(zip("0123456789+-−=()niTtkxjm", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱᵀᵗᵏˣʲᵐ", strict=True))
 _DOWN = dict(zip("0123456789+-−=()aeijkmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑᵢⱼₖₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
 _TOKEN = re.compile(r"\\[A-Za-z]+\s?|\\.|[\^_{}]|\s+|[A-Za-z]+|[0-9.]+|.", re.DOTALL)
