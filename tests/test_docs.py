@@ -55,19 +55,31 @@ def test_sweeps_page_runs(tmp_path, monkeypatch):
     assert list(Path("sweep").glob("*.npz"))
 
 
-def test_readme_watches_a_run(tmp_path):
+def here(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a block prints in this process, in an empty folder and with no name but its own."""
+    monkeypatch.chdir(folder)
+    exec(block, {"__name__": "__main__"})
+    return capsys.readouterr().out
+
+
+def test_readme_watches_a_run(tmp_path, monkeypatch, capsys):
     (block,) = [b for b in code("../README.md") if "lrtheory.watch(" in b]
-    assert "0.weight  0.001" in a_run(block, tmp_path)
+    assert "0.weight  0.001" in here(block, tmp_path, monkeypatch, capsys)
 
 
-# Most cost some ten seconds, nearly all of it imports. README's block and tests/watching watch these loops in every run.
+def test_watching_page_watches_optax(tmp_path, monkeypatch, capsys):
+    (block,) = [b for b in code("watching.md") if "import optax\n" in b]
+    assert "'effective_lr/w'" in here(block, tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.deep  # some ten seconds each, nearly all of it imports: tests/watching watches these loops in every run
 @pytest.mark.parametrize(
     ("library", "line", "shown"),
     [
-        pytest.param("torch", "with lrtheory.watch(", "0.weight  0.001", marks=pytest.mark.deep),
-        pytest.param("lightning", "import lightning\n", "layer.weight  0.001", marks=pytest.mark.deep),
-        pytest.param("transformers", "from transformers import", "transformer.wte.weight  ", marks=pytest.mark.deep),
-        pytest.param("keras", "import keras\n", "sequential/dense/kernel  ", marks=pytest.mark.deep),
+        ("torch", "with lrtheory.watch(", "0.weight  0.001"),
+        ("lightning", "import lightning\n", "layer.weight  0.001"),
+        ("transformers", "from transformers import", "transformer.wte.weight  "),
+        ("keras", "import keras\n", "sequential/dense/kernel  "),
         ("optax", "import optax\n", "'effective_lr/w'"),
     ],
 )

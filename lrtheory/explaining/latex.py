@@ -17,8 +17,14 @@ _WIDE = "\u2003"  # between formulas; other spaces are one, however many LaTeX h
 SIGNS = dict(re.findall(r"(\S+)\s(\S+)", _NAMED))
 SIGNS |= {",": " ", ";": " ", ":": " ", " ": " ", "quad": _WIDE, "qquad": _WIDE, "\\": "\n"}
 SIGNS |= dict.fromkeys(("!", "left", "right", "big", "Big", "bigl", "bigr", "displaystyle", "textstyle", "&"), "")
-ACCENTS: dict[str, str] = dict.fromkeys(("hat", "widehat"), "\u0302") | dict.fromkeys(("bar", "overline"), "\u0304")
-ACCENTS |= {"tilde": "\u0303", "dot": "\u0307"}
+ACCENTS = {
+    "hat": "\u0302",
+    "widehat": "\u0302",
+    "tilde": "\u0303",
+    "bar": "\u0304",
+    "overline": "\u0304",
+    "dot": "\u0307",
+}
 PLAIN = frozenset((
     "text", "mathrm", "mathbf", "mathit", "operatorname", "textbf", "textit", "texttt", "mathtt", "mathbb", "mathcal",
     "boldsymbol",

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from . import counterparts
+from ..names import entry, find
+from ..names import optax as optax_names
+from ..names.keras import NAMES
+from .counterparts import NoCounterpartError, advised, by_epsilon, in_keras, in_optax, in_torch
 from .errors import PortError
 from .into_keras import KerasTarget
 from .into_optax import OptaxTarget
@@ -16,22 +19,22 @@ from .into_torch import TorchTarget
 from .tensors import Tensor
 
 
-def fresh(to: str, tensors: Mapping[str, Tensor]) -> Any:
-    """A target of that framework with the source's rules and numbers in force."""
+def fresh(to: str, tensors: Mapping[str, Tensor], framework: str) -> Any:
+    """A target with the source's rules and numbers in force; what it lacks is told in the words of the source's ``framework``."""
     firsts = {name: tensor.stand_in(name) for name, tensor in tensors.items()}
     groups: dict[Any, list[str]] = {}
     for name, tensor in tensors.items():
         groups.setdefault((tensor.rule, tensor.hyper), []).append(name)
-    return {"torch": _torch, "optax": _optax, "keras": _keras}[to](firsts, groups)
+    return {"torch": _torch, "optax": _optax, "keras": _keras}[to](firsts, groups, framework)
 
 
-def _torch(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]]) -> TorchTarget:
+def _torch(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]], framework: str) -> TorchTarget:
     import torch
 
     from ..adopting.in_torch import to_torch
 
     params = {name: torch.nn.Parameter(to_torch(first)) for name, first in firsts.items()}
-    calls = [counterparts.in_torch(rule, hyper) for rule, hyper in groups]
+    calls = [advised(in_torch, rule, hyper, framework) for rule, hyper in groups]
     if len({call.name for call in calls}) > 1:
         raise PortError(
             f"{' and '.join(sorted({call.name for call in calls}))} are two optimizers of torch: port them apart"
@@ -43,11 +46,16 @@ def _torch(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]]) ->
     return TorchTarget(replace(calls[0], first=(own,), arguments={}).make())
 
 
-def _optax(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]]) -> OptaxTarget:
+def _optax(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]], framework: str) -> OptaxTarget:
     import optax
 
     def made(rule: Any, hyper: Any) -> Any:
-        parts = [p.make() for p in counterparts.in_optax(rule, hyper._asdict(), hyper.lr)]
+        factories = find(optax_names.FACTORIES, rule)
+        if factories and not set(factories) & set(optax_names.NAMES):
+            told = ", ".join(factories)
+            raise NoCounterpartError(f"optax.{told} is read as none of our rules, so that its state is not written")
+        calls = advised(lambda r, h: in_optax(r, h._asdict(), h.lr), rule, hyper, framework)
+        parts = [call.make() for call in calls]
         return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
     if len(groups) == 1:
@@ -65,14 +73,25 @@ def _optax(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]]) ->
     return OptaxTarget(optax.partition(parts, label))
 
 
-def _keras(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]]) -> KerasTarget:
+def _keras(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]], framework: str) -> KerasTarget:
     from ..spec import load_keras
 
     keras = load_keras()
     if len(groups) > 1:
         raise PortError("hyperparameters differ between parameters, and Keras has one set for all: port them apart")
     ((rule, hyper),) = groups
-    optimizer = counterparts.in_keras(rule, hyper._asdict(), hyper.lr).make()
+    name = find(NAMES, rule)
+    if name is not None and not name.lists:
+        raise NoCounterpartError(f"the state of keras.optimizers.{name.optimizer} is not written")
+
+    def written(r: Any, h: Any) -> Any:
+        made = in_keras(r, h._asdict(), h.lr)
+        if not entry(NAMES, r).before_correction:  # which its next steps alone differ by
+            for reason, change in by_epsilon(r, h, ("keras", framework)):
+                raise NoCounterpartError(reason, change)
+        return made
+
+    optimizer = advised(written, rule, hyper, framework).make()
     variables = [
         keras.Variable(first, dtype=str(first.dtype), name=name.replace("/", "_")) for name, first in firsts.items()
     ]

@@ -35,6 +35,9 @@ from .record import Clip, Entry, OptimizerRecord, Record, Step
 READERS = {"torch": (group_rule, kept_state), FRAMEWORK: (own_group, own_state)}
 #: Tensors that are measured together, and steps that are held in memory.
 TOGETHER, BLOCK = 1024, 64
+#: As many are measured where there are fewer, then four times as many and so on: measuring is quick, compiling for one more
+#: number of them is not.
+FEW = 16
 #: Steps after which a sum of weights has come to rest, where a run was taken up in the middle.
 LONG = 100_000
 
@@ -272,28 +275,26 @@ class Figures:
             at += size
 
     def _measure(self, jobs: list[Job], step: int = 0) -> None:
-        rule, count = jobs[0].rule, len(jobs)
-        padded = jobs + [jobs[-1]] * (max(count, min(TOGETHER, 1 << (count - 1).bit_length())) - count)
+        rule, size = jobs[0].rule, FEW
+        while size < len(jobs):
+            size *= 4
+        padded = jobs + [jobs[-1]] * (size - len(jobs))
         stack = lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves])  # noqa: E731
         given = [(j.hyper, j.state, j.entry.grad, j.entry.before, j.entry.after, j.whole) for j in padded]
         found, stepped = _measured(rule)(*jax.tree.map(stack, *given))
         found = type(found)(*(np.asarray(value, np.float64) for value in found))
+        stepped = jax.tree.map(np.asarray, stepped)
         for i, job in enumerate(jobs):
             self._rows[job.row][job.tensor] = {name: value[i] for name, value in zip(found._fields, found, strict=True)}
             if job.carries:
-                self._carried[job.tensor] = step, jax.tree.map(lambda x, i=i: np.asarray(x[i]), stepped)
+                self._carried[job.tensor] = step, jax.tree.map(lambda x, i=i: x[i], stepped)
 
 
 @functools.cache
 def by_coordinates(rule: Rule) -> bool:
     """Whether a sample of coordinates is moved as it would be among all."""
-    if rule.array_rule.sparse:
-        return True
-    if len(rule.facts.shape) != 1:
-        return False
     with on_cpu():
-        p = {"w": jax.ShapeDtypeStruct((3,), np.float32)}
-        return effective.is_elementwise(rule.step, _some_hyper(rule), p, jax.eval_shape(rule.init, p), p)
+        return rule.array_rule.sparse or rule.is_elementwise
 
 
 @functools.cache

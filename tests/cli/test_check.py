@@ -11,6 +11,7 @@ from lrtheory.cli.app import run
 QUICK = ["--only", "quiet", "--only", "schedule"]
 
 
+@pytest.mark.usefixtures("checked_here")
 def test_verdicts_and_code_to_paste(capsys):
     assert run(["check", "mutants.optimizers:LrReadOnce", *QUICK]) == 1
     out = capsys.readouterr().out
@@ -58,10 +59,9 @@ def test_reference_and_claims(capsys):
     assert run(["check", "torch.optim.RAdam", "--only", "scaling-law", "--claims-law"]) == 1
 
 
-def test_what_cannot_be_imported_is_one_line(capsys, request):
+@pytest.mark.usefixtures("checked_here")
+def test_what_cannot_be_imported_is_one_line(capsys):
     for target in ("nosuch.optimizer", "optax.nosuch", "optax.adam(", "adam", "[b]x[/b]"):
-        if target == "optax.nosuch":  # the first in a process of its own
-            request.getfixturevalue("checked_here")
         status = run(["check", target, "--only", "nosuch"])
         captured = capsys.readouterr()
         assert status == 2

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lrtheory.cli.app import run
+
 HEAVY = ("jax", "torch", "optax", "altair", "sklearn", "numpy")
 
 
@@ -21,49 +23,35 @@ def lrtheory(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedPr
     return python("from lrtheory.cli import main; main()", *arguments, cwd=cwd)
 
 
-def imported_by(code: str, names: tuple[str, ...]) -> list[str]:
-    """Which of those packages a program has imported when it ends."""
-    watch = (
-        f"import atexit, sys; atexit.register(lambda: print('IMPORTED', *[n for n in {names!r} if n in sys.modules]))\n"
-    )
-    done = python(watch + code)
-    line = next(line for line in done.stdout.splitlines() if line.startswith("IMPORTED"))
-    return line.split()[1:]
+def imported_by(*statements: str, of: tuple[str, ...] = HEAVY) -> list[list[str]]:
+    """Which of those packages a program has imported after each statement."""
+    tell = f"print('IMPORTED', *[n for n in {of!r} if n in sys.modules])"
+    done = python("\n".join(["import sys", *(f"{statement}\n{tell}" for statement in statements)]))
+    assert done.returncode == 0, done.stderr
+    found = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("IMPORTED")]
+    assert len(found) == len(statements)
+    return found
 
 
 def test_imported_by_sees_an_import():
-    assert imported_by("import numpy", HEAVY) == ["numpy"]
+    assert imported_by("import json", "import numpy", "pass") == [[], ["numpy"], ["numpy"]]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["--help"],
-        ["--version"],
-        [],
-        ["report", "--help"],
-        ["replay", "--help"],
-        ["dims", "--help"],
-        ["explain", "--help"],
-    ],
-)
-def test_help_imports_no_framework(arguments):
-    code = f"import sys; sys.argv = ['lrtheory', *{arguments!r}]; from lrtheory.cli import main; main()"
-    assert imported_by(code, HEAVY) == []
-
-
-def test_help_of_every_command_imports_no_framework():
-    """Of those that are added later too: the commands are asked for in the program itself."""
-    code = (
+def test_help_imports_no_framework():
+    """Of every command, of those that are added later too: the commands are asked for in the program itself."""
+    every = (
         "from lrtheory.cli.app import app, run\n"
         "commands = [c.name or c.callback.__name__ for c in app.registered_commands]\n"
         "commands += [g.name for g in app.registered_groups]\n"
         "assert len(commands) >= 3, commands\n"
         "assert all(run([c.replace('_', '-'), '--help']) == 0 for c in commands)\n"
     )
-    done = python(code)
-    assert done.returncode == 0, done.stderr
-    assert imported_by(code, HEAVY) == []
+    front = (
+        "from lrtheory.cli import main\n"
+        "for sys.argv in (['lrtheory', '--help'], ['lrtheory', '--version'], ['lrtheory']):\n"
+        "    try:\n        main()\n    except SystemExit as end:\n        assert not end.code\n"
+    )
+    assert imported_by(front, every) == [[], []]
 
 
 def test_rules_bring_nothing_that_they_do_not_need():
@@ -75,8 +63,8 @@ def test_rules_bring_nothing_that_they_do_not_need():
         "lrtheory.quadratic",
         "lrtheory.explaining",
     )
-    assert imported_by("import lrtheory.rules, lrtheory.effective", unneeded) == []
-    assert imported_by("import lrtheory; lrtheory.laws", unneeded) == ["lrtheory.laws"]
+    found = imported_by("import lrtheory.rules, lrtheory.effective", "import lrtheory; lrtheory.laws", of=unneeded)
+    assert found == [[], ["lrtheory.laws"]]
 
 
 def test_import_lrtheory_is_light():
@@ -92,9 +80,12 @@ def test_import_lrtheory_is_light():
         "typer",
         "rich",
     )
-    assert imported_by("import lrtheory", (*outside, "jax")) == []
-    assert imported_by("import lrtheory; lrtheory.rules.adam()", outside) == []
-    assert imported_by("import lrtheory; lrtheory.effective; lrtheory.schedules; lrtheory.dims", outside) == []
+    rooms = "lrtheory.effective; lrtheory.schedules; lrtheory.dims"
+    assert imported_by("import lrtheory", "lrtheory.rules.adam()", rooms, of=(*outside, "jax")) == [
+        [],
+        ["jax"],
+        ["jax"],
+    ]
 
 
 def test_submodules_are_found_by_name():
@@ -110,11 +101,11 @@ def test_version_is_the_packages():
     assert (done.returncode, done.stdout.split()) == (0, ["lrtheory", version("lrtheory")])
 
 
-def test_help_names_the_commands():
-    done = lrtheory("--help")
-    assert done.returncode == 0
-    assert "report" in done.stdout
-    assert "replay" in done.stdout
+def test_help_names_the_commands(capsys):
+    assert run(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "report" in out
+    assert "replay" in out
 
 
 @pytest.mark.parametrize(
@@ -132,19 +123,23 @@ def test_help_names_the_commands():
         pytest.param(["repot"], "repot", id="unknown-command"),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, quoted, tmp_path):
+def test_bad_input_is_one_line_and_status_2(arguments, quoted, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("in the way")
-    done = lrtheory(*arguments, cwd=tmp_path)
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert len(lines) == 1, done.stderr
+    assert run(arguments) == 2
+    out, said = capsys.readouterr()
+    lines = [line for line in said.splitlines() if line.strip()]
+    assert out == ""
+    assert len(lines) == 1, said
     assert lines[0].startswith("lrtheory: ")
     assert quoted in lines[0]
 
 
-def test_unknown_rule_is_told_the_known_ones(tmp_path):
-    assert "rmsprop" in lrtheory("replay", "adamm", cwd=tmp_path).stderr
+def test_bad_input_ends_the_process_with_2(tmp_path):
+    """And an unknown rule is told the known ones."""
+    done = lrtheory("replay", "adamm", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "rmsprop" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -195,8 +190,6 @@ def test_missing_package_of_no_extra_is_not_hidden(tmp_path):
 @pytest.mark.parametrize("arguments", [["explain"], ["explain", "adam()", "--loss"], ["nothing"]])
 def test_usage_errors_point_to_the_help_that_helps(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """C9."""
-    from lrtheory.cli.app import run
-
     assert run(arguments) == 2
     command = "explain " if arguments[0] == "explain" else ""
     assert capsys.readouterr().err.endswith(f"; try 'lrtheory {command}--help'\n")

@@ -68,13 +68,12 @@ SLIPS = [
 ]
 
 
+@pytest.mark.usefixtures("checked_here")
 @pytest.mark.parametrize(("text", "words"), SLIPS)
 @pytest.mark.parametrize("command", ["explain", "dims", "check", "diagnose"])
-def test_a_slip_is_one_line_in_every_command(command: str, text: str, words: str, capsys, request) -> None:
+def test_a_slip_is_one_line_in_every_command(command: str, text: str, words: str, capsys) -> None:
     if words == "groups of parameters" and command == "diagnose":
         pytest.skip("groups are diagnosed")
-    if text != SLIPS[0][0]:
-        request.getfixturevalue("checked_here")
     assert run([command, text, *([text] if command == "diagnose" else [])]) == 2
     err = capsys.readouterr().err.strip()
     assert words in err

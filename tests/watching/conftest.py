@@ -21,8 +21,8 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def model() -> Any:
-    """A perceptron with normalisation and dropout."""
+    """A perceptron with normalisation and dropout; its tensors have two sizes, since a program is compiled for each."""
     torch.manual_seed(0)
     return torch.nn.Sequential(
-        torch.nn.Linear(12, 40), torch.nn.LayerNorm(40), torch.nn.Dropout(0.1), torch.nn.Tanh(), torch.nn.Linear(40, 3)
+        torch.nn.Linear(12, 12), torch.nn.LayerNorm(12), torch.nn.Dropout(0.1), torch.nn.Tanh(), torch.nn.Linear(12, 12)
     )

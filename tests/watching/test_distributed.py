@@ -14,6 +14,8 @@ import torch
 from lrtheory.watching import Record
 from lrtheory.watching.analysis import analyse
 
+from .distributed import train
+
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
 
 
@@ -32,7 +34,9 @@ def launched(kind: str, out: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: Any) -> Any:
-    return launched("alone", tmp_path_factory.mktemp("alone"))
+    out = train("alone", 0, str(tmp_path_factory.mktemp("alone")))
+    assert out is not None
+    return analyse(Record(out))
 
 
 @pytest.mark.parametrize("kind", [pytest.param("replicated", marks=pytest.mark.deep), "sharded"])

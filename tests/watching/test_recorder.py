@@ -140,7 +140,7 @@ def test_sampled_figures_are_those_of_the_coordinates(model: Any, tmp_path: Any)
         kept, places = optimizer.state[model[0].weight], watch.recorders[0]._tensors[0][2]
         root = places.pick((kept["exp_avg_sq"] / (1 - 0.999**3)).sqrt())
     (found,) = run_of(watch).optimizers
-    assert found.tensors[0]["sampled"] == [50, 480]
+    assert found.tensors[0]["sampled"] == [50, 144]
     e = 1e-2 / (root.double() + 1e-8)
     np.testing.assert_allclose(found.figures["maximum"][2, 0], e.max(), rtol=1e-5)
     np.testing.assert_allclose(found.figures["mean"][2, 0], e.mean(), rtol=1e-5)
