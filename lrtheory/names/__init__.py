@@ -17,4 +17,6 @@ def find(table: Mapping[str, Entry], rule: Rule) -> Entry | None:
 
 def entry(table: Mapping[str, Entry], rule: Rule) -> Entry:
     """The same, of a rule that is known to stand there."""
-    return table[rule.name]
+    found = find(table, rule)
+    assert found is not None, f"no {rule!r} in this table"
+    return found
