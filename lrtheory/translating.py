@@ -216,7 +216,7 @@ def _check_read_back(code: str, hyper: Any, text: str) -> None:
         ours = getattr(hyper, name)
         if ours != theirs:
             raise ValueError(
-                f"{short(text)}: nothing in it is the {name} of {rule.name}, which would be {ours:.6g}. Nearest: "
+                f"{short(text)}: nothing in it is the {name} of {rule!r}, which would be {ours:.6g}. Nearest: "
                 f"{own_spec(rule, hyper)} as one of ours"
             )
 

@@ -17,11 +17,13 @@ def find(table: Mapping[str, Entry], rule: Rule) -> Entry | None:
 
 def entry(table: Mapping[str, Entry], rule: Rule) -> Entry:
     """The same, of a rule that is known to stand there."""
-    return table[rule.name]
+    found = find(table, rule)
+    assert found is not None, f"no {rule!r} in this table"
+    return found
 
 
 class Derived(NamedTuple):
-    """Where it stands there, and the way between both.
+    """A field of our state that another framework keeps in another form: where it stands there, and the way between both.
 
     Attributes
     ----------
