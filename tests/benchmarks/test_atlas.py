@@ -24,6 +24,7 @@ SAMPLE = [
     ("torch", "torch.optim.RAdam"),
     ("optax", "optax.lamb"),
     ("lrtheory", "lrtheory.rules.sgd"),
+    ("keras", "keras.optimizers.SGD"),
 ]
 
 
