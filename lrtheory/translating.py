@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from .adopting.adopted import own_spec
 from .rescaling.length import rate
 from .rules import Rule
-from .spec import Reading, Spec, SpecError, call, parse, read, short
+from .spec import Reading, Spec, SpecError, Unread, call, parse, read, short
 from .theory import NoLaw
 from .theory.momentum import decay_time_scale
 from .theory.updates import update_rms
@@ -145,11 +146,14 @@ def translate(
     _refuse_clipped(target, rule)
     notes += _of_wrappers(source, old_rule) + [f"{short(to)}: {note}" for note in target.notes]
     if source.curve is not None:
-        notes.append(f"lr is the peak of its schedule, which becomes {source.curve.rescaled(ratio, 1.0).text}")
+        after = source.curve.rescaled(ratio, 1.0).part
+        after = after if after.first is None else replace(after, first=Unread("optimizer"))
+        notes.append(f"lr is the peak of its schedule, which becomes {after.write()}")
     given_too = _looked_for(parse(to))
     if given_too:
         notes.append(f"{short(to)}: {' and '.join(given_too)} given there counts for nothing: it is what is looked for")
     code = target.write(_outside(target, hyper), 1.0, 1.0)
+    _check_read_back(code, hyper, to)
     return Translated(spec, to, rule, hyper, code, ratio, sizes[0] * old.lr, scale, tuple(notes))
 
 
@@ -199,6 +203,19 @@ def _decaying(rule: Rule, hyper: Any, scale: float, removed: float, text: str) -
             f"{short(text)}: its decay would have a time scale of {reached:.4g} steps, where {scale:.4g} is to be matched"
         )
     return hyper
+
+
+def _check_read_back(code: str, hyper: Any, text: str) -> None:
+    """Refuse a code that has no argument for what is to be matched."""
+    again = read(code)
+    rule, numbers = innermost(again.rule, again.hyper)
+    for name, theirs in numbers._asdict().items():
+        ours = getattr(hyper, name)
+        if ours != theirs:
+            raise ValueError(
+                f"{short(text)}: nothing in it is the {name} of {rule.name}, which would be {ours:.6g}. Nearest: "
+                f"{own_spec(rule, hyper)} as one of ours"
+            )
 
 
 def _outside(reading: Reading, hyper: Any) -> Any:

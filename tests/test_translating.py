@@ -223,3 +223,38 @@ def test_a_matrix_that_would_run_for_hours_is_refused():
 def test_an_lr_of_the_other_is_said_to_count_for_nothing(to, named):
     said = [note for note in translate("adamw(lr=1e-3)", to=to).notes if "counts for nothing" in note]
     assert [note.partition(": ")[2].partition(" given")[0] for note in said] == [named] * bool(named)
+
+
+@pytest.mark.parametrize(
+    "to", ["keras.optimizers.Lion", "keras.optimizers.AdamW(1e-3)", "optax.lion", "torch.optim.SGD"]
+)
+def test_code_has_all_that_was_found(to):
+    """An argument that is None by default is written all the same."""
+    found = translate("torch.optim.AdamW(lr=1e-3, weight_decay=0.1)", to=to)
+    assert found.hyper.weight_decay > 0
+    assert read(found.code).hyper == found.hyper
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "keras.optimizers.SGD(momentum=0.9)",
+        "optax.sgd",
+        "optax.sign_sgd",
+        "optax.chain(optax.clip(1.0), optax.sign_sgd(1.0))",
+    ],
+)
+def test_what_has_no_place_in_the_code_is_refused(to):
+    """With a SPEC that has one, which is what was looked for."""
+    with pytest.raises(ValueError, match="nothing in it is the weight_decay") as refused:
+        translate("torch.optim.AdamW(lr=1e-3, weight_decay=0.1)", to=to)
+    nearest = str(refused.value).partition("Nearest: ")[2].removesuffix(" as one of ours")
+    found = translate("torch.optim.AdamW(lr=1e-3, weight_decay=0.1)", to=nearest)
+    assert read(nearest).hyper == found.hyper
+    assert translate("torch.optim.AdamW(lr=1e-3, weight_decay=0.0)", to=to).hyper.weight_decay == 0
+
+
+def test_a_scheduler_of_torch_is_told_without_the_old_optimizer():
+    text = "torch.optim.lr_scheduler.CosineAnnealingLR(torch.optim.AdamW(lr=1e-3), T_max=10, eta_min=1e-5)"
+    (note,) = (n for n in translate(text, to="lion").notes if "peak of its schedule" in n)
+    assert "CosineAnnealingLR(optimizer, T_max=10, eta_min=2.29" in note

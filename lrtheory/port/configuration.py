@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import wrappers
-from ..names import entry, find, keras, optax, torch
-from ..rules import Rule, factory_of
+from ..names import find
+from ..rules import Rule
 from ..spec import Reading, SpecError, Unread, call, read, short
 from . import counterparts, courses
 from .beside import Beside, beside
 from .calls import Call
-from .counterparts import NoCounterpartError, advice
+from .counterparts import NoCounterpartError, advice, by_epsilon, in_words
 from .errors import PortError
 
 FRAMEWORKS = ("optax", "torch", "keras", "lrtheory")
+Around = list[tuple[Any, Mapping[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -137,53 +138,34 @@ def _written(reading: Reading, to: str) -> tuple[Written, list[str]]:
     hyper = type(hyper)(*(None if v is None else float(v) for v in hyper))
     course = None if reading.curve is None else courses.read_course(reading.curve)
     write = {"torch": _in_torch, "optax": _in_optax, "keras": _in_keras, "lrtheory": _in_ours}[to]
-    changed, now = (rule, hyper), (around, course, reading)
-    reasons, change = [], dict[str, Any]()
-    while True:
-        try:
-            written = write(*changed, *now)
-            break
-        except NoCounterpartError as error:
-            if not error.change:
-                raise
-            reasons.append(error.reason)
-            change |= error.change
-            changed = _with(rule, hyper, change)
-    if not change:
-        return written
-    for reason, more in _by_epsilon(*changed, (to, reading.framework)):
-        reasons.append(reason)
-        change |= more
-    if course is not None and (parted := moving(rule, changed[1], (to, reading.framework))):
-        raise NoCounterpartError("; ".join([*reasons, *parted]))
-    told = _in_words(reading.framework, rule, hyper, change)
-    raise NoCounterpartError("; ".join(reasons), told)
+    frameworks = to, reading.framework
+    try:
+        return counterparts.advised(
+            lambda r, h: write(r, h, around, course, reading),
+            rule,
+            hyper,
+            reading.framework,
+            lambda r, h: _known(around, r, h, frameworks),
+        )
+    except NoCounterpartError as error:
+        parted = moving(rule, hyper, frameworks) if error.change and course is not None else ()
+        if parted:
+            raise NoCounterpartError("; ".join([error.reason, *parted])) from error
+        raise
 
 
-def _with(rule: Rule, hyper: Any, change: Mapping[str, Any]) -> tuple[Rule, Any]:
-    """A rule with other options and numbers."""
-    options = {**rule.options, **{o: v for o, v in change.items() if o in rule.options}}
-    return factory_of(rule)(**options), hyper._replace(**{n: v for n, v in change.items() if n in hyper._fields})
-
-
-def _in_words(framework: str, rule: Rule, hyper: Any, change: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes of ours as arguments of the framework that the SPEC is written in; those that it has no argument for are left out."""
-    if framework != "torch":
-        arguments = {"optax": optax.ARGUMENTS, "keras": keras.ARGUMENTS}.get(framework, {})
-        return {arguments.get(name, name): value for name, value in change.items()}
-    names = entry(torch.NAMES, rule)
-    changed, numbers = _with(rule, hyper, change)
-    given = names.arguments(changed.options, numbers)
-    told = {}
-    for name in change:
-        argument = names.options.get(name, name) if name in rule.options else names.argument(name)
-        argument = argument[0] if isinstance(argument, tuple) else argument
-        if argument is not None:
-            told[argument] = given[argument]
-    return told
-
-
-Around = list[tuple[Any, Mapping[str, float]]]
+def _known(
+    around: Around, rule: Rule, hyper: Any, frameworks: tuple[str, str]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What is known to run otherwise though there is code for it, and what must change for it not to."""
+    for wrapper, _ in around:
+        clips = wrapper.name in ("clip_by_global_norm", "clip_by_norm")
+        if clips and not wrapper.options.get("homogeneous") and frameworks[0] in ("optax", "keras"):
+            yield (
+                f"{frameworks[0]} adds nothing to the norm that it clips by, where torch adds 1e-6",
+                {"homogeneous": True},
+            )
+    yield from by_epsilon(rule, hyper, frameworks)
 
 
 def _in_torch(rule: Rule, hyper: Any, around: Around, course: Any, reading: Reading) -> tuple[Written, list[str]]:
@@ -294,31 +276,16 @@ def _in_ours(rule: Rule, hyper: Any, around: Around, course: Any, reading: Readi
 
 
 def _why(reading: Reading, to: str) -> list[str]:
-    """What is known to differ, by name, with the value that would make it portable."""
+    """What is known to differ, by name, with the values that would make it portable."""
     around, rule, hyper = wrappers.unwrapped(reading.rule, reading.hyper)
-    told = []
-    for wrapper, _ in around:
-        clips = wrapper.name in ("clip_by_global_norm", "clip_by_norm")
-        if clips and not wrapper.options.get("homogeneous") and to in ("optax", "keras"):
-            told.append(
-                f"{to} adds nothing to the norm that it clips by, where torch adds 1e-6: homogeneous=True can be ported"
-            )
-    for reason, change in _by_epsilon(rule, hyper, (to, reading.framework)):
-        told.append(f"{reason}: with {advice(_in_words(reading.framework, rule, hyper, change))} it can be ported")
-    return told + list(moving(rule, reading.hyper, (to, reading.framework)))
-
-
-def _by_epsilon(rule: Rule, hyper: Any, frameworks: tuple[str, str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What Keras does otherwise with eps, and the value for which it does not."""
-    name = find(keras.NAMES, rule)
-    if name is None or "keras" not in frameworks or not getattr(hyper, "eps", 0):
-        return
-    if name.before_correction:
-        yield "Keras adds epsilon to √v before the correction of v", {"eps": 0.0}
-    elif name.inside_root:
-        yield "Keras adds epsilon inside the root", {"eps": 0.0}
-    elif name.apart:
-        yield f"Keras {name.apart}", {"eps": 0.0}
+    frameworks = to, reading.framework
+    known = list(_known(list(around), rule, hyper, frameworks))
+    reasons = [reason for reason, _ in known]
+    parted = () if reading.curve is None else moving(rule, hyper, frameworks)
+    if known and not parted:
+        change = {name: value for _, own in known for name, value in own.items()}
+        reasons[-1] += f": with {advice(in_words(reading.framework, rule, hyper, change))} it can be ported"
+    return [*reasons, *parted]
 
 
 #: Our rule → the frameworks in which lr stands inside what its momentum remembers.

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
-from ..names import find, keras, optax, torch
-from ..rules import Rule
+from ..names import entry, find, keras, optax, torch
+from ..rules import Rule, factory_of
 from ..spec import Unread
 from .calls import Call
 from .errors import PortError
 
 Options = Mapping[str, Any]
 Numbers = Mapping[str, Any]
+Written = TypeVar("Written")
 
 #: Options of ours that say what is kept, not what is computed.
 KEPT = ("momentum_buffer",)
@@ -41,6 +42,63 @@ def advice(change: Mapping[str, Any]) -> str:
     return " and ".join(f"{one} with the loss negated" if one == "maximize=False" else one for one in told)
 
 
+def changed(rule: Rule, hyper: Any, change: Mapping[str, Any]) -> tuple[Rule, Any]:
+    """A rule with other options and numbers."""
+    options = {**rule.options, **{o: v for o, v in change.items() if o in rule.options}}
+    return factory_of(rule)(**options), hyper._replace(**{n: v for n, v in change.items() if n in hyper._fields})
+
+
+def in_words(framework: str, rule: Rule, hyper: Any, change: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of ours as arguments of the framework that an optimizer comes from; those that it has no argument for are left out."""
+    if framework != "torch":
+        arguments = {"optax": optax.ARGUMENTS, "keras": keras.ARGUMENTS}.get(framework, {})
+        return {arguments.get(name, name): value for name, value in change.items()}
+    names = entry(torch.NAMES, rule)
+    new, numbers = changed(rule, hyper, change)
+    given = names.arguments(new.options, numbers)
+    told = {}
+    for name in change:
+        argument = names.options.get(name, name) if name in rule.options else names.argument(name)
+        argument = argument[0] if isinstance(argument, tuple) else argument
+        if argument is not None:
+            told[argument] = given[argument]
+    return told
+
+
+def advised(
+    write: Callable[[Rule, Any], Written],
+    rule: Rule,
+    hyper: Any,
+    framework: str,
+    more: Callable[[Rule, Any], Iterable[tuple[str, Options]]] = lambda rule, hyper: (),
+) -> Written:
+    """What is written of a rule, or a refusal with all that must change, in the words of the framework that it comes from.
+
+    Parameters
+    ----------
+    write : (rule, hyper) -> what is written
+    more : (rule, hyper) -> pairs of a reason and a change
+        What else is known to keep it from running as the old, where something must change already.
+    """
+    reasons, change, now = [], dict[str, Any](), (rule, hyper)
+    while True:
+        try:
+            written = write(*now)
+            break
+        except NoCounterpartError as error:
+            if not error.change:
+                raise
+            reasons.append(error.reason)
+            change |= error.change
+            now = changed(rule, hyper, change)
+    if not change:
+        return written
+    for reason, other in more(*now):
+        reasons.append(reason)
+        change |= other
+    raise NoCounterpartError("; ".join(reasons), in_words(framework, rule, hyper, change))
+
+
 def _none(framework: str, rule: Rule, what: str = "", change: Mapping[str, Any] | None = None) -> NoCounterpartError:
     return NoCounterpartError(f"{framework} has no {rule.name}{what}", change)
 
@@ -53,7 +111,10 @@ def in_torch(rule: Rule, hyper: Any) -> Call:
     given = names.arguments(options, hyper)
     defaults = {**hyper._field_defaults, **rule.array_rule.defaults}
     usual = {names.argument(n) for n, v in defaults.items() if v == 0 and getattr(hyper, n) == 0}
-    given = {n: v for n, v in given.items() if v is not False and v is not None and n not in usual}
+    on = {
+        names.options.get(o, o) for o, v in factory_of(rule)().options.items() if v is True
+    }  # in torch too, by default
+    given = {n: v for n, v in given.items() if (v is not False or n in on) and v is not None and n not in usual}
     order = [*torch.POSITIONAL[names.class_name(options)], *given]
     given = dict(sorted(given.items(), key=lambda item: order.index(item[0])))
     return Call(f"torch.optim.{names.class_name(options)}", given, (Unread("params"),))
@@ -154,6 +215,19 @@ _SPECIAL = {"signum": _signum, "schedule_free_sgd": _schedule_free, "schedule_fr
 
 
 # --- Keras ---
+
+
+def by_epsilon(rule: Rule, hyper: Any, frameworks: tuple[str, str]) -> Iterator[tuple[str, Options]]:
+    """What Keras does otherwise with eps, and the value for which it does not."""
+    name = find(keras.NAMES, rule)
+    if name is None or "keras" not in frameworks or not getattr(hyper, "eps", 0):
+        return
+    if name.before_correction:
+        yield "Keras adds epsilon to √v before the correction of v", {"eps": 0.0}
+    elif name.inside_root:
+        yield "Keras adds epsilon inside the root", {"eps": 0.0}
+    elif name.apart:
+        yield f"Keras {name.apart}", {"eps": 0.0}
 
 
 def in_keras(rule: Rule, numbers: Numbers, lr: Any, *, strict: bool = True) -> Call:

@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from . import counterparts
+from ..names import entry, find
+from ..names import optax as optax_names
+from ..names.keras import NAMES
+from .counterparts import NoCounterpartError, advised, by_epsilon, in_keras, in_optax, in_torch
 from .errors import PortError
 from .into_keras import KerasTarget
 from .into_optax import OptaxTarget
@@ -16,15 +19,15 @@ from .into_torch import TorchTarget
 from .tensors import Tensor
 
 
-def fresh(to: str, tensors: Mapping[str, Tensor]) -> Any:
-    """A target of that framework with the source's rules and numbers in force."""
+def fresh(to: str, tensors: Mapping[str, Tensor], framework: str) -> Any:
+    """A target with the source's rules and numbers in force; what it lacks is told in the words of the source's ``framework``."""
     for name, tensor in tensors.items():
         if tensor.shape is None:
             raise PortError(f"nothing says what shape {name} has: give the parameters, as in params=")
     groups: dict[Any, list[str]] = {}
     for name, tensor in tensors.items():
         groups.setdefault((tensor.rule, tensor.hyper), []).append(name)
-    return {"torch": _torch, "optax": _optax, "keras": _keras}[to](tensors, groups)
+    return {"torch": _torch, "optax": _optax, "keras": _keras}[to](tensors, groups, framework)
 
 
 def _first(tensor: Tensor) -> np.ndarray:
@@ -35,13 +38,13 @@ def _first(tensor: Tensor) -> np.ndarray:
     return np.zeros(tensor.shape or (), dtype)
 
 
-def _torch(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> TorchTarget:
+def _torch(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], framework: str) -> TorchTarget:
     import torch
 
     from ..adopting.in_torch import to_torch
 
     params = {name: torch.nn.Parameter(to_torch(_first(tensor))) for name, tensor in tensors.items()}
-    calls = [counterparts.in_torch(rule, hyper) for rule, hyper in groups]
+    calls = [advised(in_torch, rule, hyper, framework) for rule, hyper in groups]
     if len({call.name for call in calls}) > 1:
         raise PortError(
             f"{' and '.join(sorted({call.name for call in calls}))} are two optimizers of torch: port them apart"
@@ -53,11 +56,16 @@ def _torch(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> To
     return TorchTarget(replace(calls[0], first=(own,), arguments={}).make())
 
 
-def _optax(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> OptaxTarget:
+def _optax(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], framework: str) -> OptaxTarget:
     import optax
 
     def made(rule: Any, hyper: Any) -> Any:
-        parts = [p.make() for p in counterparts.in_optax(rule, hyper._asdict(), hyper.lr)]
+        factories = find(optax_names.FACTORIES, rule)
+        if factories and not set(factories) & set(optax_names.NAMES):
+            told = ", ".join(factories)
+            raise NoCounterpartError(f"optax.{told} is read as none of our rules, so that its state is not written")
+        calls = advised(lambda r, h: in_optax(r, h._asdict(), h.lr), rule, hyper, framework)
+        parts = [call.make() for call in calls]
         return parts[0] if len(parts) == 1 else optax.chain(*parts)
 
     if len(groups) == 1:
@@ -75,14 +83,25 @@ def _optax(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> Op
     return OptaxTarget(optax.partition(parts, label))
 
 
-def _keras(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]]) -> KerasTarget:
+def _keras(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], framework: str) -> KerasTarget:
     from ..spec import load_keras
 
     keras = load_keras()
     if len(groups) > 1:
         raise PortError("hyperparameters differ between parameters, and Keras has one set for all: port them apart")
     ((rule, hyper),) = groups
-    optimizer = counterparts.in_keras(rule, hyper._asdict(), hyper.lr).make()
+    name = find(NAMES, rule)
+    if name is not None and not name.lists:
+        raise NoCounterpartError(f"the state of keras.optimizers.{name.optimizer} is not written")
+
+    def written(r: Any, h: Any) -> Any:
+        made = in_keras(r, h._asdict(), h.lr)
+        if not entry(NAMES, r).before_correction:  # which its next steps alone differ by
+            for reason, change in by_epsilon(r, h, ("keras", framework)):
+                raise NoCounterpartError(reason, change)
+        return made
+
+    optimizer = advised(written, rule, hyper, framework).make()
     variables = [
         keras.Variable(first, dtype=str(first.dtype), name=name.replace("/", "_"))
         for name, first in ((name, _first(tensor)) for name, tensor in tensors.items())

@@ -132,7 +132,7 @@ def state(
     shapes = target.shapes
     renamed = matching.matched(list(found.tensors), None if shapes is None else list(shapes), names)
     tensors = _turned(found, target, renamed, shapes, layouts, model)
-    target = fresh(to, tensors) if made_here else target
+    target = fresh(to, tensors, found.framework) if made_here else target
     written, notes = target.written(tensors, found)
     values = {name: tensor.value for name, tensor in tensors.items() if tensor.value is not None}
     complete = values if len(values) == len(tensors) else None

@@ -41,38 +41,42 @@ def read_keras(spec: Spec) -> Reading:
         raise NoRuleError(f"{text} is none of our rules; of Keras there are {', '.join(sorted(CLASSES))}")
     rule_name = CLASSES[root.name]
     name, factory = NAMES[rule_name], rules.get(rule_name)
-    for argument, plain in {**_PLAIN, **name.fixed}.items():
-        if value(argument) != plain:
-            raise NoRuleError(
-                f"{text}: with {argument}={written(value(argument))} it is none of our rules; {argument}={plain!r} is"
-            )
+    wrong = [
+        (f"with {argument}={written(value(argument))} it is none of our rules", f"{argument}={plain!r}")
+        for argument, plain in {**_PLAIN, **name.fixed}.items()
+        if value(argument) != plain
+    ]
     eps = "epsilon_1" if "eps1" in name.numbers else "epsilon"
     if name.inside_root and value(eps):
+        why = f"Keras adds {eps} to the squares, inside the root, which is another rule than {rule_name}"
+        wrong.append((why, f"{eps}=0.0"))
+    decouples = name.decoupled or "decoupled" in factory().options
+    if value("weight_decay") and ("weight_decay" in name.zero or not decouples):
+        why = f"Keras decays apart from the gradient, and {rule_name} has no such decay"
+        wrong.append((name.zero.get("weight_decay", why), "weight_decay=None"))
+    if wrong:
+        reasons, plain = zip(*wrong, strict=True)
         raise NoRuleError(
-            f"{text}: Keras adds {eps} to the squares, inside the root, which is another rule than {rule_name}; {eps}=0.0 is read"
+            f"{text}: {'; '.join(reasons)}; {' and '.join(plain)} {'is' if len(plain) == 1 else 'are'} read"
         )
     options = {option: value(option) for option in name.switches}
     options |= {option: False for option in name.zero if option in factory().options}
     places = {ours: ARGUMENTS.get(ours, ours) for ours in name.numbers}
-    if value("weight_decay") or root.name == "AdamW":
-        if "weight_decay" in name.zero or not (name.decoupled or "decoupled" in factory().options):
-            why = name.zero.get(
-                "weight_decay", f"Keras decays apart from the gradient, and {rule_name} has no such decay"
-            )
-            raise NoRuleError(f"{text}: {why}; weight_decay=None is read")
+    if name.decoupled or value("weight_decay") or root.name == "AdamW":
         options |= {} if name.decoupled else {"decoupled": True}
         places["weight_decay"] = "weight_decay"
     rule: Any = factory(**options)
     for argument, (number, wrap) in _CLIPS.items():
         if value(argument) is not None:  # Keras takes one of them
             rule, places[number] = wrap(rule), argument
-    numbers, curve = {absent: 0.0 for absent in _ABSENT if absent in rule.Hyper._fields}, None
+    numbers: dict[str, Any] = {absent: 0.0 for absent in _ABSENT if absent in rule.Hyper._fields}
+    curve = None
     for ours, argument in places.items():
         given = value(argument)
         if isinstance(given, Part):
             curve = of_part(given)
             given = curve.peak.lr
-        numbers[ours] = given
+        numbers[ours] = 0.0 if given is None and ours == "weight_decay" else given
     numbers |= name.held
     hyper, first, notes = made(spec, rule, numbers), None, []
     if name.before_correction:

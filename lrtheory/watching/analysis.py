@@ -294,13 +294,8 @@ class Figures:
 @functools.cache
 def by_coordinates(rule: Rule) -> bool:
     """Whether a sample of coordinates is moved as it would be among all."""
-    if rule.array_rule.sparse:
-        return True
-    if len(rule.facts.shape) != 1:
-        return False
     with on_cpu():
-        p = {"w": jax.ShapeDtypeStruct((3,), np.float32)}
-        return effective.is_elementwise(rule.step, _some_hyper(rule), p, jax.eval_shape(rule.init, p), p)
+        return rule.array_rule.sparse or rule.is_elementwise
 
 
 @functools.cache

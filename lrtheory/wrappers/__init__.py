@@ -4,11 +4,13 @@ from ._wrapper import Wrapper, bare, innermost, unwrapped
 from .accumulation import AccumulatedState, accumulate
 from .averaging import AveragedState, average_weights
 from .clipping import ClippedState, clip_by_global_norm, clip_by_norm, clip_by_value, torch_factor
+from .flattening import FlattenedState, flatten
 
 __all__ = [
     "AccumulatedState",
     "AveragedState",
     "ClippedState",
+    "FlattenedState",
     "Wrapper",
     "accumulate",
     "average_weights",
@@ -16,6 +18,7 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
+    "flatten",
     "innermost",
     "torch_factor",
     "unwrapped",

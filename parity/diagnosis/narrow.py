@@ -12,9 +12,8 @@ import numpy as np
 from lrtheory.spec.text import SpecError
 
 from ..dtypes import finfo
-from .family import ABSENT, SKIPPED, ZEROS, Family, left
+from .family import ABSENT, SKIPPED, ZEROS, Family, FromZero, left
 from .followed import followed
-from .probe import Probe
 
 #: In which rules are diagnosed: not in float16, where gradients of every size do not fit.
 DIAGNOSED = ("float64", "float32", "bfloat16")
@@ -61,14 +60,8 @@ class Weak(np.ndarray):
 
 
 @dataclass(frozen=True)
-class NarrowFamily(Family):
+class NarrowFamily(FromZero):
     """A family that runs in another dtype than float64."""
-
-    dtype: str = "float32"
-
-    def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
-        """The same run from 0 with a constant lr, which is how an lr that has a dtype is given."""
-        return super().probe(*numbers, missing=missing).from_zero(self.dtype)
 
     def hyper(self, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Any:
         """The numbers as a step has them: Python's, or arrays of the dtype."""
@@ -83,7 +76,7 @@ class NarrowFamily(Family):
 
     def stored(self, values: np.ndarray) -> np.ndarray:
         """Rounded to the dtype."""
-        return np.asarray(values, self.dtype).view(Weak)
+        return super().stored(values).view(Weak)
 
 
 def narrowed(family: Family, dtype: str) -> Family:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -22,6 +21,7 @@ from ..cases import Case
 from ..dtypes import numbers_in
 from ..table import Inexpressible
 from ..trajectory import Trajectory
+from . import held
 from .ours import framed, moving_lr, rule_of
 
 
@@ -62,15 +62,9 @@ def load_keras() -> Any:
     return keras
 
 
-@contextlib.contextmanager
-def floatx(keras: Any, dtype: str) -> Iterator[None]:
+def floatx(keras: Any, dtype: str) -> contextlib.AbstractContextManager[None]:
     """Keras keeps the lr, and what else is no parameter, in its default dtype."""
-    before = keras.config.floatx()
-    keras.config.set_floatx(dtype)
-    try:
-        yield
-    finally:
-        keras.config.set_floatx(before)
+    return held(keras.config.floatx, keras.config.set_floatx, dtype)
 
 
 @functools.cache

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from lrtheory import rules, schedules
+from lrtheory import rules
 from lrtheory.rules import Rule, SparseGradient
 
-from ..cases import CYCLE, Case
+from ..cases import Case
 from ..dtypes import numbers_in
 from ..table import Inexpressible, row
 from ..trajectory import Snapshot, Trajectory
@@ -55,7 +55,7 @@ def inputs(case: Case, rule: Rule, reference: Trajectory | None) -> Inputs:
     params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
     return Inputs(
         hyper,
-        moving_numbers(case, hyper),
+        case.schedule.moving(hyper, case.steps),
         rule.init(params),
         params,
         {name: jnp.asarray(value) for name, value in case.gradients().items()},
@@ -74,23 +74,6 @@ def trajectory(implementation: str, given: Inputs, params: Any, states: list[Sna
     )
 
 
-def moving_numbers(case: Case, hyper: Any) -> dict[str, Any]:
-    """The numbers that a schedule moves, by name, with one entry a step."""
-    lr = float(hyper.lr)
-    if case.schedule.is_drawn:
-        return {"lr": case.schedule.drawn(lr, case.steps)}
-    steps = jnp.arange(case.steps)
-    if case.schedule.name == "one_cycle":
-        cycle = schedules.one_cycle(max_lr=lr, **case.schedule.numbers)
-        cycled = "momentum" if "momentum" in hyper._fields else "beta1"
-        return {"lr": cycle(steps), cycled: cycle.momentum(steps)}
-    if case.schedule.name == "cyclic":
-        waves = schedules.cyclic(base_lr=lr, max_lr=CYCLE * lr, **case.schedule.numbers)
-        cycled = "momentum" if "momentum" in hyper._fields else "beta1"
-        return {"lr": waves(steps), cycled: waves.momentum(steps)}
-    return {"lr": schedules.get(case.schedule.name)(lr=lr, **case.schedule.numbers)(steps)}
-
-
 def moving_lr(case: Case, hyper: Any, framework: str) -> Any:
     """The lr of every step, for a framework that schedules the lr alone.
 
@@ -99,7 +82,7 @@ def moving_lr(case: Case, hyper: Any, framework: str) -> Any:
     Inexpressible
         When the schedule moves another number too.
     """
-    moving = moving_numbers(case, hyper)
+    moving = case.schedule.moving(hyper, case.steps)
     if set(moving) != {"lr"}:
         raise Inexpressible(f"{framework} schedules the lr alone, not {', '.join(sorted(set(moving) - {'lr'}))}")
     return jnp.asarray(moving["lr"], numbers_in(case.dtype))

@@ -181,8 +181,13 @@ class InOptax(Optimizer):
     def make(self) -> None:
         import optax
 
-        numbers = self.hyper._asdict()
-        self.tx = optax.chain(*(p.make() for p in counterparts.in_optax(self.rule, numbers, numbers["lr"])))
+        parts = counterparts.advised(
+            lambda rule, hyper: counterparts.in_optax(rule, hyper._asdict(), hyper.lr),
+            self.rule,
+            self.hyper,
+            "lrtheory",
+        )
+        self.tx = optax.chain(*(p.make() for p in parts))
         self.params = {name: jnp.asarray(p) for name, p in self.first.items()}
         self.state = self.tx.init(self.params)
 
@@ -219,8 +224,13 @@ class InKeras(Optimizer):
     def make(self) -> None:
         import keras
 
-        numbers = self.hyper._asdict()
-        self.optimizer = counterparts.in_keras(self.rule, numbers, numbers["lr"]).make()
+        made = counterparts.advised(
+            lambda rule, hyper: counterparts.in_keras(rule, hyper._asdict(), hyper.lr),
+            self.rule,
+            self.hyper,
+            "lrtheory",
+        )
+        self.optimizer = made.make()
         self.variables = [keras.Variable(p, name=name) for name, p in self.first.items()]
         self.optimizer.build(self.variables)
 

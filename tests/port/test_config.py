@@ -71,7 +71,7 @@ DIFFERENT = {
         "keras",
         "Keras adds epsilon to √v before the correction of v: with eps=0",
     ),
-    "norm": ("clip_by_global_norm(sgd(lr=0.1), max_norm=1.0)", "optax", "homogeneous=True can be ported"),
+    "norm": ("clip_by_global_norm(sgd(lr=0.1), max_norm=1.0)", "optax", "with homogeneous=True it can be ported"),
     "lr in the buffer": (
         "torch.optim.lr_scheduler.ExponentialLR(torch.optim.SGD(lr=0.1, momentum=0.9), gamma=0.9)",
         "keras",

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lrtheory import schedules
@@ -163,8 +165,6 @@ def in_torch(make: Callable[[Any], Any], lr: float, probe: Probe) -> Path:
 
 def ours(arguments: Mapping[str, Any], probe: Probe) -> Path:
     """The state machine of this package."""
-    import jax
-
     with jax.enable_x64(True):
         schedule, hyper = made(arguments)
 
@@ -177,9 +177,6 @@ def ours(arguments: Mapping[str, Any], probe: Probe) -> Path:
 
 def in_optax(make: Callable[[], Any], lr: float, probe: Probe) -> Path:
     """The factor by which ``make()`` changes an update, times the lr."""
-    import jax
-    import jax.numpy as jnp
-
     with jax.enable_x64(True):
         made, one = make(), jnp.ones(())
 
