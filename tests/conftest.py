@@ -78,7 +78,8 @@ SAMPLED = {
         "diagnosis/test_acting", "spec/test_keras", "parity/conformance/test_silent_passes", "diagnosis/test_schedules",
         "quadratic/test_linear_step", "laws/test_facts", "rescaling/test_per_tensor", "rescaling/test_schedule",
         "wrappers/test_against_others", "parity/test_known_precision", "explaining/test_explanation",
-        "inside_optax/test_adopted", "test_questions::test_page_shows_what_is_printed",
+        "inside_optax/test_adopted", "dims/test_soundness", "laws/test_numbers_of_rules", "rescaling/test_all_parts",
+        "test_questions::test_page_shows_what_is_printed",
         "experiments/test_loss_scaling::test_threshold_lies_in_the_bracket_of_both_frameworks"),
     3: ("parity/test_half_precision", "rules/test_float32_steps", "rules/test_half_precision", "rules/test_in_place",
         "schedules/test_accuracy", "dims/test_torch", "rules/test_torch_database", "rescaling/test_batch",
@@ -224,7 +225,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=deep)
         items[:] = [item for item in items if not item.get_closest_marker("deep")]
     rank = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    items.sort(
+        key=lambda item: -1 if item.path.suffix == ".ipynb" else rank.get(item.nodeid.partition("::")[0], len(rank))
+    )
 
 
 def pytest_collection_finish() -> None:
