@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -160,8 +161,11 @@ class Rule:
         return MappingProxyType({name: Units.parse(text) for name, text in self.array_rule.units.items()})
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items() if value is not False)
-        return f"{self.name}({options})"
+        from ._registry import factory_of
+
+        usual = inspect.signature(factory_of(self)).parameters
+        shown = (n for n, value in self.options.items() if value is not False or usual[n].default is True)
+        return f"{self.name}({', '.join(f'{name}={self.options[name]!r}' for name in shown)})"
 
     def hyper(self, **numbers: Any) -> Hyper:
         """The rule's hyperparameters as a NamedTuple of scalars: PyTorch's names and defaults.
