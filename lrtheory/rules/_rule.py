@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -134,6 +133,8 @@ class Rule:
 
     array_rule: ArrayRule
     options: Mapping[str, Any]
+    #: Options that are on by default.
+    on: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -161,11 +162,8 @@ class Rule:
         return MappingProxyType({name: Units.parse(text) for name, text in self.array_rule.units.items()})
 
     def __repr__(self) -> str:
-        from ._registry import factory_of
-
-        usual = inspect.signature(factory_of(self)).parameters
-        shown = (n for n, value in self.options.items() if value is not False or usual[n].default is True)
-        return f"{self.name}({', '.join(f'{name}={self.options[name]!r}' for name in shown)})"
+        shown = {name: value for name, value in self.options.items() if value is not False or name in self.on}
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def hyper(self, **numbers: Any) -> Hyper:
         """The rule's hyperparameters as a NamedTuple of scalars: PyTorch's names and defaults.
