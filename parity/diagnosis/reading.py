@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -266,9 +265,10 @@ def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementati
     arguments = {**rule.options, **hyper._asdict()}
 
     def follow(given: Mapping[str, Any], probe: Probe) -> Path:
-        factory = rules.factory_of(rule)
-        fields = set(inspect.signature(factory).parameters)
-        made = factory(**{k: v for k, v in given.items() if k in fields})
-        return ours(made, made.hyper(**{k: v for k, v in given.items() if k not in fields and v is not None}), probe)
+        options = {name: given[name] for name in rule.options}
+        # A rule that its factory did not make is what is diagnosed.
+        other = rule if options == dict(rule.options) else rules.factory_of(rule)(**options)
+        own = {name: value for name, value in given.items() if name not in options and value is not None}
+        return ours(other, other.hyper(**own), probe)
 
     return Implementation(text, rule.name, arguments, follow)
