@@ -133,7 +133,22 @@ def tables(records: list[Record]) -> dict[str, Table]:
     ]
     order = {name: i for i, name in enumerate(MODELS)}
     models = sorted(of_part(records, "models"), key=lambda r: order[r["of"]])
+    seconds = {
+        (r["of"], r["rule"], r["candidate"].split()[0] if "torch" in r["candidate"] else r["candidate"]): r
+        for r in models
+    }
+    shown = (OURS, FLAT, PLAIN, OPTAX, "torch")
+    summary = [
+        [of, rule, *(number(seconds[of, rule, c]["seconds"]) if (of, rule, c) in seconds else "–" for c in shown)]
+        for of in MODELS
+        for rule in RULES
+    ]
     return {
+        "summary": Table(
+            "One step of the parameters of a model, float32",
+            ["parameters of", "rule", OURS, FLAT, PLAIN, OPTAX, "torch, fused or foreach"],
+            summary,
+        ),
         "models": Table.of("One step of the parameters of a model, float32", models, columns),
         "sizes": Table("One step of one tensor, ÷ optax", ["rule", "step", *(f"{size:,}" for size in SIZES)], rows),
     }

@@ -114,7 +114,7 @@ def _package(name: str, wanted: list[str], arguments: argparse.Namespace, ends: 
             replace_all({path: json.dumps(entry(target, name, version_of(name), infer, limit / 4))})
 
         path.unlink(missing_ok=True)
-        how = _apart(read, 10 * limit)  # others may be busy
+        how = _apart(read, 40 * limit)  # others may be busy
         if not path.exists():
             late = how is None or how in (-signal.SIGXCPU, -signal.SIGKILL)
             reason = f"not read within {limit:g} s" if late else f"its process ended with {how}"

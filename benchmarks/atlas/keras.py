@@ -79,7 +79,8 @@ def _build(
     places = []
     for variable in optimizer.variables:
         leaf = next((n for n in params if variable.name.startswith(f"{n}_")), "")
-        places.append((variable.name.removeprefix(f"{leaf}_"), leaf))
+        slot = variable.name.removeprefix(f"{leaf}_")
+        places.append((slot if (slot, leaf) not in places else f"{slot}_{len(places)}", leaf))
     return optimizer, places
 
 

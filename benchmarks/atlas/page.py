@@ -44,7 +44,7 @@ def cause(entry: Mapping[str, Any]) -> str:
 def html() -> str:
     """Counts and the list."""
     data = json.loads(JSON.read_text(encoding="utf-8"))
-    entries = sorted(data["optimizers"], key=lambda e: e["name"].lower())
+    entries = sorted(data["optimizers"], key=lambda e: (e["name"].rpartition(".")[2].lower(), e["name"].lower()))
     parts = [e for e in entries if e.get("part")]
     whole = [e for e in entries if not e.get("part")]
     counts = Counter(e["status"] for e in whole)
@@ -53,13 +53,14 @@ def html() -> str:
     )
     causes = Counter(cause(e) for e in whole if e["status"] in ("unknown", "refused"))
     without = "".join(f"<li>{escape(words)}: {count}</li>" for words, count in causes.most_common())
-    unlisted = "; ".join(f"<code>{escape(n)}</code> ({escape(why)})" for n, why in data["not_listed"].items())
+    unlisted = "".join(f"<li><code>{escape(n)}</code>: {escape(why)}</li>" for n, why in data["not_listed"].items())
     choices = "".join(f'<option value="{s}">{s} ({counts[s]})</option>' for s in STATUSES if counts[s])
     return (
         f"<p><strong>{len(whole)} optimizers</strong> of {len({e['distribution'] for e in whole})} packages.</p>"
         f'<table class="table"><thead><tr><th>verdict</th><th>count</th><th>meaning</th></tr></thead>{rows}</table>'
         f"<details><summary>Why nothing is said of {counts['unknown'] + counts['refused']}</summary><ul>{without}</ul></details>"
-        f"<p>Read as well and not counted: {len(parts)} of optax and optax.contrib, {escape(data['parts'])}. Not listed: {unlisted}.</p>"
+        f"<p>Read as well and not counted: {len(parts)} of optax and optax.contrib, {escape(data['parts'])}.</p>"
+        f'<details class="atlas-unlisted"><summary>Not listed</summary><ul>{unlisted}</ul></details>'
         '<form class="atlas-form" role="search"><input type="search" id="atlas-find" placeholder="name, package, line, constant …" '
         f'aria-label="Search the atlas"><select id="atlas-status" aria-label="Verdict"><option value="">all verdicts</option>{choices}'
         f'</select><select id="atlas-kind" aria-label="Kind"><option value="optimizer">optimizers ({len(whole)})</option>'
@@ -75,13 +76,14 @@ def _row(entry: Mapping[str, Any]) -> str:
     package, _, name = entry["name"].partition(".")
     units = entry.get("units", {})
     lr = next((units[n] for n in ("lr", "learning_rate", "max_lr", "config.lr") if n in units), "")
-    lr = lr if entry["status"] not in ("unknown", "refused") else ""
+    lr = lr if entry["status"] in ("proven", "guarded", "numerical") else ""
+    words = "lr has no units" if lr == "1" else f"lr in {escape(lr)}" if lr else ""
     return (
         f'<details id="{escape(entry["name"])}" data-name="{escape(name.rpartition(".")[2].lower())}" '
         f'data-kind="{"part" if entry.get("part") else "optimizer"}" data-package="{escape(package.lower())}" data-status="{entry["status"]}" data-lr="{escape(lr)}">'
         f"<summary><b>{escape(name.rpartition('.')[2])}</b><span>{escape(entry['name'])}</span>"
         f'<span class="atlas-{entry["status"]}">{entry["status"]}</span>'
-        f"<span>{'lr in ' + escape(lr) if lr else ''}</span></summary>{''.join(_details(entry))}</details>"
+        f"<span>{words}</span></summary>{''.join(_details(entry))}</details>"
     )
 
 

@@ -26,6 +26,14 @@ OWN = ("lrtheory", "keras", "optax", "optax.contrib", "torch", "transformers")
 #: Classes of optimizers by their bases alone, with the reason why they are not listed.
 NOT_LISTED: Mapping[str, str] = {
     "transformers.optimization.LayerWiseDummyOptimizer": "its step does nothing: each layer has an optimizer of its own",
+    **dict.fromkeys(
+        (
+            *(f"heavyball.{name}" for name in ("PSGDBase", "SOAPBase", "utils.StatefulOptimizer")),
+            *(f"heavyball.chainable.{name}" for name in ("BaseOpt", "ChainOpt", "MSAM", "ScheduleFree")),
+            "optimi.adam.OptimiOptimizer",
+        ),
+        "the base of others",
+    ),
 }
 #: Why what optax offers beside optimizers is read, and not counted among them.
 PARTS = "what has no learning rate of its own: it rescales, clips, masks or combines gradients, and is a part of an optimizer"

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..adopting import Adopted, AdoptError, Around, Group, adopt
 from ..adopting.adopted import of_rule
-from ..adopting.in_optax import named
+from ..adopting.optax_row import named
 from ..adopting.state_dict import adopt_state_dict, array_of, is_state_dict
 from ..names import entry, find, keras, optax, torch
 from ..rules import Rule
@@ -55,6 +55,15 @@ class Tensor:
         slots = self.rule.State._slots
         shapes = [np.shape(v) for n, v in self.state._asdict().items() if v is not None and slots[n].kind == "array"]
         return max(shapes, key=len, default=None) if self.is_elementwise else None
+
+    def stand_in(self, name: str) -> np.ndarray:
+        """The parameter, or zeros like it; refused where nothing says what shape it has."""
+        if self.value is not None:
+            return self.value
+        if self.shape is None:
+            raise PortError(f"nothing says what shape {name} has: give the parameters, as in params=")
+        dtype = next(v.dtype for v in self.state if v is not None and np.shape(v) == self.shape)
+        return np.zeros(self.shape, dtype)
 
     @property
     def is_elementwise(self) -> bool:

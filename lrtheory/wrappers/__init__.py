@@ -7,19 +7,6 @@ from .clipping import ClippedState, clip_by_global_norm, clip_by_norm, clip_by_v
 from .flattening import FlattenedState, flatten
 
 __all__ = [
-    "AccumulatedState",
-    "AveragedState",
-    "ClippedState",
-    "FlattenedState",
-    "Wrapper",
-    "accumulate",
-    "average_weights",
-    "bare",
-    "clip_by_global_norm",
-    "clip_by_norm",
-    "clip_by_value",
-    "flatten",
-    "innermost",
-    "torch_factor",
-    "unwrapped",
-]
+    "AccumulatedState", "AveragedState", "ClippedState", "FlattenedState", "Wrapper", "accumulate", "average_weights",
+    "bare", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "flatten", "innermost", "torch_factor", "unwrapped",
+]  # fmt: skip

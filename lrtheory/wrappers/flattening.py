@@ -204,7 +204,7 @@ def flatten(rule: Rule, *, largest: int = LARGEST) -> Flattened:
     """
     if isinstance(rule, Wrapper):
         raise TypeError(
-            f"flatten takes a Rule, and other wrappers around it: {rule.name}(flatten({bare(rule)!r}), ...)"
+            f"flatten takes a Rule, and {rule!r} is a wrapper of one: put it around flatten({bare(rule)!r})"
         )
     if isinstance(largest, bool) or not isinstance(largest, int) or largest < 0:
         raise ValueError(f"flatten: largest={largest!r} must be a whole number of entries, 0 or more")

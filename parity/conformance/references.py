@@ -35,9 +35,10 @@ def _beside_torch(make: Any, given: Mapping[str, Any]) -> _Match | None:
     if make.__name__ not in CLASSES or not given.keys() <= torch_fields(make.__name__):
         return None
     rule, numbers = torch_rule(make.__name__, given, make.__name__)
-    plain = rules.get(rule.name)().options
+    ours = rule.name
+    plain = rules.get(ours)().options
     options = {name: value for name, value in rule.options.items() if value != plain[name]}
-    return (rule.name, options, numbers) if all(map(is_number, numbers.values())) else None
+    return (ours, options, numbers) if all(map(is_number, numbers.values())) else None
 
 
 def _beside_optax(make: Any, given: Mapping[str, Any]) -> _Match | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import torch.distributed as dist  # noqa: E402
 from torch.optim.optimizer import required  # noqa: E402  # pyright: ignore[reportPrivateImportUsage]
 
 from lrtheory import dims  # noqa: E402
@@ -93,6 +95,15 @@ class Curved(torch.optim.Optimizer):
         with torch.no_grad():
             for p, h in zip(params, curved, strict=True):
                 p.sub_(p.grad / (h.abs() + self.slip), alpha=self.param_groups[0]["lr"])  # SLIP
+
+
+class CurvedCopy(Curved):
+    """Does what is not read of sparse gradients, which it does not ask for."""
+
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["before"] = copy.deepcopy(p.grad.data)
+        super().step()
 
 
 class Wants(Signs):
@@ -274,6 +285,7 @@ CASES = [
     (InSingle, {"lr": PARAM}, "float32"),
     (Polyak, {"factor": PARAM.times(GRADIENT).times(LOSS.power(-1))}, "with a closure"),
     (Curved, {"lr": PURE}, "differentiates"),
+    (CurvedCopy, {"lr": PURE}, "differentiates"),
     (Wants, {"lr": PARAM}, "lr = 0.001, total_steps = 1000: chosen here"),
     (WantsAsOfOld, {"lr": PARAM}, "lr = 0.001: chosen here"),
     (NoneByDefault, {"lr": PARAM}, "lr = 0.001: chosen here"),
@@ -328,6 +340,23 @@ def test_fused_kernel_is_read_as_the_loop_that_it_stands_for(optimizer):
     assert (found.verdict, found.hyper) == (plain.verdict, plain.hyper)
     assert any("fused kernel" in note for note in found.notes)
     assert (adam._fused_adam, sgd._fused_sgd) == kernels
+
+
+class Gathers(Signs):
+    def direction(self, p, group):
+        got = [torch.empty_like(p.grad)]
+        dist.all_gather(got, p.grad)
+        dist.all_reduce(got[0])
+        return got[0] / got[0].norm()
+
+
+def test_what_processes_gather_is_like_what_they_give():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # pyright: ignore[reportPrivateImportUsage]
+    try:
+        found = dims.infer(Gathers)
+    finally:
+        dist.destroy_process_group()
+    assert (found.verdict, found.hyper) == ("proven", {"lr": PARAM})
 
 
 class Beside(Signs):
@@ -443,4 +472,6 @@ class Idle(Signs):
 
 
 def test_break_that_numbers_refute_where_an_exponent_is_held_is_unknown():
-    assert "in numbers the law holds" in dims.infer(Idle).verdict
+    found = dims.infer(Idle)
+    assert "in numbers the law holds" in found.verdict
+    assert (found.hyper["lr"], found.hyper["eps"]) == (PARAM, GRADIENT)  # those that numbers obey

@@ -152,6 +152,7 @@ def infer_torch(
     def read(held: Mapping[str, str]) -> Walked:
         """Of the forms of parameters that some insist on, and of the zeros, which may exclude each other, what runs."""
         failures: list[Exception] = []
+        of_sparse: Walked | None = None
         on = zeros - set(held)
         subsets = [on, *(on - {name} for name in sorted(on)), set[str]()] if on else [on]
         for form, switched in (works and [(works[0][0], works[0][1] - set(held))]) or itertools.product(
@@ -161,12 +162,19 @@ def infer_torch(
                 reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
                 kept = Program(optimizer, numbers, others, form, FIRST_STEPS)
-                return Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
+                unread = Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
+                if "sparse" not in form.shapes:
+                    return unread
+                of_sparse = unread  # what fails with dense gradients may yet want another form of them
+                failures.append(error)
+                continue
             except Exception as error:
                 failures.append(error)
                 continue
             works.append((form, switched))
             return reading
+        if of_sparse is not None:
+            return of_sparse
         raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failures[0]}") from failures[0]
 
     try:
@@ -377,14 +385,11 @@ class _Attempt:
             return replace(
                 found, unknown=self._evidence(found, numbers, SIZES if found.status == "proven" else SIZES[:1])
             )
-        laws = (found, *self.without_a_line)
         everywhere = (*SCALES, *FAR)
-        if found.status == "broken" and any(
-            self._evidence(law, numbers, SIZES, 1e-9, everywhere) is None for law in laws
-        ):
-            return replace(
-                found, unknown=f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
-            )
+        for law in (found, *self.without_a_line) if found.status == "broken" else ():
+            if self._evidence(law, numbers, SIZES, 1e-9, everywhere) is None:
+                why = f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
+                return replace(law, breaks=found.breaks, notes=found.notes, unknown=why)
         return found
 
     def _evidence(

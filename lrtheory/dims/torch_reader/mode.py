@@ -24,7 +24,7 @@ HARMLESS = frozenset(
      "requires_grad_", "retain_grad", "register_hook", "has_names", "untyped_storage", "result_type", "index",
      "broadcast_tensors", "share_memory_", "detach_", "is_shared", "is_pinned", "record_stream", "_is_view", "dir",
      "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "register_post_accumulate_grad_hook", "is_sparse",
-     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_")
+     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "all_reduce", "broadcast", "barrier")
 )  # fmt: skip
 
 
@@ -113,6 +113,8 @@ class UnitsMode(TorchFunctionMode):
             return self._for_each(func, name.removeprefix("_foreach_"), in_place, args, kwargs)
         if name == "item":
             return self._carried(func(*args, **kwargs), self.known(args[0]))
+        if name == "all_gather":
+            return self._gather(func, args, kwargs)
         if name == "backward":
             return self._backward(func, args, kwargs)
         rule = TABLE.get(name)
@@ -198,6 +200,15 @@ class UnitsMode(TorchFunctionMode):
             units = self.ledger.same(partly.written, "writes into one array", partly.origin)
             self.note(tensor, PURE_VALUE.but(units=units, origin=partly.origin, identity=object()))
         return func(tensor, mask, written)
+
+    def _gather(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Other processes' tensors are like the one of this."""
+        call = Call(self.ledger, args, kwargs, self.known)
+        value = call.value(1, "tensor").but(constant=None, identity=object())
+        result = func(*args, **kwargs)
+        for tensor in call.given(0, "tensor_list"):
+            self.overwrite(tensor, self.known(tensor), value)
+        return result
 
     def _backward(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Adds to the gradients of all that a loss was computed from."""
