@@ -28,7 +28,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrtheory import in_place, laws, rules
+from lrtheory.names import find
+from lrtheory.names.torch import NAMES
 from lrtheory.outputs import replace_all
+from lrtheory.port.counterparts import in_optax
 from lrtheory.rules import Rule
 
 from .harness import Table, facts, interleaved, number, times
@@ -68,40 +71,23 @@ DRY = Extent((1_000, 10_000), 6, 4, 16, 5, ("lion",), tuple(sorted(laws.catalogu
 
 def parity(names: Sequence[str] | None = None, until: float = math.inf) -> Table:
     """Each rule on the accelerator against the CPU's torch, and optax if installed: every option, few numbers."""
-    from parity import BACKENDS, GATES, Inexpressible, compare, replay, table
-    from parity.known import known_difference
-    from parity.matrix import cases
+    from parity import matrix, table
 
-    backends = [
-        name for name in ("torch", "torch-foreach", "torch-fused", "optax") if find_spec(name.partition("-")[0])
-    ]
-    assert set(backends) <= set(BACKENDS)
     rows, left = [], []
-    for dtype in GATES:
-        for rule in names or table.known_rules():
-            if time.perf_counter() > until:
-                left.append(f"{rule} {dtype}")
-                continue
-            gated, others = [], []
-            gate = table.row(rule).gate or GATES[dtype]
-            for case in cases(rule, dtype=dtype, quick=True):
-                ours = replay(case, "lrtheory")
-                for backend in backends:
-                    try:
-                        error = compare(ours, replay(case, backend)).largest_error
-                    except Inexpressible:
-                        continue
-                    (others if known_difference(case, backend) or dtype == "float32" else gated).append(error)
-            if gated:
-                failed = sum(not error <= gate for error in gated)
-                verdict = f"{failed} of {len(gated)} fail" if failed else "holds"
-                rows.append([rule, dtype, str(len(gated)), f"{max(gated):.1e}", f"{gate:.0e}", verdict])
-            elif dtype == "float32" and others:
-                rows.append([rule, dtype, str(len(others)), f"{max(others):.1e}", "", "reported"])
+    for rule in names or table.known_rules():
+        if time.perf_counter() > until:
+            left.append(rule)
+            continue
+        found = matrix.rows([rule], quick=True, against=[name for name in matrix.AGAINST if find_spec(name)])
+        if held := [row for row in found if row["mode"] == "free" and row["gate"] is not None]:
+            failed = sum(not row["passed"] for row in held)
+            verdict = f"{failed} of {len(held)} fail" if failed else "holds"
+            largest, gate = max(row["largest_error"] for row in held), held[0]["gate"]
+            rows.append([rule, str(len(held)), f"{largest:.1e}", f"{gate:.0e}", verdict])
     if left:
-        rows.append([f"{len(left)} more, from {left[0]}", "", "", "", "", TIME_IS_UP])
-    columns = ["rule", "dtype", "comparisons", "largest error over reach", "gate", "verdict"]
-    return Table("Parity with torch and optax on the CPU", columns, rows)
+        rows.append([f"{len(left)} more, from {left[0]}", "", "", "", TIME_IS_UP])
+    columns = ["rule", "comparisons", "largest error over reach", "gate", "verdict"]
+    return Table("Parity with torch and optax on the CPU, float64", columns, rows)
 
 
 def verified_laws(names: Sequence[str] | None = None, until: float = math.inf) -> Table:
@@ -142,19 +128,13 @@ def ours(rule: Rule, numbers: dict[str, float], shapes: list[Shape]) -> tuple[Ca
     return call, program.cost_analysis()["bytes accessed"] / size, program.memory_analysis().temp_size_in_bytes / size
 
 
-def optax_step(name: str, shapes: list[Shape]) -> Callable[[], None] | None:
+def optax_step(rule: Rule, numbers: dict[str, float], shapes: list[Shape]) -> Callable[[], None] | None:
     """optax's, compiled, with parameters and state donated."""
     if not find_spec("optax"):
         return None
     import optax
 
-    made = {
-        "sgd, momentum 0.9": lambda: optax.sgd(1e-3, momentum=0.9),
-        "adam": lambda: optax.adam(1e-3),
-        "adamw": lambda: optax.adamw(1e-3, weight_decay=1e-2),
-        "rmsprop": lambda: optax.rmsprop(1e-3, decay=0.99),
-        "lion": lambda: optax.lion(1e-3),
-    }[name]()
+    made = optax.chain(*(part.make() for part in in_optax(rule, rule.hyper(**numbers)._asdict(), 1e-3)))
 
     def step(held: Any, grads: Any) -> Any:
         updates, state = made.update(grads, held[1], held[0])
@@ -164,20 +144,20 @@ def optax_step(name: str, shapes: list[Shape]) -> Callable[[], None] | None:
     return repeated(jax.jit(step, donate_argnums=0), (params, jax.jit(made.init)(params)), grads)
 
 
-def torch_step(name: str, numbers: dict[str, float], shapes: list[Shape]) -> Callable[[], None] | None:
-    """Torch fused, on the same kind of device; foreach for RMSprop, and none for Lion, which torch has not."""
+def torch_step(rule: Rule, numbers: dict[str, float], shapes: list[Shape]) -> Callable[[], None] | None:
+    """Torch fused, on the same kind of device; foreach where torch has no fused one, and none where it lacks the rule."""
     import torch
 
-    kind = {"sgd, momentum 0.9": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop"}.get(name)
+    name = find(NAMES, rule)
     on_cpu = jax.devices()[0].platform == "cpu"
-    if kind is None or not (on_cpu or torch.cuda.is_available()):
+    if name is None or not (on_cpu or torch.cuda.is_available()):
         return None
     device = torch.device("cpu" if on_cpu else "cuda")
     parameters = [torch.nn.Parameter(torch.ones(shape, device=device)) for shape in shapes]
     for parameter in parameters:
         parameter.grad = torch.full_like(parameter, 0.1)
-    way = {"foreach": True} if kind == "RMSprop" else {"fused": True}
-    optimizer = getattr(torch.optim, kind)(parameters, lr=1e-3, **numbers, **way)
+    way = {name.implementations[-1]: True}
+    optimizer = getattr(torch.optim, name.class_name(rule.options))(parameters, lr=1e-3, **numbers, **way)
 
     def call() -> None:
         for _ in range(CALLS):
@@ -196,7 +176,7 @@ def one_step(shapes: list[Shape], what: str, *, rounds: int = 15, until: float =
             rows.append([name, *[""] * 6, TIME_IS_UP])
             continue
         try:
-            rows.append([name, *_timed(name, rule, numbers, passes, shapes, rounds)])
+            rows.append([name, *_timed(rule, numbers, passes, shapes, rounds)])
         except Exception as error:  # of jax or of torch, each with its own
             if "out of memory" not in str(error).lower() and "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -206,13 +186,11 @@ def one_step(shapes: list[Shape], what: str, *, rounds: int = 15, until: float =
     return Table(f"One step in place, {what}, float32", columns, rows)
 
 
-def _timed(
-    name: str, rule: Rule, numbers: dict[str, float], passes: int, shapes: list[Shape], rounds: int
-) -> list[str]:
+def _timed(rule: Rule, numbers: dict[str, float], passes: int, shapes: list[Shape], rounds: int) -> list[str]:
     """A row; what it holds on the device is given back with it."""
     size = sum(math.prod(shape) for shape in shapes)
     step, read, spare = ours(rule, numbers, shapes)
-    others = {"optax": optax_step(name, shapes), "torch": torch_step(name, numbers, shapes)}
+    others = {"optax": optax_step(rule, numbers, shapes), "torch": torch_step(rule, numbers, shapes)}
     source = jnp.ones(passes * size // 2)
     copy = repeated(jax.jit(lambda old, source: source + 1, donate_argnums=0), jnp.ones_like(source), source)
     runs = {"step": step, "copy": copy, **{n: call for n, call in others.items() if call is not None}}

@@ -1,7 +1,7 @@
 """One update of the parameters that real models have, in tensors of every size, and of one tensor from 10³ to 10⁸ parameters.
 
 As in ``one_step``, with the step that most people write beside the one in place: ``jax.jit(rule.step)`` with parameters and
-state donated and every number traced.
+state donated and every number traced; and with small tensors joined (``wrappers.flatten``).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 import optax
 import torch
 
-from lrtheory import in_place, rules
+from lrtheory import in_place, rules, wrappers
 
 from .harness import Record, Table, interleaved, number, of_part, run, times
 from .one_step import CONTESTS, SIZES, THREADS, Contest, jax_update, optax_update, ours, torch_update
 
 Shape = tuple[int, ...]
-OURS, PLAIN, OPTAX = "in_place.step", "jit(rule.step)", "optax"
+OURS, FLAT, PLAIN, OPTAX = "in_place.step", "in_place.step, flatten", "jit(rule.step)", "optax"
 
 
 def resnet50() -> list[Shape]:
@@ -80,6 +80,8 @@ def candidates(contest: Contest, shapes: list[Shape]) -> dict[str, Callable[[], 
         PLAIN: plain(contest, values, grads),
         OPTAX: optax_update(contest, values, grads),
     }
+    if len(shapes) > 1:
+        found[FLAT] = ours(replace(contest, ours=wrappers.flatten(contest.ours)), values, grads, traced=False)
     if contest.torch is not None:
         implementation = {"fused": True} if contest.fused else {"foreach": True}
         found[f"torch {next(iter(implementation))}"] = torch_update(contest, values, **implementation)
@@ -131,7 +133,22 @@ def tables(records: list[Record]) -> dict[str, Table]:
     ]
     order = {name: i for i, name in enumerate(MODELS)}
     models = sorted(of_part(records, "models"), key=lambda r: order[r["of"]])
+    seconds = {
+        (r["of"], r["rule"], r["candidate"].split()[0] if "torch" in r["candidate"] else r["candidate"]): r
+        for r in models
+    }
+    shown = (OURS, FLAT, PLAIN, OPTAX, "torch")
+    summary = [
+        [of, rule, *(number(seconds[of, rule, c]["seconds"]) if (of, rule, c) in seconds else "–" for c in shown)]
+        for of in MODELS
+        for rule in RULES
+    ]
     return {
+        "summary": Table(
+            "One step of the parameters of a model, float32",
+            ["parameters of", "rule", OURS, FLAT, PLAIN, OPTAX, "torch, fused or foreach"],
+            summary,
+        ),
         "models": Table.of("One step of the parameters of a model, float32", models, columns),
         "sizes": Table("One step of one tensor, ÷ optax", ["rule", "step", *(f"{size:,}" for size in SIZES)], rows),
     }

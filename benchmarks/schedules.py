@@ -23,7 +23,7 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import SWALR
 
 from lrtheory import schedules
-from parity.training import NamedSchedule
+from parity import LrSchedule
 
 from .harness import Table, caption, facts, show
 
@@ -50,8 +50,8 @@ def _named(label: str, schedule: str, numbers: Callable[[int], dict[str, Any]]) 
     """A schedule and the scheduler of its name, which take the same numbers."""
     return Both(
         label,
-        lambda n: NamedSchedule(schedule, numbers(n)).ours(LR),
-        lambda optimizer, n: NamedSchedule(schedule, numbers(n)).torch(optimizer),
+        lambda n: LrSchedule(schedule, numbers(n)).ours(LR),
+        lambda optimizer, n: LrSchedule(schedule, numbers(n)).in_torch(optimizer),
     )
 
 

@@ -18,6 +18,9 @@ from .rules import Rule
 
 PyTree = Any
 
+#: Types of what may be static; ``None`` is a hyperparameter that an option has switched off.
+PYTHON_NUMBERS = frozenset({int, float, type(None)})
+
 
 def init(rule: Rule, params: PyTree) -> Any:
     """State before the first step, every array with memory of its own, which ``rule.init`` does not promise."""
@@ -98,12 +101,18 @@ class Step:
         return self.program.lower(traced, params, state, grads, fixed)
 
     def _divided(self, hyper: Any) -> tuple[Any, tuple[float | None, ...]]:
-        """The hyperparameters that are traced, and the values of those that are not."""
-        fixed = tuple(getattr(hyper, name) for name in self.static)
+        """The hyperparameters that are traced, and the values of those that are not: at every step, so no more than needed."""
+        if not self.static:
+            return hyper, ()
+        fixed = tuple([getattr(hyper, name) for name in self.static])
+        if not PYTHON_NUMBERS.issuperset(map(type, fixed)):
+            self._check(fixed)
+        return hyper._replace(**dict.fromkeys(self.static)), fixed
+
+    def _check(self, fixed: tuple[Any, ...]) -> None:
         for name, value in zip(self.static, fixed, strict=True):
-            if not isinstance(value, (int, float, type(None))):  # None: an option has switched it off
+            if not isinstance(value, (int, float, type(None))):
                 raise TypeError(
                     f"{self.rule!r}: {name} is static in this step and must be a Python number, not "
                     f"{type(value).__name__}; give {name}=float(...), or leave it out of static"
                 )
-        return hyper._replace(**dict.fromkeys(self.static)), fixed

@@ -145,6 +145,12 @@ def check_counts(**counts: Any) -> None:
             raise ValueError(f"{name}={value!r} must be a whole number, 1 or more")
 
 
+def check_hyper(rule: Any, hyper: Any) -> None:
+    """Refuse hyperparameters that are another rule's."""
+    if not isinstance(hyper, rule.Hyper):
+        raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
+
+
 def check_range(owner: str, name: str, value: Any, allowed: Range) -> None:
     """Refuse a value outside its range, quoting it; a traced value cannot be looked at and passes."""
     if is_concrete(value) and not allowed.contains(value):

@@ -16,6 +16,8 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec
 
+from .wrappers import FlattenedState
+
 PyTree = Any
 
 OPERATIONS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute", "collective-broadcast")
@@ -63,12 +65,21 @@ def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
     pytree like ``rule.init(params)``
         A PartitionSpec for every array: its parameter's for one of the same number of dimensions, without the axes along
         which it has length 1, such as Adafactor's factors; replicated for one of fewer, such as a count.
+
+    Raises
+    ------
+    ValueError
+        For a rule that joins tensors (``wrappers.flatten``).
     """
+    kinds = tuple(_state_types(rule))
+    if FlattenedState in kinds:
+        raise ValueError(
+            f"{rule!r} joins tensors that lie on one device: to lay them out over several, use the rule inside"
+        )
     structure = jax.tree.structure(params)
     shapes = [p.shape for p in jax.tree.leaves(params)]
     laid_out = structure.flatten_up_to(specs)
     single = jax.tree_util.treedef_is_leaf(structure)
-    kinds = tuple(_state_types(rule))
 
     def of(column: PyTree) -> PyTree:
         if column is None:

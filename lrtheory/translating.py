@@ -144,7 +144,10 @@ def translate(
         rule, hyper, scale, rate(old_rule, old) * getattr(old, "weight_decay", 0) if scale < math.inf else 0.0, to
     )
     _refuse_clipped(target, rule)
-    notes += _of_wrappers(source, old_rule) + [f"{short(to)}: {note}" for note in target.notes]
+    _refuse_clipped(source, old_rule)
+    if isinstance(source.rule, Wrapper):
+        notes.append(f"{source.rule!r}: what stands around the rule is not translated; put the same around the new one")
+    notes += [f"{short(to)}: {note}" for note in target.notes]
     if source.curve is not None:
         after = source.curve.rescaled(ratio, 1.0).part
         after = after if after.first is None else replace(after, first=Unread("optimizer"))
@@ -152,7 +155,7 @@ def translate(
     given_too = _looked_for(parse(to))
     if given_too:
         notes.append(f"{short(to)}: {' and '.join(given_too)} given there counts for nothing: it is what is looked for")
-    code = target.write(_outside(target, hyper), 1.0, 1.0)
+    code = target.write(target.hyper._replace(**hyper._asdict()), 1.0, 1.0)
     _check_read_back(code, hyper, to)
     return Translated(spec, to, rule, hyper, code, ratio, sizes[0] * old.lr, scale, tuple(notes))
 
@@ -213,21 +216,9 @@ def _check_read_back(code: str, hyper: Any, text: str) -> None:
         ours = getattr(hyper, name)
         if ours != theirs:
             raise ValueError(
-                f"{short(text)}: nothing in it is the {name} of {rule.name}, which would be {ours:.6g}. Nearest: "
+                f"{short(text)}: nothing in it is the {name} of {rule!r}, which would be {ours:.6g}. Nearest: "
                 f"{own_spec(rule, hyper)} as one of ours"
             )
-
-
-def _outside(reading: Reading, hyper: Any) -> Any:
-    return reading.hyper._replace(**hyper._asdict())
-
-
-def _of_wrappers(source: Reading, rule: Rule) -> list[str]:
-    """What stands around the old rule, and is not translated."""
-    _refuse_clipped(source, rule)
-    if not isinstance(source.rule, Wrapper):
-        return []
-    return [f"{source.rule!r}: what stands around the rule is not translated; put the same around the new one"]
 
 
 def _refuse_clipped(reading: Reading, rule: Rule) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,8 +96,8 @@ def _measured(given: Case, one_step: Case, start: Trajectory, name: str) -> tupl
         free = replay(given, name)
     except table.Inexpressible:
         return None
-    step = oracle.judge(one_step, [forced], reference=start).judged[forced.implementation].quantiles(LEVELS)
-    along = oracle.judge(given, [free], "free").judged[free.implementation]
+    step = oracle.judge(one_step, forced, reference=start).quantiles(LEVELS)
+    along = oracle.judge(given, free, "free")
     ulp = np.concatenate(
         [
             (np.abs(error) / oracle.spacing(np.maximum.accumulate(np.abs(along.truth[tensor])), along.dtype)).ravel()
@@ -105,9 +105,3 @@ def _measured(given: Case, one_step: Case, start: Trajectory, name: str) -> tupl
         ]
     )
     return step, tuple(float(q) for q in np.quantile(ulp, LEVELS, method="higher"))
-
-
-def every_row() -> Iterator[Accuracy]:
-    """All rules, by name."""
-    for rule in table.known_rules():
-        yield from rows(rule)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from lrtheory import schedules
+from lrtheory.names.torch import SCHEDULERS
+
 from . import table
 from .dtypes import DTYPES
 
@@ -15,9 +18,10 @@ from .dtypes import DTYPES
 #: shapes would only be more to compile; those that do not have shapes of their own.
 TENSORS: Mapping[str, tuple[int, ...]] = {"weight": (8, 5), "scalar": ()}
 
-
 #: How many times its lowest lr a cyclic schedule rises to.
 CYCLE = 5.0
+#: Schedules that torch's own schedulers step.
+TORCH = {"constant": "ConstantLR", **SCHEDULERS}
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,13 @@ STREAMS: Mapping[str, Stream] = {dtype: Stream(decades=4.0 if dtype == "float16"
 class LrSchedule:
     """How the lr moves: ``constant``, ``moving`` (drawn anew every step) or a schedule's name with its numbers.
 
-    A named schedule is stepped by each framework with its own scheduler.
+    A named schedule is stepped by each framework with its own scheduler, once in ``period`` steps of the optimizer.
     """
 
     name: str = "constant"
     numbers: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    period: int = 1
 
     def __str__(self) -> str:
         return self.name
@@ -76,7 +81,45 @@ class LrSchedule:
     @property
     def is_drawn(self) -> bool:
         """Whether the lr of each step is part of the data."""
-        return self.name in ("constant", "moving")
+        return self.name == "moving" or (self.name == "constant" and not self.numbers)
+
+    def _given(self, lr: float) -> dict[str, Any]:
+        """The numbers, and what one schedule and its scheduler in torch call the lr itself."""
+        own = {"one_cycle": {"max_lr": lr}, "cyclic": {"base_lr": lr, "max_lr": CYCLE * lr}}
+        return {**own.get(self.name, {}), **self.numbers}
+
+    def ours(self, lr: float) -> schedules.Schedule:
+        """A named schedule in lrtheory."""
+        given = self._given(lr)
+        return schedules.get(self.name)(**({} if "max_lr" in given else {"lr": lr}), **given)
+
+    def moving(self, hyper: Any, steps: int) -> dict[str, Any]:
+        """The numbers of a rule that it moves, by name, with one entry a step."""
+        if self.is_drawn:
+            return {"lr": self.drawn(float(hyper.lr), steps)}
+        schedule: Any = self.ours(float(hyper.lr))
+        t = np.arange(steps) // self.period
+        if not hasattr(schedule, "momentum"):
+            return {"lr": schedule(t)}
+        cycled = "momentum" if "momentum" in hyper._fields else "beta1"
+        return {"lr": schedule(t), cycled: schedule.momentum(t)}
+
+    def in_torch(self, optimizer: Any) -> Any:
+        """Torch's scheduler of a named schedule; ``None`` where the lr is drawn.
+
+        Raises
+        ------
+        Inexpressible
+            For a schedule that torch steps no scheduler for.
+        """
+        import torch
+
+        if self.is_drawn:
+            return None
+        if self.name not in TORCH:
+            raise table.Inexpressible(f"no torch scheduler is stepped for {self.name}: there are {', '.join(TORCH)}")
+        given = self._given(optimizer.defaults["lr"])
+        return getattr(torch.optim.lr_scheduler, TORCH[self.name])(optimizer, **given)
 
 
 @dataclass(frozen=True)

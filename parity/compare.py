@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -85,31 +86,12 @@ class Comparison:
     def first_difference(self, bound: float | None = None) -> Difference | None:
         """The first step with an error above ``bound`` (:data:`NOTICEABLE` of the dtype), and its largest error."""
         bound = NOTICEABLE[self.dtype] if bound is None else bound
-        firsts = {}
-        for name, error in self.relative.items():
-            over = np.flatnonzero((error > bound).reshape(error.shape[0], -1).any(axis=1))
-            if over.size:
-                firsts[name] = int(over[0])
-        if not firsts:
+        where = first_beyond(self.relative, bound)
+        if where is None:
             return None
-        step = min(firsts.values())
-        candidates = [name for name, first in firsts.items() if first == step]
-        name = max(candidates, key=lambda n: self.relative[n][step].max())
-        return self._difference(name, step)
-
-    def _difference(self, name: str, step: int) -> Difference:
-        errors = self.relative[name][step]
-        coordinate = np.unravel_index(int(np.argmax(errors)), errors.shape)
-        a, b = self.values[name]
-        return Difference(
-            step + 1,
-            name,
-            tuple(int(i) for i in coordinate),
-            float(a[step][coordinate]),
-            float(b[step][coordinate]),
-            float(errors[coordinate]),
-            float(self.ulp[name][step][coordinate]),
-        )
+        name, at = where
+        told = (kept[at] for kept in (*self.values[name], self.relative[name], self.ulp[name]))
+        return Difference(at[0] + 1, name, at[1:], *map(float, told))
 
     def require(self, bound: float | None = None) -> None:
         """Raise AssertionError naming the first difference unless every error is within ``bound``, the gate of float64.
@@ -169,22 +151,42 @@ def compare(a: Trajectory, b: Trajectory) -> Comparison:
     return Comparison(a.implementation, b.implementation, str(a.dtype), relative, ulp, pairs)
 
 
+def first_beyond(errors: Mapping[str, np.ndarray], bound: float) -> tuple[str, tuple[int, ...]] | None:
+    """The quantity and the place, by step and coordinate, of the largest error at the first step with one beyond a bound."""
+    over = {name: np.flatnonzero((e > bound).reshape(len(e), -1).any(axis=1)) for name, e in errors.items()}
+    firsts = {name: int(steps[0]) for name, steps in over.items() if steps.size}
+    if not firsts:
+        return None
+    step = min(firsts.values())
+    name = max((n for n, first in firsts.items() if first == step), key=lambda n: errors[n][step].max())
+    there = errors[name][step]
+    return name, (step, *(int(i) for i in np.unravel_index(int(np.argmax(there)), there.shape)))
+
+
+def alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Entry by entry; nan is nan."""
+    return (a == b) | ((a != a) & (b != b))
+
+
+def reach(start: np.ndarray, *walks: np.ndarray) -> np.ndarray:
+    """The largest finite value or distance from the start, of each coordinate."""
+    with np.errstate(invalid="ignore"):
+        sizes = np.abs(np.stack([part for walk in walks for part in (walk, walk - start)]))
+    return np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
+
+
 def _gap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """``abs(a − b)``: 0 where both are the same non-finite value, inf where they are not."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
     with np.errstate(invalid="ignore"):
         gap = np.abs(a - b)
-    return np.where(same, 0.0, np.where(np.isfinite(gap), gap, np.inf))
+    return np.where(alike(a, b), 0.0, np.where(np.isfinite(gap), gap, np.inf))
 
 
 def _relative(a: np.ndarray, b: np.ndarray, start: np.ndarray) -> np.ndarray:
-    a64, b64 = a.astype(np.float64), b.astype(np.float64)
-    sizes = np.stack([np.abs(a64), np.abs(b64), np.abs(a64 - start), np.abs(b64 - start)])
-    reach = np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
     gap = _gap(a, b)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(gap == 0, 0.0, gap / reach)
+        return np.where(gap == 0, 0.0, gap / reach(start, a.astype(np.float64), b.astype(np.float64)))
 
 
 def _ulp(a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -7,15 +7,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from parity.measured import ParityRow
-
-from . import table
+from . import bounds, oracle, table
 from .cases import STREAMS, Case, LrSchedule
 from .compare import GATES, Comparison, compare
 from .drivers import replay
 from .dtypes import DTYPES
 from .known import known_difference
 from .known_precision import known_precision
+from .measured import ParityRow
 from .trajectory import Trajectory
 
 #: Implementations by what they are asked for with; capturable is by itself, as torch takes it on accelerators alone.
@@ -124,8 +123,6 @@ def rows(
 
 def _with_truths(case: Case, rows: list[ParityRow]) -> list[ParityRow]:
     """Rows of one case, with the true value where runs first differ; a forced run's is another's state, and has none."""
-    from . import oracle
-
     firsts = [row["first_difference"] for row in rows if row["mode"] == "free"]
     firsts = [first for first in firsts if first is not None]
     if firsts:
@@ -162,8 +159,6 @@ def _rows_of(case: Case, backends: Sequence[str]) -> Iterator[ParityRow]:
 
 def _shares(case: Case, run: Trajectory, reference: Trajectory | None = None) -> float | None:
     """The largest error of one step over the bound derived for it; ``None`` where none is derived, and in float64."""
-    from . import bounds, oracle
-
     if case.dtype == "float64" or case.rule not in oracle.defined():
         return None
     return max(float(share.max(initial=0)) for share in bounds.excess(case, run, reference=reference).values())

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import json
+import math
 import multiprocessing
 import os
+import resource
+import signal
 import sys
 import time
 import tomllib
@@ -18,7 +21,7 @@ from typing import Any
 from lrtheory.outputs import replace_all
 
 from .entry import SCHEMA, entry
-from .targets import ROOT, distributions, look_up, pinned, targets, version_of
+from .targets import NOT_LISTED, PARTS, ROOT, distributions, look_up, parts, pinned, targets, version_of
 
 KEPT = ROOT / ".atlas" / "results"
 JSON = ROOT / "docs" / "atlas" / "atlas.json"
@@ -35,7 +38,7 @@ def main() -> int:
         "names", nargs="*", metavar="NAME", help="distributions, or targets with * in them; all by default"
     )
     parser.add_argument("--again", default="", metavar="STATUS", help="read those anew: unknown,refused …, or all")
-    parser.add_argument("--time-limit", type=float, default=150.0, help="seconds for one target")
+    parser.add_argument("--time-limit", type=float, default=150.0, help="seconds of a processor for one target")
     parser.add_argument(
         "--for", dest="budget", type=float, default=float("inf"), help="seconds, after which no target is begun"
     )
@@ -50,7 +53,9 @@ def main() -> int:
     entries = gather()
     JSON.parent.mkdir(exist_ok=True)
     replace_all({JSON: written(entries)})
-    print(*sorted(Counter(e["status"] for e in entries).items()), f"{len(entries)} in all", sep="\n")
+    whole = [e for e in entries if "part" not in e]
+    counts = sorted(Counter(e["status"] for e in whole).items())
+    print(*counts, f"{len(whole)} optimizers, {len(entries) - len(whole)} parts of optimizers", sep="\n")
     disagree = [e["name"] for e in entries if e.get("numbers", {}).get("says") == "disagrees"]
     print(*(f"numbers disagree: {name}" for name in disagree), sep="\n")
     return 1 if disagree else 0
@@ -59,7 +64,9 @@ def main() -> int:
 def written(entries: list[dict[str, Any]]) -> str:
     """The whole file, one optimizer a line."""
     versions = {n: version_of(n) for n in ("optax", "torch", "transformers")} | pinned()
-    head = json.dumps({"schema": SCHEMA, "versions": versions}, ensure_ascii=False)
+    head = json.dumps(
+        {"schema": SCHEMA, "versions": versions, "parts": PARTS, "not_listed": NOT_LISTED}, ensure_ascii=False
+    )
     rows = ",\n".join(json.dumps(e, ensure_ascii=False) for e in entries)
     return f'{head[:-1]}, "optimizers": [\n{rows}\n]}}\n'
 
@@ -69,9 +76,16 @@ def gather() -> list[dict[str, Any]]:
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
     versions = {name: version_of(name) for name in distributions()}
     there = [e for e in kept if versions.get(e["distribution"]) == e["version"]]
-    why = tomllib.loads(WHY.read_text(encoding="utf-8")) if WHY.exists() else {}
-    there = [{**e, "why": why[e["name"]]} if e["name"] in why else e for e in there]
+    why, of_optax = reasons(), parts()
+    there = [{**e, "part": True} if e["name"] in of_optax else e for e in there if e["name"] not in NOT_LISTED]
+    there = [{**e, "why": why[e["name"]]} if e["name"] in why and e["status"] == "broken" else e for e in there]
     return sorted(there, key=lambda e: (e["name"].lower(), e["name"]))
+
+
+def reasons() -> dict[str, dict[str, str]]:
+    """By optimizer, why it breaks and the smallest mend, written by hand."""
+    causes = tomllib.loads(WHY.read_text(encoding="utf-8"))["cause"]
+    return {name: {"why": cause["why"], "mend": cause["mend"]} for cause in causes for name in cause["names"]}
 
 
 def _package(name: str, wanted: list[str], arguments: argparse.Namespace, ends: float) -> None:
@@ -95,13 +109,15 @@ def _package(name: str, wanted: list[str], arguments: argparse.Namespace, ends: 
         start = time.monotonic()
 
         def read(target: str = target, infer: Any = infer, path: Path = path) -> None:
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit)))
             _silence()
             replace_all({path: json.dumps(entry(target, name, version_of(name), infer, limit / 4))})
 
         path.unlink(missing_ok=True)
-        how = _apart(read, limit)
+        how = _apart(read, 40 * limit)  # others may be busy
         if not path.exists():
-            reason = f"not read within {limit:g} s" if how is None else f"its process ended with {how}"
+            late = how is None or how in (-signal.SIGXCPU, -signal.SIGKILL)
+            reason = f"not read within {limit:g} s" if late else f"its process ended with {how}"
             made = {
                 "name": target,
                 "distribution": name,

@@ -28,6 +28,8 @@ SIZES = (1.0, 1e-8)
 REACH = ((BY, 1.0), (BY, 1e-8), (BY, 1e8), (BY**-4, 1.0), (BY**4, 1.0))
 #: Of the distance travelled: above it a law fails, below the second one holds.
 FAILS, HOLDS = 1e-5, 1e-9
+#: A run with hyperparameters that it refuses, or that are too large for its arithmetic, ends with one of these.
+REFUSALS = (ValueError, AssertionError, ArithmeticError, RuntimeError)
 POWERS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 
 #: A run: hyperparameters, loss, scale of the parameters, size of gradients, steps → a row of parameters over their scale each step.
@@ -50,16 +52,15 @@ class Judged:
 
 
 def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
-    """Try a verdict; long runs are shortened to fit into the time."""
+    """Try a verdict; long runs are shortened to fit into the time, which is the processor's: others may be busy."""
     if found.program is None:
         return Judged("cannot run it")
     run, numbers, roundoff = _runner(found)
-    ends = time.monotonic() + seconds
-    start = time.monotonic()
+    ends = time.process_time() + seconds
     run(numbers, 1.0, 1.0, 1.0, SHORT)
-    start = time.monotonic()
-    run(numbers, 1.0, 1.0, 1.0, SHORT)
-    each = (time.monotonic() - start) / SHORT
+    start = time.process_time()
+    run(numbers, 1.0, 1.0, 0.5, SHORT)  # what was run already is kept
+    each = (time.process_time() - start) / SHORT
     if found.status in ("proven", "guarded"):
         sizes = SIZES if found.status == "proven" else SIZES[:1]
         runs = (len(SCALES) + 1) * len(sizes)
@@ -73,13 +74,15 @@ def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
     says = "finds a law" if holds and found.status == "unknown" else "disagrees" if holds else "agrees"
     if found.status == "unknown" and not holds:
         says = "finds no law"
-    if says == "agrees" and time.monotonic() > ends:
+    if says == "agrees" and time.process_time() > ends:
         return Judged("no law found in the time", apart, where, SHORT)
     if says == "agrees" and (direction := found.surviving_direction) is not None:
         loss, params = (BY ** float(power) for power in direction)
-        kept = _apart(
-            run, numbers, {n: found.hyper[n].factor(loss, params) for n in found.hyper}, loss, params, 1.0, SHORT
-        )
+        try:
+            factors = {n: found.hyper[n].factor(loss, params) for n in found.hyper}
+            kept = _apart(run, numbers, factors, loss, params, 1.0, SHORT)
+        except REFUSALS:
+            kept, where = 0.0, f"{where}; what survives cannot be run"
         if kept > max(FAILS, roundoff):
             return Judged("disagrees", kept, f"with {found.survives}, which is said to survive", SHORT)
     return Judged(says, apart, where, SHORT)
@@ -88,12 +91,22 @@ def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
 def _law(
     run: Run, numbers: Mapping[str, float], found: Dimensions, sizes: Sequence[float], steps: int
 ) -> tuple[float, str]:
+    """The worst of all scales whose hyperparameters it takes; those must say something of the loss and of the parameters."""
     worst, where = 0.0, ""
+    refused: Exception | None = None
+    tried = []
     for size, (loss, params) in itertools.product(sizes, SCALES):
         factors = {name: found.hyper[name].factor(loss, params) for name in numbers if name in found.hyper}
-        apart = _apart(run, numbers, factors, loss, params, size, steps)
+        try:
+            apart = _apart(run, numbers, factors, loss, params, size, steps)
+        except (ValueError, AssertionError) as error:
+            refused = error
+            continue
+        tried.append((math.log(loss), math.log(params)))
         if not apart <= worst:
             worst, where = apart, f"loss ×{loss:g}, parameters ×{params:g}, gradients of {size:g}"
+    if refused is not None and np.linalg.matrix_rank(np.array([(0.0, 0.0), *tried])) < 2:
+        raise refused
     return worst, where
 
 
@@ -134,19 +147,22 @@ def _search(run: Run, numbers: Mapping[str, float], found: Dimensions, holds: fl
     """The worse of the best that can be had for another loss, and for other parameters: both must fail for no law to hold."""
     worst, where = 0.0, ""
     for name, of_loss, of_params in (("the loss", 1, 0), ("the parameters", 0, 1)):
+        failed: list[Exception] = [ValueError("no hyperparameters are taken")]
 
-        def gap(powers: Mapping[str, float], least: float, of_loss: int = of_loss, of_params: int = of_params) -> float:
+        def gap(
+            powers: Mapping[str, float],
+            least: float,
+            of_loss: int = of_loss,
+            of_params: int = of_params,
+            failed: list[Exception] = failed,
+        ) -> float:
             largest = 0.0
             for by, size in REACH:
                 try:
                     factors = {n: by**p for n, p in powers.items()}
                     apart = _apart(run, numbers, factors, by**of_loss, by**of_params, size, SHORT)
-                except (
-                    ValueError,
-                    AssertionError,
-                    OverflowError,
-                    ZeroDivisionError,
-                ):  # hyperparameters that it refuses
+                except REFUSALS as error:
+                    failed[0] = error
                     return math.inf
                 largest = max(largest, apart)
                 if largest >= least:
@@ -156,18 +172,23 @@ def _search(run: Run, numbers: Mapping[str, float], found: Dimensions, holds: fl
         units = [found.hyper.get(n) for n in numbers]
         first = {n: float(u.loss if of_loss else u.param) for n, u in zip(numbers, units, strict=True) if u is not None}
         best, least = first, gap(first, math.inf)
+        if least == math.inf:  # the units that were found may be what is refused
+            first = dict.fromkeys(numbers, 0.0)
+            best, least = first, gap(first, math.inf)
         for powers in _candidates(list(numbers)):
-            if least <= holds or time.monotonic() > ends:
+            if least <= holds or time.process_time() > ends:
                 break
             apart = gap({**first, **powers}, least)
             if apart < least:
                 best, least = {**first, **powers}, apart
         for n, power in itertools.product(numbers, POWERS):
-            if least <= holds or time.monotonic() > ends:
+            if least <= holds or time.process_time() > ends:
                 break
             apart = gap({**best, n: power}, least)
             if apart < least:
                 best, least = {**best, n: power}, apart
+        if least == math.inf:  # whatever is tried is refused: that shows nothing
+            raise failed[0]
         if least > worst:
             worst, where = least, f"{name} ×{BY:g}"
     return worst, where
@@ -217,6 +238,7 @@ def path(
     import torch
 
     from lrtheory.dims.torch_reader.infer import as_written, seeded, train
+    from lrtheory.dims.torch_reader.problem import steep_bowl
 
     form = program.form
     program = replace(program, others={**program.others, **(others or {})})
@@ -226,12 +248,14 @@ def path(
         return torch.randn(tuple(shape), generator=g, dtype=torch.float64)
 
     made = {n: torch.nn.Parameter((normal(s) * scale).to(form.dtype)) for n, s in form.shapes.items()}
-    curvature = [(normal(s).abs() + 0.3).to(form.dtype) for s in form.shapes.values()]
+    curvature = {n: (normal(s).abs() + 0.3).to(form.dtype) for n, s in form.shapes.items()}
     rows = []
 
     def closure() -> Any:
+        if form.graph:
+            return steep_bowl(made, curvature, loss * size, scale)
         height = torch.zeros((), dtype=form.dtype)
-        for p, c in zip(made.values(), curvature, strict=True):
+        for p, c in zip(made.values(), curvature.values(), strict=True):
             slope = c * p.detach() * (loss * size / scale**2)
             p.grad = slope
             height = height + 0.5 * (slope * p.detach()).sum()
@@ -248,7 +272,9 @@ def path(
                 instance = program.make(made, numbers)
                 instance.load_state_dict(saved)
                 train(instance)
-            for p, c in zip(made.values(), curvature, strict=True):
+            for p, c in zip(made.values(), curvature.values(), strict=True):
+                if closed and form.graph:
+                    break
                 grad = (normal(p.shape) * 10.0 ** (step % 4 - 2) * (size * loss / scale)).to(form.dtype)
                 if form.graph:
                     grad = grad + c * (p - p.detach()) * (size * loss / scale**2)

@@ -27,6 +27,9 @@ CAUSES = {
     "did not move": "parameters that do not move on the small problem",
     "not read within": "no answer within the time limit",
     "could not be run": "cannot be run with the law's hyperparameters",
+    "required keyword-only": "calls a function of torch as another version has it",
+    "state_steps": "calls a function of torch as another version has it",
+    "CUDA": "wants a GPU",
     "missing": "wants arguments that only its user knows",
     "has no attribute": "wraps a model, or another optimizer",
     "": "cannot be run on the small problem",
@@ -41,20 +44,27 @@ def cause(entry: Mapping[str, Any]) -> str:
 def html() -> str:
     """Counts and the list."""
     data = json.loads(JSON.read_text(encoding="utf-8"))
-    entries = sorted(data["optimizers"], key=lambda e: e["name"].lower())
-    counts = Counter(e["status"] for e in entries)
+    entries = sorted(data["optimizers"], key=lambda e: (e["name"].rpartition(".")[2].lower(), e["name"].lower()))
+    parts = [e for e in entries if e.get("part")]
+    whole = [e for e in entries if not e.get("part")]
+    counts = Counter(e["status"] for e in whole)
     rows = "".join(
         f"<tr><td>{status}</td><td>{counts[status]}</td><td>{words}</td></tr>" for status, words in STATUSES.items()
     )
-    causes = Counter(cause(e) for e in entries if e["status"] in ("unknown", "refused"))
+    causes = Counter(cause(e) for e in whole if e["status"] in ("unknown", "refused"))
     without = "".join(f"<li>{escape(words)}: {count}</li>" for words, count in causes.most_common())
+    unlisted = "".join(f"<li><code>{escape(n)}</code>: {escape(why)}</li>" for n, why in data["not_listed"].items())
     choices = "".join(f'<option value="{s}">{s} ({counts[s]})</option>' for s in STATUSES if counts[s])
     return (
-        f"<p><strong>{len(entries)} optimizers</strong> of {len({e['distribution'] for e in entries})} packages.</p>"
+        f"<p><strong>{len(whole)} optimizers</strong> of {len({e['distribution'] for e in whole})} packages.</p>"
         f'<table class="table"><thead><tr><th>verdict</th><th>count</th><th>meaning</th></tr></thead>{rows}</table>'
         f"<details><summary>Why nothing is said of {counts['unknown'] + counts['refused']}</summary><ul>{without}</ul></details>"
+        f"<p>Read as well and not counted: {len(parts)} of optax and optax.contrib, {escape(data['parts'])}.</p>"
+        f'<details class="atlas-unlisted"><summary>Not listed</summary><ul>{unlisted}</ul></details>'
         '<form class="atlas-form" role="search"><input type="search" id="atlas-find" placeholder="name, package, line, constant …" '
         f'aria-label="Search the atlas"><select id="atlas-status" aria-label="Verdict"><option value="">all verdicts</option>{choices}'
+        f'</select><select id="atlas-kind" aria-label="Kind"><option value="optimizer">optimizers ({len(whole)})</option>'
+        f'<option value="part">parts of optimizers ({len(parts)})</option><option value="">both</option>'
         '</select><select id="atlas-order" aria-label="Order"><option value="name">by name</option><option value="package">by package'
         '</option><option value="status">by verdict</option><option value="lr">by units of lr</option></select>'
         '<output id="atlas-shown"></output></form>'
@@ -65,14 +75,15 @@ def html() -> str:
 def _row(entry: Mapping[str, Any]) -> str:
     package, _, name = entry["name"].partition(".")
     units = entry.get("units", {})
-    lr = next((units[n] for n in ("lr", "learning_rate", "max_lr") if n in units), "")
-    lr = lr if entry["status"] not in ("unknown", "refused") else ""
+    lr = next((units[n] for n in ("lr", "learning_rate", "max_lr", "config.lr") if n in units), "")
+    lr = lr if entry["status"] in ("proven", "guarded", "numerical") else ""
+    words = "lr has no units" if lr == "1" else f"lr in {escape(lr)}" if lr else ""
     return (
         f'<details id="{escape(entry["name"])}" data-name="{escape(name.rpartition(".")[2].lower())}" '
-        f'data-package="{escape(package.lower())}" data-status="{entry["status"]}" data-lr="{escape(lr)}">'
+        f'data-kind="{"part" if entry.get("part") else "optimizer"}" data-package="{escape(package.lower())}" data-status="{entry["status"]}" data-lr="{escape(lr)}">'
         f"<summary><b>{escape(name.rpartition('.')[2])}</b><span>{escape(entry['name'])}</span>"
         f'<span class="atlas-{entry["status"]}">{entry["status"]}</span>'
-        f"<span>{'lr in ' + escape(lr) if lr else ''}</span></summary>{''.join(_details(entry))}</details>"
+        f"<span>{words}</span></summary>{''.join(_details(entry))}</details>"
     )
 
 
@@ -85,6 +96,8 @@ def _details(entry: Mapping[str, Any]) -> Iterator[str]:
             + (f" <strong>Mend:</strong> {escape(why['mend'])}" if "mend" in why else "")
             + "</p>"
         )
+    if entry["status"] in ("unknown", "refused"):
+        yield f"<p>Why nothing is said: {escape(cause(entry))}.</p>"
     if entry.get("reason"):
         yield f"<p>{escape(entry['reason'])}</p>"
     for word, found in (("breaks at", entry.get("breaks", [])), ("guard at", entry.get("guards", []))):

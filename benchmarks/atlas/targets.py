@@ -19,12 +19,24 @@ PINNED = Path(__file__).with_name("packages.txt")
 PACKAGES = ROOT / ".atlas" / "site-packages"
 #: What some classes insist on though their signature has it optional, or for want of a default.
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
-    "adamp.SGDP": {"lr": 1e-3},
-    "timm.optim.sgdp.SGDP": {"lr": 1e-3},
     "ivon.IVON": {"ess": 1e3},
 }
 #: Read from the project's own environment.
-OWN = ("lrtheory", "optax", "optax.contrib", "torch", "transformers")
+OWN = ("lrtheory", "keras", "optax", "optax.contrib", "torch", "transformers")
+#: Classes of optimizers by their bases alone, with the reason why they are not listed.
+NOT_LISTED: Mapping[str, str] = {
+    "transformers.optimization.LayerWiseDummyOptimizer": "its step does nothing: each layer has an optimizer of its own",
+    **dict.fromkeys(
+        (
+            *(f"heavyball.{name}" for name in ("PSGDBase", "SOAPBase", "utils.StatefulOptimizer")),
+            *(f"heavyball.chainable.{name}" for name in ("BaseOpt", "ChainOpt", "MSAM", "ScheduleFree")),
+            "optimi.adam.OptimiOptimizer",
+        ),
+        "the base of others",
+    ),
+}
+#: Why what optax offers beside optimizers is read, and not counted among them.
+PARTS = "what has no learning rate of its own: it rescales, clips, masks or combines gradients, and is a part of an optimizer"
 
 
 def pinned() -> dict[str, str]:
@@ -52,6 +64,10 @@ def targets(name: str) -> dict[str, Callable[[], Any]]:
     """Of a distribution, by the name that is printed: what returns its units. Raises ImportError."""
     from lrtheory.dims import infer
 
+    if name == "keras":
+        from . import keras
+
+        return {f"keras.optimizers.{n}": lambda n=n: _of_keras(n) for n in keras.names()}
     if name == "lrtheory":
         from lrtheory import rules
 
@@ -61,7 +77,46 @@ def targets(name: str) -> dict[str, Callable[[], Any]]:
         from lrtheory.dims.target import infer_target
 
         return {n: lambda text=text: infer_target(text) for n, text in audited(name).items()}
-    return {n: lambda n=n, cls=cls: infer(cls, **ARGUMENTS.get(n, {})) for n, cls in sorted(_classes(name).items())}
+    return {
+        n: lambda n=n, cls=cls: _of_class(n, cls) for n, cls in sorted(_classes(name).items()) if n not in NOT_LISTED
+    }
+
+
+def parts() -> set[str]:
+    """Names of what optax offers beside optimizers."""
+    import optax.contrib
+
+    from lrtheory.dims.audit import targets as audited
+    from lrtheory.dims.optax_reader.infer import is_optimizer
+
+    modules = {"optax": optax, "optax.contrib": optax.contrib}
+    return {
+        n
+        for library, module in modules.items()
+        for n in audited(library)
+        if not is_optimizer(getattr(module, n.rpartition(".")[2]))
+    }
+
+
+def _of_keras(name: str) -> Any:
+    from lrtheory.dims import infer
+
+    from . import keras
+
+    make, numbers = keras.factory(name)
+    return infer(make, hyper=numbers)
+
+
+def _of_class(name: str, cls: type) -> Any:
+    """One that gathers from other processes is in a group of this one alone."""
+    from lrtheory.dims import infer
+
+    if hasattr(sys.modules[cls.__module__], "dist"):
+        import torch.distributed as dist
+        from torch._C._distributed_c10d import HashStore
+
+        dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    return infer(cls, **ARGUMENTS.get(name, {}))
 
 
 def _classes(name: str) -> dict[str, type]:

@@ -3,13 +3,14 @@ document.addEventListener("DOMContentLoaded", () => {
   const list = document.getElementById("atlas");
   if (!list) return;
   const rows = [...list.children], by = (id) => document.getElementById(id);
-  const find = by("atlas-find"), status = by("atlas-status"), order = by("atlas-order"), shown = by("atlas-shown");
+  const find = by("atlas-find"), status = by("atlas-status"), kind = by("atlas-kind"), order = by("atlas-order"), shown = by("atlas-shown");
+  const chosen = (row) => (!status.value || row.dataset.status === status.value) && (!kind.value || row.dataset.kind === kind.value);
   const texts = rows.map((row) => row.textContent.toLowerCase());
   const filter = () => {
     const words = find.value.toLowerCase().split(/\s+/);
     let count = 0;
     rows.forEach((row, i) => {
-      const fits = words.every((w) => texts[i].includes(w)) && (!status.value || row.dataset.status === status.value);
+      const fits = words.every((w) => texts[i].includes(w)) && chosen(row);
       row.hidden = !fits;
       count += fits;
     });
@@ -19,10 +20,11 @@ document.addEventListener("DOMContentLoaded", () => {
   order.addEventListener("change", () => list.append(...[...rows].sort((a, b) => key(a).localeCompare(key(b)))));
   find.addEventListener("input", filter);
   status.addEventListener("change", filter);
+  kind.addEventListener("change", filter);
   find.form.addEventListener("submit", (event) => event.preventDefault());
   const named = () => {
     const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (row && row.parentNode === list) { row.open = true; row.scrollIntoView(); }
+    if (row && row.parentNode === list) { row.open = true; row.hidden = false; row.scrollIntoView(); }
   };
   addEventListener("hashchange", named);
   filter();

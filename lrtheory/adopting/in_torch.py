@@ -11,8 +11,8 @@ import numpy as np
 from ..names.torch import EXECUTION
 from ..spec import call, torch_fields
 from ._slots import AdoptError
-from .adopted import Adopted, Group, joined
-from .torch_group import group_rule, kept_state, plain
+from .adopted import Adopted, Group
+from .torch_group import group_rule, kept_states, plain
 
 #: What a subclass, or an object, may have of its own under a name that its parent has, and still take its parent's steps.
 _HARMLESS = frozenset((
@@ -147,16 +147,10 @@ def _group(
     first = next(
         (v.dtype for v, p in zip(values.values(), group["params"], strict=True) if optimizer.state.get(p)), None
     )
-    states, unknown = {}, {}
-    for (name, value), p in zip(values.items(), group["params"], strict=True):
-        kept = {
-            key: to_numpy(entry) if hasattr(entry, "detach") else entry
-            for key, entry in optimizer.state.get(p, {}).items()
-        }
-        try:
-            state, missing = kept_state(kind, rule, hyper, kept, value, steps=steps, floor=first)
-        except AdoptError as error:
-            return Group(names, None, None, f"{name}: {error}", lr, values, notes=notes)
-        states[name] = state
-        unknown |= {slot: f"torch.optim.{kind} keeps no {slot}" for slot in missing}
-    return Group(names, rule, hyper, "", lr, values, joined(rule, states), unknown, notes, spec=_spec(kind, group))
+    own = {name: optimizer.state.get(p, {}) for name, p in zip(values, group["params"], strict=True)}
+    kept = {n: {k: to_numpy(v) if hasattr(v, "detach") else v for k, v in of.items()} for n, of in own.items()}
+    try:
+        state, unknown = kept_states(kind, rule, hyper, kept, values, steps=steps, floor=first)
+    except AdoptError as error:
+        return Group(names, None, None, str(error), lr, values, notes=notes)
+    return Group(names, rule, hyper, "", lr, values, state, unknown, notes, spec=_spec(kind, group))

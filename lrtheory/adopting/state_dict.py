@@ -11,8 +11,8 @@ from ..names import entry
 from ..names.torch import CLASSES, EXECUTION, NAMES
 from ..spec import torch_fields
 from ._slots import AdoptError
-from .adopted import Adopted, Group, joined
-from .torch_group import group_rule, kept_state
+from .adopted import Adopted, Group
+from .torch_group import group_rule, kept_states
 
 
 def is_state_dict(found: Any) -> bool:
@@ -114,20 +114,14 @@ def _group(
     lr = float(group["lr"]) if "lr" in group else None
     if rule is None:
         return Group(names, None, None, reason, lr, notes=notes)
-    states, values, unknown = {}, {}, {}
-    for name, key in zip(names, group["params"], strict=True):
-        kept = {slot: array_of(entry) for slot, entry in saved["state"].get(key, {}).items()}
-        if params is not None:
-            if name not in params:
-                raise AdoptError(f"params has no {name!r}, which the state dict has")
-            values[name] = array_of(params[name])
-        like = values[name] if params is not None else _like(name, rule, kept)
-        try:
-            states[name], missing = kept_state(kind, rule, hyper, kept, like, steps=steps)
-        except AdoptError as error:
-            raise AdoptError(f"{name}: {error}") from error
-        unknown |= {slot: f"torch.optim.{kind} keeps no {slot}" for slot in missing}
-    return Group(names, rule, hyper, "", lr, values, joined(rule, states), unknown, notes)
+    own = {name: saved["state"].get(key, {}) for name, key in zip(names, group["params"], strict=True)}
+    kept = {name: {slot: array_of(entry) for slot, entry in of.items()} for name, of in own.items()}
+    if params is not None and (absent := [name for name in names if name not in params]):
+        raise AdoptError(f"params has no {absent[0]!r}, which the state dict has")
+    values = {} if params is None else {name: array_of(params[name]) for name in names}
+    like = values or {name: _like(name, rule, of) for name, of in kept.items()}
+    state, unknown = kept_states(kind, rule, hyper, kept, like, steps=steps)
+    return Group(names, rule, hyper, "", lr, values, state, unknown, notes)
 
 
 def _like(name: str, rule: Any, kept: Mapping[str, Any]) -> np.ndarray:

@@ -18,6 +18,7 @@ from ..names.torch import CLASSES, EXECUTION, NAMES, UNREAD
 from ..rules import Rule
 from ..spec import SpecError, torch_fields, torch_rule
 from ._slots import AdoptError, Kept, filled
+from .adopted import joined
 
 
 class GroupRule(NamedTuple):
@@ -120,6 +121,20 @@ def kept_state(
     if getattr(start, "floor", None) is not None:
         found["floor"] = np.asarray(jnp.finfo(floor if floor is not None else like.dtype).eps, start.floor.dtype)
     return filled(rule, hyper, found, like, steps)
+
+
+def kept_states(
+    kind: str, rule: Rule, hyper: Any, kept: Mapping[str, Any], like: Mapping[str, Any], **how: Any
+) -> tuple[Any, dict[str, str]]:
+    """The rule's state over parameters by name, and why slots of it are unknown; ``how`` is as of :func:`kept_state`."""
+    states, unknown = {}, dict[str, str]()
+    for name, own in kept.items():
+        try:
+            states[name], missing = kept_state(kind, rule, hyper, own, like[name], **how)
+        except AdoptError as error:
+            raise AdoptError(f"{name}: {error}") from error
+        unknown |= {slot: f"torch.optim.{kind} keeps no {slot}" for slot in missing}
+    return joined(rule, states), unknown
 
 
 def plain(name: str, value: Any) -> Any:

@@ -7,13 +7,5 @@ from .reading import read
 from .writing import write
 
 __all__ = [
-    "Checkpoint",
-    "CheckpointError",
-    "Fault",
-    "Judgement",
-    "SavedGroup",
-    "SavedOptimizer",
-    "judge",
-    "read",
-    "write",
-]
+    "Checkpoint", "CheckpointError", "Fault", "Judgement", "SavedGroup", "SavedOptimizer", "judge", "read", "write",
+]  # fmt: skip

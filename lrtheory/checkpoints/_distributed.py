@@ -78,7 +78,7 @@ def load(path: Path) -> Any:
 
 
 def _piece(path: Path, where: Any) -> Any:
-    if where.transform_descriptors if hasattr(where, "transform_descriptors") else None:
+    if getattr(where, "transform_descriptors", None):
         raise CheckpointError(f"{path} is compressed ({where.transform_descriptors}): save it without transforms")
     file = path / where.relative_path
     if file.parent != path or not file.is_file():

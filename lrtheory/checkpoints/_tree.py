@@ -108,8 +108,8 @@ class Found:
             self.weights[path] = weights
         elif path.rpartition(".")[2] in COUNTERS and _whole(value) is not None:
             self.counters[path] = _whole(value) or 0
-        elif depth < DEPTH and (entries := list(_entries(value))):
-            for key, entry in entries:
+        elif depth < DEPTH and isinstance(value, (Mapping, list, tuple)) and value:
+            for key, entry in value.items() if isinstance(value, Mapping) else enumerate(value):
                 self.look(entry, f"{path}.{key}" if path else str(key), depth + 1)
         elif path:
             self.others.append(path)
@@ -133,13 +133,6 @@ def _number(value: Any) -> bool:
     if isinstance(value, (int, float)):
         return not isinstance(value, bool)
     return is_array(value) and value.shape == ()
-
-
-def _entries(value: Any) -> Iterator[tuple[Any, Any]]:
-    if isinstance(value, Mapping):
-        yield from value.items()
-    elif isinstance(value, (list, tuple)):
-        yield from enumerate(value)
 
 
 def _whole(value: Any) -> int | None:

@@ -88,9 +88,7 @@ class Tensor:
     @property
     def shape(self) -> tuple[int, ...] | None:
         """That of the parameter, as far as the state tells: factors of it are spread out."""
-        if self.weight is not None:
-            return self.weight.shape
-        return self.told
+        return self.told if self.weight is None else self.weight.shape
 
     @property
     def told(self) -> tuple[int, ...] | None:
@@ -142,7 +140,8 @@ def identified(saved: SavedOptimizer, checkpoint: Checkpoint, spec: Reading | No
         spec = spec or _own_spec(saved)
         kinds, reason = [], "" if spec else f"{saved.framework} keeps no hyperparameters in its state: give --optimizer"
     kind = kinds[0] if kinds else ""
-    weights = _weights(checkpoint, saved)
+    places = checkpoint.places(saved)
+    weights = {key: own for key, name in places.items() if (own := array(checkpoint.weights[name])) is not None}
     tensors = []
     for number, group in enumerate(saved.groups):
         rule, hyper, why = _rule(saved, group, kind, spec)
@@ -272,12 +271,6 @@ def _torch_kinds(
     if {"Adam", "AdamW"} <= set(best) and (all(d is True for d in decoupled) or all(d is False for d in decoupled)):
         best = ["AdamW" if decoupled[0] else "Adam"]
     return best, ""
-
-
-def _weights(checkpoint: Checkpoint, saved: SavedOptimizer) -> dict[Key, np.ndarray]:
-    """Weights of tensors whose names are known."""
-    found = {key: array(checkpoint.weights[name]) for key, name in checkpoint.places(saved).items()}
-    return {key: value for key, value in found.items() if value is not None}
 
 
 def by_group(tensors: Iterable[Tensor]) -> dict[int, list[Tensor]]:

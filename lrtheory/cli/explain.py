@@ -19,7 +19,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from lrtheory.explaining import Explanation, explain
-from lrtheory.explaining.explanation import Level, Number
+from lrtheory.explaining.explanation import Level
 from lrtheory.rescaling import EXACTNESS, BatchRuleWarning, Change
 
 from ..explaining.latex import readable
@@ -205,7 +205,8 @@ def _tell_numbers(console: Console, found: Explanation) -> None:
     for row in found.numbers:
         cells = [Text(row.name), Text(f"{row.value:.6g}"), Text(str(row.units))]
         cells += [change(symbol, exponent, "·") for symbol, exponent in zip("αc", row.units, strict=True)]
-        shown.add_row(*cells, *([_becomes(row)] if changed else []))
+        new = Text("unchanged", "dim") if row.becomes == row.value else Text(f"{row.becomes:.6g}", "bold")
+        shown.add_row(*cells, *([new] if changed else []))
     console.print(shown)
 
 
@@ -216,12 +217,6 @@ def _asked(change: Change) -> str:
     reduction = [f"reduction {change.reduction or 'mean (assumed)'}"] if change.batch != 1 else []
     tokens = [f"a mean over all of {sum(change.tokens)} tokens"] if change.tokens else []
     return ", ".join([*parts, *tokens, *how, *reduction, *([f"hold {change.hold}"] if change.hold else [])])
-
-
-def _becomes(row: Number) -> Text:
-    if row.becomes == row.value:
-        return Text("unchanged", "dim")
-    return Text(f"{row.becomes:.6g}", "bold")
 
 
 def _figure(value: float | None) -> str:

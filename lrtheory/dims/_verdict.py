@@ -28,6 +28,8 @@ class Solved:
 # these sizes: small ones show what an eps does.
 SCALES = [(a, c) for a in (1.0, 256.0, 1 / 256) for c in (1.0, 256.0, 1 / 256) if (a, c) != (1.0, 1.0)]
 SIZES = (1.0, 1e-8)
+# Further: a bare number beside parameters or beside a loss may act only where those are very small, or very large.
+FAR = [(x, 1.0) for x in (2.0**-32, 2.0**32)] + [(1.0, x) for x in (2.0**-32, 2.0**32)]
 
 
 def disagreement(loss: float, params: float, size: float, what: str, apart: float) -> str:

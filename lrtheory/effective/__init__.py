@@ -16,7 +16,7 @@ reads a sample instead; :func:`measure_every` and :func:`scan` measure one step 
 at every step, packed, and summarises it when it is read; :func:`scan` takes both by the same call.
 """
 
-from ._elementwise import is_elementwise
+from ..rules.elementwise import is_elementwise
 from ._probe import PROBE_SAMPLE, Probe, probe
 from ._seldom import INTERVAL, Step, measure_every, scan
 from ._summary import QUANTILES, SAMPLE, Summary, Whole, measure, per_example, realised

@@ -12,8 +12,8 @@ from jax import Array, lax
 
 from ..groups import Groups, of_leaves
 from ..rules import Rule
+from ..rules.elementwise import evaluated_on, is_elementwise
 from ..wrappers import Wrapper
-from ._elementwise import evaluated_on, is_elementwise
 from ._summary import QUANTILES, Whole, parts, spread, summaries
 
 PyTree = Any

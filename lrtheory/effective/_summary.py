@@ -14,8 +14,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from ..groups import Groups, of_leaves
 from ..numbers import is_concrete
 from ..rules import Rule, SparseGradient, compute_dtype, euclidean_norm
+from ..rules.elementwise import is_elementwise, on_coordinates
 from ..wrappers import Wrapper
-from ._elementwise import is_elementwise, on_coordinates
 from ._quantiles import quantiles as quantiles_of
 
 PyTree = Any

@@ -58,7 +58,8 @@ def explain(
                 f"explain has no argument {unknown[0]!r}: a change has {', '.join(Change.__dataclass_fields__)}"
             )
         change = Change(**asked)
-    named = optimizer if isinstance(optimizer, Mapping) else _listed(optimizer)
+    named = dict(enumerate(optimizer)) if isinstance(optimizer, (list, tuple)) else optimizer
+    named = named if isinstance(named, Mapping) else {}
     several = bool(named) and all(isinstance(spec, str) for spec in named.values())
     if model is not None and (several or isinstance(optimizer, str)):
         raise TypeError("model= names the parameters of a live optimizer; a SPEC has none")
@@ -78,7 +79,3 @@ def explain(
             raise TypeError("model= names the parameters of a live optimizer; give (rule, hyper, params) to have names")
         return live.explain_rule(*optimizer, change=change)
     return live.explain_live(optimizer, change, model=model)
-
-
-def _listed(given: Any) -> Mapping[Any, Any]:
-    return dict(enumerate(given)) if isinstance(given, (list, tuple)) else {}

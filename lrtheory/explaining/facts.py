@@ -52,15 +52,10 @@ def _of_law(name: str, law: str, value: Callable[[], float], said: str, *, infin
     try:
         found = value()
     except NoLaw as error:
-        return Fact(name, None, _why(error), law)
+        return Fact(name, None, error.reason, law)
     if math.isinf(found) and infinite is not None:
         return Fact(name, found, infinite, law)
     return Fact(name, found, said.format(found), law)
-
-
-def _why(error: NoLaw) -> str:
-    """The reason without the rule's name, which stands above it."""
-    return str(error).partition(": ")[2] or str(error)
 
 
 def _memories(rule: Rule, hyper: Any) -> Iterator[Fact]:

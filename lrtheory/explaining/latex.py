@@ -25,20 +25,10 @@ ACCENTS = {
     "overline": "\u0304",
     "dot": "\u0307",
 }
-PLAIN = {
-    "text",
-    "mathrm",
-    "mathbf",
-    "mathit",
-    "operatorname",
-    "textbf",
-    "textit",
-    "texttt",
-    "mathtt",
-    "mathbb",
-    "mathcal",
+PLAIN = frozenset((
+    "text", "mathrm", "mathbf", "mathit", "operatorname", "textbf", "textit", "texttt", "mathtt", "mathbb", "mathcal",
     "boldsymbol",
-}
+))  # fmt: skip
 _UP = dict(zip("0123456789+-−=()niTtkxjm", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱᵀᵗᵏˣʲᵐ", strict=True))
 _DOWN = dict(zip("0123456789+-−=()aeijkmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎ₐₑᵢⱼₖₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
 _TOKEN = re.compile(r"\\[A-Za-z]+\s?|\\.|[\^_{}]|\s+|[A-Za-z]+|[0-9.]+|.", re.DOTALL)

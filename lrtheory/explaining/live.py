@@ -9,6 +9,7 @@ from typing import Any
 from ..adopting import Adopted, Group, adopt
 from ..adopting.adopted import of_rule, own_spec
 from ..groups import alone, names_by_label
+from ..numbers import check_hyper
 from ..rescaling import Change
 from .explanation import Explanation, explain
 
@@ -111,8 +112,7 @@ def explain_live(optimizer: Any, change: Change | None = None, *, model: Any = N
 
 def explain_rule(rule: Any, hyper: Any, params: Any = None, *, change: Change | None = None) -> LiveExplanation:
     """Explain a rule of ours with its hyperparameters, group by group where it has groups; ``params`` give names."""
-    if not isinstance(hyper, rule.Hyper):
-        raise TypeError(f"{rule!r} takes hyperparameters from its .hyper(...), not {type(hyper).__name__}")
+    check_hyper(rule, hyper)
     names = {} if params is None else names_by_label(rule, params)
     each = alone(rule, hyper)
     groups = [

@@ -47,7 +47,7 @@ def effective_lrs(
             steady = _steady(rule, hyper, gradient)
             last = None if curve is None else _steady(rule, hyper._replace(lr=curve.end.lr), gradient)
         except NoLaw as error:
-            reason = str(error).partition(": ")[2] or str(error)
+            reason = error.reason
         rows.append(EffectiveLr(gradient, value, steady, last))
     return tuple(rows), reason
 

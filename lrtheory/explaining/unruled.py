@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
 from ..dims.dimensions import Dimensions
 from ..dims.target import Numbered, quiet, target
 from ..rescaling import Change
+from ..rescaling.result import of_scales
 from ..spec import SpecError, parse, short
 from ..words import first_line
 
@@ -57,8 +57,7 @@ class Unruled:
             name: self.found.hyper[name].rescaled(value, loss, params) if name in self.found.hyper else value
             for name, value in numbers.items()
         }
-        powers_of_two = all(math.frexp(scale)[0] == 0.5 for scale in (loss, params))
-        return new, "bitwise" if powers_of_two else "exact", notes
+        return new, of_scales(loss, params), notes
 
 
 def read_unruled(text: str, reason: str) -> Unruled:

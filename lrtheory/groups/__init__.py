@@ -4,21 +4,12 @@ Groups are told by patterns of names (:func:`by_pattern`) or by labels (:func:`b
 used as a rule is, and lowers to one program whose hyperparameters are traced.
 """
 
-from ._groups import Groups, by_label, by_pattern, layer_decay
-from ._hyper import lrs, with_lrs
+from ._groups import Groups
 from ._labels import names_a_field
-from ._leaves import alone, has_groups, names_by_label, of_leaves
+from ._leaves import alone, has_groups, lrs, names_by_label, of_leaves, with_lrs
+from ._made import by_label, by_pattern, layer_decay
 
 __all__ = [
-    "Groups",
-    "alone",
-    "by_label",
-    "by_pattern",
-    "has_groups",
-    "layer_decay",
-    "lrs",
-    "names_a_field",
-    "names_by_label",
-    "of_leaves",
-    "with_lrs",
-]
+    "Groups", "alone", "by_label", "by_pattern", "has_groups", "layer_decay", "lrs", "names_a_field",
+    "names_by_label", "of_leaves", "with_lrs",
+]  # fmt: skip

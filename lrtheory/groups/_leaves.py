@@ -1,4 +1,4 @@
-"""The rule and the hyperparameters that each parameter has, whatever is around them."""
+"""The rule and the hyperparameters that each parameter has, whatever is around them, and the learning rates among them."""
 
 from __future__ import annotations
 
@@ -56,3 +56,17 @@ def names_by_label(rule: Any, params: Any) -> dict[str, tuple[str, ...]]:
 def has_groups(rule: Any) -> bool:
     """Whether there are groups, inside wrappers too."""
     return isinstance(bare(rule), Groups)
+
+
+def lrs(hyper: Any) -> Any:
+    """The lr of a rule's hyperparameters; of those of groups a dict by label, without what is frozen."""
+    if "lr" in hyper._fields:
+        return hyper.lr
+    return {name: lrs(part) for name, part in hyper._asdict().items() if hasattr(part, "_fields")}
+
+
+def with_lrs(hyper: Any, values: Any) -> Any:
+    """The hyperparameters with other learning rates, in the form of :func:`lrs`."""
+    if "lr" in hyper._fields:
+        return hyper._replace(lr=values)
+    return hyper._replace(**{name: with_lrs(getattr(hyper, name), value) for name, value in values.items()})

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .derived import Derived
+from . import Derived
 
 #: Our number → Keras's argument, where the names differ.
 ARGUMENTS = {
@@ -95,9 +95,8 @@ NAMES: Mapping[str, KerasName] = {
         ("lr", "momentum"),
         ("nesterov",),
         lists={"momentums": "momentum"},
-        derived={
-            "buffer": Derived("momentum", lambda m, h, p, t: -m / h.lr, lambda b, h: -b * h.lr)
-        },  # with the lr inside
+        # With the lr inside.
+        derived={"buffer": Derived("momentum", lambda m, h, p, t: -m / h.lr, lambda b, h: -b * h.lr)},
         starts_late=True,
     ),
     "adam": KerasName(

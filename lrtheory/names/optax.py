@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..rules import Rule
-from . import find
-from .derived import Derived
+from . import Derived, find
 
 #: Our number → optax's argument, where the names differ.
 ARGUMENTS = {
@@ -129,9 +128,8 @@ _AVERAGED = {slot: Derived(slot, lambda value, h: value) for slot in ("t", "weig
 DERIVED: Mapping[str, Mapping[str, Derived]] = {
     "rmsprop": {
         "g_avg": Derived("mu", lambda mu, h: mu, lambda g_avg, h: g_avg),
-        "buffer": Derived(
-            "trace", lambda trace, h: -trace / h.lr, lambda buffer, h: -buffer * h.lr
-        ),  # with the lr inside
+        # With the lr inside.
+        "buffer": Derived("trace", lambda trace, h: -trace / h.lr, lambda buffer, h: -buffer * h.lr),
     },
     "lars": {"buffer": Derived("trace", lambda trace, h: -trace, lambda buffer, h: -buffer)},
     "schedule_free_sgd": _AVERAGED,
@@ -155,7 +153,3 @@ ONCE = ("t", "max_lr")
 
 #: Arguments that say how to compute, not what.
 EXECUTION = ("accumulator_dtype", "mu_dtype")
-
-#: Arguments of ``optax.*_schedule`` that are learning rates, and those that count steps.
-SCHEDULE_LEVELS = ("init_value", "peak_value", "end_value", "value")
-SCHEDULE_COUNTS = ("transition_steps", "transition_begin", "decay_steps", "warmup_steps", "total_steps")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .derived import Derived
+from . import Derived
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 
 from .. import groups, wrappers
 from ..adopting import Adopted, AdoptError, Group
-from ..adopting.in_optax import adopt_optax, named
+from ..adopting.in_optax import adopt_optax
+from ..adopting.optax_row import named
 from ._transformation import Transformation
 
 PyTree = Any

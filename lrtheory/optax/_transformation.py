@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from ..adopting.in_optax import Ours
+from ..adopting.optax_row import Ours
 from ..groups import Groups, lrs, with_lrs
 from ..rules import Rule, following
 from ..wrappers import Wrapper

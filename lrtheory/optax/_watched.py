@@ -12,7 +12,8 @@ from jax import Array, lax
 
 from .. import effective
 from ..adopting import AdoptError
-from ..adopting.in_optax import adopt_optax, named, traced
+from ..adopting.in_optax import adopt_optax
+from ..adopting.optax_row import named, traced
 from ..effective import Summary
 from ..numbers import check_counts
 from ..rules import Rule, euclidean_norm

@@ -14,7 +14,7 @@ import numpy as np
 from ..compiling import quickly_compiled
 from ..explaining.beside import SAME, float64, followed, in_words, moved_lr, run_on, stream, tried
 from ..names import find, keras
-from ..spec import Part, Reading, curve, is_schedule, parse, part, short
+from ..spec import Reading, curve, is_schedule, parse, part, short
 from ..words import first_line
 from ..wrappers import innermost
 from . import courses
@@ -182,11 +182,7 @@ def _lr_of(made: Any, to: str, last: int) -> Any:
     if to == "torch":
         import torch
 
-        names: dict[str, Any] = {
-            "torch": torch,
-            "math": math,
-            "params": [torch.nn.Parameter(torch.zeros(2, 2))],
-        }
+        names: dict[str, Any] = {"torch": torch, "math": math, "params": [torch.nn.Parameter(torch.zeros(2, 2))]}
         exec(made.code, names)
         names["optimizer"].step()
         lrs = []
@@ -198,13 +194,8 @@ def _lr_of(made: Any, to: str, last: int) -> Any:
         with jax.enable_x64(True):
             known = np.asarray(jax.vmap(_own_names(made)["schedule"])(jnp.arange(last + 1)), np.float64)
         return lambda t: known[np.asarray(t)]
-    return curve(parse(_schedule_in(made.code))).at
-
-
-def _schedule_in(code: str) -> str:
-    """The schedule in a call of optax or Keras, as it was written."""
-    found: list[Part] = [p for p in part(parse(code)).all() if is_schedule(p.spec)]
-    return found[0].spec.text
+    schedule = next(p for p in part(parse(made.code)).all() if is_schedule(p.spec))
+    return curve(parse(schedule.spec.text)).at
 
 
 def _silent(reading: Reading, start: Any, grads: Any) -> list[str]:

@@ -51,9 +51,7 @@ class Config:
 
     def as_json(self) -> dict[str, Any]:
         """All of it in plain types."""
-        return {
-            "spec": self.spec, "to": self.to, "code": self.code, "loop": self.loop, "off": self.off, "notes": list(self.notes)
-        }  # fmt: skip
+        return {**vars(self), "notes": list(self.notes)}
 
 
 class DiffersError(PortError):

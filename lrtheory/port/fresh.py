@@ -21,29 +21,19 @@ from .tensors import Tensor
 
 def fresh(to: str, tensors: Mapping[str, Tensor], framework: str) -> Any:
     """A target with the source's rules and numbers in force; what it lacks is told in the words of the source's ``framework``."""
-    for name, tensor in tensors.items():
-        if tensor.shape is None:
-            raise PortError(f"nothing says what shape {name} has: give the parameters, as in params=")
+    firsts = {name: tensor.stand_in(name) for name, tensor in tensors.items()}
     groups: dict[Any, list[str]] = {}
     for name, tensor in tensors.items():
         groups.setdefault((tensor.rule, tensor.hyper), []).append(name)
-    return {"torch": _torch, "optax": _optax, "keras": _keras}[to](tensors, groups, framework)
+    return {"torch": _torch, "optax": _optax, "keras": _keras}[to](firsts, groups, framework)
 
 
-def _first(tensor: Tensor) -> np.ndarray:
-    """The parameter, or zeros like it."""
-    if tensor.value is not None:
-        return tensor.value
-    dtype = next(v.dtype for v in tensor.state if v is not None and np.shape(v) == tensor.shape)
-    return np.zeros(tensor.shape or (), dtype)
-
-
-def _torch(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], framework: str) -> TorchTarget:
+def _torch(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]], framework: str) -> TorchTarget:
     import torch
 
     from ..adopting.in_torch import to_torch
 
-    params = {name: torch.nn.Parameter(to_torch(_first(tensor))) for name, tensor in tensors.items()}
+    params = {name: torch.nn.Parameter(to_torch(first)) for name, first in firsts.items()}
     calls = [advised(in_torch, rule, hyper, framework) for rule, hyper in groups]
     if len({call.name for call in calls}) > 1:
         raise PortError(
@@ -56,7 +46,7 @@ def _torch(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], frame
     return TorchTarget(replace(calls[0], first=(own,), arguments={}).make())
 
 
-def _optax(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], framework: str) -> OptaxTarget:
+def _optax(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]], framework: str) -> OptaxTarget:
     import optax
 
     def made(rule: Any, hyper: Any) -> Any:
@@ -76,14 +66,14 @@ def _optax(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], frame
     def label(params: Any) -> Any:
         import jax
 
-        from ..adopting.in_optax import named
+        from ..adopting.optax_row import named
 
         return jax.tree.unflatten(jax.tree.structure(params), [labels[name] for name in named(params)])
 
     return OptaxTarget(optax.partition(parts, label))
 
 
-def _keras(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], framework: str) -> KerasTarget:
+def _keras(firsts: Mapping[str, np.ndarray], groups: Mapping[Any, list[str]], framework: str) -> KerasTarget:
     from ..spec import load_keras
 
     keras = load_keras()
@@ -103,11 +93,10 @@ def _keras(tensors: Mapping[str, Tensor], groups: Mapping[Any, list[str]], frame
 
     optimizer = advised(written, rule, hyper, framework).make()
     variables = [
-        keras.Variable(first, dtype=str(first.dtype), name=name.replace("/", "_"))
-        for name, first in ((name, _first(tensor)) for name, tensor in tensors.items())
+        keras.Variable(first, dtype=str(first.dtype), name=name.replace("/", "_")) for name, first in firsts.items()
     ]
     optimizer.build(variables)
     target = KerasTarget(optimizer)
-    target.variables = dict(zip(tensors, variables, strict=True))
-    target.found = replace(target.found, groups=tuple(replace(g, names=tuple(tensors)) for g in target.found.groups))
+    target.variables = dict(zip(firsts, variables, strict=True))
+    target.found = replace(target.found, groups=tuple(replace(g, names=tuple(firsts)) for g in target.found.groups))
     return target

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..adopting import adopt
-from ..adopting.in_optax import named, traced
+from ..adopting.optax_row import named, traced
 from ..names.optax import ARGUMENTS, state_of
 from .errors import PortError
 from .targets import back, counted, exactly, known, same_around, same_numbers, same_rule, same_state
@@ -36,7 +36,8 @@ class OptaxTarget:
     def written(self, tensors: Mapping[str, Tensor], source: Source) -> tuple[Any, tuple[str, ...]]:
         """The state, and notes; it was read back, and is the source's bit for bit but for what has the lr inside."""
         if self.tree is None:
-            self.tree = nested({name: _stand_in(name, tensor) for name, tensor in tensors.items()})
+            firsts = {name: tensor.stand_in(name) for name, tensor in tensors.items()}
+            self.tree = nested({n: jnp.asarray(exactly(v, jnp.asarray(v).dtype, n)) for n, v in firsts.items()})
         blank = self.optimizer.init(self.tree)
         seen = traced(self.optimizer, blank, self.tree)
         new = {id(state): _filled(state, over, tensors) for over, state in seen.states if hasattr(state, "_fields")}
@@ -96,15 +97,6 @@ def _averaged(path: Any, tensors: Mapping[str, Tensor]) -> Any:
     if field == "step_count":
         return int(s.t) + 1
     return s.max_lr if field == "max_lr" else s.weight_sum * s.max_lr**first.hyper.weight_lr_power
-
-
-def _stand_in(name: str, tensor: Tensor) -> Any:
-    if tensor.value is not None:
-        return jnp.asarray(exactly(tensor.value, jnp.asarray(tensor.value).dtype, name))
-    if tensor.shape is None:
-        raise PortError(f"nothing says what shape {name} has: give the parameters, as in params=")
-    dtype = next(v.dtype for v in tensor.state if v is not None and np.shape(v) == tensor.shape)
-    return jnp.zeros(tensor.shape, dtype)
 
 
 def nested(by_name: Mapping[str, Any]) -> dict[str, Any]:

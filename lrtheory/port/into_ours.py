@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..adopting.adopted import joined
 from .errors import PortError
-from .targets import as_state, same_rule
+from .targets import same_rule
 from .tensors import Source, Tensor
 
 
@@ -35,7 +36,8 @@ class OurTarget:
                 )
         self.optimizer, self.hyper = first.rule, first.hyper
         unknown = {slot: why for tensor in tensors.values() for slot, why in tensor.unknown.items()}
-        return as_state(tensors), tuple(f"{slot} is not known: {why}" for slot, why in unknown.items())
+        states = {name: tensor.state for name, tensor in tensors.items()}
+        return joined(first.rule, states), tuple(f"{slot} is not known: {why}" for slot, why in unknown.items())
 
     def weights(self, values: Mapping[str, Any]) -> Any:
         """By name."""

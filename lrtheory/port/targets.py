@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from ..adopting.adopted import joined
 from ..rules import Rule, factory_of
 from .counterparts import KEPT
 from .errors import PortError
@@ -127,8 +125,3 @@ def same_around(source: Source, around: tuple[Any, ...], target: str) -> tuple[s
     raise PortError(
         f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: make them the same"
     )
-
-
-def as_state(tensors: Mapping[str, Tensor]) -> Any:
-    """States of single parameters as one of the rule, over a dict by name."""
-    return joined(next(iter(tensors.values())).rule, {name: tensor.state for name, tensor in tensors.items()})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import effective
 from ..adopting import Adopted, AdoptError, Around, Group, adopt
 from ..adopting.adopted import of_rule
-from ..adopting.in_optax import named
+from ..adopting.optax_row import named
 from ..adopting.state_dict import adopt_state_dict, array_of, is_state_dict
 from ..names import entry, find, keras, optax, torch
 from ..rules import Rule
@@ -58,10 +56,19 @@ class Tensor:
         shapes = [np.shape(v) for n, v in self.state._asdict().items() if v is not None and slots[n].kind == "array"]
         return max(shapes, key=len, default=None) if self.is_elementwise else None
 
+    def stand_in(self, name: str) -> np.ndarray:
+        """The parameter, or zeros like it; refused where nothing says what shape it has."""
+        if self.value is not None:
+            return self.value
+        if self.shape is None:
+            raise PortError(f"nothing says what shape {name} has: give the parameters, as in params=")
+        dtype = next(v.dtype for v in self.state if v is not None and np.shape(v) == self.shape)
+        return np.zeros(self.shape, dtype)
+
     @property
     def is_elementwise(self) -> bool:
         """Whether the order of its coordinates makes no difference to a step."""
-        return _is_elementwise(self.rule)
+        return self.rule.is_elementwise
 
     def turned(self, axes: tuple[int, ...]) -> Tensor:
         """With all that is shaped like the parameter in another order of axes."""
@@ -71,16 +78,6 @@ class Tensor:
             return np.transpose(value, axes) if value is not None and np.shape(value) == shape else value
 
         return replace(self, state=type(self.state)(*map(of, self.state)), value=of(self.value))
-
-
-@functools.cache
-def _is_elementwise(rule: Rule) -> bool:
-    numbers = rule.hyper(**{"lr": 0.1} if "lr" in rule.Hyper._fields else {})
-    p = np.zeros((3, 2), np.float32)
-    try:
-        return effective.is_elementwise(rule.step, numbers, p, jax.eval_shape(rule.init, p), p)
-    except TypeError:  # it takes sparse gradients
-        return False
 
 
 @dataclass(frozen=True)

@@ -7,28 +7,8 @@ from .noise_scale import GradientEstimate, NoiseScale, estimate_from_norms, nois
 from .trade_off import Tuned, steps_to_target, tune
 
 __all__ = [
-    "GradientEstimate",
-    "LinearStep",
-    "Moments",
-    "NoiseScale",
-    "NoisyQuadratic",
-    "Tuned",
-    "advance",
-    "critical_curvature",
-    "delayed",
-    "equal_variance_lr",
-    "estimate_from_norms",
-    "heavy_ball_variance",
-    "linear_step",
-    "linear_steps",
-    "memory",
-    "nesterov_variance",
-    "noise_scale",
-    "optimal_lr",
-    "power_law",
-    "propagate",
-    "spectral_radius",
-    "stationary",
-    "steps_to_target",
-    "tune",
-]
+    "GradientEstimate", "LinearStep", "Moments", "NoiseScale", "NoisyQuadratic", "Tuned", "advance",
+    "critical_curvature", "delayed", "equal_variance_lr", "estimate_from_norms", "heavy_ball_variance",
+    "linear_step", "linear_steps", "memory", "nesterov_variance", "noise_scale", "optimal_lr", "power_law",
+    "propagate", "spectral_radius", "stationary", "steps_to_target", "tune",
+]  # fmt: skip

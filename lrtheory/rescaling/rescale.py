@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from .change import Change
 from .length import drifting_decay, held_decay, longer
 from .per_group import per_group
 from .per_tensor import per_tensor
-from .result import Exactness, Rescaled, weakest
+from .result import Rescaled, of_scales, weakest
 
 
 def rescale(
@@ -132,7 +131,7 @@ def _rescaled(rule: Rule | Wrapper, hyper: Any, change: Change) -> Rescaled:
     change.check()
     loss, params, batch = change.of_loss, change.params, change.examples
     notes: list[str] = []
-    found, exactness, of_batch = hyper, _of_scales(loss, params), None
+    found, exactness, of_batch = hyper, of_scales(loss, params), None
     if change.accumulation != 1 and (every := _accumulates(rule)):
         raise ValueError(
             f"{rule!r}: accumulation={change.accumulation:g}: it accumulates by itself, over {every} calls. Nearest: batch=, with "
@@ -229,11 +228,6 @@ def _margin(rule: Rule | Wrapper, old: Any, new: Any, batch: float, of_batch: An
     shrunk = before / after * batch ** -of_batch.change.powers.get("eps", 0.0)
     text = f"stability: the largest curvature of the loss that is stable is {shrunk:.3g} times smaller; warm up"
     return [text] if shrunk > 1.01 else []
-
-
-def _of_scales(loss: float, params: float) -> Exactness:
-    """Bitwise where every factor is a power of two."""
-    return "bitwise" if all(math.frexp(scale)[0] == 0.5 for scale in (loss, params)) else "exact"
 
 
 def _caveats(rule: Rule | Wrapper, loss: float, params: float) -> list[str]:

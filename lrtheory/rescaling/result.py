@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -48,6 +49,11 @@ class Rescaled:
     def state(self, state: Any) -> Any:
         """State of a run that is changed in mid-run; multiply its parameters by the parameter scale yourself."""
         return self._state(state)
+
+
+def of_scales(loss: float, params: float) -> Exactness:
+    """Bitwise where every factor is a power of two."""
+    return "bitwise" if all(math.frexp(scale)[0] == 0.5 for scale in (loss, params)) else "exact"
 
 
 def weakest(*found: Exactness) -> Exactness:

@@ -1,6 +1,6 @@
 """Update rules: one file a rule, all through the same :class:`Rule` type."""
 
-from ._lift import check_state, compute_dtype, flatten_like
+from ._lift import as_array, check_state, compute_dtype, flatten_like
 from ._registry import ABSENT, factory_of, get, names, register
 from ._rule import ArrayRule, Rule
 from ._sparse import SparseGradient
@@ -43,7 +43,7 @@ __all__ = [
     "RMSpropHyper", "RMSpropState", "RpropHyper", "RpropState", "Rule", "SGDHyper", "SGDState",
     "ScheduleFreeAdamWHyper", "ScheduleFreeAdamWState", "ScheduleFreeSGDHyper", "ScheduleFreeSGDState", "SignumHyper",
     "SignumState", "Slot", "SparseAdamHyper", "SparseAdamState", "SparseGradient", "adabelief", "adadelta", "adafactor",
-    "adagrad", "adam", "adamax", "adamw", "adan", "asgd", "check_state", "compute_dtype", "euclidean_norm",
+    "adagrad", "adam", "adamax", "adamw", "adan", "as_array", "asgd", "check_state", "compute_dtype", "euclidean_norm",
     "evaluation_params", "factory_of", "flatten_like", "following", "get", "lamb", "lars", "lerp", "lion", "muon", "nadam", "names",
     "one_minus_power", "radam", "register", "rmsprop", "rprop", "schedule_free_adamw", "schedule_free_sgd", "sgd",
     "signsgd", "signum", "sparse_adam", "state",

@@ -63,7 +63,8 @@ def _describe(tree: PyTree) -> str:
     return str(jax.tree.structure(tree)).removeprefix("PyTreeDef(").removesuffix(")")
 
 
-def _as_array(owner: str, what: str, path: str, value: Any) -> Array:
+def as_array(owner: str, what: str, path: str, value: Any) -> Array:
+    """The value as an array of real floating-point numbers, refused by its path where it is none."""
     if not hasattr(value, "dtype") and not isinstance(value, (float, int, np.generic)):
         raise TypeError(f"{owner}: {what}{path} is {type(value).__name__}, not an array")
     value = jnp.asarray(value)
@@ -80,7 +81,7 @@ def _as_gradient(owner: str, path: str, value: Any, sparse: bool) -> Any:
     if not sparse and isinstance(value, SparseGradient):
         raise TypeError(f"{owner} takes dense gradients, but grads{path} is sparse: give its .todense()")
     if not sparse:
-        return _as_array(owner, "grads", path, value)
+        return as_array(owner, "grads", path, value)
     if not isinstance(value, SparseGradient):
         raise TypeError(
             f"{owner} takes sparse gradients, but grads{path} is {type(value).__name__}: "
@@ -114,7 +115,7 @@ class Leaves:
         """Pair the leaves, refusing what does not fit by its path; ``sparse`` for a rule of sparse gradients."""
         with_paths, structure = jax.tree_util.tree_flatten_with_path(params)
         paths = [jax.tree_util.keystr(path) for path, _ in with_paths]
-        arrays = [_as_array(owner, "params", path, leaf) for path, (_, leaf) in zip(paths, with_paths, strict=True)]
+        arrays = [as_array(owner, "params", path, leaf) for path, (_, leaf) in zip(paths, with_paths, strict=True)]
         if state_type is None:
             return cls(structure, arrays, [], [])
 

@@ -17,6 +17,7 @@ from ..units import Units
 from ._lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
 from ._state import zeros
 from ._terms import LAST_COUNT, coupled_decay, decoupled_decay
+from .elementwise import is_elementwise
 from .facts import Facts
 
 PyTree = Any
@@ -160,6 +161,19 @@ class Rule:
     def units(self) -> Mapping[str, Units]:
         """Declared units of each hyperparameter and state field."""
         return MappingProxyType({name: Units.parse(text) for name, text in self.array_rule.units.items()})
+
+    @functools.cached_property
+    def is_elementwise(self) -> bool:
+        """Whether each coordinate moves as it would alone, so that neither shape nor order of a tensor matters to a step.
+
+        Read from the program of a step of a matrix; false for a rule of sparse gradients, which has rows.
+        """
+        if self.array_rule.sparse:
+            return False
+        scalar, p = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((3, 2), jnp.float32)
+        off = self.array_rule.defaults
+        hyper = self.Hyper(*(None if off.get(name, 0) is None else scalar for name in self.Hyper._fields))
+        return is_elementwise(self.step, hyper, p, jax.eval_shape(self.init, p), p)
 
     def __repr__(self) -> str:
         shown = {name: value for name, value in self.options.items() if value is not False or name in self.on}

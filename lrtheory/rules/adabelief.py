@@ -11,7 +11,7 @@ from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
-from ._terms import average_of_squares, following, lerp, one_minus_power
+from ._terms import average_of_squares, following, lerp, one_minus_power, root_of_average
 from .closed_forms import HELD, adam_form, over
 from .facts import ADAM_AVERAGES, Facts, Form
 
@@ -93,7 +93,7 @@ def adabelief(*, nesterov: bool = False) -> ArrayRule:
         return h.beta1 * (correction / one_minus_power(h.beta1, following(s.t))) + (1 - h.beta1) / correction
 
     def root_v_hat(h: AdaBeliefHyper, s: AdaBeliefState) -> Array:
-        return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))
+        return root_of_average(s.v, one_minus_power(h.beta2, s.t))
 
     def step(h: AdaBeliefHyper, p: Array, s: AdaBeliefState, g: Array) -> tuple[Array, AdaBeliefState]:
         m = lerp(s.m, g, 1 - h.beta1)

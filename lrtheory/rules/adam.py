@@ -9,7 +9,7 @@ from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
 from ._registry import add, register
 from ._rule import ArrayRule, Rule
 from ._state import COUNT, Slot, state
-from ._terms import average_of_squares, decoupled_decay, lerp, one_minus_power
+from ._terms import average_of_squares, decoupled_decay, lerp, one_minus_power, root_of_average
 from .closed_forms import adam_bound, adam_form, adam_steady, adamw_equilibrium
 from .facts import ADAM_AVERAGES, NO_EQUILIBRIUM, SQUARE_ROOT_RULE, BatchChange, Facts
 
@@ -85,7 +85,7 @@ def adam(*, amsgrad: bool = False, decoupled: bool = False) -> ArrayRule:
 
     def root_v_hat(h: AdamHyper, s: AdamState) -> Array:
         largest_v = s.v_max if amsgrad else s.v
-        return jnp.sqrt(largest_v / one_minus_power(h.beta2, s.t))
+        return root_of_average(largest_v, one_minus_power(h.beta2, s.t))
 
     def step(h: AdamHyper, p: Array, s: AdamState, g: Array) -> tuple[Array, AdamState]:
         m = lerp(s.m, g, 1 - h.beta1)

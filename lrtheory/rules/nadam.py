@@ -11,7 +11,7 @@ from ..numbers import DECAY, NONNEGATIVE, Number, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state
-from ._terms import average_of_squares, following, lerp, one_minus_power
+from ._terms import average_of_squares, following, lerp, one_minus_power, root_of_average
 from .closed_forms import HELD, adam_steady, nadam_bound, nadam_momentum, nadam_threshold
 from .facts import ADAM_AVERAGES, Facts, Form
 
@@ -104,7 +104,7 @@ def nadam(*, decoupled: bool = False) -> ArrayRule:
         return of_g + of_m * one_minus_power(h.beta1, s.t)
 
     def root_v_hat(h: NAdamHyper, s: NAdamState) -> Array:
-        return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))
+        return root_of_average(s.v, one_minus_power(h.beta2, s.t))
 
     def look_ahead(h: NAdamHyper, s: NAdamState, g: Array) -> Array:
         of_g, of_m = coefficients(h, s)

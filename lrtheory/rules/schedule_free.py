@@ -16,7 +16,7 @@ from ..numbers import DECAY, NONNEGATIVE, REAL, Number, Range, hyperparameters
 from ._registry import register
 from ._rule import ArrayRule
 from ._state import COUNT, Slot, state, zeros
-from ._terms import average_of_squares, decoupled_decay, one_minus_power
+from ._terms import average_of_squares, decoupled_decay, one_minus_power, root_of_average
 from .closed_forms import HELD, adam_steady, schedule_free_threshold
 from .facts import AVERAGE_FALLS, AVERAGE_STANDS, DECAY_OF_TWO, LINEAR_STEPS, Facts, Form
 
@@ -252,7 +252,7 @@ def schedule_free_adamw() -> ArrayRule:
     """
 
     def root_v_hat(h: ScheduleFreeAdamWHyper, s: ScheduleFreeAdamWState) -> Array:
-        return jnp.sqrt(s.v / one_minus_power(h.beta2, s.t))
+        return root_of_average(s.v, one_minus_power(h.beta2, s.t))
 
     def plain_lr(h: ScheduleFreeAdamWHyper, s: ScheduleFreeAdamWState) -> Array:
         return h.lr / (root_v_hat(h, s) + h.eps)

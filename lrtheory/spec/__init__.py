@@ -13,35 +13,10 @@ from .parts import CHOSEN, Part, groups, part
 from .text import Spec, SpecError, Unread, call, parse, short, written
 
 __all__ = [
-    "CHOSEN",
-    "Curve",
-    "Figure",
-    "Formula",
-    "NoRuleError",
-    "Part",
-    "Reading",
-    "Spec",
-    "SpecError",
-    "Unread",
-    "as_alias",
-    "call",
-    "counts",
-    "curve",
-    "groups",
-    "is_schedule",
-    "is_scheduler",
-    "is_torch",
-    "load_keras",
-    "optax_rule",
-    "parse",
-    "part",
-    "read",
-    "resolve",
-    "short",
-    "torch_fields",
-    "torch_rule",
-    "written",
-]
+    "CHOSEN", "Curve", "Figure", "Formula", "NoRuleError", "Part", "Reading", "Spec", "SpecError", "Unread",
+    "as_alias", "call", "counts", "curve", "groups", "is_schedule", "is_scheduler", "is_torch", "load_keras",
+    "optax_rule", "parse", "part", "read", "resolve", "short", "torch_fields", "torch_rule", "written",
+]  # fmt: skip
 
 
 def read(text: str) -> Reading:

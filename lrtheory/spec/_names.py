@@ -73,7 +73,7 @@ def _ours(spec: Spec) -> Any:
     raise SpecError.of(spec, f"no rule named {name!r}: {reason}")
 
 
-WRAPPERS = ("accumulate", "average_weights", "clip_by_global_norm", "clip_by_norm", "clip_by_value")
+WRAPPERS = ("accumulate", "average_weights", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "flatten")
 
 
 def _of_torch(spec: Spec) -> Any:

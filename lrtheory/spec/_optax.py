@@ -218,12 +218,8 @@ def _alias(spec: Spec, sequence: list[Part]) -> _Alias:
     if name == "lamb":
         places["eps"], places["eps_root"] = (_Place(sequence[0], a) for a in ("eps", "eps_root"))
     if "scale_by_stddev" in made_of:
-        places["centered"] = _Place(_constant(sequence[0], centered=True), "centered")
+        places["centered"] = _Place(Part(sequence[0].spec, sequence[0].factory, {}, {"centered": True}), "centered")
     return _Alias(name, {**places, "learning_rate": _rate(spec, [p for p in sequence if p.name in _RATES])})
-
-
-def _constant(like: Part, **given: Any) -> Part:
-    return Part(like.spec, like.factory, {}, given)
 
 
 def _rate(spec: Spec, rates: list[Part]) -> _Place:

@@ -82,10 +82,13 @@ def torch_rule(name: str, given: Mapping[str, Any], text: str) -> tuple[Rule, di
     for number in rule.Hyper._fields:
         argument = names.argument(number)
         argument, entry = argument if isinstance(argument, tuple) else (argument, None)
-        if argument in given:
-            value = _entry(text, argument, given[argument], entry)
-            if value is not None:
-                numbers[number] = value
+        value = given.get(argument)
+        if argument in given and entry is not None:
+            if not isinstance(value, (list, tuple)) or len(value) <= entry:
+                raise SpecError(f"{text}: {argument}={written(value)} must be a tuple, as in betas=(0.9, 0.999)")
+            value = value[entry]
+        if value is not None:
+            numbers[number] = value
     # Adam without decoupled= has a default decay of 0 even where AdamW's is 0.01.
     if name == "Adam" and options.get("decoupled"):
         numbers.setdefault("weight_decay", 0.0)
@@ -107,14 +110,6 @@ def _signature(name: str) -> dict[str, inspect.Parameter]:
     kinds = dict.fromkeys((*EXECUTION, *filter(None, options)), inspect.Parameter.KEYWORD_ONLY)
     kinds |= dict.fromkeys(positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return {n: inspect.Parameter(n, kinds[n]) for n in (*positional, *(k for k in kinds if k not in positional))}
-
-
-def _entry(text: str, argument: str, value: Any, entry: int | None) -> Any:
-    if entry is None:
-        return value
-    if not isinstance(value, (list, tuple)) or len(value) <= entry:
-        raise SpecError(f"{text}: {argument}={written(value)} must be a tuple, as in betas=(0.9, 0.999)")
-    return value[entry]
 
 
 def _scheduled(spec: Spec) -> Reading:
@@ -172,9 +167,8 @@ def _shared(scheduler: Part) -> str:
     """
     names = {p.first.text for p in scheduler.all() if p is not scheduler and p.first is not None}
     if len(names) > 1 or not all(name.isidentifier() for name in names):
-        raise SpecError.of(
-            scheduler.spec,
-            f"the schedulers inside act on the optimizer of all; write optimizer in them in the "
-            f"place of {', '.join(sorted(names - {'optimizer'}))}",
-        )
+        own = next(filter(str.isidentifier, sorted(names)), "optimizer")
+        others = ", ".join(sorted(names - {own}))
+        why = f"the schedulers inside act on the optimizer of all; write {own} in them in the place of {others}"
+        raise SpecError.of(scheduler.spec, why)
     return next(iter(names), "")

@@ -145,8 +145,7 @@ def curve(spec: Spec, lr: float | None = None) -> Curve:
     SpecError
         For what its framework refuses, in its words.
     """
-    made = part(spec)
-    return of_part(made, lr)
+    return of_part(part(spec), lr)
 
 
 def of_part(made: Part, lr: float | None = None) -> Curve:
@@ -319,13 +318,10 @@ def _changed(owner: str, name: str, value: Any, levels: float, batch: float) -> 
 
 def _same_peak(p: Part, share: float, batch: float) -> float:
     """The share of the steps after which a one-cycle of fewer steps has its peak where it was."""
-    total = p.value("total_steps") or p.value("epochs") * p.value("steps_per_epoch")
-    fewer = (
-        _count(total, batch)
-        if p.value("total_steps")
-        else p.value("epochs") * _count(p.value("steps_per_epoch"), batch)
-    )
-    return first_phase(share, total, fewer, 1 / batch)
+    if total := p.value("total_steps"):
+        return first_phase(share, total, _count(total, batch), 1 / batch)
+    epochs, steps = p.value("epochs"), p.value("steps_per_epoch")
+    return first_phase(share, epochs * steps, epochs * _count(steps, batch), 1 / batch)
 
 
 def _count(value: Any, batch: float) -> Any:

@@ -187,7 +187,7 @@ class _Reader:
         args, kwargs = self.arguments(hyper)
         twice = set(kwargs) & set(rule.kwargs)
         if args or twice:
-            raise SpecError(f"cannot read {short(text)!r}: .hyper(...) takes numbers by name, each once")
+            raise SpecError(f"cannot read {short(text)!r}: .hyper(...) takes hyperparameters by name, each once")
         return replace(rule, text=text, kwargs={**rule.kwargs, **kwargs})
 
     def value(self, node: ast.expr) -> Any:

@@ -10,16 +10,6 @@ from .store import DirectoryInUse
 from .structure import shuffled
 
 __all__ = [
-    "Axes",
-    "ChangedDefinition",
-    "DirectoryInUse",
-    "DoesNotFit",
-    "Interrupted",
-    "Rung",
-    "Sweep",
-    "grid",
-    "halving",
-    "points",
-    "run",
-    "shuffled",
-]
+    "Axes", "ChangedDefinition", "DirectoryInUse", "DoesNotFit", "Interrupted", "Rung", "Sweep", "grid", "halving",
+    "points", "run", "shuffled",
+]  # fmt: skip

@@ -27,9 +27,9 @@ def digest(tree: Any) -> str:
     return made.hexdigest()[:16]
 
 
-def program_digest(lowered: Any) -> str:
-    """SHA-256 of a lowered program: loss, rule, schedule and every constant in them, to the last operation."""
-    return hashlib.sha256(lowered.as_text().encode()).hexdigest()[:16]
+def text_digest(text: str) -> str:
+    """SHA-256 of a text, shortened; of a lowered program's it is of every constant and operation in it."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def name_of(function: Any) -> str:
@@ -44,8 +44,7 @@ def column(values: np.ndarray) -> str:
     """An axis for reading and comparing: its ends and a digest of all of it."""
     ends = str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
     content = values.astype(str) if values.dtype.kind == "U" else values
-    made = hashlib.sha256(repr(content.tolist()).encode()).hexdigest()[:16]
-    return f"{len(values)} values, {ends}, {made}"
+    return f"{len(values)} values, {ends}, {text_digest(repr(content.tolist()))}"
 
 
 def versions() -> dict[str, str]:

@@ -18,16 +18,7 @@ PyTree = Any
 class Structure:
     """The static structure of a run: two runs of equal structure share a compiled program.
 
-    Attributes
-    ----------
-    rule : Rule
-    loss : (params, batch) -> scalar
-    steps : optimizer steps of every run
-    record : steps at which the loss is kept, from 1
-    schedule : lr -> Schedule, or ``None`` for a constant lr
-    summarise : whether ``effective.measure`` is kept at the recorded steps
-    evaluate : params -> pytree of scalars, of the last parameters; or ``None``
-    explode : a loss above this many times the run's first counts as diverged
+    All but the rule are as :func:`lrtheory.sweep.run` takes them.
     """
 
     rule: AnyRule
@@ -51,15 +42,7 @@ class Structure:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """What the runs are fed.
-
-    Attributes
-    ----------
-    params : pytree of arrays, or seed -> pytree
-    data : pytree of arrays with one example a row, or anything else the loss takes whole
-    steps : optimizer steps of every run
-    batches : (rows, batch_size, steps, seed) -> row numbers of shape (steps, batch_size)
-    """
+    """What the runs are fed, as :func:`lrtheory.sweep.run` takes it."""
 
     params: Any
     data: PyTree

@@ -227,4 +227,4 @@ def _compiled(structure: Structure, shared: bool, mesh: Mesh | None, shapes: _Sh
     """The compiled program, and the digest of what one device computes: a definition does not depend on the mesh."""
     lowered = tile_program(structure, shared, mesh).lower(*shapes.arguments())
     alone = lowered if mesh is None else tile_program(structure, shared, None).lower(*shapes.on_one_device())
-    return lowered.compile(), definition.program_digest(alone)
+    return lowered.compile(), definition.text_digest(alone.as_text())

@@ -6,11 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from ..numbers import check_hyper
 from ..rules import Rule
 
 
 class NoLaw(ValueError):
     """The rule has no such number; the message says why."""
+
+    @property
+    def reason(self) -> str:
+        """Why, without the rule's name before it."""
+        return str(self).partition(": ")[2] or str(self)
 
 
 def numbers_of(rule: Rule, hyper: Any) -> Any:
@@ -23,8 +29,7 @@ def numbers_of(rule: Rule, hyper: Any) -> Any:
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"{rule!r} is no Rule: for a wrapped rule, ask for the rule inside")
-    if not isinstance(hyper, rule.Hyper):
-        raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
+    check_hyper(rule, hyper)
     for name, value in hyper._asdict().items():
         if np.ndim(value) != 0:
             raise TypeError(f"{rule!r}: {name} has shape {np.shape(value)}; a law is asked of one number at a time")

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..numbers import check_hyper
 from ..rules import Rule
 from ..rules.facts import SQUARE_ROOT_RULE, BatchChange
 
@@ -43,8 +44,7 @@ def sde_rule(rule: Rule, hyper: Any, kappa: float) -> Any:
 def _of_the_paper(rule: Rule, hyper: Any) -> BatchChange:
     if not isinstance(rule, Rule) or rule.facts.sde is None:
         raise ValueError(f"the SDE rule is about adam (with adamw and amsgrad=False) and rmsprop, not {rule!r}")
-    if not isinstance(hyper, rule.Hyper):
-        raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
+    check_hyper(rule, hyper)
     if rule.options.get("amsgrad") or rule.options.get("centered"):
         raise ValueError(f"the SDE rule is not about {rule!r}: its size of the gradient is no average of squares")
     change = rule.facts.sde(hyper)

@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..numbers import check_hyper
 from ..rules import Rule
 from ..units import GRADIENT, PARAM, PURE, Units
 from ..wrappers import Wrapper
@@ -99,8 +100,7 @@ def _check_rule(rule: Any, hyper: Any) -> None:
             f"{rule!r} is no Rule: give one from lrtheory.rules, or one wrapped by lrtheory.wrappers; a live "
             "optimizer is for lrtheory.explain(optimizer, ...)"
         )
-    if not isinstance(hyper, rule.Hyper):
-        raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
+    check_hyper(rule, hyper)
 
 
 def refuse_lawless(rule: Rule | Wrapper) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..numbers import check_hyper
 from ..rules import Rule
 from ..rules.closed_forms import (
     adam_threshold,
@@ -77,8 +78,7 @@ def threshold(rule: Rule, hyper: Any, *, step: int | None = None) -> Threshold:
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"{rule!r} is no Rule: ask for the threshold of the rule inside")
-    if not isinstance(hyper, rule.Hyper):
-        raise TypeError(f"{rule!r} takes {rule.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
+    check_hyper(rule, hyper)
     facts = rule.facts
     linear = facts.divides_by == "nothing"
     of = _LOSS if linear else _PRECONDITIONED

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -73,22 +74,18 @@ def analyse(record: Record) -> Run:
     return Run(record.out, watched, list(dict.fromkeys(notes)), coverage, record.end is not None)
 
 
+@dataclass
 class Job:
     """What is measured of one tensor in one step; ``carries`` if the next step needs state that only our rule keeps."""
 
-    def __init__(
-        self,
-        row: int,
-        tensor: int,
-        rule: Rule | None,
-        hyper: Any,
-        state: Any,
-        entry: Entry,
-        whole: Whole,
-        carries: bool = False,
-    ) -> None:
-        self.row, self.tensor, self.rule, self.hyper, self.state = row, tensor, rule, hyper, state
-        self.entry, self.whole, self.carries = entry, whole, carries
+    row: int
+    tensor: int
+    rule: Rule | None
+    hyper: Any
+    state: Any
+    entry: Entry
+    whole: Whole
+    carries: bool = False
 
     @property
     def signature(self) -> Any:
@@ -193,7 +190,8 @@ class Figures:
                     if unknown and carries:
                         state = self._carry(step, tensor, state, unknown)
                     self._rules[tensor] = repr(rule)
-                    yield Job(row, tensor, rule, hyper, state, _shaped(entry, shape), whole, carries)
+                    parts = {n: getattr(entry, n).reshape(shape) for n in ("before", "after", "grad")}
+                    yield Job(row, tensor, rule, hyper, state, replace(entry, **parts), whole, carries)
                 else:
                     self._reasons.setdefault(tensor, reason)
                     yield Job(row, tensor, None, lr, (), entry, whole)
@@ -216,7 +214,8 @@ class Figures:
             return None, None, reason
         key = json.dumps(group, default=str)
         if key not in self._read:
-            self._read[key] = self._group_rule(self.record.fields["class"], _tuples(group))
+            given = {name: tuple(value) if isinstance(value, list) else value for name, value in group.items()}
+            self._read[key] = self._group_rule(self.record.fields["class"], given)
         found = self._read[key]
         return found.rule, found.hyper, found.reason
 
@@ -294,13 +293,8 @@ class Figures:
 @functools.cache
 def by_coordinates(rule: Rule) -> bool:
     """Whether a sample of coordinates is moved as it would be among all."""
-    if rule.array_rule.sparse:
-        return True
-    if len(rule.facts.shape) != 1:
-        return False
     with on_cpu():
-        p = {"w": jax.ShapeDtypeStruct((3,), np.float32)}
-        return effective.is_elementwise(rule.step, _some_hyper(rule), p, jax.eval_shape(rule.init, p), p)
+        return rule.array_rule.sparse or rule.is_elementwise
 
 
 @functools.cache
@@ -347,17 +341,6 @@ def _size(tensor: dict[str, Any]) -> int:
 
 def _is_scalar(value: Any, entry: Entry) -> bool:
     return np.ndim(value) == 0 or (np.size(value) == 1 and entry.before.size != 1)
-
-
-def _shaped(entry: Entry, shape: tuple[int, ...]) -> Entry:
-    assert entry.grad is not None
-    parts = (entry.before, entry.after, entry.grad)
-    before, after, grad = (part.reshape(shape) for part in parts)
-    return Entry(before, after, grad, {}, entry.param_norm, entry.grad_norm)
-
-
-def _tuples(group: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in group.items()}
 
 
 def _number(value: Any) -> float:

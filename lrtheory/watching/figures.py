@@ -45,6 +45,11 @@ class Watched:
     skipped: int = 0
     schedulers: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def medians(self) -> dict[str, np.ndarray]:
+        """Of each figure over the steps, by tensor; nan where there is none."""
+        return {name: middle(value) for name, value in self.figures.items() if name != "quantiles"}
+
 
 @dataclass
 class Run:

@@ -66,7 +66,7 @@ def findings_of(run: Run) -> list[Finding]:
     """All findings, warnings first."""
     found = list(_coverage(run))
     for watched in run.optimizers:
-        medians = {name: middle(value) for name, value in watched.figures.items() if name != "quantiles"}
+        medians = watched.medians
         for name, check in CHECKS.items():
             if len(watched.steps) >= LEAST:
                 found += [Finding(name, **given, optimizer=watched.name) for given in check(watched, medians)]

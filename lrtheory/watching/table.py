@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..spec import short
-from .figures import Run, Watched, middle
+from .figures import Run, Watched
 from .findings import findings_of
 
 
@@ -106,7 +106,7 @@ def table_of(run: Run) -> Table:
 
 
 def _rows(watched: Watched, found: dict[str, list[str]]) -> Iterable[Row]:
-    medians = {name: middle(value) for name, value in watched.figures.items() if name != "quantiles"}
+    medians = watched.medians
     for i, tensor in enumerate(watched.tensors):
         at = {name: float(value[i]) for name, value in medians.items()}
         yield Row(

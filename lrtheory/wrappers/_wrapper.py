@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from ..numbers import Number
+from ..numbers import Number, check_hyper
 from ..rules import Rule, SparseGradient, check_state, flatten_like
 from ..units import Units
 
@@ -77,8 +77,7 @@ class Wrapper(ABC):
 
     def inner(self, hyper: Any) -> Any:
         """The numbers of the rule inside."""
-        if not isinstance(hyper, self.Hyper):
-            raise TypeError(f"{self!r} takes hyperparameters from its .hyper(...), not {type(hyper).__name__}")
+        check_hyper(self, hyper)
         return self.rule.Hyper(*hyper[: len(self.rule.Hyper._fields)])
 
     def own(self, state: Any) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..cases import Case
+from ..compare import alike
 from ..dtypes import numbers_in, works_in
-from ..oracle.judge import Judgement, held_in, judge, steps_of
+from ..oracle.judge import held_in, judge, steps_of
 from ..oracle.run import Stepper
 from ..trajectory import Trajectory
 from .bounded import Bounded, Format
@@ -67,8 +68,8 @@ def excess(case: Case, run: Trajectory, *, reference: Trajectory | None = None) 
 
     The truth is the step for the numbers as the implementation holds them (:func:`parity.oracle.judge`).
     """
-    judgement: Judgement = judge(case, [run], numbers="held", reference=reference)
-    judged, limits = judgement.judged[run.implementation], bound(case, run, reference=reference)
+    judged = judge(case, run, numbers="held", reference=reference)
+    limits = bound(case, run, reference=reference)
     return {
         name: _share(error, limits[name], judged.value[name], judged.truth[name])
         for name, error in judged.error.items()
@@ -78,7 +79,7 @@ def excess(case: Case, run: Trajectory, *, reference: Trajectory | None = None) 
 def _share(error: np.ndarray, limit: np.ndarray, value: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """``abs(error)/limit``: 0 where both are the same infinity or nan, and where there is no limit."""
     value = value.astype(np.float64)
-    same = (value == truth) | (np.isnan(value) & np.isnan(truth)) | (error == 0)
+    same = alike(value, truth) | (error == 0)
     with np.errstate(all="ignore"):
         share = np.abs(error) / limit
     return np.where(same | np.isinf(limit), 0.0, np.where(np.isnan(share), np.inf, share))

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..compare import alike, reach
+
 #: Error of a coordinate, relative to its reach, that rounding may make in float64 over a run: eight steps of at most a
 #: hundred roundings (2**-53 each), amplified at most a thousandfold by an average with decay 0.999. Stated for runs that
 #: do the same arithmetic in another order, as eager and compiled code do.
@@ -69,7 +71,7 @@ def same(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray], ca
     for name, a, b in _pairs(found, expected, cause):
         verdict(a.dtype == b.dtype, f"{cause}: {name} is {a.dtype} instead of {b.dtype}")
         if a.size:
-            _everywhere(equal(a, b), found, name, b, cause)
+            _everywhere(alike(a, b), found, name, b, cause)
 
 
 def close(
@@ -87,14 +89,7 @@ def close(
         if a.size:
             more = besides[name] if isinstance(besides, Mapping) else besides
             with np.errstate(invalid="ignore"):
-                _everywhere(equal(a, b) | (np.abs(a - b) <= bound * reach(a, b) + more), found, name, b, cause)
-
-
-def reach(*walks: np.ndarray) -> np.ndarray:
-    """The largest finite value or distance from the start, of each coordinate."""
-    with np.errstate(invalid="ignore"):
-        sizes = np.abs(np.stack([part for walk in walks for part in (walk, walk - walk[0])]))
-        return np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
+                _everywhere(alike(a, b) | (np.abs(a - b) <= bound * reach(a[0], a, b) + more), found, name, b, cause)
 
 
 def stands(walk: Walk, cause: str) -> None:
@@ -102,7 +97,7 @@ def stands(walk: Walk, cause: str) -> None:
     for name, value in walk.items():
         start = np.broadcast_to(value[:1], value.shape)
         rounded = (value == value.astype(np.float32)) & (np.abs(value - start) <= 2.0**-22 * np.abs(start))
-        _everywhere(equal(value, start) | rounded, walk, name, start, cause)
+        _everywhere(alike(value, start) | rounded, walk, name, start, cause)
 
 
 def finite(found: Mapping[str, np.ndarray], cause: str) -> None:
@@ -124,11 +119,6 @@ def _pairs(found: Any, expected: Any, cause: str) -> Iterator[tuple[str, np.ndar
         a, b = np.asarray(found[name]), np.asarray(expected[name])
         verdict(a.shape == b.shape, f"{cause}: {name} has shape {a.shape} instead of {b.shape}")
         yield name, a, b
-
-
-def equal(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Entry by entry; nan is nan."""
-    return (a == b) | ((a != a) & (b != b))
 
 
 def _everywhere(

@@ -9,32 +9,23 @@ from collections.abc import Mapping
 from typing import Any
 
 _NO_SCHEDULE = "learning_rate must be a number: a schedule raises TypeError"
-
 _NUMBER_ONLY = "learning_rate must be a number, and it says so: optimistic_adam_v2 takes schedules"
 
 # Ours have torch's semantics in these too.
 _LATE = "the step is taken with eta, which the step before computed from its own lr: a change is one step late"
-
 _FIRST_STEP_SIZE = "lr is the first step size alone, held above 1e-6: a later change does nothing"
-
-_FIRST_GRADIENT = "the estimate of the distance is 0/0 while all gradients have been 0"
-
+_LR_CHECKS = ("lr-zero", "schedule", "injected-lr")
+_DISTANCE: Mapping[str, str] = dict.fromkeys(
+    ("zero-gradient", "lr-zero", "at-rest"), "the estimate of the distance is 0/0 while all gradients have been 0"
+)
 _STARTS_ABOVE_ZERO = "both averages start at 1e-6, the mean of gradients too"
-
 _ONE_ARRAY_AT_LEAST = "its state is that of one array at least: a tree without arrays raises ValueError"
-
 _FORMED_ANEW = "parameters are formed anew from their average at every step, and move by a rounding"
-
 _LOWEST_DTYPE = "the weights of its average are kept in the lowest dtype of all parameters"
-
 _LR_OF_THE_NEXT_STEP = "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base optimizer's count at 0"
-
 _WANTS_THE_LOSS = "its estimate of the Hessian asks for the loss as a function of the parameters, which no check has"
-
 _LR_AND_EPS = "adds eps to lr, as the implementation of its authors does: it moves at an lr of 0"
-
 _LR_IS_A_CAP = "lr is a cap of the step that the value of the loss gives, and does nothing where that is shorter"
-
 _ZERO_NORM = "divides by the norm of the gradient, which is 0/0 at 0"
 
 EXPECTED: Mapping[str, Mapping[str, str]] = {
@@ -62,31 +53,21 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "company": "draws the noise of all tensors from one key, which is split by their number",
     },
     "optax.optimistic_adam": {"schedule": _NUMBER_ONLY, "lr-zero": _NUMBER_ONLY, "injected-lr": _NUMBER_ONLY},
-    "optax.rprop": {"lr-zero": _NO_SCHEDULE, "schedule": _NO_SCHEDULE, "injected-lr": _NO_SCHEDULE},
-    "optax.sm3": {
-        "lr-zero": _NO_SCHEDULE,
-        "schedule": _NO_SCHEDULE,
-        "injected-lr": _NO_SCHEDULE,
+    "optax.rprop": dict.fromkeys(_LR_CHECKS, _NO_SCHEDULE),
+    "optax.sm3": dict.fromkeys(_LR_CHECKS, _NO_SCHEDULE)
+    | {
         "non-finite": "the smaller of the row's and the column's maximum is nan where either is, while a finite change "
         "of one is hidden by the other",
     },
     "optax.yogi": {"zero-gradient": _STARTS_ABOVE_ZERO, "at-rest": _STARTS_ABOVE_ZERO},
-    "optax.contrib.dadapt_adamw": {
-        "zero-gradient": _FIRST_GRADIENT,
-        "lr-zero": _FIRST_GRADIENT,
-        "at-rest": _FIRST_GRADIENT,
-    },
+    "optax.contrib.dadapt_adamw": _DISTANCE,
     "optax.contrib.galore": {"tree": _ONE_ARRAY_AT_LEAST},
     "optax.contrib.hutchinson_estimator_diag_hessian": {"first-step": _WANTS_THE_LOSS},
     "optax.contrib.madgrad": {"lr-zero": _LR_AND_EPS},
     "optax.contrib.momo": {"schedule": _LR_IS_A_CAP},
     "optax.contrib.momo_adam": {"schedule": _LR_IS_A_CAP},
     "optax.contrib.normalize": {"zero-gradient": _ZERO_NORM, "at-rest": _ZERO_NORM},
-    "optax.contrib.prodigy": {
-        "zero-gradient": _FIRST_GRADIENT,
-        "lr-zero": _FIRST_GRADIENT,
-        "at-rest": _FIRST_GRADIENT,
-    },
+    "optax.contrib.prodigy": _DISTANCE,
     "optax.contrib.scale_by_galore": {"tree": _ONE_ARRAY_AT_LEAST},
     "optax.contrib.scale_by_madgrad": {"lr-zero": _LR_AND_EPS},
     "optax.contrib.scale_by_muon": {

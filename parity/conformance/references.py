@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lrtheory import rules
-from lrtheory.names import optax, torch
+from lrtheory.names import optax
+from lrtheory.names.torch import CLASSES
+from lrtheory.spec import torch_fields, torch_rule
 from lrtheory.spec.text import is_number
 
-from .targets import Target
+from .targets import Target, resolve
 
 #: A rule with the options and numbers that a target should equal.
 _Match = tuple[str, dict[str, Any], dict[str, Any]]
@@ -22,8 +24,6 @@ def reference_for(target: Target) -> Target | None:
     found = _beside_torch(make, given) if target.kind == "torch" else _beside_optax(make, given)
     if found is None:
         return None
-    from .targets.resolve import resolve
-
     rule, options, numbers = found
     arguments = ", ".join(f"{name}={value!r}" for name, value in {**options, **numbers}.items())
     return resolve(f"{rule}({arguments})")
@@ -32,24 +32,13 @@ def reference_for(target: Target) -> Target | None:
 def _beside_torch(make: Any, given: Mapping[str, Any]) -> _Match | None:
     if not isinstance(make, type) or not f"{make.__module__}.".startswith("torch.optim."):
         return None
-    if make.__name__ not in torch.CLASSES:
+    if make.__name__ not in CLASSES or not given.keys() <= torch_fields(make.__name__):
         return None
-    rule, fixed = torch.CLASSES[make.__name__]
-    names, options, numbers = torch.NAMES[rule], dict(fixed), {}
-    places = {names.argument(number): number for number in rules.get(rule)().Hyper._fields}
-    switches = {names.options.get(option, option): option for option in rules.get(rule)().options}
-    for argument, value in given.items():
-        if argument in switches and isinstance(value, bool):
-            options[switches[argument]] = value
-        elif argument in places and is_number(value):
-            numbers[places[argument]] = value
-        elif isinstance(value, tuple) and all((argument, i) in places and is_number(v) for i, v in enumerate(value)):
-            numbers |= {places[argument, i]: entry for i, entry in enumerate(value)}
-        elif argument not in torch.EXECUTION:
-            return None
-    if "eps1" in numbers:  # given, and so not the machine's
-        options["machine_eps"] = False
-    return rule, options, numbers
+    rule, numbers = torch_rule(make.__name__, given, make.__name__)
+    ours = rule.name
+    plain = rules.get(ours)().options
+    options = {name: value for name, value in rule.options.items() if value != plain[name]}
+    return (ours, options, numbers) if all(map(is_number, numbers.values())) else None
 
 
 def _beside_optax(make: Any, given: Mapping[str, Any]) -> _Match | None:

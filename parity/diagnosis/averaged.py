@@ -21,7 +21,7 @@ from .family import LATE, family
 )
 def asgd(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """Averaged SGD."""
-    g = (g if k["sign"] == "down" else -g) + n.weight_decay * p
+    g = g + n.weight_decay * p
     eta = lr / (1 + n.lambd * lr * (t - 1)) ** n.alpha
     p = (1 - n.lambd * eta) * p - eta * g
     behind = (t - 1 if k["average"] == "starts one step after t0" else t) - n.t0
@@ -67,7 +67,7 @@ def _free(n: Any, k: Any, s: dict[str, Any], t: int, u: Any, p: Any, lr: float) 
 @family("schedule_free_sgd", FREE_NUMBERS, FREE, decades=6.0, averaged=True)
 def schedule_free_sgd(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """Schedule-free SGD."""
-    return _free(n, k, s, t, g if k["sign"] == "down" else -g, p, lr)
+    return _free(n, k, s, t, g, p, lr)
 
 
 @family(
@@ -78,7 +78,6 @@ def schedule_free_sgd(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any,
 )
 def schedule_free_adamw(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """Schedule-free AdamW."""
-    g = g if k["sign"] == "down" else -g
     v, left = average(s, "v", n.beta2, g * g), n.left(n.beta2, t) if k["bias correction"] == "yes" else 1.0
     return _free(n, k, s, t, g / root(n, k, v, left), p, lr)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lrtheory.spec import SpecError
+from lrtheory.words import listed
 
 from . import acting
 from .family import MISSING, Family
@@ -19,7 +20,7 @@ from .probe import cycled
 from .reading import implementation
 from .schedules import past
 from .sides import Sides, numbers_of
-from .told import Change, Diagnosis, given, listed, shown
+from .told import Change, Diagnosis, given, shown
 from .vocabulary import FAMILIES, WORDS
 
 

@@ -41,6 +41,16 @@ def average(s: dict[str, Any], name: str, beta: float, new: Any, start: float = 
     return s[name]
 
 
+def buffered(n: Any, k: Any, s: dict[str, Any], step: Any, lr: float, share: float = 1) -> Any:
+    """The update by a step that momentum is added to; lr is inside the buffer or outside."""
+    inside = k["lr"] == "inside the buffer"
+    step = lr * step if inside else step
+    if n.momentum:
+        b = s["b"] = n.momentum * s.get("b", 0.0) + share * step
+        step = step + n.momentum * b if k["look-ahead"] == "Nesterov's" else b
+    return step if inside else lr * step
+
+
 @family(
     "adam",
     {
@@ -68,7 +78,7 @@ def average(s: dict[str, Any], name: str, beta: float, new: Any, start: float = 
 def adam(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """Adam, AdamW, AMSGrad, NAdam, RAdam and AdaBelief."""
     beta1, beta2 = (n.beta1, n.beta2) if k["betas"] == "in order" else (n.beta2, n.beta1)
-    g = decayed(n, k, g if k["sign"] == "down" else -g, p)
+    g = decayed(n, k, g, p)
     m = average(s, "m", beta1, g)
     surprise = k["second moment"] == "of its surprise"
     v = average(s, "v", beta2, (g - m) ** 2 if surprise else g * g)
@@ -128,18 +138,13 @@ def adamax(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float)
 )
 def rmsprop(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """RMSprop."""
-    g = decayed(n, k, g if k["sign"] == "down" else -g, p)
+    g = decayed(n, k, g, p)
     c = 1 - n.alpha**t if k["bias correction"] == "yes" else 1.0
     v = average(s, "v", n.alpha, g * g, n.initial) / c
     if k["centred"] == "yes":
         v = v - (average(s, "g", n.alpha, g) / c) ** 2
     step = g / root(n, k, v)
-    inside = k["lr"] == "inside the buffer"
-    step = lr * step if inside else step
-    if n.momentum:
-        b = s["b"] = n.momentum * s.get("b", 0.0) + step
-        step = step + n.momentum * b if k["look-ahead"] == "Nesterov's" else b
-    return p - (step if inside else lr * step) - removed(n, k, p, lr)
+    return p - buffered(n, k, s, step, lr) - removed(n, k, p, lr)
 
 
 @family(
@@ -156,14 +161,9 @@ def rmsprop(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float
 )
 def sgd(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """SGD with momentum."""
-    step = g = decayed(n, k, g if k["sign"] == "down" else -g, p)
-    inside = k["lr"] == "inside the buffer"
-    step = lr * g if inside else g
-    if n.momentum:
-        share = 1 if t == 1 and k["first gradient"] == "enters undamped" else 1 - n.dampening
-        b = s["b"] = n.momentum * s.get("b", 0.0) + share * step
-        step = step + n.momentum * b if k["look-ahead"] == "Nesterov's" else b
-    return p - (step if inside else lr * step) - removed(n, k, p, lr)
+    g = decayed(n, k, g, p)
+    share = 1 if t == 1 and k["first gradient"] == "enters undamped" else 1 - n.dampening
+    return p - buffered(n, k, s, g, lr, share) - removed(n, k, p, lr)
 
 
 @family(

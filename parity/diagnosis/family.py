@@ -76,7 +76,7 @@ class Family:
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
         """The model's parameters along the probe, by tensor, shape (steps + 1, *shape)."""
         n = self.hyper(numbers, switches)
-        late = switches.get("lr of") == "the step before"
+        late, sign = switches.get("lr of") == "the step before", -1 if switches.get("sign") == "up" else 1
         path: Path = {}
         with np.errstate(all="ignore"):
             for name, start in probe.start.items():
@@ -87,13 +87,28 @@ class Family:
                     now = t + skipped
                     at = max(now - 2, skipped) if late else now - 1
                     lr, n.next_lr = probe.lr(n.lr, at), probe.lr(n.lr, min(at + 1, probe.steps - 1))
-                    p = self.stored(self.step(n, switches, state, t, self.stored(g), p, lr))
+                    p = self.stored(self.step(n, switches, state, t, self.stored(sign * g), p, lr))
                     values.append(p)
                     averages.append(state.get("x", p))
                 path[name] = _wide(values)
                 if self.averaged:
                     path[AVERAGE.format(name)] = _wide(averages)
         return path
+
+
+@dataclass(frozen=True)
+class FromZero(Family):
+    """A family in a narrow dtype, run from 0 at a constant lr, which is how an lr that has a dtype is given."""
+
+    dtype: str = "float32"
+
+    def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
+        """The same run, narrowed."""
+        return super().probe(*numbers, missing=missing).from_zero(self.dtype)
+
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        """Rounded to the dtype."""
+        return np.asarray(values, self.dtype)
 
 
 def _wide(values: Any) -> np.ndarray:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .family import Family
-from .probe import STEPS, Probe
+from .family import Family, FromZero
+from .probe import STEPS
 
 DECAY, ETA, AVERAGE = "decay by lambd", "eta", "moving the average"
 SCALED, JOINED = "of the parameters before the step", "with the gradient"
@@ -37,7 +35,6 @@ def fused(a: Any, b: Any, c: Any) -> Any:
 
 def asgd(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """One step from float32 to float32; numbers are doubles until they are used."""
-    g = g if k["sign"] == "down" else -g
     if n.weight_decay:
         g = fused(single(n.weight_decay), p, g)
     if k[ETA] == DOUBLE or t == 1:
@@ -57,22 +54,9 @@ def asgd(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
     return p
 
 
-@dataclass(frozen=True)
-class FollowedFamily(Family):
-    """A family that is reproduced bit by bit in float32, from 0 and at a constant lr."""
-
-    def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
-        """The same run, narrowed."""
-        return super().probe(*numbers, missing=missing).from_zero("float32")
-
-    def stored(self, values: np.ndarray) -> np.ndarray:
-        """Rounded to float32."""
-        return np.asarray(values, single)
-
-
 def followed(family: Family) -> Family:
     """ASGD in float32."""
     switches = {DECAY: (SCALED, JOINED), ETA: (DOUBLE, SINGLE), AVERAGE: (COPIED, MOVED)}
     switches |= {k: v for k, v in family.switches.items() if k != "lr of"}  # which is constant
     given = {"step": asgd, "switches": switches, "tolerance": lambda switches: 0.0}
-    return FollowedFamily(**{**vars(family), **given, "within": STEPS * ROUNDINGS * 2.0**-24})
+    return FromZero(**{**vars(family), **given, "within": STEPS * ROUNDINGS * 2.0**-24})

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..compare import alike
+
 #: Parameters by tensor, shape (steps + 1, *shape).
 Path = dict[str, np.ndarray]
 
@@ -88,9 +90,8 @@ def distance(a: Path, b: Path) -> float:
 
 def error(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Per step and coordinate; inf where only one is finite, or is where the other is not."""
-    same = (x == y) | (np.isnan(x) & np.isnan(y))
     with np.errstate(all="ignore"):
         sizes = np.stack([np.abs(x - x[0]), np.abs(y - x[0]), np.abs(x) * 1e-6, np.abs(y) * 1e-6])
         reach = np.max(np.where(np.isfinite(sizes), sizes, 0), axis=(0, 1))
         gap = np.abs(x - y) / reach
-    return np.where(same, 0.0, np.where(np.isfinite(gap), gap, np.inf))
+    return np.where(alike(x, y), 0.0, np.where(np.isfinite(gap), gap, np.inf))

@@ -23,7 +23,7 @@ SHAPES = {"matrix": (5, 4), "vector": (8,)}
 )
 def lion(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """Lion; with one beta for both averages also Signum, and with none sign descent."""
-    g = decayed(n, k, g if k["sign"] == "down" else -g, p)
+    g = decayed(n, k, g, p)
     before = k["average"] == "moved before it"
     m = average(s, "m", n.beta2, g) if before else s.get("m", 0.0)
     step = np.sign(n.beta1 * m + (1 - n.beta1) * g)
@@ -52,7 +52,6 @@ def _ratio(top: Any, bottom: Any, eps: float = 0.0) -> Any:
 )
 def lars(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """LARS."""
-    g = g if k["sign"] == "down" else -g
     whole = g + n.weight_decay * p
     trust = n.trust_coefficient if np.any(p) and np.any(whole) else 1.0
     if k["norm"] == "of gradient and decay together":
@@ -80,7 +79,6 @@ def lars(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -
 )
 def lamb(n: Any, k: Any, s: dict[str, Any], t: int, g: Any, p: Any, lr: float) -> Any:
     """LAMB."""
-    g = g if k["sign"] == "down" else -g
     m, v = average(s, "m", n.beta1, g), average(s, "v", n.beta2, g * g)
     c1, c2 = (n.left(n.beta1, t), n.left(n.beta2, t)) if k["bias correction"] == "yes" else (1.0, 1.0)
     if k["eps"] == "outside the root":

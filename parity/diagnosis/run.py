@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lrtheory.rules import Rule, evaluation_params
@@ -19,9 +21,6 @@ Values = Mapping[str, Any]
 
 def ours(rule: Rule, hyper: Any, probe: Probe) -> Path:
     """One of the rules of this package."""
-    import jax
-    import jax.numpy as jnp
-
     with jax.enable_x64(probe.dtype == "float64"):
         params: Any = {name: jnp.asarray(value, probe.dtype) for name, value in probe.start.items()}
         state = rule.init(params)
@@ -58,8 +57,6 @@ def _along(probe: Probe, now: Callable[[], Values], act: Callable[[int], Any]) -
 
 def with_optax(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
     """An optimizer of optax."""
-    import jax
-    import jax.numpy as jnp
     import optax
 
     def averages(state: Any, params: Any) -> Values:
@@ -101,17 +98,17 @@ def with_torch(
     """An optimizer of torch, or of a package made for it; ``grouped(params)`` are its groups where it has several."""
     import torch
 
+    def read(kept: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {key: p.detach().double().numpy().copy() for key, p in kept.items()}
+
     def now() -> dict[str, np.ndarray]:
-        values = {key: p.detach().double().numpy() for key, p in params.items()}
+        values, averages = read(params), {}
         if isinstance(optimizer, torch.optim.ASGD):
-            kept = {key: optimizer.state[p].get("ax", p) for key, p in params.items()}
-            return _seen(values, {key: ax.detach().double().numpy() for key, ax in kept.items()})
-        if not hasattr(optimizer, "eval"):
-            return _seen(values, {})
-        values = _seen(values, {})
-        optimizer.eval()  # puts the average in the place of the parameters
-        averages = {key: p.detach().double().numpy().copy() for key, p in params.items()}
-        optimizer.train()
+            averages = read({key: optimizer.state[p].get("ax", p) for key, p in params.items()})
+        elif hasattr(optimizer, "eval"):
+            optimizer.eval()  # puts the average in the place of the parameters
+            averages = read(params)
+            optimizer.train()
         return _seen(values, averages)
 
     def act(t: int) -> None:
@@ -133,9 +130,6 @@ def with_torch(
 
 def with_keras(factory: Any, name: str, arguments: Mapping[str, Any], probe: Probe) -> Path:
     """An optimizer of Keras, whose schedule-free one gives no average out; with ``use_ema`` there is one."""
-    import jax
-    import jax.numpy as jnp
-
     keras = load_keras()
     if probe.dtype != "float64":
         raise SpecError(f"Keras is diagnosed in float64 alone, not in {probe.dtype}")

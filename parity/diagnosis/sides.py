@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from lrtheory.spec import SpecError
+from lrtheory.words import listed
 
-from ..compare import Difference
+from ..compare import Difference, first_beyond
 from ..dtypes import finfo
 from . import acting
 from .family import Family
 from .implementation import Implementation
 from .probe import Path, Probe, distance, error
-from .told import Change, Diagnosis, given, listed
+from .told import Change, Diagnosis, given
 
 SAME = 1e-9
 
@@ -47,17 +48,13 @@ class Sides:
         """The first step at which they differ."""
         a, b = self.paths
         errors = {name: error(x, b[name]) for name, x in a.items()}
-        over = {n: np.flatnonzero((e > self.alike).reshape(len(e), -1).any(1)) for n, e in errors.items()}
-        steps = {n: int(at[0]) for n, at in over.items() if at.size}
-        if not steps:
+        where = first_beyond(errors, self.alike)
+        if where is None:
             return None
-        step = min(steps.values())
-        name = max((n for n, s in steps.items() if s == step), key=lambda n: errors[n][step].max())
-        there = errors[name][step]
-        where = np.unravel_index(int(np.argmax(there)), there.shape)
-        x, y = float(a[name][step][where]), float(b[name][step][where])
+        name, at = where
+        x, y = float(a[name][at]), float(b[name][at])
         ulp = abs(x - y) / (2.0 ** np.floor(np.log2(max(abs(x), abs(y)))) * float(finfo(self.dtype).eps))
-        return Difference(step, name, tuple(int(i) for i in where), x, y, float(there[where]), ulp)
+        return Difference(at[0], name, at[1:], x, y, float(errors[name][at]), ulp)
 
     def unlike(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Arguments of each that would have to change for it to be the other; of one factory, those of the first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,11 +99,6 @@ class Diagnosis:
 def size_in_words(size: float) -> str:
     """A size for a page."""
     return f"{size:.1e}" if np.isfinite(size) else "without bound (one has a value where the other has none)"
-
-
-def listed(parts: Sequence[str]) -> str:
-    """``a, b and c``."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def given(arguments: Mapping[str, Any]) -> list[str]:

@@ -232,8 +232,6 @@ PHRASES: dict[tuple[str, str], str] = {
     ("parameter scale", "yes"): "scaling by the parameters",
     ("weight decay", "proximal"): "a proximal weight decay",
     ("betas", "swapped"): "the betas swapped",
-    ("means", "in float32"): "means in float32",
-    ("means", "in double"): "means in double",
     **averaged.PHRASES,
     **followed.PHRASES,
     **narrow.PHRASES,

@@ -1,6 +1,5 @@
 """Known differences between implementations, generated from what diagnosis finds."""
 
-from .found import Found, found, measure
-from .pairs import PAIRS, Pair
+from .found import PAIRS, Found, Pair, found, measure
 
 __all__ = ["PAIRS", "Found", "Pair", "found", "measure"]

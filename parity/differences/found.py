@@ -1,21 +1,40 @@
-"""What diagnosis found for each pair: measured, written down, and read from there."""
+"""Implementations that people port between, in pairs, and what diagnosis found: measured, written down, and read from there."""
 
 from __future__ import annotations
 
 import functools
 import json
 import math
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 from lrtheory.outputs import plain
 
 from ..diagnosis import diagnose
-from .pairs import PAIRS, Pair
 
 FILE = "found.json"
+
+
+class Pair(NamedTuple):
+    """Two SPECs, where their difference, if there is one, stands in source or was reported, and how they are run."""
+
+    id: str
+    a: str
+    b: str
+    source: str = ""
+    dtype: str = "float64"
+    missing: bool = False
+
+
+PAIRS: tuple[Pair, ...] = tuple(
+    Pair(id, **given)
+    for id, given in tomllib.loads(
+        resources.files("parity.differences").joinpath("pairs.toml").read_text(encoding="utf-8")
+    ).items()
+)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lrtheory import rules
@@ -70,6 +72,17 @@ def replay(case: Case, backend: str, mode: str = "free", *, reference: Trajector
         raise ModuleNotFoundError(
             f"backend {backend!r} needs {extra}: pip install 'lrtheory[{extra}]'", name=error.name
         ) from error
+
+
+@contextlib.contextmanager
+def held(read: Callable[[], Any], write: Callable[[Any], Any], value: Any) -> Iterator[None]:
+    """A setting of a framework while a run is made; what it was is put back."""
+    before = read()
+    write(value)
+    try:
+        yield
+    finally:
+        write(before)
 
 
 def forced_fields(rule: str, implementation: str) -> tuple[str, ...]:

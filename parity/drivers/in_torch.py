@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lrtheory import rules
 from lrtheory.adopting.in_torch import to_numpy, to_torch
-from lrtheory.names.torch import SCHEDULERS, TorchName
+from lrtheory.names.torch import TorchName
 
-from ..cases import CYCLE, Case
+from ..cases import Case
 from ..dtypes import numbers_in
 from ..table import Inexpressible, Refused, row
 from ..trajectory import Snapshot, Trajectory
+from . import held
 
 IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
     "loop": {"foreach": False},
@@ -26,30 +27,18 @@ IMPLEMENTATIONS: dict[str, dict[str, bool]] = {
 }
 
 
-@contextlib.contextmanager
-def single_thread() -> Iterator[None]:
-    """One thread for torch, which is put back: for tensors this small, handing out work takes several times as long as the work."""
+def single_thread() -> contextlib.AbstractContextManager[None]:
+    """One thread for torch: for tensors this small, handing out work takes several times as long as the work."""
     import torch
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return held(torch.get_num_threads, torch.set_num_threads, 1)
 
 
-@contextlib.contextmanager
-def default_dtype(name: str) -> Iterator[None]:
+def default_dtype(name: str) -> contextlib.AbstractContextManager[None]:
     """The dtype of what torch creates on its own, such as step counts."""
     import torch
 
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(getattr(torch, name))
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
+    return held(torch.get_default_dtype, torch.set_default_dtype, getattr(torch, name))
 
 
 def replay(case: Case, *, implementation: str = "loop", reference: Trajectory | None = None) -> Trajectory:
@@ -76,7 +65,7 @@ def _replay(case: Case, implementation: str, reference: Trajectory | None) -> Tr
     gradients = {name: to_torch(value) for name, value in case.gradients().items()}
     tensors = {name: torch.nn.Parameter(to_torch(value)) for name, value in case.first_params().items()}
     optimizer = _optimizer(case, torch_name, list(tensors.values()), implementation)
-    scheduler = _scheduler(case, optimizer)
+    scheduler = case.schedule.in_torch(optimizer)
     drawn = case.schedule.drawn(optimizer.defaults["lr"], case.steps) if case.schedule.is_drawn else None
 
     params = {name: [to_numpy(p)] for name, p in tensors.items()}
@@ -142,23 +131,6 @@ def _optimizer(case: Case, torch_name: TorchName, tensors: list[Any], implementa
     return getattr(torch.optim, torch_name.class_name(rule.options))(
         tensors, **torch_name.arguments(rule.options, rule.hyper(**case.numbers)), **choice
     )
-
-
-def _scheduler(case: Case, optimizer: Any) -> Any:
-    import torch
-
-    if case.schedule.is_drawn:
-        return None
-    numbers = dict(case.schedule.numbers)
-    if case.schedule.name == "one_cycle":
-        numbers["max_lr"] = optimizer.defaults["lr"]
-    if case.schedule.name == "cyclic":
-        numbers |= {"base_lr": optimizer.defaults["lr"], "max_lr": CYCLE * optimizer.defaults["lr"]}
-    if case.schedule.name not in SCHEDULERS:
-        raise Inexpressible(
-            f"no torch scheduler is stepped for {case.schedule.name}: there are {', '.join(SCHEDULERS)}"
-        )
-    return getattr(torch.optim.lr_scheduler, SCHEDULERS[case.schedule.name])(optimizer, **numbers)
 
 
 def _read(optimizer: Any, tensors: Mapping[str, Any], torch_name: TorchName) -> Snapshot:

@@ -201,18 +201,17 @@ def sgd_step(found: BatchSize) -> Verdict:
     ]
     grow = [run["step_ratio"] > GROWS for run in (summed, averaged)]
     outcome = graded(grow)
-    answers = {
-        "holds": "Yes, whether gradients are summed or averaged.",
-        "depends": "It depends: gradients that are summed make it grow, averaged ones do not."
-        if grow[0]
-        else "It depends: gradients that are averaged make it grow, summed ones do not.",
-        "fails": "No, whether gradients are summed or averaged.",
-    }
     return Verdict(
         id="batch-step-sgd",
         question="Does a larger batch make SGD's step larger?",
         outcome=outcome,
-        sentence=answers[outcome],
+        sentence={
+            "holds": "Yes, whether gradients are summed or averaged.",
+            "depends": "It depends: gradients that are summed make it grow, averaged ones do not."
+            if grow[0]
+            else "It depends: gradients that are averaged make it grow, summed ones do not.",
+            "fails": "No, whether gradients are summed or averaged.",
+        }[outcome],
         evidence=f"From {_smallest(found.runs)} to {summed['batch']} examples the step becomes "
         f"{summed['step_ratio']:.3g} times as long when summed (as B times the mean gradient predicts, within "
         f"{figure(max(off))}), and {averaged['step_ratio']:.3g} times when averaged; the mean gradient itself changes "

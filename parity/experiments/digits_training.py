@@ -17,14 +17,13 @@ from lrtheory import effective, rules
 from lrtheory.dims.model import symmetries
 from lrtheory.words import figure, listed, percent, spoken
 
+from ..cases import LrSchedule
 from ..measured import Curve, Layer, TrainingRun, Verdict, curve, graded, run_label
 from ..training import (
     BEYOND_ROUNDING,
-    CONSTANT,
     NORMALISED,
     PLAIN,
     Mlp,
-    NamedSchedule,
     Setup,
     distance,
     load_digits,
@@ -44,8 +43,9 @@ ADAMW = Setup("adamw", rules.adamw(), {"lr": 3e-3, "weight_decay": 0.1})
 RMSPROP = Setup("rmsprop", rules.rmsprop(), {"lr": 1e-3})
 SETUPS = (SGD_MOMENTUM, ADAM, ADAMW, RMSPROP)
 
-COSINE = NamedSchedule("cosine_annealing", {"T_max": STEPS})
-ONE_CYCLE = NamedSchedule("one_cycle", {"total_steps": STEPS})
+CONSTANT = LrSchedule()
+COSINE = LrSchedule("cosine_annealing", {"T_max": STEPS})
+ONE_CYCLE = LrSchedule("one_cycle", {"total_steps": STEPS})
 SCHEDULED = (  # Adam first: the page opens with the first run, and there every layer has an lr of its own
     (ADAM, (CONSTANT, COSINE, ONE_CYCLE)),
     (SGD_MOMENTUM, (CONSTANT, COSINE, ONE_CYCLE)),
@@ -214,25 +214,20 @@ def agreement(runs: list[TrainingRun]) -> Verdict:
 
 def effective_lr(runs: list[TrainingRun]) -> Verdict:
     """Whether layers train with the lr that was set."""
-    ratios = {
-        (run["rule"], layer["name"]): _last(layer["q50"]) / _last(run["nominal_lr"])
-        for run in _constant(runs)
-        for layer in run["layers"]
-    }
+    ratios = _by_rule(runs, lambda run, layer: _last(layer["q50"]) / _last(run["nominal_lr"]))
     as_set = [abs(ratio - 1) <= AS_SET for ratio in ratios.values()]
     outcome = graded(as_set)
     lowest, highest = min(ratios, key=lambda key: ratios[key]), max(ratios, key=lambda key: ratios[key])
     low, high = ratios[lowest], ratios[highest]
-    answers = {
-        "holds": "Yes, in every layer and with every rule.",
-        "depends": f"In {sum(as_set)} of {len(as_set)} cases. Elsewhere the median effective lr is up to {figure(high)} times as large.",
-        "fails": f"No, in no layer: the median effective lr is {figure(low)} to {figure(high)} times the lr that is set.",
-    }
     return Verdict(
         id="effective-lr",
         question="Is the lr that I set the lr that my layers train with?",
         outcome=outcome,
-        sentence=answers[outcome],
+        sentence={
+            "holds": "Yes, in every layer and with every rule.",
+            "depends": f"In {sum(as_set)} of {len(as_set)} cases. Elsewhere the median effective lr is up to {figure(high)} times as large.",
+            "fails": f"No, in no layer: the median effective lr is {figure(low)} to {figure(high)} times the lr that is set.",
+        }[outcome],
         evidence=f"Median effective over nominal lr at the last step, constant lr: smallest {figure(low)} "
         f"({_layer(lowest)}), largest {figure(high)} ({_layer(highest)}).",
         advice="Compare layers by their effective lr. Momentum 0.9 makes SGD's ten times the nominal lr; adaptive rules "
@@ -243,20 +238,19 @@ def effective_lr(runs: list[TrainingRun]) -> Verdict:
 
 def hardly_learning(runs: list[TrainingRun]) -> Verdict:
     """Which layers' relative update is below the rule of thumb."""
-    typical = {(run["rule"], layer["name"]): _typical(layer) for run in _constant(runs) for layer in run["layers"]}
+    typical = _by_rule(runs, lambda run, layer: median(v for v in layer["relative_update"] if v is not None))
     slow = {key: value for key, value in typical.items() if value < GUIDE}
     outcome = graded(key not in slow for key in typical)
     lowest = min(typical, key=lambda key: typical[key])
-    answers = {
-        "holds": f"Yes: in a typical step every layer changes by more than {GUIDE:g} of its norm.",
-        "depends": f"Most do. In a typical step these change by less than {GUIDE:g} of their norm: {_by_layer(slow)}.",
-        "fails": f"Hardly: in a typical step no layer changes by more than {GUIDE:g} of its norm.",
-    }
     return Verdict(
         id="hardly-learning",
         question="Do all layers learn?",
         outcome=outcome,
-        sentence=answers[outcome],
+        sentence={
+            "holds": f"Yes: in a typical step every layer changes by more than {GUIDE:g} of its norm.",
+            "depends": f"Most do. In a typical step these change by less than {GUIDE:g} of their norm: {_by_layer(slow)}.",
+            "fails": f"Hardly: in a typical step no layer changes by more than {GUIDE:g} of its norm.",
+        }[outcome],
         evidence=f"Median over the run of ‖Δθ‖/‖θ‖, constant lr: {len(slow)} of {len(typical)} are below {GUIDE:g}, a rule of "
         f"thumb; the lowest is {figure(typical[lowest])} ({_layer(lowest)}).",
         advice="Give a layer far below the rest a larger lr of its own. The scales of norm layers start at 1 and need to "
@@ -267,29 +261,24 @@ def hardly_learning(runs: list[TrainingRun]) -> Verdict:
 
 def eps_dominated(runs: list[TrainingRun]) -> Verdict:
     """Whether eps decides how some coordinates train."""
-    shares = {
-        (run["rule"], layer["name"]): _last(layer["eps_dominated"])
-        for run in _constant(runs)
-        if run["rule"] in ("adam", "adamw", "rmsprop")
-        for layer in run["layers"]
-    }
+    every = _by_rule(runs, lambda run, layer: _last(layer["eps_dominated"]))
+    shares = {key: share for key, share in every.items() if key[0] in ("adam", "adamw", "rmsprop")}
     if not shares:
         raise ValueError("no run of a rule with eps")
     noticeable = {key: share for key, share in shares.items() if share >= NOTICEABLE}
     outcome = graded(key not in noticeable for key in shares)
     most = max(shares, key=lambda key: shares[key])
     largest = shares[most]
-    answers = {
-        "holds": "Yes: no layer has a noticeable share of coordinates whose √v̂ is below eps.",
-        "depends": f"Not in {listed(name for _, name in noticeable)}: there eps is above √v̂ for up to "
-        f"{percent(largest)} of the coordinates. Elsewhere, yes.",
-        "fails": f"No: every layer has coordinates whose √v̂ is below eps, up to {percent(largest)} of them.",
-    }
     return Verdict(
         id="eps-dominated",
         question="Is eps negligible?",
         outcome=outcome,
-        sentence=answers[outcome],
+        sentence={
+            "holds": "Yes: no layer has a noticeable share of coordinates whose √v̂ is below eps.",
+            "depends": f"Not in {listed(name for _, name in noticeable)}: there eps is above √v̂ for up to "
+            f"{percent(largest)} of the coordinates. Elsewhere, yes.",
+            "fails": f"No: every layer has coordinates whose √v̂ is below eps, up to {percent(largest)} of them.",
+        }[outcome],
         evidence=f"Share of coordinates with √v̂ below eps at the last step: at most {percent(largest)} "
         f"({_layer(most)}); {len(noticeable)} of {len(shares)} pairs of layer and rule are above {percent(NOTICEABLE)}.",
         advice="Coordinates that never have a gradient, such as the weights of pixels that never change, are counted here "
@@ -298,11 +287,12 @@ def eps_dominated(runs: list[TrainingRun]) -> Verdict:
     )
 
 
-def _constant(runs: list[TrainingRun]) -> list[TrainingRun]:
+def _by_rule(runs: list[TrainingRun], of: Callable[[TrainingRun, Layer], float]) -> dict[tuple[str, str], float]:
+    """A figure of each layer under each rule, at a constant lr in float64."""
     chosen = [run for run in runs if run["schedule"] == "constant" and run["dtype"] == "float64"]
     if not chosen:
         raise ValueError("no run at a constant lr in float64")
-    return chosen
+    return {(run["rule"], layer["name"]): of(run, layer) for run in chosen for layer in run["layers"]}
 
 
 def _by_layer(keys: Iterable[tuple[str, str]]) -> str:
@@ -314,10 +304,6 @@ def _by_layer(keys: Iterable[tuple[str, str]]) -> str:
 
 def _layer(key: tuple[str, str]) -> str:
     return f"{key[1]}, {spoken(key[0])}"
-
-
-def _typical(layer: Layer) -> float:
-    return median(value for value in layer["relative_update"] if value is not None)
 
 
 def _last(curve: Curve) -> float:

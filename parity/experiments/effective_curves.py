@@ -9,10 +9,9 @@ import numpy as np
 from lrtheory import rules
 from lrtheory.words import figure, listed, spoken
 
+from ..cases import LrSchedule
 from ..measured import EffectiveCurves, Verdict, curve
 from ..training import (
-    CONSTANT,
-    NamedSchedule,
     Setup,
     Trained,
     linear,
@@ -28,7 +27,7 @@ ADAM_STEPS = 200
 
 EPOCHS, STEPS_PER_EPOCH = 10, 10
 HALVE_EVERY = 5  # epochs
-STEP_LR = NamedSchedule("step", {"step_size": HALVE_EVERY, "gamma": 0.5}, period=STEPS_PER_EPOCH)
+STEP_LR = LrSchedule("step", {"step_size": HALVE_EVERY, "gamma": 0.5}, period=STEPS_PER_EPOCH)
 STEP_LR_SETUPS = (
     Setup("sgd", rules.sgd(), {"lr": 0.1}, STEP_LR),
     Setup("adam", rules.adam(), {"lr": 0.1}, STEP_LR),
@@ -75,7 +74,7 @@ def measure_schedule(seed: int) -> StepSchedule:
     """StepLR stepped once an epoch, from lr 0.1 over ten epochs of ten steps, for SGD and for Adam."""
     curves, halvings = [], []
     for setup in STEP_LR_SETUPS:
-        unhalved = replace(setup, schedule=CONSTANT)
+        unhalved = replace(setup, schedule=LrSchedule())
         runs, controls = (_train(s, EPOCHS * STEPS_PER_EPOCH, seed) for s in (setup, unhalved))
         for framework, run in runs.items():
             curves.append(_curves(framework, setup, run))
@@ -163,12 +162,6 @@ def step_schedule(found: StepSchedule) -> Verdict:
     at_once = all(abs(h.at_once - 0.5) <= AT_ONCE for h in found.halvings)
     later = all(abs(h.before / 0.5 - 1) <= ALSO_LATER for h in found.halvings)
     outcome = ("holds" if later else "depends") if at_once else "fails"
-    answers = {
-        "holds": "Yes, at once and over the epochs that follow.",
-        "depends": "At once, yes: the first step at the halved lr is half as long. Over the epochs that follow, steps "
-        "change by what the gradients do as well.",
-        "fails": "No: not even the first step at the halved lr is half as long.",
-    }
     first: dict[str, Halving] = {}
     for halving in found.halvings:
         first.setdefault(halving.rule, halving)
@@ -177,7 +170,12 @@ def step_schedule(found: StepSchedule) -> Verdict:
         id="step-schedule",
         question=f"When StepLR halves the lr after {HALVE_EVERY} epochs, do the realised steps halve?",
         outcome=outcome,
-        sentence=answers[outcome],
+        sentence={
+            "holds": "Yes, at once and over the epochs that follow.",
+            "depends": "At once, yes: the first step at the halved lr is half as long. Over the epochs that follow, steps "
+            "change by what the gradients do as well.",
+            "fails": "No: not even the first step at the halved lr is half as long.",
+        }[outcome],
         evidence=f"The first step after the drop is half of the one without the drop, within {figure(worst)}. The mean step "
         f"of epochs {HALVE_EVERY + 1} to {EPOCHS}: "
         + "; ".join(

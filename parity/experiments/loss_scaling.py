@@ -240,16 +240,15 @@ def noticing(runs: list[LossScaleRun], rule: str = "adam") -> Verdict:
     apart = distances(runs, rule, SAME_LR)
     worst, name = max(apart.values()), spoken(rule)
     outcome = "holds" if worst <= UNDONE else "depends" if worst <= HARDLY else "fails"
-    answers = {
-        "holds": f"Yes: {name} trains as before, to rounding.",
-        "depends": f"Nearly: {name} with its default eps notices the factor, but only a little.",
-        "fails": f"No: with its default eps, {name} trains to another result.",
-    }
     return Verdict(
         id=f"loss-scale-blind-{rule}",
         question=f"Is {name} blind to the scale of the loss?",
         outcome=outcome,
-        sentence=answers[outcome],
+        sentence={
+            "holds": f"Yes: {name} trains as before, to rounding.",
+            "depends": f"Nearly: {name} with its default eps notices the factor, but only a little.",
+            "fails": f"No: with its default eps, {name} trains to another result.",
+        }[outcome],
         evidence="Largest distance from the unscaled run with a loss ten times as large and nothing changed: "
         + "; ".join(f"{figure(distance)} of the travel on {problem}" for problem, distance in apart.items())
         + ". The first step changes by at most the share eps/√v̂, so small gradients or a large eps make it more.",

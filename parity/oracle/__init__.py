@@ -6,16 +6,14 @@
 from . import averaged, matrices, moments, momentum, signs, squares  # fills the table  # noqa: F401
 from .arithmetic import DIGITS, HighPrecision
 from .definition import Definition, define, defined, definition
-from .judge import Finding, Judged, Judgement, judge, spacing
+from .judge import Judged, judge, spacing
 from .run import Stepper, Truth, replay
 
 __all__ = [
     "DIGITS",
     "Definition",
-    "Finding",
     "HighPrecision",
     "Judged",
-    "Judgement",
     "Stepper",
     "Truth",
     "define",

@@ -60,29 +60,18 @@ class HighPrecision:
             return None
         return self.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
 
-    def sqrt(self, x: Any) -> Any:
-        """Square root, entry by entry; nan below 0."""
-        return _sqrt(x)
+    #: Square root, entry by entry; nan below 0.
+    sqrt: Any = staticmethod(np.frompyfunc(lambda x: x.sqrt(), 1, 1))
 
     def power(self, x: Any, y: Any) -> Any:
         """``x**y`` of two numbers."""
         return x**y
 
-    def maximum(self, x: Any, y: Any) -> Any:
-        """The larger, entry by entry."""
-        return np.maximum(x, y)
-
-    def minimum(self, x: Any, y: Any) -> Any:
-        """The smaller, entry by entry."""
-        return np.minimum(x, y)
-
-    def where(self, condition: Any, x: Any, y: Any) -> Any:
-        """``x`` where the condition holds, else ``y``."""
-        return np.where(condition, x, y)
-
-    def size(self, x: Any) -> Any:
-        """Absolute value, entry by entry."""
-        return abs(x)
+    #: Entry by entry, as numpy has them.
+    maximum: Any = staticmethod(np.maximum)
+    minimum: Any = staticmethod(np.minimum)
+    where: Any = staticmethod(np.where)
+    size: Any = staticmethod(abs)
 
     def sign(self, x: Any) -> Any:
         """−1, 0 or 1, entry by entry."""
@@ -92,13 +81,5 @@ class HighPrecision:
         """Sum over all entries, or over one axis that is kept."""
         return np.sum(x) if axis is None else np.sum(x, axis=axis, keepdims=True)
 
-    def matmul(self, x: Any, y: Any) -> Any:
-        """The product of two matrices."""
-        return x @ y
-
-    def transpose(self, x: Any) -> Any:
-        """The transposed matrix."""
-        return x.T
-
-
-_sqrt = np.frompyfunc(lambda x: x.sqrt(), 1, 1)
+    matmul: Any = staticmethod(np.matmul)
+    transpose: Any = staticmethod(np.transpose)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,22 +14,6 @@ from ..dtypes import finfo, numbers_in
 from ..trajectory import Trajectory
 from .arithmetic import HighPrecision
 from .run import State, Stepper, replay
-
-Mode = Literal["forced", "free"]
-Numbers = Literal["given", "held"]
-
-
-class Finding(NamedTuple):
-    """One coordinate of one tensor after one step (counted from 1)."""
-
-    implementation: str
-    step: int
-    tensor: str
-    coordinate: tuple[int, ...]
-    value: float
-    truth: float
-    ulp_of_update: float
-    ulp_of_parameter: float
 
 
 @dataclass(frozen=True)
@@ -55,74 +39,29 @@ class Judged:
     update: dict[str, np.ndarray]
     dtype: np.dtype
 
-    @property
-    def ulp_of_update(self) -> dict[str, np.ndarray]:
-        """``abs(error)`` over the spacing of the dtype's numbers at the exact update."""
-        return {name: np.abs(e) / spacing(self.update[name], self.dtype) for name, e in self.error.items()}
-
-    @property
-    def ulp_of_parameter(self) -> dict[str, np.ndarray]:
-        """``abs(error)`` over the spacing at the exact parameter."""
-        return {name: np.abs(e) / spacing(self.truth[name], self.dtype) for name, e in self.error.items()}
-
     def quantiles(self, levels: Sequence[float] = (0.5, 0.99, 1.0)) -> tuple[float, ...]:
         """Quantiles of the error in ulp of the update, over the coordinates and steps that moved."""
-        ulp = self.ulp_of_update
+        ulp = {name: np.abs(e) / spacing(self.update[name], self.dtype) for name, e in self.error.items()}
         moved = np.concatenate([ulp[name][self.update[name] != 0] for name in ulp])
         return (
             tuple(float(q) for q in np.quantile(moved, levels, method="higher")) if moved.size else (0.0,) * len(levels)
         )
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """Implementations judged on one case: ``judged[name]`` for each."""
-
-    judged: dict[str, Judged]
-
-    def nearer(self) -> dict[str, np.ndarray]:
-        """Per tensor, the index of the implementation with the smallest error, −1 where several have it."""
-        result = {}
-        runs = list(self.judged.values())
-        for tensor in runs[0].error:
-            errors = np.stack([np.abs(run.error[tensor]) for run in runs])
-            best = errors.min(axis=0)
-            result[tensor] = np.where((errors == best).sum(axis=0) > 1, -1, errors.argmin(axis=0))
-        return result
-
-    def at(self, step: int, tensor: str, coordinate: tuple[int, ...]) -> list[Finding]:
-        """What each implementation has after one step (counted from 1) at one coordinate, the nearest first."""
-        where = (step - 1, *coordinate)
-        found = [
-            Finding(
-                name,
-                step,
-                tensor,
-                tuple(coordinate),
-                float(run.value[tensor][where]),
-                float(run.truth[tensor][where]),
-                float(run.ulp_of_update[tensor][where]),
-                float(run.ulp_of_parameter[tensor][where]),
-            )
-            for name, run in self.judged.items()
-        ]
-        return sorted(found, key=lambda f: f.ulp_of_parameter)
-
-
 def judge(
     case: Case,
-    trajectories: Sequence[Trajectory],
-    mode: Mode = "forced",
+    run: Trajectory,
+    mode: Literal["forced", "free"] = "forced",
     *,
-    numbers: Numbers = "given",
+    numbers: Literal["given", "held"] = "given",
     reference: Trajectory | None = None,
-) -> Judgement:
-    """Who is nearer the truth.
+) -> Judged:
+    """One implementation beside the truth.
 
     Parameters
     ----------
-    case : Case
-    trajectories : runs of it
+    case, run : Case, Trajectory
+        A case and one implementation's run of it.
     mode : "forced" or "free"
         Forced: the error of one step, taken in exact arithmetic from the parameters and state that the implementation
         itself had before it. Free: against the oracle's own run; shows drift.
@@ -130,30 +69,21 @@ def judge(
         The truth for the numbers as they are given, exact doubles; or for the numbers as the implementation holds
         them (:func:`held_in`).
     reference : Trajectory, optional
-        What the runs were forced to, where they were: each step then starts from it.
+        What the run was forced to, where it was: each step then starts from it.
 
     Raises
     ------
     ValueError
-        For runs of other lengths or an unknown mode; two runs of one name.
+        For a run of another length or an unknown mode.
     """
     if mode not in ("forced", "free"):
         raise ValueError(f"mode={mode!r} must be 'forced' or 'free'")
     if mode == "free" and reference is not None:
         raise ValueError("a free run has no reference: judge a forced run in mode='forced'")
-    names = [t.implementation for t in trajectories]
-    if len(set(names)) != len(names):
-        raise ValueError(f"two runs have one name: {', '.join(names)}")
-    judged = {}
-    for trajectory in trajectories:
-        if trajectory.steps != case.steps:
-            raise ValueError(f"{trajectory.implementation} ran {trajectory.steps} steps, the case has {case.steps}")
-        held = held_in(case, trajectory.implementation) if numbers == "held" else None
-        if mode == "forced":
-            judged[trajectory.implementation] = _forced(case, trajectory, held, reference)
-        else:
-            judged[trajectory.implementation] = _free(case, trajectory, held)
-    return Judgement(judged)
+    if run.steps != case.steps:
+        raise ValueError(f"{run.implementation} ran {run.steps} steps, the case has {case.steps}")
+    held = held_in(case, run.implementation) if numbers == "held" else None
+    return _forced(case, run, held, reference) if mode == "forced" else _free(case, run, held)
 
 
 def held_in(case: Case, implementation: str) -> str | None:

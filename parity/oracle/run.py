@@ -8,7 +8,10 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import numpy as np
+
+from lrtheory import rules
 
 from ..cases import Case
 from ..dtypes import finfo
@@ -87,17 +90,18 @@ class Stepper:
         held_in: str | None = None,
         definition_: Definition | None = None,
     ) -> None:
-        from lrtheory import rules
-
         rule = rules.get(case.rule)(**case.options)
         self.case, self.arithmetic = case, arithmetic
         self.options = dict(rule.options)
         self.definition = definition_ or definition(rule.name)
         self.gradients = case.gradients()
-        self.moving = _moving(case, rule.hyper(**case.numbers))
+        hyper = rule.hyper(**case.numbers)
+        with jax.enable_x64(True):
+            moving = case.schedule.moving(hyper, case.steps)
+        self.moving = {name: np.asarray(values, np.float64) for name, values in moving.items()}
         if lrs is not None:
             self.moving["lr"] = np.asarray(lrs)
-        numbers = {k: v for k, v in rule.hyper(**case.numbers)._asdict().items() if v is not None}
+        numbers = {k: v for k, v in hyper._asdict().items() if v is not None}
         if "eps1" in rule.Hyper._fields and "eps1" not in numbers:
             numbers["eps1"] = float(finfo(case.dtype).eps)
         self._held = lambda x: float(np.asarray(x, held_in)) if held_in else float(x)
@@ -170,16 +174,6 @@ def replay(case: Case, *, held_in: str | None = None, definition_: Definition | 
     return Truth(
         {name: np.stack([step[name] for step in path]) for name in params}, states, stepper.moving["lr"], case.dtype
     )
-
-
-def _moving(case: Case, hyper: Any) -> dict[str, np.ndarray]:
-    """The numbers that move, in float64: drawn, or from a schedule's closed form."""
-    import jax
-
-    from ..drivers.ours import moving_numbers
-
-    with jax.enable_x64(True):
-        return {name: np.asarray(values, np.float64) for name, values in moving_numbers(case, hyper).items()}
 
 
 def _as_array(value: Any, like: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from lrtheory.pages.figure import Figure, Key, Panel, Table, lines, log_axis, pick, positive, slot, slot_keys, thinned
 from lrtheory.words import number, percent
@@ -123,16 +124,10 @@ def heat_map_figure(runs: list[TrainingRun]) -> Figure:
 
 def relative_update_figure(runs: list[TrainingRun]) -> Figure:
     """How much of itself each layer changes in a step."""
-    panels = []
-    for index, run in enumerate(runs):
-        layers = run["layers"]
-        blocks = [
-            lines(run["step"], value=layer["relative_update"], layer=layer["name"], slot=slot(position))
-            for position, layer in enumerate(layers)
-        ]
-        axis = log_axis([*(positive(layer["relative_update"]) for layer in layers), [1e-3]], span=1e9)
-        keys = slot_keys(layer["name"] for layer in layers)
-        panels.append(Panel(run_label(run), "relative-update", blocks, axis, keys=keys, run=index, height=260))
+    panels = [
+        _layers(run, index, "relative-update", "relative_update", run["layers"], [1e-3], span=1e9)
+        for index, run in enumerate(runs)
+    ]
     return Figure(
         id="relative-update",
         title="Relative update of each layer",
@@ -148,16 +143,8 @@ def angular_figure(runs: list[TrainingRun]) -> Figure:
     panels, tables = [], []
     for index, run in enumerate(runs):
         layers = [layer for layer in run["layers"] if layer["scale_invariant"]]
-        blocks = [
-            lines(run["step"], value=layer["angular_lr"], layer=layer["name"], slot=slot(position))
-            for position, layer in enumerate(layers)
-        ]
         if layers:
-            axis, keys = (
-                log_axis(positive(layer["angular_lr"]) for layer in layers),
-                slot_keys(x["name"] for x in layers),
-            )
-            panels.append(Panel(run_label(run), "angular", blocks, axis, keys=keys, run=index, height=260))
+            panels.append(_layers(run, index, "angular", "angular_lr", layers))
         columns = {
             "Layer": lambda layer: layer["name"],
             "Angular lr at first": lambda layer: number(layer["angular_lr"][0] if layer["angular_lr"] else None),
@@ -167,9 +154,8 @@ def angular_figure(runs: list[TrainingRun]) -> Figure:
         which = f"{len(layers)} of {len(run['layers'])} tensors are scale-invariant"
         if not layers:
             others = sorted({r["model"] for r in runs if any(layer["scale_invariant"] for layer in r["layers"])})
-            which = "no tensor is scale-invariant" + (
-                f"; choose a run of {others[0]} above to see some" if others else ""
-            )
+            advice = f"; choose a run of {others[0]} above to see some" if others else ""
+            which = f"no tensor is scale-invariant{advice}"
         tables.append(Table.of(f"{run_label(run)}: {which}.", layers, columns, run=index))
     return Figure(
         id="angular-lr",
@@ -181,6 +167,19 @@ def angular_figure(runs: list[TrainingRun]) -> Figure:
         tables=tables,
         layout="wide",
     )
+
+
+def _layers(
+    run: TrainingRun, index: int, chart: str, value: str, layers: list[Any], *also: Curve, **axis: Any
+) -> Panel:
+    """A curve for each layer; ``also`` has values that its axis reaches."""
+    blocks = [
+        lines(run["step"], value=layer[value], layer=layer["name"], slot=slot(position))
+        for position, layer in enumerate(layers)
+    ]
+    axis = log_axis([*(positive(layer[value]) for layer in layers), *also], **axis)
+    keys = slot_keys(layer["name"] for layer in layers)
+    return Panel(run_label(run), chart, blocks, axis, keys=keys, run=index, height=260)
 
 
 def _log_ratio(layer: Layer, nominal: Curve) -> Curve:

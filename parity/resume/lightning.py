@@ -24,22 +24,17 @@ class LightningLoop(Stepped, Callback):
     """
 
     def __init__(self, trainer: Any, module: Any, **data: Any) -> None:
-        self.trainer, self.module, self.data = trainer, module, data
-        self._path: str | None = None
+        self.trainer = trainer
         trainer.callbacks.append(self)
-        self._stepped(lambda: trainer.fit(module, ckpt_path=self._path, weights_only=False, **data))
+        self._stepped(lambda: module, lambda path: trainer.fit(module, ckpt_path=path, weights_only=False, **data))
 
-    # --- called by the trainer ---
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, *called: Any) -> None:
         """Before the first step."""
         self._at_first_step()
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(self, *called: Any) -> None:
         """After each step."""
         self._loop.wait()
-
-    # --- called by the verification ---
 
     def state(self) -> bytes:
         """The file that the trainer writes."""
@@ -51,17 +46,12 @@ class LightningLoop(Stepped, Callback):
         """Begin from such a file."""
         path = Path(self._folder.name) / "loaded.ckpt"
         path.write_bytes(state)
-        self._path = str(path)
-
-    def params(self) -> Mapping[str, Any]:
-        """Of the module."""
-        self._begin()
-        return self.module.state_dict()
+        self._from = str(path)
 
     def pieces(self) -> Mapping[str, Any]:
         """The module, and the trainer's optimizers, schedulers and callbacks with a state."""
         self._begin()
-        found = {"model": self.module}
+        found = {"model": self._model()}
         found |= {_numbered("optimizer", i): o for i, o in enumerate(self.trainer.optimizers)}
         found |= {_numbered("scheduler", i): c.scheduler for i, c in enumerate(self.trainer.lr_scheduler_configs)}
         found |= {c.state_key: c for c in self.trainer.callbacks if c is not self and c.state_dict()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
+
 from .pieces import put, taken
 from .training import Random, copied
 
@@ -130,8 +132,6 @@ class PureLoop:
 
     def params(self) -> Mapping[str, Any]:
         """The weights by the path to each."""
-        import jax
-
         name = next((n for n in ("params", "model", "weights") if n in self.held), next(iter(self.held)))
         leaves = jax.tree_util.tree_flatten_with_path(self.held[name])[0]
         return {jax.tree_util.keystr(path, simple=True, separator="/") or name: leaf for path, leaf in leaves}

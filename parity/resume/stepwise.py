@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 class Stopped(BaseException):
@@ -67,8 +68,11 @@ class Stepwise:
 class Stepped:
     """A training of a trainer, as :class:`parity.resume.Training`: its callbacks say where it may be looked at."""
 
-    def _stepped(self, function: Callable[[], object]) -> None:
-        self._loop, self._begun = Stepwise(function), False
+    def _stepped(self, model: Callable[[], Any], train: Callable[[str | None], object]) -> None:
+        """``train(path)`` goes on from what was saved there, or begins."""
+        self._loop, self._begun = Stepwise(lambda: train(self._from)), False
+        self._model: Callable[[], Any] = model
+        self._from: str | None = None
         self._folder = tempfile.TemporaryDirectory()
 
     def _at_first_step(self) -> None:
@@ -80,6 +84,11 @@ class Stepped:
     def _begin(self) -> None:
         if not self._begun:
             self._loop.advance()
+
+    def params(self) -> Mapping[str, Any]:
+        """Of the model, buffers among them."""
+        self._begin()
+        return self._model().state_dict()
 
     def step(self, i: int) -> None:
         """Let the trainer take its next step."""

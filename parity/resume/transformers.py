@@ -24,14 +24,11 @@ class TrainerLoop(Stepped, TrainerCallback):
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
-        self._from: str | None = None
         self._saving = False
         trainer.add_callback(self)
-        self._stepped(lambda: trainer.train(resume_from_checkpoint=self._from))
+        self._stepped(lambda: trainer.model, lambda path: trainer.train(resume_from_checkpoint=path))
 
-    # --- called by the trainer ---
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_step_begin(self, *called: Any, **more: Any) -> None:
         """Before the first step."""
         self._at_first_step()
 
@@ -41,13 +38,11 @@ class TrainerLoop(Stepped, TrainerCallback):
         control.should_save = self._saving
         return control
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def on_save(self, *called: Any, **more: Any) -> None:
         """When a checkpoint was written."""
         if self._saving:
             self._saving = False
             self._loop.wait()
-
-    # --- called by the verification ---
 
     def state(self) -> bytes:
         """The folder that the trainer writes, as an archive."""
@@ -65,16 +60,11 @@ class TrainerLoop(Stepped, TrainerCallback):
             archive.extractall(self._folder.name, filter="data")
             self._from = str(Path(self._folder.name) / archive.getnames()[0])
 
-    def params(self) -> Mapping[str, Any]:
-        """Of the model, buffers among them."""
-        self._begin()
-        return self.trainer.model.state_dict()
-
     def pieces(self) -> Mapping[str, Any]:
         """The model, the optimizer and the scheduler."""
         self._begin()
         return {
-            "model": self.trainer.model,
+            "model": self._model(),
             "optimizer": self.trainer.optimizer,
             "scheduler": self.trainer.lr_scheduler,
         }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +13,7 @@ from lrtheory.words import listed
 
 from ..compare import Difference, compare
 from ..trajectory import Trajectory
-from .pieces import differing, put, taken, with_part
+from .pieces import differing, equal, put, taken, with_part
 from .training import Random, Training, array, copied
 
 #: Pieces that are the weights, under the names that are usual; others are found by what they change.
@@ -159,7 +160,7 @@ class _Runs:
     def verified(self) -> Resume:
         again = self._uninterrupted(save=False)
         repeated = self._first(again)
-        resumed, lost = self._resumed(lambda training, pieces: None)
+        resumed, lost = self._resumed(lambda pieces: None)
         first, largest = self._first(resumed), self._largest(resumed)
         cold = self._first(self._cold())
         alone, needed, without = {}, (), {}
@@ -174,73 +175,67 @@ class _Runs:
 
     # --- runs ---
 
-    def _made(self) -> Training:
+    @contextlib.contextmanager
+    def _made(self) -> Iterator[Any]:
         Random().load_state_dict(self.start)
-        made = self.build()
+        made: Any = self.build()
         if missing := [n for n in ("step", "state", "load", "params") if not callable(getattr(made, n, None))]:
             raise TypeError(
                 f"build() returned a {type(made).__name__} without {listed(missing)}(): give an object with step(i), state(), "
                 "load(state) and params(), such as parity.resume.TorchLoop"
             )
-        return made
+        try:
+            yield made
+        finally:
+            if hasattr(made, "close"):
+                made.close()
 
     def _pieces(self, training: Any) -> dict[str, Any]:
         own = training.pieces() if hasattr(training, "pieces") else {}
         return {**own, "random numbers": Random()}
 
     def _uninterrupted(self, save: bool) -> Trajectory:
-        training = self._made()
-        try:
+        with self._made() as training:
             for i in range(self.at):
                 training.step(i)
-            kept = [_params(training)]
+            here = _params(training)
             if save:
                 self.truth = taken(self._pieces(training))
                 self.saved = copied(training.state())
                 Random().load_state_dict(self.truth["random numbers"])  # saving is no step
-            for i in range(self.at, self.steps):
-                training.step(i)
-                kept.append(_params(training))
-        finally:
-            _closed(training)
-        return _trajectory("uninterrupted", kept)
+            return self._gone_on("uninterrupted", training, here)
 
-    def _resumed(self, mend: Callable[[Any, dict[str, Any]], None]) -> tuple[Trajectory, list[tuple[str, str]]]:
+    def _resumed(self, mend: Callable[[dict[str, Any]], None]) -> tuple[Trajectory, list[tuple[str, str]]]:
         """Loaded as the training loads, and mended; with what is not as it was before that."""
-        training = self._made()
-        try:
+        with self._made() as training:
             training.load(copied(self.saved))
             pieces = self._pieces(training)
             lost = differing(pieces, self.truth)
-            mend(training, pieces)
-            return self._gone_on(training), lost
-        finally:
-            _closed(training)
+            mend(pieces)
+            return self._gone_on("resumed", training, _params(training)), lost
 
-    def _gone_on(self, training: Training) -> Trajectory:
-        kept = [_params(training)]
+    def _gone_on(self, name: str, training: Training, here: dict[str, np.ndarray]) -> Trajectory:
+        kept = [here]
         for i in range(self.at, self.steps):
             training.step(i)
             kept.append(_params(training))
-        return _trajectory("resumed", kept)
+        params = {n: np.stack([each[n] for each in kept]) for n in here if here[n].dtype.kind not in "iub"}
+        return Trajectory(name, params, [{}] * len(kept), np.zeros(len(kept) - 1))
 
     def _cold(self) -> Trajectory:
         """With the weights alone."""
-        training = self._made()
-        try:
+        with self._made() as training:
             pieces = self._pieces(training)
             before = _params(training)
-            for name in [n for n in pieces if n != "random numbers"] or []:
+            for name in [n for n in pieces if n != "random numbers"]:
                 held = taken({name: pieces[name]})[name]
                 put(pieces[name], self.truth[name])
-                if name not in WEIGHTS and _same(_params(training), before):
+                if name not in WEIGHTS and equal(_params(training), before):
                     put(pieces[name], held)
                 before = _params(training)
             if len(pieces) == 1:
                 self._weights_alone(training)
-            return self._gone_on(training)
-        finally:
-            _closed(training)
+            return self._gone_on("resumed", training, _params(training))
 
     def _weights_alone(self, training: Training) -> None:
         """By the training's own load, where it takes a part of what was saved."""
@@ -266,8 +261,8 @@ class _Runs:
                 needed = rest
         return alone, tuple(part for _, part in needed)
 
-    def _mending(self, chosen: list[tuple[str, str]]) -> Callable[[Any, dict[str, Any]], None]:
-        def mend(training: Any, pieces: dict[str, Any]) -> None:
+    def _mending(self, chosen: list[tuple[str, str]]) -> Callable[[dict[str, Any]], None]:
+        def mend(pieces: dict[str, Any]) -> None:
             for name in dict.fromkeys(name for name, _ in chosen):
                 state = taken({name: pieces[name]})[name]
                 for _, part in (entry for entry in chosen if entry[0] == name):
@@ -278,18 +273,13 @@ class _Runs:
 
     def _left_out(self) -> dict[str, Difference | None]:
         """Of each piece, what it is for."""
-        training = self._made()
-        try:
+        with self._made() as training:
             new = taken(self._pieces(training))
-        finally:
-            _closed(training)
-        found = {}
-        for name in self.truth:
-            if name not in WEIGHTS:
-                found[name] = self._first(
-                    self._resumed(lambda training, pieces, name=name: put(pieces[name], new[name]))[0]
-                )
-        return found
+        return {
+            name: self._first(self._resumed(lambda pieces, name=name: put(pieces[name], new[name]))[0])
+            for name in self.truth
+            if name not in WEIGHTS
+        }
 
     # --- differences ---
 
@@ -313,17 +303,3 @@ def _params(training: Training) -> dict[str, np.ndarray]:
     if not found:
         raise ValueError("the training has no parameters: params() is empty")
     return found
-
-
-def _same(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> bool:
-    return all(value.tobytes() == b[name].tobytes() for name, value in a.items())
-
-
-def _trajectory(name: str, kept: list[dict[str, np.ndarray]]) -> Trajectory:
-    params = {n: np.stack([each[n] for each in kept]) for n in kept[0] if kept[0][n].dtype.kind not in "iub"}
-    return Trajectory(name, params, [{}] * len(kept), np.zeros(len(kept) - 1))
-
-
-def _closed(training: Any) -> None:
-    if hasattr(training, "close"):
-        training.close()

@@ -5,17 +5,15 @@ from .jax_loop import observe_effective_lr, train_jax
 from .linear import largest_curvature, linear_problem
 from .mlp import NORMALISED, PLAIN, Mlp
 from .problem import Problem
-from .setup import CONSTANT, NamedSchedule, Setup
+from .setup import Setup
 from .torch_loop import train_torch
 from .trained import BEYOND_ROUNDING, Trained, distance
 
 __all__ = [
     "BEYOND_ROUNDING",
-    "CONSTANT",
     "NORMALISED",
     "PLAIN",
     "Mlp",
-    "NamedSchedule",
     "Problem",
     "Setup",
     "Trained",

@@ -65,7 +65,7 @@ def train_torch(
     module = begin(problem, dtype)
     x, y = data(problem, dtype)
     optimizer = setup.torch_optimizer(module.parameters())
-    scheduler = setup.schedule.torch(optimizer)
+    scheduler = setup.schedule.in_torch(optimizer)
     losses, lrs, seen, params = [], [], [], [values(module)]
     with single_thread():
         for t, rows in enumerate(torch.from_numpy(batches), start=1):
@@ -78,7 +78,7 @@ def train_torch(
             params.append(values(module))
             if observe is not None:
                 seen.append(observe(optimizer, module))
-            if t % setup.schedule.period == 0:
+            if scheduler is not None and t % setup.schedule.period == 0:
                 scheduler.step()
     return Trained(np.array(losses), np.array(lrs), _stack(params), _stack(seen) if seen else None)
 

@@ -10,10 +10,12 @@ import torch
 
 from benchmarks.atlas import judge as judging
 from benchmarks.atlas import page
+from benchmarks.atlas.__main__ import reasons
 from benchmarks.atlas.entry import relative, verdict
 from benchmarks.atlas.judge import judge
 from benchmarks.atlas.targets import OWN, pinned, targets, version_of
 from lrtheory.dims import Units, infer
+from lrtheory.spec._keras_backend import load_keras
 
 ATLAS = json.loads(page.JSON.read_text(encoding="utf-8"))
 BY_NAME = {entry["name"]: entry for entry in ATLAS["optimizers"]}
@@ -30,6 +32,8 @@ def test_verdict_is_what_is_read_now(distribution, name):
     said = BY_NAME[name]
     if said["version"] != version_of(distribution):
         pytest.skip(f"the atlas was read with {distribution} {said['version']}")
+    if distribution == "keras" and load_keras().backend.backend() != "jax":
+        pytest.skip("Keras is imported on another backend")
     now = json.loads(json.dumps(verdict(targets(distribution)[name]())))
     assert {field: said[field] for field in now} == now
 
@@ -101,9 +105,7 @@ class Floored(torch.optim.Optimizer):
 
 
 def test_a_constant_that_acts_only_beside_small_parameters_is_seen(monkeypatch):
-    found = replace(
-        infer(Floored), unknown=infer(Open).unknown
-    )  # dims' own run does not come to where the floor acts, and says so
+    found = infer(Floored)
     assert found.status == "broken"
     assert judge(found).says == "agrees"
     monkeypatch.setattr(judging, "REACH", judging.REACH[:3])  # where parameters are never small
@@ -124,6 +126,56 @@ def test_hyperparameters_that_fail_as_given_are_no_agreement():
 
     with pytest.raises(ValueError, match="too large"):
         judge(infer(Refusing))
+
+
+class Bounded(Open):
+    def __init__(self, params, lr=1e-2, eps=1e-8):
+        if eps > 1e-6:
+            raise ValueError("too large")
+        super().__init__(params, lr, eps)
+
+
+class BoundedBelow(Bounded):
+    def __init__(self, params, lr=1e-2, eps=1e-8):
+        if eps < 1e-9:
+            raise ValueError("too small")
+        super().__init__(params, lr, eps)
+
+
+def test_scales_whose_hyperparameters_are_refused_are_left_out_while_the_others_say_something():
+    found = infer(Bounded)
+    assert judge(found).says == "agrees"
+    assert judge(replace(found, hyper={**found.hyper, "lr": Units.parse("[loss]")})).says == "disagrees"
+    with pytest.raises(ValueError, match="too"):
+        judge(replace(infer(Open), program=replace(infer(Open).program, optimizer=BoundedBelow)))
+
+
+def test_hyperparameters_too_large_for_the_arithmetic_are_no_law_and_no_agreement_if_all_are():
+    class Overflowing(Hiding):
+        most = 1.0
+
+        def step(self, closure=None):
+            if any(not 1e-3 < group["lr"] < self.most for group in self.param_groups):
+                raise RuntimeError("value cannot be converted without overflow")
+            super().step()
+
+    assert judge(infer(Overflowing)).says == "agrees"
+
+    class Refusing(Hiding):
+        def step(self, closure=None):
+            if any(p.abs().max() > 100 for group in self.param_groups for p in group["params"]):
+                raise RuntimeError("too far")
+            super().step()
+
+    with pytest.raises(RuntimeError, match="too far"):
+        judge(infer(Refusing))
+
+
+def test_reasons_are_of_breaks_and_forty_at_least_have_one():
+    why = reasons()
+    assert {name: BY_NAME[name]["status"] for name in why if BY_NAME[name]["status"] != "broken"} == {}
+    assert len(why) >= 40
+    assert {name: words for name, words in why.items() if BY_NAME[name].get("why") != words} == {}
 
 
 def test_hidden_constant_called_proven_is_caught():
@@ -158,5 +210,6 @@ def test_what_is_not_read_is_found_numerically_and_not_proven():
 def test_page_has_every_optimizer_and_no_markup_of_theirs():
     html = page.html()
     assert html.count('data-status="') == len(ATLAS["optimizers"])
+    assert html.count('data-kind="part"') == sum("part" in e for e in ATLAS["optimizers"]) > 0
     odd = {"name": "a.B", "distribution": "a", "version": "1", "status": "refused", "reason": "<script>"}
     assert "<script>" not in "".join(page._details(odd))

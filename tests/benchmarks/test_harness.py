@@ -114,7 +114,7 @@ def test_accelerator_page_has_speed_and_parity_and_says_who_fails(monkeypatch: p
     tables = [speed, gpu_check.parity(["lion"])]
     text = "".join(gpu_check.page(tables))
     assert "adamw" in text
-    assert "| lion | float64 |" in text
+    assert "| lion |" in text
     assert "holds" in text
     assert gpu_check.failures(tables) == []
     late = [gpu_check.parity(until=0), gpu_check.verified_laws(until=0), gpu_check.one_step([(3,)], "late", until=0)]

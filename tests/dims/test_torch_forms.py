@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+import importlib
+from dataclasses import dataclass
+
 import pytest
 
 torch = pytest.importorskip("torch")
+
+import torch.distributed as dist  # noqa: E402
+from torch.optim.optimizer import required  # noqa: E402  # pyright: ignore[reportPrivateImportUsage]
 
 from lrtheory import dims  # noqa: E402
 from lrtheory.dims.target import infer_target  # noqa: E402
@@ -90,9 +97,25 @@ class Curved(torch.optim.Optimizer):
                 p.sub_(p.grad / (h.abs() + self.slip), alpha=self.param_groups[0]["lr"])  # SLIP
 
 
+class CurvedCopy(Curved):
+    """Does what is not read of sparse gradients, which it does not ask for."""
+
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["before"] = copy.deepcopy(p.grad.data)
+        super().step()
+
+
 class Wants(Signs):
     def __init__(self, params, lr, total_steps: int):
         super().__init__(params, lr, total_steps=total_steps)
+
+
+class WantsAsOfOld(Signs):
+    def __init__(self, params, lr=required):
+        if lr is required:
+            raise ValueError("give lr")
+        super().__init__(params, lr)
 
 
 class NoneByDefault(Signs):
@@ -142,14 +165,129 @@ class Compiled(Signs):
         return Compiled.compiled(p.grad)
 
 
+class OfTheLoss(torch.optim.Optimizer):
+    """Steps by the derivative of the loss over its second derivative."""
+
+    slip = 0.0
+
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, {"lr": lr})
+
+    def step(self, closure):
+        params = [p for group in self.param_groups for p in group["params"]]
+        for p, (slope, curvature) in zip(params, self.slopes(torch.enable_grad()(closure), params), strict=True):
+            with torch.no_grad():
+                p.sub_(slope / (curvature.abs() + self.slip), alpha=self.param_groups[0]["lr"])  # SLIP
+
+    def slopes(self, closure, params):
+        for p in params:
+            (slope,) = torch.autograd.grad(closure(), [p], create_graph=True)
+            yield slope.detach(), torch.autograd.grad(slope.sum(), [p])[0]
+
+
+class GoesBackward(OfTheLoss):
+    def slopes(self, closure, params):
+        closure().backward()
+        once = [p.grad.clone() for p in params]
+        closure().backward()  # adds
+        for p, slope in zip(params, once, strict=True):
+            yield slope, (p.grad - slope) / p.detach()
+            p.grad = None
+
+
+class MadeOfNumbers(Signs):
+    def __init__(self, params, lr=1e-3, eps=1e-8):
+        super().__init__(params, lr, eps=eps)
+
+    def direction(self, p, group):
+        return p.grad / (p.grad.abs() + torch.Tensor([group["eps"]]))
+
+
+class Resized(Signs):
+    def direction(self, p, group):
+        return p.grad.sign() * p.grad.new().resize_as_(p.grad).fill_(group["lr"]) / group["lr"]
+
+
+class ClipsValues(Signs):
+    def __init__(self, params, lr=1e-3, largest=1.0):
+        super().__init__(params, lr, largest=largest)
+
+    def direction(self, p, group):
+        torch.nn.utils.clip_grad_value_([p], group["largest"])
+        return p.grad
+
+
+class SignByPlaces(Signs):
+    """Every place of a product is written anew, by its sign."""
+
+    places = ("gt", "le")
+
+    def direction(self, p, group):
+        before = self.state[p].setdefault("before", torch.zeros_like(p))
+        agreed = p.grad * before
+        for place, value in zip(self.places, (1.2, 0.5, 1.0), strict=False):
+            agreed[getattr(agreed, place)(0)] = value  # PLACES
+        before.copy_(p.grad)
+        return p.grad.sign() * agreed
+
+
+class SignInThree(SignByPlaces):
+    places = ("gt", "lt", "eq")
+
+
+class SomePlaces(SignByPlaces):
+    places = ("gt",)
+
+
+def test_places_that_keep_what_was_there_stand_beside_the_written():
+    found = dims.infer(SomePlaces)
+    assert found.status == "broken"
+    assert any(b.location is not None and "# PLACES" in b.location.source for b in found.breaks)
+
+
+@dataclass
+class Config:
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    every: int = 1
+
+
+class Configured(Signs):
+    def __init__(self, params, config: Config = Config()):  # noqa: B008
+        super().__init__(params, config.lr, betas=config.betas, every=config.every)
+
+    def direction(self, p, group):
+        return (p.grad * group["betas"][0]).sign()
+
+
+class OfGroupsAlone(Signs):
+    """Hyperparameters are given with the groups, or filled in there."""
+
+    def __init__(self, param_groups):
+        for group in param_groups:
+            group.setdefault("lr", 0.02 if group["use_muon"] else 1e-3)
+        torch.optim.Optimizer.__init__(self, param_groups, {})
+
+
 CASES = [
+    (SignByPlaces, {"lr": PARAM}, "covers the branches"),
+    (SignInThree, {"lr": PARAM}, "covers the branches"),
+    (Configured, {"config.lr": PARAM, "config.betas[0]": PURE, "config.betas[1]": PURE}, "covers the branches"),
+    (OfGroupsAlone, {"matrix.lr": PARAM, "vector.lr": PARAM}, "use_muon is true for matrices"),
+    (OfTheLoss, {"lr": PURE}, "whose result can be differentiated"),
+    (GoesBackward, {"lr": PURE}, "whose result can be differentiated"),
+    (MadeOfNumbers, {"lr": PARAM, "eps": GRADIENT}, "covers the branches"),
+    (Resized, {"lr": PARAM}, "covers the branches"),
+    (ClipsValues, {"lr": SGD, "largest": GRADIENT}, "covers the branches"),
     (InGroups, {"lr": PARAM}, "use_muon is true for matrices"),
     (ByName, {"lr": PARAM}, "given by name"),
     (OfAModule, {"lr": PARAM}, "given as a module"),
     (InSingle, {"lr": PARAM}, "float32"),
     (Polyak, {"factor": PARAM.times(GRADIENT).times(LOSS.power(-1))}, "with a closure"),
     (Curved, {"lr": PURE}, "differentiates"),
+    (CurvedCopy, {"lr": PURE}, "differentiates"),
     (Wants, {"lr": PARAM}, "lr = 0.001, total_steps = 1000: chosen here"),
+    (WantsAsOfOld, {"lr": PARAM}, "lr = 0.001: chosen here"),
     (NoneByDefault, {"lr": PARAM}, "lr = 0.001: chosen here"),
     (Around, {"decay": PURE, "lr": SGD}, "base_optimizer = SGD: chosen here"),
     (Behind, {"decay": PURE, "lr": SGD}, "optimizer = SGD: chosen here"),
@@ -170,6 +308,77 @@ def test_slip_is_named_at_its_line(optimizer):
     found = dims.infer(type(optimizer.__name__, (optimizer,), {"slip": 1e-3, "__module__": __name__}))
     assert found.status == "broken"
     assert any(b.location is not None and "# SLIP" in b.location.source for b in found.breaks)
+
+
+class ClipsNorms(ClipsValues):
+    def direction(self, p, group):
+        torch.nn.utils.clip_grad_norm_([p], group["largest"])  # CLIPS
+        return p.grad
+
+
+def test_bare_number_in_a_function_of_torch_is_named_where_it_is_called():
+    found = dims.infer(ClipsNorms)
+    assert found.status == "broken"
+    assert [(b.literal, b.location.source.strip()[-7:]) for b in found.breaks if b.location] == [(1e-6, "# CLIPS")]
+
+
+class MadeOfABareNumber(Signs):
+    def direction(self, p, group):
+        return p.grad / (p.grad.abs() + torch.Tensor([1e-8]))  # BARE
+
+
+def test_bare_number_in_a_tensor_that_its_type_makes_is_seen():
+    found = dims.infer(MadeOfABareNumber)
+    assert [b.location.source.strip()[-6:] for b in found.breaks if b.location] == ["# BARE"]
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.SGD])
+def test_fused_kernel_is_read_as_the_loop_that_it_stands_for(optimizer):
+    adam, sgd = (importlib.import_module(f"torch.optim.{name}") for name in ("adam", "sgd"))
+    kernels = adam._fused_adam, sgd._fused_sgd
+    found, plain = dims.infer(optimizer, fused=True), dims.infer(optimizer, fused=False)
+    assert (found.verdict, found.hyper) == (plain.verdict, plain.hyper)
+    assert any("fused kernel" in note for note in found.notes)
+    assert (adam._fused_adam, sgd._fused_sgd) == kernels
+
+
+class Gathers(Signs):
+    def direction(self, p, group):
+        got = [torch.empty_like(p.grad)]
+        dist.all_gather(got, p.grad)
+        dist.all_reduce(got[0])
+        return got[0] / got[0].norm()
+
+
+def test_what_processes_gather_is_like_what_they_give():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # pyright: ignore[reportPrivateImportUsage]
+    try:
+        found = dims.infer(Gathers)
+    finally:
+        dist.destroy_process_group()
+    assert (found.verdict, found.hyper) == ("proven", {"lr": PARAM})
+
+
+class Beside(Signs):
+    """A bound that acts beside parameters of another size than those of the small problem."""
+
+    def direction(self, p, group):
+        return p.grad.sign() * self.bounded(p.detach().square().mean().sqrt())
+
+    def bounded(self, size):
+        return size.clamp(min=1e-3)  # BOUND
+
+
+class BesideLarge(Beside):
+    def bounded(self, size):
+        return size.clamp(max=1e6)  # BOUND
+
+
+@pytest.mark.parametrize("optimizer", [Beside, BesideLarge])
+def test_bound_that_acts_only_beside_other_parameters_is_a_break(optimizer):
+    found = dims.infer(optimizer)
+    assert [b.location.source.strip()[-7:] for b in found.breaks if b.location] == ["# BOUND"]
+    assert found.status == "broken"
 
 
 def test_step_is_compiled_as_before_afterwards():
@@ -263,4 +472,6 @@ class Idle(Signs):
 
 
 def test_break_that_numbers_refute_where_an_exponent_is_held_is_unknown():
-    assert "in numbers the law holds" in dims.infer(Idle).verdict
+    found = dims.infer(Idle)
+    assert "in numbers the law holds" in found.verdict
+    assert (found.hyper["lr"], found.hyper["eps"]) == (PARAM, GRADIENT)  # those that numbers obey

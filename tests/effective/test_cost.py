@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from lrtheory import effective, rules, wrappers
 from lrtheory.compiling import quickly_compiled
-from lrtheory.effective._elementwise import is_elementwise, on_coordinates
 from lrtheory.effective._quantiles import quantiles
 from lrtheory.effective._summary import places
+from lrtheory.rules.elementwise import is_elementwise, on_coordinates
 
 
 def step(rule: Any, hyper: Any, params: Any, grads: Any) -> tuple[Any, ...]:

@@ -12,13 +12,12 @@ import torch
 from lrtheory import rules
 from lrtheory.rules import Rule
 from lrtheory.rules._terms import average_of_squares, lerp, one_minus_power
+from parity import LrSchedule
 from parity.experiments.digits_training import UNOBSERVED, Planned, measure_run, observe_layers
 from parity.training import (
     BEYOND_ROUNDING,
-    CONSTANT,
     NORMALISED,
     Mlp,
-    NamedSchedule,
     Problem,
     Setup,
     Trained,
@@ -33,8 +32,8 @@ STEPS = 60
 ROUNDING = 1e-12
 """Of the travel: empirical, a hundred times what was seen over 300 steps and four seeds."""
 
-COSINE = NamedSchedule("cosine_annealing", {"T_max": STEPS})
-ONE_CYCLE = NamedSchedule("one_cycle", {"total_steps": STEPS})
+COSINE = LrSchedule("cosine_annealing", {"T_max": STEPS})
+ONE_CYCLE = LrSchedule("one_cycle", {"total_steps": STEPS})
 SGD = {"lr": 0.05, "momentum": 0.9}
 
 SETUPS = {
@@ -91,10 +90,10 @@ MUTANTS = {
     "beta2 of 0.99": ("adam", {"numbers": {"lr": 3e-3, "beta2": 0.99}}),
     "dampening from the first step": ("sgd dampening", {"rule": _mutant(rules.sgd(), step=_dampened_from_the_start)}),
     "coupled decay": ("adamw, cosine", {"rule": rules.adam()}),
-    "no schedule": ("rmsprop, cosine", {"schedule": CONSTANT}),
+    "no schedule": ("rmsprop, cosine", {"schedule": LrSchedule()}),
     "schedule one step longer": (
         "rmsprop, cosine",
-        {"schedule": NamedSchedule("cosine_annealing", {"T_max": STEPS + 1})},
+        {"schedule": LrSchedule("cosine_annealing", {"T_max": STEPS + 1})},
     ),
     "nesterov": ("sgd momentum", {"rule": rules.sgd(nesterov=True)}),
 }

@@ -61,5 +61,5 @@ def test_nothing_that_is_given_with_a_rule_is_dropped():
     with pytest.raises(TypeError, match=r"model= names .* give \(rule, hyper, params\)"):
         explain((adam, adam.hyper()), model=object())
     for rule, hyper in ((adam, None), (adam, {"lr": 1.0}), (adam, rules.sgd().hyper()), (RULE, adam.hyper())):
-        with pytest.raises(TypeError, match=r"takes hyperparameters from its .hyper\(...\), not"):
+        with pytest.raises(TypeError, match=r"takes \w+Hyper from its .hyper\(...\), not"):
             explain((rule, hyper))

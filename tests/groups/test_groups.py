@@ -374,7 +374,7 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "a scale below 0": (lambda: groups.by_label(MEMBERS, {}).hyper(lr_scale=-1), ValueError, "lr_scale=-1.0 is outside"),
     "a number of what is frozen": (lambda: groups.by_label({"a": rules.adam(), "b": None}, {}).hyper(b={"lr": 0.1}), TypeError, "b is frozen and has no lr"),
     "another's hyperparameters": (
-        lambda: mixed().step(rules.adam().hyper(), model(), mixed().init(model()), model()), TypeError, "takes numbers from its .hyper",
+        lambda: mixed().step(rules.adam().hyper(), model(), mixed().init(model()), model()), TypeError, "takes GroupsHyper from its .hyper",
     ),
     "another's state": (lambda: mixed().step(mixed().hyper(), model(), rules.adam().init(model()), model()), TypeError, "GroupsState"),
     "gradients of another tree": (lambda: mixed().step(mixed().hyper(), model(), mixed().init(model()), TREE), ValueError, "structure of params"),

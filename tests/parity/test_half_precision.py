@@ -64,7 +64,7 @@ def test_parameters_rounded_towards_zero_are_over_the_bound() -> None:
     case = case_of("adam", "bfloat16").with_(steps=8)
     run = parity.replay(case, "lrtheory")
     assert judged(case, run)[0] <= 1
-    exact = parity.oracle.judge(case, [run], numbers="held").judged["lrtheory"].truth
+    exact = parity.oracle.judge(case, run, numbers="held").truth
     params = {}
     for name, path in run.params.items():
         cut = (exact[name][-1].astype(np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)

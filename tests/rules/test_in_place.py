@@ -17,6 +17,11 @@ RULES = {name: rules.get(name)() for name in rules.names() if not rules.get(name
 RULES["rmsprop-without-momentum"] = rules.rmsprop(momentum_buffer=False)
 RULES["sgd-nesterov"] = rules.sgd(nesterov=True)
 RULES["average-weights"] = wrappers.average_weights(rules.adam())
+RULES["clip-by-value"] = wrappers.clip_by_value(rules.adam())
+RULES["clip-by-norm"] = wrappers.clip_by_norm(rules.sgd())
+RULES["clip-by-global-norm"] = wrappers.clip_by_global_norm(rules.adam())
+RULES["accumulate"] = wrappers.accumulate(rules.adam(), every=4)
+RULES["flatten"] = wrappers.flatten(rules.adam())
 
 #: Temporary memory over that of parameters and state where it is more than a hundredth, and what is kept in it.
 KEPT = {
@@ -25,6 +30,7 @@ KEPT = {
     **dict.fromkeys(("lamb", "lars"), "the update, until its norm is known"),
     **dict.fromkeys(("adafactor", "muon"), "matrices made on the way to the update"),
     **dict.fromkeys(("schedule_free_sgd", "schedule_free_adamw"), "the point the gradient was taken at"),
+    "accumulate": "the step that is taken after the last micro-batch alone",
 }
 #: How often an array of the size of the parameters is read or written: once where all is one loop, which is the bound
 #: in brackets. XLA on CPU writes each result in a loop of its own, and a coupled decay, being traced, is always read.
@@ -35,6 +41,7 @@ def arguments(rule: Rule) -> tuple[Any, Any, Any, Any]:
     """Shapes of numbers, params, state and grads."""
     params = {"w": jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)}
     numbers = {"momentum": 0.9} if rule.options.get("nesterov") and rule.name == "sgd" else {}
+    numbers |= {name: 1.0 for name in ("clip_value", "max_norm") if name in rule.Hyper._fields}
     hyper = jax.tree.map(lambda x: jax.ShapeDtypeStruct((), jnp.float32), rule.hyper(**numbers))
     return hyper, params, jax.eval_shape(rule.init, params), params
 
@@ -63,6 +70,14 @@ def test_step_overwrites_parameters_and_state(name: str, compiled: Any) -> None:
     assert memory.alias_size_in_bytes == size((params, state))
     spare = memory.temp_size_in_bytes / size((params, state))
     assert (spare > 0.01) == (name in KEPT), f"{name} needs {spare:.4f} of parameters and state beside them"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_step_that_most_people_write_needs_no_more_memory(name: str, compiled: Any) -> None:
+    """``jax.jit(rule.step, donate_argnums=(1, 2))``: JAX pairs what is donated with results by order."""
+    plain = jax.jit(RULES[name].step, donate_argnums=(1, 2)).lower(*arguments(RULES[name])).compile()
+    spare = plain.memory_analysis().temp_size_in_bytes
+    assert spare <= compiled(name).memory_analysis().temp_size_in_bytes + 0.001 * size(arguments(RULES[name])[1:3])
 
 
 def test_arguments_in_another_order_need_copies() -> None:

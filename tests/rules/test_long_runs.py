@@ -9,6 +9,7 @@ from drawn import as_gradients, every_rule, numbers_for, params_for
 
 from lrtheory import rules, wrappers
 from lrtheory.compiling import quickly_compiled
+from lrtheory.rules._terms import root_of_average
 
 LAST = 2**31 - 1
 #: Their numbers fall with the step count itself, so that a step near the last count is all but none.
@@ -50,3 +51,43 @@ def test_average_of_weights_counts_to_the_last() -> None:
     state = rule.init(params)._replace(count=jnp.int32(LAST))
     _, state = rule.step(rule.hyper(), params, state, params)
     assert int(state.count) == LAST
+
+
+@pytest.mark.parametrize(
+    "make", [rules.adam, rules.adamw, rules.nadam, rules.adabelief], ids=lambda make: make.__name__
+)
+def test_gradient_whose_square_float32_holds_is_stepped_by(make) -> None:  # type: ignore[no-untyped-def]
+    """v/(1 − β₂ᵗ) overflows at the first steps where v does not: torch's Adam divides roots, and goes on."""
+    rule = make()
+    hyper, params = rule.hyper(lr=0.1), {"w": jnp.ones(2)}
+
+    def moved(grads):  # type: ignore[no-untyped-def]
+        p, state = params, rule.init(params)
+        for g in grads:
+            p, state = rule.step(hyper, p, state, {"w": g})
+        return 1 - p["w"][0], rule.effective_lr(hyper, state)["w"][0]
+
+    # As arguments: XLA would square what it knows to be size·constant.
+    grads = jnp.outer((-0.5) ** jnp.arange(3), jnp.ones(2))
+    (ordinary, lr), *large = (quickly_compiled()(moved)(size * grads) for size in (1.0, 3e19, 5e20))
+    assert ordinary > 0.05
+    for (step, effective), size in zip(large, (3e19, 5e20), strict=True):
+        np.testing.assert_allclose(step, ordinary, rtol=1e-6)  # the step does not know the size of the gradient
+        np.testing.assert_allclose(effective * np.float32(size), lr, rtol=1e-6)
+
+
+@pytest.mark.parametrize("beta2", [0.999, 0.9, 0.5, 1 - 2.0**-24])
+def test_root_of_an_average_is_the_root_of_the_quotient(beta2) -> None:  # type: ignore[no-untyped-def]
+    """Bit for bit where the quotient is finite, and within half an ulp of the root in float64 elsewhere."""
+    rng = np.random.default_rng(0)
+    v = np.concatenate([10 ** rng.uniform(-37, 38.5, 50_000), [0.0, np.inf, np.nan, 2.0**68, 2.0**127]]).astype(
+        np.float32
+    )
+    weights = np.float32(1 - np.float32(beta2))
+    quotient = jnp.asarray(v) / weights
+    found = np.asarray(root_of_average(jnp.asarray(v), jnp.asarray(weights)))
+    kept = ~np.isinf(np.asarray(quotient))
+    np.testing.assert_array_equal(found[kept], np.asarray(jnp.sqrt(quotient))[kept])
+    exact = np.sqrt(v.astype(np.float64) / np.float64(weights)).astype(np.float32)
+    np.testing.assert_allclose(found[~kept], exact[~kept], rtol=2.0**-23)
+    assert (~kept).sum() > (100 if beta2 > 0.99 else 10)

@@ -36,6 +36,7 @@ WRAPPERS = {
     "global-homogeneous": (lambda rule: wrappers.clip_by_global_norm(rule, homogeneous=True), {"max_norm": 0.7}),
     "accumulate": (lambda rule: wrappers.accumulate(rule, every=3), {"examples": 4.0}),
     "average": (wrappers.average_weights, {"ema_decay": 0.9}),
+    "flatten": (wrappers.flatten, {}),
 }
 SHAPES = {"w": (4, 3), "b": ()}
 
@@ -108,7 +109,7 @@ def test_step_is_effective_lr_times_direction_plus_decay(rule, kind) -> None:  #
         assert moves == (4 if kind == "accumulate" else 12)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in WRAPPERS if kind not in ("accumulate", "average")])
+@pytest.mark.parametrize("kind", [kind for kind in WRAPPERS if kind not in ("accumulate", "average", "flatten")])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_direction_is_a_mean_of_the_given_gradients(kind, momentum) -> None:  # type: ignore[no-untyped-def]
     """Gradients c_t·g with changing c_t: d is their mean with the weights of momentum times the clip factors."""
@@ -161,7 +162,7 @@ def test_runs_under_scan_and_vmap_in_every_dtype(kind) -> None:  # type: ignore[
         assert (last["w"][0] != last["w"][1]).any()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in WRAPPERS if kind != "accumulate"])
+@pytest.mark.parametrize("kind", [kind for kind in WRAPPERS if kind not in ("accumulate", "flatten")])
 def test_parameter_without_gradient_stays_as_it_is(kind) -> None:  # type: ignore[no-untyped-def]
     outer, numbers = wrapped(kind, rules.adam())
     params, _ = data()

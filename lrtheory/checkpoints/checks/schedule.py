@@ -28,7 +28,9 @@ RESTARTED = "load the scheduler's state too, or make it with last_epoch set to t
 def lr_explained(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterator[Fault]:
     """Each group's lr is what its scheduler last set, at the place where the scheduler is."""
     lrs = [scalar(group.numbers.get("lr")) for group in of.saved.groups]
-    yield from _no_lr(of, lrs)
+    for i, lr in enumerate(lrs):
+        if lr is not None and lr < 0:
+            yield Fault("lr-negative", "proven", f"lr of group {i} is {lr:g}.", "set it as the run was started with")
     own = _schedulers(of, checkpoint)
     if not own:
         scheduled = [g for g in of.saved.groups if "initial_lr" in g.numbers]
@@ -50,12 +52,6 @@ def lr_explained(of: Identified, checkpoint: Checkpoint, notes: Notes) -> Iterat
         yield from _beside_groups(of, path, scheduler, lrs)
         yield from _position(of, checkpoint, path, scheduler, notes)
         yield from _formula(of, path, scheduler, lrs, notes)
-
-
-def _no_lr(of: Identified, lrs: list[float | None]) -> Iterator[Fault]:
-    for i, lr in enumerate(lrs):
-        if lr is not None and lr < 0:
-            yield Fault("lr-negative", "proven", f"lr of group {i} is {lr:g}.", "set it as the run was started with")
 
 
 def _schedulers(of: Identified, checkpoint: Checkpoint) -> dict[str, Mapping[str, Any]]:

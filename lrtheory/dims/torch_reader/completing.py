@@ -23,7 +23,7 @@ def completed(optimizer: Any, given: Mapping[str, Any]) -> tuple[Any, list[str]]
     parameters = dict(inspect.signature(optimizer).parameters)
     first, chosen = next(iter(parameters), ""), {}
     for name, p in list(parameters.items())[1:]:
-        missing = p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and name not in given
+        missing = _is_missing(p.default) and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and name not in given
         if missing and name in _WANTED:
             chosen[name] = torch.optim.SGD if name == "base_optimizer" else _WANTED[name]
     around = first in ("optimizer", "base_optimizer")
@@ -50,6 +50,11 @@ def completed(optimizer: Any, given: Mapping[str, Any]) -> tuple[Any, list[str]]
     return _like(optimizer, make, [params, *rest, *[_LR] * needs_lr, *variable]), [
         f"{', '.join(words)}: chosen here, for want of a default"
     ]
+
+
+def _is_missing(default: Any) -> bool:
+    """No default, or torch's old way to say so."""
+    return default is inspect.Parameter.empty or type(default).__name__ == "_RequiredParameter"
 
 
 def _like(optimizer: Any, make: Callable[..., Any], parameters: list[inspect.Parameter]) -> Any:

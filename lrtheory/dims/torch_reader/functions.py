@@ -339,6 +339,11 @@ def derivative(c: Call) -> list[Value]:
     return [c.apply("div", total, c.known(x)).but(constant=None) for x in inputs]
 
 
+def resized(c: Call) -> Value:
+    """Another shape: what had entries keeps its units, the others are anything."""
+    return c.self if c.args[0].numel() else number(math.nan)
+
+
 def argument(position: int, name: str) -> TorchRule:
     """Another argument's units, whatever the first one's."""
     return lambda c: c.value(position, name)
@@ -462,6 +467,7 @@ TABLE: dict[str, TorchRule] = {
     "bernoulli": pure_operands, "log_normal": pure_operands,
     **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "arange", "randint", "randint_like", "randperm",
                      "linspace", "random", "geometric"), lambda c: PURE_VALUE),
+    **dict.fromkeys(("resize", "resize_as"), resized),
     "eye": lambda c: PURE_VALUE.but(name=EYE),
     "grad": derivative,
     # matrices taken apart

@@ -7,10 +7,11 @@ import inspect
 import itertools
 import math
 import random
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from .._kernel.expression import Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
-from .._verdict import SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled
+from .._verdict import FAR, SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled
 from ..dimensions import Dimensions
 from .completing import completed
 from .mode import UnitsMode
@@ -49,7 +50,9 @@ class NotAnOptimizerError(TypeError):
 
 
 def default_numbers(optimizer: Any, given: Mapping[str, Any]) -> tuple[Numbers, dict[str, Any]]:
-    """The numbers of a constructor, by name (``betas[0]`` for an entry of a list), and its other arguments.
+    """The numbers of a constructor, by name, and its other arguments.
+
+    An entry of a list is ``betas[0]``, a field of a dataclass ``config.lr``.
 
     All floats are numbers, and integers unless their annotation says that they are no floats: counts.
     """
@@ -84,8 +87,18 @@ def _entries(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, Mapping):
         for key, entry in value.items():
             yield from _entries(f"{path}[{key!r}]", entry)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for part in fields(value):
+            entry = getattr(value, part.name)
+            if part.init and (not isinstance(entry, int) or part.type in (float, "float")):  # others count
+                yield from _entries(f"{path}.{part.name}", entry)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         yield path, value
+
+
+def _argument(number: str) -> str:
+    """The constructor's argument in which a number stands."""
+    return re.split(r"[.\[]", number, maxsplit=1)[0]
 
 
 def constructor_arguments(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,9 +109,12 @@ def constructor_arguments(numbers: Mapping[str, Any], others: Mapping[str, Any])
             return type(value)([rebuilt(f"{path}[{i}]", entry) for i, entry in enumerate(value)])
         if isinstance(value, Mapping):
             return {key: rebuilt(f"{path}[{key!r}]", entry) for key, entry in value.items()}
+        if is_dataclass(value) and not isinstance(value, type):
+            names = [part.name for part in fields(value) if part.init]
+            return replace(value, **{n: rebuilt(f"{path}.{n}", getattr(value, n)) for n in names})
         return numbers.get(path, value)
 
-    plain = {name: value for name, value in numbers.items() if "[" not in name}
+    plain = {name: value for name, value in numbers.items() if name == _argument(name)}
     return {**{name: rebuilt(name, value) for name, value in others.items()}, **plain}
 
 
@@ -129,7 +145,7 @@ def infer_torch(
     for name in expected or {}:
         if name not in numbers:
             raise ValueError(f"{optimizer.__name__} has no hyperparameter {name!r}: it has {', '.join(numbers)}")
-    zeros = {name for name, value in numbers.items() if value == 0 and name.partition("[")[0] not in given}
+    zeros = {name for name, value in numbers.items() if value == 0 and _argument(name) not in given}
     room = "torch.optim" if optimizer.__module__.startswith("torch.optim.") else optimizer.__module__
     attempt = _Attempt(optimizer, numbers, others, expected or {}, target or f"{room}.{optimizer.__name__}")
     works: list[tuple[Form, set[str]]] = []
@@ -137,6 +153,7 @@ def infer_torch(
     def read(held: Mapping[str, str]) -> Walked:
         """Of the forms of parameters that some insist on, and of the zeros, which may exclude each other, what runs."""
         failures: list[Exception] = []
+        of_sparse: Walked | None = None
         on = zeros - set(held)
         subsets = [on, *(on - {name} for name in sorted(on)), set[str]()] if on else [on]
         for form, switched in (works and [(works[0][0], works[0][1] - set(held))]) or itertools.product(
@@ -146,12 +163,19 @@ def infer_torch(
                 reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
                 kept = Program(optimizer, numbers, others, form, FIRST_STEPS)
-                return Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
+                unread = Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
+                if "sparse" not in form.shapes:
+                    return unread
+                of_sparse = unread  # what fails with dense gradients may yet want another form of them
+                failures.append(error)
+                continue
             except Exception as error:
                 failures.append(error)
                 continue
             works.append((form, switched))
             return reading
+        if of_sparse is not None:
+            return of_sparse
         raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failures[0]}") from failures[0]
 
     try:
@@ -220,7 +244,14 @@ class Program:
 
     def make(self, params: Mapping[str, torch.nn.Parameter], numbers: Mapping[str, Any]) -> Any:
         """The optimizer of parameters by name. Raises NotAnOptimizerError for what is none."""
-        instance: Any = self.optimizer(self.form.hand(params), **constructor_arguments(numbers, self.others))
+        of_groups = {n: x for n, x in numbers.items() if _argument(n) in self.form.groups}
+        own = {n: x for n, x in numbers.items() if n not in of_groups}
+        instance: Any = self.optimizer(self.form.hand(params), **constructor_arguments(own, self.others))
+        for name, group in zip(self.form.groups, instance.param_groups if self.form.groups else [], strict=False):
+            entries = {n.removeprefix(f"{name}."): x for n, x in of_groups.items() if n.startswith(f"{name}.")}
+            group.update(
+                constructor_arguments(entries, {k: v for k, v in group.items() if k in map(_argument, entries)})
+            )
         if not (hasattr(instance, "step") and hasattr(instance, "state")):
             raise NotAnOptimizerError(f"{self.optimizer.__name__}(...) is not a torch.optim.Optimizer")
         return instance
@@ -244,9 +275,11 @@ class _Attempt:
     def read(self, form: Form, switched_on: set[str], held: Mapping[str, str], zeros: set[str]) -> Walked:
         """Run it on numbers that carry units, until nothing new is seen."""
         ledger = Ledger()
+        self.numbers = {n: x for n, x in self.numbers.items() if _argument(n) not in form.shapes}
+        self.numbers |= self._of_groups(form)
         numbers = {n: SWITCHED_ON if n in switched_on else value for n, value in self.numbers.items()}
         unknowns = {
-            name: ledger.unknown(name, LEARNING_RATE if name == "lr" else HYPER)
+            name: ledger.unknown(name, LEARNING_RATE if name.rpartition(".")[2] == "lr" else HYPER)
             for name in self.numbers
             if name not in held
         }
@@ -261,7 +294,12 @@ class _Attempt:
         before = {name: p.detach().clone() for name, p in problem.params.items()}
         state: dict[str, Expression] = {}
         paths: dict[str, None] = {}
-        with standing_in(_modules(self.optimizer)), as_written(self.optimizer) as compiled, seeded():
+        with (
+            standing_in(_modules(self.optimizer)),
+            as_written(self.optimizer) as compiled,
+            unfused() as fused,
+            seeded(),
+        ):
             ledger.checking = True
             with mode:
                 instance = program.make(problem.params, carried)
@@ -298,6 +336,8 @@ class _Attempt:
         notes.extend(form.notes())
         if compiled:
             notes.append("what torch.compile is given is run as it is written")
+        if fused:
+            notes.append("in place of torch's fused kernel the loop over tensors is read that it stands for")
         if switched_on:
             notes.append(
                 f"{', '.join(sorted(switched_on))}: 0 by default, run with {SWITCHED_ON:g} to see what it does"
@@ -320,6 +360,22 @@ class _Attempt:
         ledger.equations = equations
         return Walked(found, ledger.exponents, {ledger.names[n] for n in diagnosis.involved})
 
+    def _of_groups(self, form: Form) -> Numbers:
+        """Numbers that stand in parameter groups alone, where the constructor takes none."""
+        if not form.groups or self.numbers:
+            return {}
+        params = SmallProblem(form).params
+        with as_written(self.optimizer), seeded():
+            made = Program(self.optimizer, self.numbers, self.others, form, 0).make(params, self.numbers)
+        entries = [
+            entry
+            for name, group in zip(form.groups, made.param_groups, strict=False)
+            for key, value in group.items()
+            if key != "params"
+            for entry in _entries(f"{name}.{key}", value)
+        ]
+        return {name: value for name, value in entries if isinstance(value, float)}
+
     def judged(self, found: Dimensions, numbers: Numbers | None = None) -> Dimensions:
         """The verdict, unless plain runs, without any units, say otherwise: a number may have escaped the walk.
 
@@ -330,15 +386,20 @@ class _Attempt:
             return replace(
                 found, unknown=self._evidence(found, numbers, SIZES if found.status == "proven" else SIZES[:1])
             )
-        laws = (found, *self.without_a_line)
-        if found.status == "broken" and any(self._evidence(law, numbers, SIZES, 1e-9) is None for law in laws):
-            return replace(
-                found, unknown=f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
-            )
+        everywhere = (*SCALES, *FAR)
+        for law in (found, *self.without_a_line) if found.status == "broken" else ():
+            if self._evidence(law, numbers, SIZES, 1e-9, everywhere) is None:
+                why = f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
+                return replace(law, breaks=found.breaks, notes=found.notes, unknown=why)
         return found
 
     def _evidence(
-        self, found: Dimensions, numbers: Numbers | None, sizes: Sequence[float], tolerance: float = 1e-6
+        self,
+        found: Dimensions,
+        numbers: Numbers | None,
+        sizes: Sequence[float],
+        tolerance: float = 1e-6,
+        scales: Sequence[tuple[float, float]] = SCALES,
     ) -> str | None:
         """What a run says that does not obey the units found; ``None`` where all do."""
         of: Program = found.program
@@ -366,7 +427,7 @@ class _Attempt:
             out_of_range, tried = None, []
             try:
                 base = run(size, 1.0)
-                for loss, params in SCALES:
+                for loss, params in scales:
                     try:
                         scaled = run(loss * size, params)
                     except _OutOfRangeError as error:
@@ -428,8 +489,33 @@ def as_written(optimizer: Any = object) -> Iterator[list[str]]:
             torch.compiler.set_stance("default")
 
 
+@contextlib.contextmanager
+def unfused() -> Iterator[list[str]]:
+    """Torch's loops over single tensors in place of its fused kernels, whose lines cannot be seen; the list names them."""
+    used: list[str] = []
+    kept: list[tuple[Any, str, Any]] = []
+    for module in [m for name, m in sorted(sys.modules.items()) if name.startswith("torch.optim.")]:
+        for name, kernel in list(vars(module).items()):
+            loop = getattr(module, name.replace("_fused_", "_single_tensor_"), None)
+            if name.startswith("_fused_") and inspect.isfunction(kernel) and loop is not None:
+
+                def run(*args: Any, _name: str = name, _loop: Any = loop, **kwargs: Any) -> Any:
+                    used.append(_name)
+                    return _loop(*args, **kwargs)
+
+                kept.append((module, name, kernel))
+                setattr(module, name, run)
+    try:
+        yield used
+    finally:
+        for module, name, kernel in kept:
+            setattr(module, name, kernel)
+
+
 def _is_compiled(x: Any) -> bool:
-    return "_torchdynamo_orig_callable" in getattr(x, "__dict__", {})
+    """Not what is kept from being compiled, as torch's optimizers are once anything was."""
+    known = getattr(x, "__dict__", {})
+    return "_torchdynamo_orig_callable" in known and not known.get("_torchdynamo_disable")
 
 
 def train(instance: Any) -> None:
@@ -447,6 +533,7 @@ def _modules(optimizer: Any) -> list[Any]:
     names = {base.__module__ for base in getattr(optimizer, "__mro__", (optimizer,))}
     packages = {name.partition(".")[0] for name in names} - {"torch", "builtins", "typing", "abc", "lrtheory", "parity"}
     names |= {m for m in sys.modules if m.startswith("torch.optim.") or m.partition(".")[0] in packages}
+    names.add("torch.nn.utils.clip_grad")  # asks for plain numbers, which keep their units
     return [sys.modules[name] for name in sorted(names) if name not in ("builtins", "typing") and name in sys.modules]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -23,8 +24,27 @@ HARMLESS = frozenset(
      "requires_grad_", "retain_grad", "register_hook", "has_names", "untyped_storage", "result_type", "index",
      "broadcast_tensors", "share_memory_", "detach_", "is_shared", "is_pinned", "record_stream", "_is_view", "dir",
      "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "register_post_accumulate_grad_hook", "is_sparse",
-     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "resize_as_")
+     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "all_reduce", "broadcast", "barrier")
 )  # fmt: skip
+
+
+# What they say of a tensor beside 0 does not depend on its units.
+_SIGNS = ("gt", "lt", "ge", "le", "eq", "ne")
+
+
+@dataclass
+class _Partly:
+    """A tensor of which some places were written, each with a value of its own."""
+
+    before: Value
+    covered: torch.Tensor
+    written: list[Value] = field(default_factory=list)
+    origin: FrameOrigin = field(default_factory=lambda: FrameOrigin(()))
+
+    def beside_the_rest(self, ledger: Ledger) -> Value:
+        """What is known of it when it is read while something is left of what was there."""
+        units = ledger.same([self.before, *self.written], "writes into one array", self.origin)
+        return self.before.but(units=units, constant=None, identity=object(), origin=self.origin)
 
 
 class UnitsMode(TorchFunctionMode):
@@ -39,6 +59,8 @@ class UnitsMode(TorchFunctionMode):
         self.ledger = ledger
         self.paused = False
         self._known: dict[Any, Value] = {}
+        self._partly: dict[Any, _Partly] = {}
+        self._only_signs = False
         self._alive: dict[Any, Any] = {}  # memory that is kept is not handed out again under the same address
 
     def paused_while(self, function: Callable[[], Any]) -> Callable[[], Any]:
@@ -56,13 +78,17 @@ class UnitsMode(TorchFunctionMode):
     def note(self, tensor: torch.Tensor, value: Value) -> None:
         """Write down what is known of a tensor."""
         key = memory(tensor)
+        self._partly.pop(key, None)
         self._known[key] = value
         self._alive[key] = tensor
 
     def known(self, x: Any) -> Value:
         """What is known of a tensor or a Python number."""
         if isinstance(x, torch.Tensor):
-            value = self._known.get(memory(x))
+            key = memory(x)
+            if key in self._partly and not self._only_signs:
+                self._known[key] = self._partly.pop(key).beside_the_rest(self.ledger)
+            value = self._known.get(key)
             if value is not None:
                 return value
             if self.constants:
@@ -87,6 +113,10 @@ class UnitsMode(TorchFunctionMode):
             return self._for_each(func, name.removeprefix("_foreach_"), in_place, args, kwargs)
         if name == "item":
             return self._carried(func(*args, **kwargs), self.known(args[0]))
+        if name == "all_gather":
+            return self._gather(func, args, kwargs)
+        if name == "backward":
+            return self._backward(func, args, kwargs)
         rule = TABLE.get(name)
         raw = getattr(func, "__name__", type(func).__name__)
         harmless = raw in HARMLESS or (raw.startswith("__") and raw[2:-2] in HARMLESS)
@@ -95,7 +125,11 @@ class UnitsMode(TorchFunctionMode):
             if not harmless:
                 self._refuse_unknown(raw, result, args, kwargs)
             return result
+        if name == "setitem" and _is_mask(args[1], args[0]):
+            return self._write_where(func, *args)
+        self._only_signs = name in _SIGNS and len(args) == 2 and type(args[1]) in (int, float) and args[1] == 0
         value = rule(Call(self.ledger, args, kwargs, self.known, in_place))
+        self._only_signs = False
         overwritten = args[0] if in_place and args else kwargs.get("out")
         old = self.known(overwritten) if isinstance(overwritten, torch.Tensor) else None
         result = func(*args, **kwargs)
@@ -153,6 +187,44 @@ class UnitsMode(TorchFunctionMode):
                 self.note_all(tensor, value)
         return result
 
+    def _write_where(self, func: Any, tensor: torch.Tensor, mask: torch.Tensor, written: Any) -> Any:
+        """Write in the places of a mask; once masks have covered all places, nothing is left of what was there."""
+        key = memory(tensor)
+        if key not in self._partly:
+            self._partly[key] = _Partly(self.known(tensor), torch.zeros_like(mask))
+        partly = self._partly[key]
+        partly.written.append(self.known(written))
+        partly.origin = FrameOrigin.here()
+        partly.covered |= mask
+        if bool(partly.covered.all()):
+            units = self.ledger.same(partly.written, "writes into one array", partly.origin)
+            self.note(tensor, PURE_VALUE.but(units=units, origin=partly.origin, identity=object()))
+        return func(tensor, mask, written)
+
+    def _gather(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Other processes' tensors are like the one of this."""
+        call = Call(self.ledger, args, kwargs, self.known)
+        value = call.value(1, "tensor").but(constant=None, identity=object())
+        result = func(*args, **kwargs)
+        for tensor in call.given(0, "tensor_list"):
+            self.overwrite(tensor, self.known(tensor), value)
+        return result
+
+    def _backward(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Adds to the gradients of all that a loss was computed from."""
+        leaves = _leaves(args[0])
+        before = [leaf.grad for leaf in leaves]
+        call = Call(self.ledger, args, kwargs, self.known)
+        along = call.given(1, "gradient")
+        loss = call.self if along is None else call.apply("mul", call.self, self.known(along))
+        slopes = [call.apply("div", loss, self.known(leaf)).but(constant=None) for leaf in leaves]
+        slopes = [s if g is None else call.apply("add", self.known(g), s) for g, s in zip(before, slopes, strict=True)]
+        result = func(*args, **kwargs)
+        for leaf, slope in zip(leaves, slopes, strict=True):
+            if leaf.grad is not None:
+                self.note(leaf.grad, slope)
+        return result
+
     def _refuse_unknown(self, name: str, result: Any, args: Any, kwargs: Any) -> None:
         """A function outside the table may look at what is no float, and hand on tensors that were there before."""
         given = [t for t in _tensors([*args, *kwargs.values()]) if _has_numbers(t)]
@@ -185,6 +257,29 @@ def memory(tensor: torch.Tensor) -> Any:
     if tensor.is_sparse or tensor.numel() == 0:
         return id(tensor)
     return tensor.untyped_storage().data_ptr()
+
+
+def _is_mask(places: Any, tensor: torch.Tensor) -> bool:
+    """Whether places are given by truth values for each entry of a tensor that is no part of another."""
+    if not (isinstance(places, torch.Tensor) and places.dtype is torch.bool and places.shape == tensor.shape):
+        return False
+    return not tensor.is_sparse and tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
+
+
+def _leaves(output: torch.Tensor) -> list[torch.Tensor]:
+    """What gradients are asked for among all that a tensor was computed from."""
+    found: list[torch.Tensor] = []
+    seen: set[Any] = {None}
+    left: list[Any] = [output.grad_fn]
+    while left:
+        node = left.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        left.extend(following for following, _ in node.next_functions)
+    return found
 
 
 def _constant(tensor: torch.Tensor) -> Value:

@@ -299,7 +299,45 @@ class Float(builtins.float, metaclass=_FloatType):
         return carry(builtins.float(plain(x)), x.value, x.ledger) if isinstance(x, Carried) else builtins.float(x)
 
 
-_STAND_INS = {id(math): StandIn(math, "math"), id(np): StandIn(np, "NumPy")}
+class _TensorType(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, torch.Tensor)
+
+    def __subclasscheck__(cls, subclass: type) -> bool:
+        return issubclass(subclass, torch.Tensor)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is torch.Tensor
+
+    def __hash__(cls) -> int:
+        return hash(torch.Tensor)
+
+    def __getattr__(cls, name: str) -> Any:
+        return getattr(torch.Tensor, name)
+
+
+class Tensor(metaclass=_TensorType):
+    """``torch.Tensor``, whose own constructor no mode sees: what is made of numbers or of sizes is made by a function."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """``torch.tensor(data)`` in the default dtype, or ``torch.empty(*sizes)``."""
+        if kwargs or (len(args) == 1 and isinstance(args[0], (torch.Tensor, torch.Size))):
+            return torch.Tensor(*args, **kwargs)
+        if len(args) == 1 and not isinstance(args[0], int):
+            return torch.tensor(args[0], dtype=torch.get_default_dtype())
+        return torch.empty(*(args or (0,)))
+
+
+class _Torch:
+    """``torch`` with that constructor."""
+
+    Tensor = Tensor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+_STAND_INS = {id(math): StandIn(math, "math"), id(np): StandIn(np, "NumPy"), id(torch): _Torch()}
 _OF_MATH = {
     id(f): _function("math", name, f) for name, f in vars(math).items() if callable(f) and not name.startswith("_")
 }
@@ -307,13 +345,21 @@ _OF_MATH = {
 
 @contextlib.contextmanager
 def standing_in(modules: list[ModuleType]) -> Iterator[None]:
-    """Let ``math``, NumPy, functions taken from ``math``, and ``float`` keep units in these modules, and put all back."""
+    """Let ``math``, NumPy, functions taken from ``math``, ``float`` and ``torch.Tensor(data)`` keep units in these modules.
+
+    All is put back. Torch's own modules never make a tensor by its type.
+    """
     stand_ins = {**_STAND_INS, **_OF_MATH}
     saved: list[tuple[ModuleType, str, Any, bool]] = []
     try:
         for module in modules:
             names = vars(module)
-            replacements = {name: stand_ins[id(value)] for name, value in names.items() if id(value) in stand_ins}
+            own = module.__name__.startswith("torch.")
+            replacements = {
+                name: stand_ins[id(value)]
+                for name, value in names.items()
+                if id(value) in stand_ins and not (own and value is torch)
+            }
             for name, replacement in {**replacements, "float": Float}.items():
                 saved.append((module, name, names.get(name), name in names))
                 setattr(module, name, replacement)

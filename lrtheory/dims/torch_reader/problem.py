@@ -22,7 +22,12 @@ class Form:
     handed: str = "as a list"
     dtype: torch.dtype = torch.float64
     closure: bool = False  # it asks for the loss, though its signature does not
-    graph: bool = False  # it differentiates gradients
+    graph: bool = False  # it differentiates gradients, or with a closure the loss
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the parameters that have a group each."""
+        return tuple(self.shapes) if self.handed == "in groups" else ()
 
     def hand(self, params: Mapping[str, torch.nn.Parameter]) -> Any:
         """The parameters, as a constructor's first argument."""
@@ -46,8 +51,8 @@ class Form:
         if self.dtype is not torch.float64:
             yield "run in float32: in float64 it fails"
         if self.closure:
-            yield "run with a closure"
-        if self.graph:
+            yield "run with a closure" + " whose result can be differentiated" * self.graph
+        elif self.graph:
             yield "run with gradients that are linear in the parameters, since it differentiates them"
 
 
@@ -57,7 +62,7 @@ _PLAIN = (Form({"matrix": (4, 3), "vector": (5,)}), Form({"matrix": (4, 3)}), Fo
 def forms(shapes: Mapping[str, tuple[int, ...]] | None) -> Sequence[Form]:
     """All forms, those that most take first."""
     plain = (Form(dict(shapes)),) if shapes else _PLAIN
-    others = [{"closure": True}, {"graph": True}, {"dtype": torch.float32}]
+    others = [{"closure": True}, {"graph": True}, {"dtype": torch.float32}, {"closure": True, "graph": True}]
     others += [{"handed": how} for how in ("in groups", "by name", "as a module")]
     return (*plain, *(replace(form, **other) for form in plain[:2] for other in others))
 
@@ -83,7 +88,9 @@ class SmallProblem:
         return torch.randn(shape, generator=self._generator, dtype=torch.float64).to(self._form.dtype)
 
     def give_gradients(self, step: int) -> None:
-        """A gradient for every parameter."""
+        """A gradient for every parameter, unless it takes them from the loss itself."""
+        if self._form.closure and self._form.graph:
+            return
         for name, p in self.params.items():
             g = self._random(tuple(p.shape)) * 10.0 ** (step % 3 - 1) * (self._loss / self._scale)
             if name == "sparse":
@@ -95,7 +102,11 @@ class SmallProblem:
             self._note(g, GRADIENT)
 
     def evaluate(self) -> torch.Tensor:
-        """The bowl's height, with its slopes as gradients."""
+        """The bowl's height, with its slopes as gradients; or a height to differentiate, as often as one likes."""
+        if self._form.closure and self._form.graph:
+            height = steep_bowl(self.params, self._curvature, self._loss, self._scale)
+            self._note(height, LOSS)
+            return height
         height = torch.zeros((), dtype=self._form.dtype)
         for name, p in self.params.items():
             slope = self._curvature[name] * p.detach() * (self._loss / self._scale**2)
@@ -104,6 +115,14 @@ class SmallProblem:
             height = height + 0.5 * (slope * p.detach()).sum()
         self._note(height, LOSS)
         return height
+
+
+def steep_bowl(
+    params: Mapping[str, torch.Tensor], curvature: Mapping[str, torch.Tensor], loss: float, scale: float
+) -> torch.Tensor:
+    """A convex height whose derivatives of the first four orders are none of them 0."""
+    terms = [c * (params[n] / scale) ** 2 / 2 + (params[n] / scale) ** 4 / 12 for n, c in curvature.items()]
+    return loss * torch.stack([t.sum() for t in terms]).sum()
 
 
 def moved(before: Mapping[str, torch.Tensor], params: Mapping[str, torch.Tensor]) -> set[str]:

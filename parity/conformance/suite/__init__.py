@@ -2,26 +2,15 @@
 
 from collections.abc import Mapping
 
-from ..outcome import KINDS, Check
+from ..outcome import Check
 from . import company, in_jax, in_torch, laws, learning_rate, purity, reference, resuming, values
 
 #: These compare two runs bit for bit, or nearly so.
 _TWO_RUNS = (
-    *(
-        "closure",
-        "jit",
-        "scan",
-        "vmap",
-        "isolated",
-        "non-finite",
-        "gradient-only",
-        "missing-gradient",
-        "frozen",
-        "company",
-    ),
-    *("foreach", "schedule", "injected-lr", "lr-zero", "param-groups", "add-param-group", "resume", "state-dict"),
-    *("scaling-law", "reference", "zero-gradient", "at-rest", "descent", "global-state"),
-)
+    "closure", "jit", "scan", "vmap", "isolated", "non-finite", "gradient-only", "missing-gradient", "frozen", "company",
+    "foreach", "schedule", "injected-lr", "lr-zero", "param-groups", "add-param-group", "resume", "state-dict",
+    "scaling-law", "reference", "zero-gradient", "at-rest", "descent", "global-state",
+)  # fmt: skip
 
 _MORE = {
     "lr-zero": ("schedule",),
@@ -98,6 +87,3 @@ def get(kind: str, id: str) -> Check:
     if id not in found:
         raise ValueError(f"no check {id!r} for {kind} targets: there are {', '.join(found)}")
     return found[id]
-
-
-__all__ = ["CHECKS", "KINDS", "Check", "checks", "get"]

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..comparing import demand, equal, finite, same, stands
+from ...compare import alike
+from ..comparing import demand, finite, same, stands
 from ..outcome import Note, a_check
 from ..runs import Run, standard
 from ..targets import Target, follow, going_on, walked
@@ -122,7 +123,7 @@ def _with_entry(run: Run, name: str, place: tuple[int, ...], value: float) -> Ru
 
 
 def _differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.any(~equal(a, b), axis=0)
+    return np.any(~alike(a, b), axis=0)
 
 
 @a_check(

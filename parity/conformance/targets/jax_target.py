@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrtheory import dims
+from lrtheory.dims.optax_reader.infer import default_numbers
 from lrtheory.rules import Rule, SparseGradient
 
 from ..comparing import Walk
@@ -218,14 +219,10 @@ class OptaxTarget(JaxTarget):
 
     def numbers(self) -> dict[str, float]:
         """Defaults and what was given."""
-        from lrtheory.dims.optax_reader.infer import default_numbers
-
         return {} if self.is_instance else default_numbers(self.make, self.given)[0]
 
     def dimensions(self) -> Any:
         """Inferred from the factory."""
-        from lrtheory.dims.optax_reader.infer import default_numbers
-
         if self.is_instance:
             raise Skip("its hyperparameters are inside: give the factory, and they can be traced")
         numbers, others, _ = default_numbers(self.make, self.given)

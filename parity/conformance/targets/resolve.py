@@ -10,10 +10,11 @@ from typing import Any
 from lrtheory.dims.target import Numbered, TargetError
 from lrtheory.dims.target import target as numbered
 from lrtheory.rules import Rule
-from lrtheory.spec import Spec, SpecError, parse, part, read
+from lrtheory.spec import Spec, SpecError, is_torch, parse, part, read
 from lrtheory.spec import resolve as resolve_spec
 
 from ..outcome import told
+from .jax_target import OptaxTarget, RuleTarget
 from .target import RATES, Target
 
 EXPECTED = (
@@ -58,8 +59,6 @@ def _of_spec(spec: Spec, given: dict[str, Any]) -> Target:
 
 def _of_tree(target: Numbered, given: dict[str, Any], names: tuple[str, str, str]) -> Target:
     """A composition, as a factory of its numbers."""
-    from .jax_target import OptaxTarget
-
     argument = {name: "_".join(reversed(name.rsplit(".", 1))).replace(".", "_") for name in target.numbers}
 
     def made(**numbers: Any) -> Any:
@@ -75,15 +74,11 @@ def _of_tree(target: Numbered, given: dict[str, Any], names: tuple[str, str, str
 
 def _of_object(target: Any, given: dict[str, Any], names: tuple[str, str, str]) -> Target:
     if isinstance(target, Rule):
-        from .jax_target import RuleTarget
-
         try:
             return RuleTarget(target, given, *names)
         except (TypeError, ValueError) as error:
             raise TargetError(str(error)) from error
     if hasattr(target, "init") and hasattr(target, "update"):
-        from .jax_target import OptaxTarget
-
         if given:
             raise TargetError(f"{names[0]} is a transformation already: give arguments to its factory")
         return OptaxTarget(target, {}, *names)
@@ -109,8 +104,6 @@ def _of_factory(factory: Any, given: dict[str, Any], names: tuple[str, str, str]
         return _of_object(made, {}, names)
     if not (hasattr(made, "init") and hasattr(made, "update")):
         raise TargetError(f"{names[0]} returned {type(made).__name__}: expected {EXPECTED}")
-    from .jax_target import OptaxTarget
-
     return OptaxTarget(factory, given, *names, notes, rate=next((rate for rate in RATES if rate in given), None))
 
 
@@ -137,10 +130,10 @@ def _with_rate(name: str, factory: Any, given: dict[str, Any], skip: int) -> tup
 
 
 def _is_torch(target: Any) -> bool:
-    """Whether it makes torch optimizers; torch is not imported for one that cannot."""
+    """Whether it makes torch optimizers."""
     plain = target.func if isinstance(target, functools.partial) else target
     if isinstance(plain, type):
-        return any(base.__module__ == "torch.optim.optimizer" for base in plain.__mro__)
+        return is_torch(plain)
     try:
         return list(inspect.signature(plain).parameters)[:1] == ["params"]
     except (TypeError, ValueError):

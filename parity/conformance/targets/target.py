@@ -56,10 +56,7 @@ class Target(ABC):
 
     def __init__(self, name: str, imports: str, expression: str, notes: tuple[str, ...] = ()) -> None:
         self.name, self.notes = name, notes
-        self.imports, self.expression = (
-            imports,
-            expression,
-        )  # code that makes what was given to parity.conformance.check
+        self.imports, self.expression = imports, expression  # code that makes what was given to parity.check
         self.lr: float | None = None  # the nominal lr, where it is known and can be moved
         self.shapes: Mapping[str, tuple[int, ...]] = SHAPES  # that it takes
         self.reference: Target | None = None  # what it is meant to equal

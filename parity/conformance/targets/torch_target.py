@@ -47,15 +47,15 @@ class TorchTarget(Target):
             optimizer.train()
         return optimizer
 
-    def start(self, params: Any, lrs: np.ndarray | None = None, **more: Any) -> TorchSession:
-        """A fresh optimizer, of one group unless ``groups`` makes others; more as in :class:`TorchSession`."""
-        return TorchSession(self, params, lrs, **more)
+    def start(self, params: Any, lrs: np.ndarray | None = None, **more: Any) -> _TorchSession:
+        """A fresh optimizer, of one group unless ``groups`` makes others; more as in :class:`_TorchSession`."""
+        return _TorchSession(self, params, lrs, **more)
 
-    def undecayed(self, params: Any) -> TorchSession:
+    def undecayed(self, params: Any) -> _TorchSession:
         """Decays that the class takes are 0."""
         return self.start(params, arguments=dict.fromkeys(self._decays, 0.0))
 
-    def resume(self, saved: bytes, params: Any) -> TorchSession:
+    def resume(self, saved: bytes, params: Any) -> _TorchSession:
         """From a file that ``torch.save`` wrote, read as a user should, without running code from it."""
         session = self.start(params)
         session.optimizer.load_state_dict(torch.load(io.BytesIO(saved), weights_only=True))
@@ -72,7 +72,7 @@ class TorchTarget(Target):
             raise Skip("its hyperparameters are inside: give the class, and they can be followed")
         if self.sparse:
             return dims.infer(self.make, shapes={"sparse": (4, 3)}, **self.given)
-        return dims.infer(in_training(self.make), shapes={n: s for n, s in self.shapes.items() if s}, **self.given)
+        return dims.infer(_in_training(self.make), shapes={n: s for n, s in self.shapes.items() if s}, **self.given)
 
     def rescaled(self, found: Any, run: Run, loss: float, params: float) -> dict[str, np.ndarray]:
         """Another optimizer with the rescaled numbers."""
@@ -109,7 +109,7 @@ class TorchTarget(Target):
                 raise TargetError(f"{self.name} cannot be made: it {refused}")
 
 
-class TorchSession(Session):
+class _TorchSession(Session):
     """One ``optimizer`` and its parameters, ``tensors`` by name."""
 
     def __init__(
@@ -130,7 +130,6 @@ class TorchSession(Session):
             raise Skip("its parameter groups have no lr that could be moved")
 
     def step(self, grads: Mapping[str, np.ndarray | None]) -> None:
-        """One step; gradients are tensors of their own, of the parameters' dtype."""
         if self._lrs is not None:
             assert self._target.lr is not None
             for group in self.optimizer.param_groups:
@@ -141,7 +140,6 @@ class TorchSession(Session):
             self.run_step()
 
     def give(self, grads: Mapping[str, np.ndarray | None]) -> None:
-        """Set gradients."""
         for name, p in self.tensors.items():
             value = grads.get(name)
             p.grad = None if value is None else self._target.as_gradient(value).to(p.dtype)
@@ -161,11 +159,9 @@ class TorchSession(Session):
             self.optimizer.step()
 
     def params(self) -> dict[str, np.ndarray]:
-        """Copies as arrays."""
         return {name: np.array(p.detach().double().numpy()) for name, p in self.tensors.items()}
 
     def state(self) -> dict[str, np.ndarray]:
-        """The optimizer's state by tensor and key."""
         found: dict[str, np.ndarray] = {}
         for name, p in self.tensors.items():
             for key, value in self.optimizer.state.get(p, {}).items():
@@ -177,13 +173,12 @@ class TorchSession(Session):
         return found
 
     def saved(self) -> bytes:
-        """As ``torch.save`` writes it."""
         file = io.BytesIO()
         torch.save(self.optimizer.state_dict(), file)
         return file.getvalue()
 
 
-def in_training(optimizer: type) -> type:
+def _in_training(optimizer: type) -> type:
     """The class itself, or for a schedule-free one the same class that steps in its training mode."""
     if not hasattr(optimizer, "train"):
         return optimizer

@@ -7,6 +7,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from lrtheory.spec.text import SpecError
@@ -59,17 +61,12 @@ def _closed(scheduler: Any, t: int) -> float:
 
 def in_jax(make: Callable[[], Any], probe: Probe, *, of_keras: bool) -> Path:
     """A schedule of optax or Keras, ``make()``, along a probe."""
-    import jax
-    import jax.numpy as jnp
-
     with jax.enable_x64(True), floatx(load_keras(), "float64") if of_keras else contextlib.nullcontext():
         return as_path(np.asarray(jax.jit(jax.vmap(make()))(jnp.arange(probe.steps))))
 
 
 def ours(make: Callable[[], Any], probe: Probe) -> Path:
     """The lr and momentum of a schedule of this package, ``make()``, along a probe."""
-    import jax
-
     with jax.enable_x64(True):
         schedule = make()
         t = np.arange(1 << (probe.steps - 1).bit_length())  # few lengths, and so few programs
@@ -81,6 +78,4 @@ def ours(make: Callable[[], Any], probe: Probe) -> Path:
 @functools.cache
 def _programs() -> tuple[Any, Any]:
     """Of lr and momentum, one for all numbers of a schedule."""
-    import jax
-
     return jax.jit(lambda schedule, t: schedule(t)), jax.jit(lambda schedule, t: schedule.momentum(t))

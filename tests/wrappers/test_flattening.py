@@ -1,0 +1,166 @@
+"""Small tensors in one buffer: the rule's own steps, in fewer loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from lrtheory import effective, explain, in_place, rules, sharding, wrappers
+from lrtheory.compiling import quickly_compiled
+from lrtheory.rules import Rule
+
+ELEMENTWISE = [rules.get(name)() for name in rules.names()]
+WHOLE = {"adafactor", "lamb", "lars", "muon", "sparse_adam"}
+ELEMENTWISE = [rule for rule in ELEMENTWISE if rule.name not in WHOLE]
+
+
+def params_of(seed: int = 0) -> dict[str, Any]:
+    """Two dtypes, a scalar, an empty tensor, and one that is too large to be joined."""
+    rng = np.random.default_rng(seed)
+    shapes = {
+        "large": (30, 5),
+        "matrix": (4, 3),
+        "vector": (7,),
+        "scalar": (),
+        "empty": (0,),
+        "half": (6,),
+        "halves": (2, 2),
+    }
+    return {
+        name: jnp.asarray(rng.standard_normal(shape), jnp.bfloat16 if name.startswith("hal") else jnp.float32)
+        for name, shape in shapes.items()
+    }
+
+
+def assert_near(found: Any, expected: Any, ulps: float) -> None:
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        rtol = ulps * float(jnp.finfo(b.dtype).eps)
+        np.testing.assert_allclose(np.asarray(a, np.float64), np.asarray(b, np.float64), rtol, 1e-3 * rtol)
+
+
+@pytest.mark.parametrize("rule", ELEMENTWISE, ids=repr)
+def test_steps_and_what_is_said_of_them_are_the_rules(rule: Rule) -> None:
+    """To an ulp or two: the compiler may join a product and a sum in one loop that it does not join in the other."""
+    outer = wrappers.flatten(rule, largest=20)
+    numbers = {"lr": 0.1, "weight_decay": 0.1, "momentum": 0.9}
+    numbers = {name: value for name, value in numbers.items() if name in rule.Hyper._fields}
+    if rule.array_rule.defaults.get("momentum", 0) is None:
+        del numbers["momentum"]
+    hyper, own = outer.hyper(**numbers), rule.hyper(**numbers)
+    theirs = mine = params_of()
+
+    @quickly_compiled()
+    def both(theirs: Any, mine: Any, state: Any, flat: Any, grads: Any) -> Any:
+        p, s = rule.step(own, theirs, state, grads)
+        q, f = outer.step(hyper, mine, flat, grads)
+        return (p, s, q, f), [
+            (rule.effective_lr(own, s), outer.effective_lr(hyper, f)),
+            (rule.direction(own, theirs, s, grads), outer.direction(hyper, mine, f, grads)),
+            (rule.decay(own, theirs, s, grads), outer.decay(hyper, mine, f, grads)),
+            (rule.penalty(own, theirs, s), outer.penalty(hyper, mine, f)),
+            (rule.scale(own, s), outer.scale(hyper, f)),
+        ]
+
+    state, flat = rule.init(theirs), outer.init(mine)
+    assert set(flat.rule.t) == {"alone", "float32", "bfloat16"}
+    for step in range(3):
+        before = theirs
+        (theirs, state, mine, flat), said = both(theirs, mine, state, flat, params_of(step + 1))
+        assert any((theirs[name] != before[name]).any() for name in theirs)
+        assert_near(mine, theirs, 4)
+        for of_rule, of_flat in said:
+            assert_near(of_flat, of_rule, 16)
+
+
+def test_rules_that_look_at_whole_tensors_are_refused() -> None:
+    for name in WHOLE:
+        with pytest.raises(ValueError, match="needs norms or shapes of whole tensors, or takes sparse gradients"):
+            wrappers.flatten(rules.get(name)())
+
+
+def test_one_program_of_few_loops_that_keeps_no_second_copy() -> None:
+    """Fifty tensors: a loop for each to hand it back, and those of one tensor; the rule itself has five for each."""
+    params = {f"w{i:02d}": jax.ShapeDtypeStruct((40 + i,), jnp.float32) for i in range(50)}
+    params["large"] = jax.ShapeDtypeStruct((300, 200), jnp.float32)
+
+    def compiled(rule: Any) -> tuple[int, Any]:
+        state = jax.eval_shape(rule.init, params)
+        hyper = jax.tree.map(lambda _: jax.ShapeDtypeStruct((), jnp.float32), rule.hyper())
+        program = in_place.step(rule).lower(hyper, params, state, params).compile()
+        held = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves((params, state)))
+        assert program.memory_analysis().alias_size_in_bytes == held
+        return program.as_text().count(" fusion("), program.memory_analysis().temp_size_in_bytes
+
+    loops, kept = compiled(wrappers.flatten(rules.adamw()))
+    assert loops < 50 + 20
+    assert compiled(rules.adamw())[0] > 250
+    small = 4 * sum(40 + i for i in range(50))
+    assert kept < 4 * small  # parameters and gradients joined, before and after
+
+
+def test_one_program_serves_all_values() -> None:
+    rule = wrappers.flatten(rules.adam())
+    params = {"w": jnp.ones(3), "b": jnp.ones(2)}
+    state, step = in_place.init(rule, params), in_place.step(rule)
+    before = step.program._cache_size()
+    for lr in (0.1, 0.2):
+        params, state = step(rule.hyper(lr=lr), params, state, {"w": jnp.ones(3), "b": jnp.ones(2)})
+    assert step.program._cache_size() == before + 1
+    np.testing.assert_allclose(params["b"], 1 - 0.3, rtol=1e-6)
+
+
+def test_it_goes_inside_other_wrappers_and_is_measured_and_explained() -> None:
+    params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    around = wrappers.accumulate(wrappers.flatten(rules.adamw()), every=2)
+    hyper, moved, state = around.hyper(), params, around.init(params)
+    for _ in range(2):
+        moved, state = around.step(hyper, moved, state, params)
+    assert (moved["b"] < params["b"]).all()
+    rule = wrappers.flatten(rules.adamw())
+    before = rule.init(params)
+    moved, state = rule.step(rule.hyper(), params, before, params)
+    found = effective.measure(rule, rule.hyper(), state, params, params, moved)
+    plain = rules.adamw()
+    after, own = plain.step(plain.hyper(), params, plain.init(params), params)
+    assert_near(found, effective.measure(plain, plain.hyper(), own, params, params, after), 4)
+    assert explain("flatten(adamw(lr=1e-3))").facts == explain("adamw(lr=1e-3)").facts
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: wrappers.flatten(wrappers.clip_by_value(rules.adam())), TypeError, r"is a wrapper of one: put it around flatten\(adam\(\)\)"),
+        (lambda: wrappers.flatten(rules.adam(), largest=-1), ValueError, "largest=-1 must be a whole number"),
+        (lambda: stepped(grads={"b": None}), ValueError, r"grads\['b'\] is None; .* give zeros, or use the rule inside"),
+        (lambda: stepped(grads={"b": jnp.ones(5)}), ValueError, r"grads\['b'\] has shape \(5,\); .* made for \(3,\)"),
+        (lambda: stepped(params={"b": jnp.ones(4)}), ValueError, r"params\['b'\] has shape \(4,\)"),
+        (lambda: stepped(params={"b": jnp.ones(3, jnp.bfloat16)}), ValueError, r"params\['b'\] is bfloat16; .* for float32"),
+        (lambda: stepped(params={"c": jnp.ones(3)}), ValueError, "params do not have the structure"),
+        (lambda: stepped(grads={"b": jnp.ones(3, int)}), TypeError, r"grads\['b'\] has dtype int32"),
+        (lambda: stepped(grads={"b": rules.SparseGradient.from_dense(jnp.ones((3, 1)))}), TypeError, r"\.todense\(\)"),
+        (lambda: wrappers.flatten(rules.adam()).init({"w": 1j}), TypeError, r"params\['w'\]"),
+        (
+            lambda: sharding.state_specs(wrappers.flatten(rules.adam()), PARAMS, dict.fromkeys(PARAMS, PartitionSpec())),
+            ValueError,
+            "joins tensors.*use the rule inside",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused_by_name(call: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+PARAMS = {"w": jnp.ones((2, 2)), "b": jnp.ones(3)}
+
+
+def stepped(params: Any = None, grads: Any = None) -> Any:
+    rule = wrappers.flatten(rules.adam())
+    return rule.step(rule.hyper(), PARAMS | (params or {}), rule.init(PARAMS), PARAMS | (grads or {}))
