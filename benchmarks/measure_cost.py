@@ -34,38 +34,14 @@ def loss(params: list[Any], x: Any, y: Any) -> Any:
     return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(x @ weight + bias), y[:, None], axis=1))
 
 
-def nothing(t: Any, *made: Any) -> None:
-    """No measurement."""
-
-
-def every_step(t: Any, *made: Any) -> Any:
-    """Every coordinate, every step."""
-    return effective.measure(*made)
-
-
-def every_step_sampled(t: Any, *made: Any) -> Any:
-    """A sample, every step."""
-    return effective.measure(*made, exact=False)
-
-
-def probed(t: Any, *made: Any) -> Any:
-    """A few coordinates, every step, which are summarised when they are read."""
-    return effective.probe(*made)
-
-
-def seldom(t: Any, *made: Any) -> Any:
-    """Every coordinate, at the default interval, in a loop that stacks figures of every step."""
-    return effective.measure_every(t, *made)
-
-
-VARIANTS = {
-    "no measurement": nothing,
-    "measure": every_step,
-    "measure, exact=False": every_step_sampled,
-    "probe": probed,
-    "measure_every": seldom,
-    "scan": every_step,
-    "scan, sample=64": every_step,
+#: At step ``t``, of what a step made; a scan measures in its own way.
+VARIANTS: dict[str, Callable[..., Any]] = {
+    "no measurement": lambda t, *made: None,
+    "measure": lambda t, *made: effective.measure(*made),
+    "measure, exact=False": lambda t, *made: effective.measure(*made, exact=False),
+    "probe": lambda t, *made: effective.probe(*made),
+    "measure_every": effective.measure_every,
+    **dict.fromkeys(("scan", "scan, sample=64"), effective.measure),
 }
 SCANS = {"scan": 0, "scan, sample=64": effective.PROBE_SAMPLE}
 

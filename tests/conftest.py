@@ -8,6 +8,7 @@ import os
 import zlib
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.doctest import DoctestModule
@@ -20,6 +21,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # One thread for torch and for NumPy's BLAS: the arrays are small, and each core has its own worker.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+TESTS = Path(__file__).parent
 IN_CI = bool(os.environ.get("CI"))
 
 settings.register_profile(
@@ -41,13 +43,20 @@ OPTIONAL = (
 MISSING = [name for name in OPTIONAL if importlib.util.find_spec(name) is None]
 
 
-#: The files that take longest, by the CPU time of a cold run: they are begun first, lest one is left for the end.
+#: The files that take longest on a cold run, the processes that they start included: they are begun first, lest one is left for
+#: the end, when one worker has nothing left to do.
 LONGEST = (
-    "laws/test_catalogue", "parity/test_gate", "parity/conformance/test_controls", "experiments/test_report_data",
-    "diagnosis/test_pairs", "laws/test_loss_scale", "parity/conformance/test_sound", "rules/test_contract",
-    "oracle/test_bounds", "rules/test_torch_database", "dims/test_rules", "spec/test_commands", "cli/test_check",
-    "diagnosis/test_acting", "schedules/test_transforms", "diagnosis/test_planted", "rules/test_half_precision",
-    "experiments/test_closed_loop", "laws/test_facts", "schedules/test_accuracy",
+    "watching/test_distributed", "watching/test_script", "laws/test_catalogue", "watching/test_transformers",
+    "test_translating", "watching/test_bad_input", "rules/test_contract", "parity/conformance/test_sound",
+    "experiments/test_report_data", "parity/test_gate", "watching/test_in_optax", "sweep/test_devices", "effective/test_measure",
+    "groups/test_groups", "test_docs", "watching/test_keras", "test_questions", "watching/test_recorder", "effective/test_cost",
+    "parity/test_half_precision", "watching/test_equal", "watching/test_findings", "parity/conformance/test_controls",
+)  # fmt: skip
+
+#: Files of one worker: importing the trainers of transformers and lightning takes it some ten seconds, which all of them need.
+ONE_WORKER = (
+    "watching/test_transformers", "resume/test_transformers", "dims/test_symmetries_frameworks", "watching/test_lightning",
+    "resume/test_lightning",
 )  # fmt: skip
 
 #: About bits, rounding, memory or time: `make test` compiles their programs as people do, the others' without XLA's optimiser.
@@ -59,21 +68,43 @@ OPTIMISED = (
     "test_sharding", "test_compiling", "benchmarks/test_scale", "benchmarks/test_sweep",
 )  # fmt: skip
 
-#: Of these files, the dearest by the CPU time of a cold run, a run of whole folders takes one in so many cases of every test:
-#: other ones in each file, so that none of the rules is left out of all. The rest is in `make deep`, and runs when the file is named.
+#: Of these tests, files or single ones, the dearest by the CPU time of a cold run, a run of whole folders takes one in so many cases:
+#: other ones of each test, so that none of the rules is left out of all. The rest is in `make deep`, and runs when the file is named.
 SAMPLED = {
-    "parity/test_gate": 4, "watching/test_in_optax": 4, "effective/test_measure": 4, "parity/test_non_finite": 4,
-    "inside_optax/test_transformation": 4, "oracle/test_bounds": 4, "parity/test_half_precision": 3, "effective/test_cost": 4,
-    "rules/test_float32_steps": 3, "rules/test_half_precision": 3, "rules/test_in_place": 3, "schedules/test_accuracy": 3,
-    "laws/test_catalogue": 4, "rules/test_contract": 4, "effective/test_absent_parameters": 4, "rules/test_long_runs": 4,
-    "test_translating": 4, "dims/test_torch": 3, "rules/test_torch_database": 3, "diagnosis/test_pairs": 4,
-    "rescaling/test_batch": 3, "schedules/test_transforms": 3, "laws/test_loss_scale": 3, "parity/conformance/test_controls": 3,
-    "parity/conformance/test_hostile": 2, "parity/conformance/test_report": 2, "cli/test_front": 2, "spec/test_commands": 2,
-    "watching/test_equal": 3, "port/test_proof": 2, "laws/test_nan": 3, "adopting/test_torch": 2, "adopting/test_optax": 2,
-    "explaining/test_wrapped": 2, "oracle/test_accuracy_page": 2, "groups/test_groups": 2, "port/test_config": 2,
-    "watching/test_findings": 3, "wrappers/test_contract": 3, "diagnosis/test_planted": 2, "spec/test_curves": 2,
-    "parity/conformance/test_false_alarms": 2, "experiments/test_closed_loop": 2, "checkpoints/test_planted": 2,
-    "adopting/test_keras": 2, "dims/test_primitives": 3, "schedules/test_torch": 2, "effective/test_lost_and_clipped": 2,
+    2: ("parity/conformance/test_report", "port/test_proof", "oracle/test_accuracy_page", "groups/test_groups",
+        "port/test_config", "diagnosis/test_planted", "spec/test_curves", "parity/conformance/test_false_alarms",
+        "experiments/test_closed_loop", "adopting/test_keras", "schedules/test_torch", "effective/test_lost_and_clipped",
+        "checkpoints/test_sound", "dims/test_rules", "dims/test_target", "dims/test_optax", "dims/test_torch_forms",
+        "diagnosis/test_acting", "spec/test_keras", "parity/conformance/test_silent_passes", "diagnosis/test_schedules",
+        "quadratic/test_linear_step", "laws/test_facts", "rescaling/test_per_tensor", "rescaling/test_schedule",
+        "wrappers/test_against_others", "parity/test_known_precision", "explaining/test_explanation",
+        "inside_optax/test_adopted", "dims/test_soundness", "laws/test_numbers_of_rules", "rescaling/test_all_parts",
+        "test_questions::test_page_shows_what_is_printed",
+        "experiments/test_loss_scaling::test_threshold_lies_in_the_bracket_of_both_frameworks"),
+    3: ("parity/test_half_precision", "rules/test_float32_steps", "rules/test_half_precision", "rules/test_in_place",
+        "schedules/test_accuracy", "dims/test_torch", "rules/test_torch_database", "rescaling/test_batch",
+        "schedules/test_transforms", "laws/test_loss_scale", "parity/conformance/test_controls",
+        "parity/conformance/test_hostile", "spec/test_commands", "laws/test_nan", "adopting/test_torch", "adopting/test_optax",
+        "explaining/test_wrapped", "watching/test_findings", "wrappers/test_contract", "checkpoints/test_planted",
+        "dims/test_primitives", "parity/test_mutants", "oracle/test_planted", "parity/conformance/test_settings",
+        "parity/test_keras", "parity/test_known", "rescaling/test_scales", "rescaling/test_groups", "oracle/test_truth",
+        "effective/test_probe", "port/test_float32", "benchmarks/test_scale",
+        "cli/test_front::test_missing_package_names_the_extra", "dims/test_symmetries_torch::test_torch_and_jax_agree",
+        "watching/test_recorder::test_watching_changes_no_bit",
+        "port/test_advice::test_what_a_run_or_a_reader_refuses_can_be_followed",
+        "sweep/test_resume::test_a_changed_definition_is_refused_with_what_changed",
+        "test_layers::test_plant_breaks_its_contract"),
+    4: ("wrappers/test_flattening", "parity/test_gate", "watching/test_in_optax", "effective/test_measure",
+        "inside_optax/test_transformation", "oracle/test_bounds", "effective/test_cost", "effective/test_absent_parameters", "test_translating"),
+    5: ("rules/test_contract", "watching/test_equal",
+        "rules/test_torch_database::test_configurations_replay_within_the_gate"),
+    6: ("laws/test_catalogue", "rules/test_long_runs", "diagnosis/test_pairs",
+        "rescaling/test_batch::test_sde_of_adaptive_rules_keeps_mean_and_spread_per_example"),
+    8: ("watching/test_in_optax::test_watching_optax_leaves_the_trajectory_as_it_is",),
+    10: ("effective/test_absent_parameters::test_rule_and_measure_leave_an_absent_parameter",
+         "effective/test_measure::test_measuring_every_step_does_not_change_a_bit",),
+    12: ("parity/test_non_finite", "parity/test_gate::test_every_option_is_within_the_gate",
+        "watching/test_in_optax::test_what_is_watched_is_what_effective_measures"),
 }  # fmt: skip
 
 
@@ -134,13 +165,22 @@ def pytest_runtest_call() -> Generator[None]:
 
 def is_optimised(path: Path) -> bool:
     """Whether the tests of a file are in :data:`OPTIMISED`."""
-    return any(path == Path(__file__).parent / f"{name}.py" for name in OPTIMISED)
+    return any(path == TESTS / f"{name}.py" for name in OPTIMISED)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Of the second half of ``make test`` other files are not even imported."""
-    half = config.option.markexpr == "not deep and optimised"
-    return True if half and collection_path.is_file() and not is_optimised(collection_path) else None
+    """Of each half of ``make test`` the files of the other one are not even imported."""
+    halves = {"not deep and optimised": True, "not deep and not optimised": False}
+    half = halves.get(config.option.markexpr)
+    if half is None or collection_path.suffix != ".py" or collection_path.name == "__init__.py":
+        return None
+    return True if is_optimised(collection_path) != half else None
+
+
+def one_in_of(test: str) -> int:
+    """How many cases of a test a run of whole folders takes one of."""
+    rates = {name: one_in for one_in, names in SAMPLED.items() for name in names}
+    return rates.get(test) or rates.get(test.partition("::")[0], 1)
 
 
 def leave_to_deep(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -149,16 +189,30 @@ def leave_to_deep(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.suffix == ".ipynb" and item.path not in named and not item.path.name.startswith("02"):
             item.add_marker("deep")  # each starts a kernel of its own, which imports and compiles all anew
-    cases: dict[tuple[Path, str], list[pytest.Item]] = {}
+    cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        cases.setdefault((item.path, getattr(item, "originalname", item.name)), []).append(item)
-    for name, one_in in SAMPLED.items():
-        path = Path(__file__).parent / f"{name}.py"
-        for (_, test), found in ((key, value) for key, value in cases.items() if key[0] == path and path not in named):
-            first = zlib.crc32(f"{name}::{test}".encode()) % min(one_in, len(found))
-            for place, item in enumerate(found):
-                if place % one_in != first:
-                    item.add_marker("deep")
+        if item.path not in named and item.path.is_relative_to(TESTS) and not item.get_closest_marker("deep"):
+            file = item.path.relative_to(TESTS).with_suffix("").as_posix()
+            cases.setdefault(f"{file}::{getattr(item, 'originalname', item.name)}", []).append(item)
+    for test, found in cases.items():
+        one_in = min(one_in_of(test), len(found))
+        first = zlib.crc32(test.encode()) % one_in
+        for place, item in enumerate(found):
+            if place % one_in != first:
+                item.add_marker("deep")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A worker runs whole files, and those of :data:`ONE_WORKER` are one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "one worker" if file.removeprefix("tests/").removesuffix(".py") in ONE_WORKER else file
+
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -173,7 +227,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=deep)
         items[:] = [item for item in items if not item.get_closest_marker("deep")]
     rank = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    items.sort(
+        key=lambda item: -1 if item.path.suffix == ".ipynb" else rank.get(item.nodeid.partition("::")[0], len(rank))
+    )
 
 
 def pytest_collection_finish() -> None:

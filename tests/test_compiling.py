@@ -37,12 +37,14 @@ def test_a_value_that_xla_refuses_raises(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_files_that_conftest_names_are_there(request: pytest.FixtureRequest) -> None:
-    """A renamed one would be compiled without optimisation, or begun last, in silence."""
+    """A renamed one would be compiled without optimisation, begun last, or run whole, in silence."""
     folder = Path(__file__).parent
     conftest = request.config.pluginmanager.get_plugin(str(folder / "conftest.py"))
-    named = {*conftest.OPTIMISED, *conftest.LONGEST, *conftest.SAMPLED}
-    assert len(named) > 30
-    assert [name for name in sorted(named) if not (folder / f"{name}.py").is_file()] == []
+    sampled = [name for names in conftest.SAMPLED.values() for name in names]
+    assert len(sampled) == len(set(sampled))
+    for name in {*conftest.OPTIMISED, *conftest.LONGEST, *conftest.ONE_WORKER, *sampled}:
+        file, _, test = name.partition("::")
+        assert f"def {test}" in (folder / f"{file}.py").read_text(), name
 
 
 def test_a_run_of_folders_leaves_out_cases_and_no_test(request: pytest.FixtureRequest) -> None:
@@ -53,11 +55,16 @@ def test_a_run_of_folders_leaves_out_cases_and_no_test(request: pytest.FixtureRe
     class Item:
         def __init__(self, path: Path, test: str, case: int) -> None:
             self.path, self.originalname, self.name, self.marks = path, test, f"{test}[{case}]", []
-            self.add_marker = self.marks.append
+            self.add_marker, self.get_closest_marker = self.marks.append, self.marks.count
 
     def left(*arguments: Path) -> dict[tuple[Path, str], list[bool]]:
-        paths = [folder / f"{name}.py" for name in conftest.SAMPLED] + [folder / "elsewhere.py"]
-        items = [Item(path, f"test_{n}", case) for path in paths for n in (1, 2, 3, 9) for case in range(n)]
+        tests = [name.partition("::") for names in conftest.SAMPLED.values() for name in names] + [
+            ("elsewhere", "", "")
+        ]
+        items = [
+            Item(folder / f"{file}.py", test or f"test_{n}", case)
+            for file, _, test in tests for n in (1, 2, 3, 9) if n == 9 or not test for case in range(n)
+        ]  # fmt: skip
         conftest.leave_to_deep(SimpleNamespace(args=[str(a) for a in arguments]), items)
         found: dict[tuple[Path, str], list[bool]] = {}
         for item in items:
@@ -65,14 +72,14 @@ def test_a_run_of_folders_leaves_out_cases_and_no_test(request: pytest.FixtureRe
         return found
 
     of_folders = left(folder)
-    for (path, _), kept in of_folders.items():
-        one_in = conftest.SAMPLED.get(str(path.relative_to(folder))[:-3], 1)
+    for (path, test), kept in of_folders.items():
+        one_in = min(conftest.one_in_of(f"{str(path.relative_to(folder))[:-3]}::{test}"), len(kept))
         assert len(kept) // one_in <= sum(kept) <= -(-len(kept) // one_in)
         assert any(kept)
     assert not all(all(kept) for kept in of_folders.values())
     firsts = {kept.index(True) for (_, test), kept in of_folders.items() if test == "test_9"}
     assert len(firsts) > 2, "the same cases everywhere"
-    name = next(iter(conftest.SAMPLED))
+    name = conftest.SAMPLED[2][0]
     assert all(all(kept) for (path, _), kept in left(folder / f"{name}.py").items() if path == folder / f"{name}.py")
 
 

@@ -48,6 +48,11 @@ def test_updates_of_adam_under_noise_are_0_229_lr() -> None:
     assert update_rms(adam, adam.hyper(lr=1.0)) == pytest.approx(adams(0.9), rel=1e-9)
     assert update_rms(adam, adam.hyper(lr=1.0)) == pytest.approx(math.sqrt(0.1 / 1.9), rel=1e-9)
     assert update_rms(adam, adam.hyper(lr=0.5, beta1=0.5, beta2=0.99)) == pytest.approx(0.5 * adams(0.5), rel=1e-9)
+
+
+@pytest.mark.deep  # some seconds each
+def test_updates_of_relatives_of_adam_are_as_large() -> None:
+    adam = rules.adam()
     upwards = rules.adam(maximize=True)
     assert update_rms(upwards, upwards.hyper(lr=1.0, beta2=0.99)) == pytest.approx(adams(0.9), rel=1e-9)
     radam = rules.radam()  # whose rectifier is still rising after 4000 steps
@@ -143,6 +148,10 @@ def test_muon_has_one_size_with_the_option_that_was_made_for_it() -> None:
     assert in_torch(f"torch.optim.Muon(params, lr={found.hyper.lr}, adjust_lr_fn='match_rms_adamw')", steps=60) == (
         pytest.approx(1e-3 * adams(0.9), rel=0.04)
     )
+
+
+@pytest.mark.deep  # a program for each shape
+def test_muon_as_it_was_published_needs_the_shape() -> None:
     with pytest.raises(ValueError, match=r"give shape=\(rows"):
         translate(ADAMW, to="muon()")
     shaped = translate(ADAMW, to="muon()", shape=[16, 256])  # type: ignore[arg-type]

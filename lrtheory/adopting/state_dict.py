@@ -38,7 +38,7 @@ def kind_of_groups(saved: Mapping[str, Any]) -> str:
             "the state dict is of Adam or of AdamW, and does not say which: give the class, as in kind='AdamW'"
             if old
             else f"no class of torch.optim has groups with {', '.join(sorted(given - {'params'})) or 'no fields'} and a state of "
-            f"{', '.join(sorted(keys)) or 'nothing'}: give the class, as in kind='AdamW'"
+            f"{', '.join(sorted(keys)) or 'nothing'}; where it is one of them in another version, give the class, as in kind='AdamW'"
         )
     return kinds[0]  # Adam and AdamW have the same fields, one of which says which
 

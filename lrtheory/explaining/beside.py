@@ -11,7 +11,7 @@ import numpy as np
 
 from ..compiling import quickly_compiled
 from ..dims.target import target
-from ..spec import Part, Spec, SpecError, is_torch, parse, part, read, short
+from ..spec import Part, Spec, SpecError, is_schedule, is_torch, parse, part, read, short
 from ..words import first_line
 
 STEPS = 12
@@ -151,7 +151,7 @@ def run_on(text: str, start: Any, grads: Any, values: Any, lrs: Any = None) -> l
         return _ours(text, start, grads, lrs)
     if spec.name.startswith("keras."):
         return _in_keras(spec, start, grads, lrs)
-    if spec.name.startswith("torch.optim.lr_scheduler.") or is_torch(part(spec).factory):
+    if is_schedule(spec) or is_torch(part(spec).factory):
         return _in_torch(spec, start, grads, lrs)
     import jax
 
@@ -306,7 +306,7 @@ def _in_torch(spec: Any, start: Any, grads: Any, lrs: Any = None) -> list[dict[s
         }
         made: Part = part(spec)
         scheduler = None
-        if spec.name.startswith("torch.optim.lr_scheduler."):
+        if is_schedule(spec):
             first = spec.args[0] if spec.args else spec.kwargs["optimizer"]
             optimizer = _made(part(first).make, first=list(params.values()))
             scheduler = _made(made.make, first=optimizer)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from .. import rules
 from ..rescaling import EXACTNESS, BatchRuleWarning, Change, rescale
 from ..rules import Rule
-from ..spec import Curve, NoRuleError, Reading, Spec, SpecError, curve, is_schedule, parse, read, short
+from ..spec import Curve, NoRuleError, Reading, Spec, SpecError, curve, is_schedule, is_torch, parse, part, read, short
+from ..spec.parts import RATES
 from ..theory import NoLaw
 from ..theory.momentum import steady_effective_lr
 from ..units import Units
@@ -269,12 +270,14 @@ def _of_schedule(spec: Spec, change: Change) -> Explanation:
             "and of decay is for its optimizer to say. Nearest: write the optimizer with this schedule as its lr"
         )
     change.check()
-    found = curve(spec)
+    first = spec.args[0] if spec.args else spec.kwargs.get("optimizer")
+    made = part(first) if isinstance(first, Spec) and first.called else None
+    given = made.value("lr") if made is not None and is_torch(made.factory) else None
+    found = curve(spec, given if isinstance(given, float) else None)
     after = found if change.is_none else found.rescaled(1.0, change.fewer_steps)
-    notes = (
-        "a schedule alone: its steps are divided by the batch and multiplied by the length, its lr is left as it is; give its "
-        "optimizer to have both",
-    )
+    alone = "its steps are divided by the batch and multiplied by the length, its lr is left as it is"
+    told = f"{short(made.spec.text)} is none of our rules" if made and found.lr else "give its optimizer to have both"
+    notes = (f"a schedule alone: {alone}; {told}",)
     return Explanation(
         spec=spec.text, framework=spec.name.partition(".")[0], title="a schedule", change=change, exactness=None, notes=notes,
         code=after.text, schedule=_levels(found), schedule_after=() if change.is_none else _levels(after),
@@ -293,7 +296,8 @@ def _of_unruled(unruled: Unruled, change: Change) -> Explanation:
         if name in unruled.found.hyper
     )
     _check_range(target.text, numbers)
-    only = next(iter(target.curves.values())) if len(target.curves) == 1 else None
+    of_lr = [curve for name, curve in target.curves.items() if name.rpartition(".")[2] in (*RATES, "step_size_fn")]
+    only = of_lr[0] if len(of_lr) == 1 else None
     return Explanation(
         spec=target.text,
         framework=target.framework,

@@ -34,8 +34,7 @@ class Unruled:
         notes = [
             f"{self.reason}; its units were read from its own code, and its formula, effective lr, bounds and batch rules are not known",
             f"verdict of lrtheory dims: {self._verdict}",
-            *self.target.notes,
-            *self.found.notes,
+            *dict.fromkeys((*self.target.notes, *self.found.notes)),
             *change.notes(),
         ]
         if change.examples != 1 or change.length != 1:

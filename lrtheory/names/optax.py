@@ -74,7 +74,9 @@ NAMES: Mapping[str, OptaxName] = {
         required={"eps_in_sqrt": False, "initial_scale": 0.0, "nesterov": False, "bias_correction": False},
         coupled=True,
     ),
-    "adadelta": OptaxName("adadelta", numbers("lr", "rho", "eps"), required={"weight_decay": 0.0}, coupled=True),
+    "adadelta": OptaxName(
+        "adadelta", numbers("lr", "rho", "eps") | DECAY, required={"weight_decay_mask": None}, coupled=True
+    ),
     "adabelief": OptaxName("adabelief", ADAM | numbers("eps_root"), switches=NESTEROV),
     "lion": OptaxName("lion", numbers("lr", "beta1", "beta2") | DECAY, required={"mask": None}),
     "sign_sgd": OptaxName("signum", numbers("lr"), {"averaged": False}),

@@ -158,7 +158,7 @@ def in_optax(rule: Rule, numbers: Numbers, lr: Any, *, strict: bool = True) -> t
         required = {a: v for a, v in name.required.items() if type(defaults[a]) is not type(v) or defaults[a] != v}
         made = Call(f"optax.{factory}", {"learning_rate": lr, **given, **switches, **required})
         decay = numbers.get("weight_decay", 0.0)
-        decays = name.coupled and not (isinstance(decay, float) and decay == 0)
+        decays = name.coupled and "weight_decay" not in given and not (isinstance(decay, float) and decay == 0)
         return (Call("optax.add_decayed_weights", {"weight_decay": decay}), made) if decays else (made,)
     if not found:
         raise _none("optax", rule, " that is the same rule")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -101,13 +101,17 @@ def _of_optax(part: Part, v: Mapping[str, Any]) -> Iterator[Stretch]:
             yield Stretch(0, "power", v["init_value"], v["peak_value"], rise)
             yield Stretch(rise, "cosine", v["peak_value"], v["end_value"], v["decay_steps"] - rise, v["exponent"])
         case "join_schedules":
-            for i, (inner, at) in enumerate(zip(v["schedules"], (0, *v["boundaries"]), strict=True)):
-                if not isinstance(inner, Part):
-                    raise _not_read(part)
-                end = v["boundaries"][i] if i < len(v["boundaries"]) else FOREVER
-                yield from (s._replace(at=s.at + at) for s in _read(inner, None) if s.at + at < end)
+            yield from _joined(part, v["schedules"], v["boundaries"], None)
         case _:
             raise _not_read(part)
+
+
+def _joined(part: Part, schedules: Sequence[Any], boundaries: Sequence[int], lr: float | None) -> Iterator[Stretch]:
+    """Schedules one after the other, each from its own first step on."""
+    for inner, at, end in zip(schedules, (0, *boundaries), (*boundaries, FOREVER), strict=True):
+        if not isinstance(inner, Part):
+            raise _not_read(part)
+        yield from (s._replace(at=s.at + at) for s in _read(inner, lr) if s.at + at < end)
 
 
 def _of_keras(part: Part, v: Mapping[str, Any]) -> Iterator[Stretch]:
@@ -153,6 +157,8 @@ def _of_torch(part: Part, v: Mapping[str, Any], lr: float) -> Iterator[Stretch]:
             yield Stretch(0, "cosine", lr, v["eta_min"], v["T_max"])
         case "PolynomialLR":
             yield Stretch(0, "power", lr, 0.0, v["total_iters"], v["power"])
+        case "SequentialLR":
+            yield from _joined(part, v["schedulers"], v["milestones"], lr)
         case _:
             raise _not_read(part)
 

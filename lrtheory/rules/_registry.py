@@ -34,10 +34,12 @@ def register(write: Callable[..., ArrayRule]) -> Callable[..., Rule]:
         signature = signature.replace(parameters=[*signature.parameters.values(), option])
         entries.append("maximize : option\n    Negates the gradient first.")
 
+    on = tuple(option for option, parameter in signature.parameters.items() if parameter.default is True)
+
     @functools.lru_cache(maxsize=None, typed=True)  # 2.0 is no step count, though it equals 2
     def build(**options: Any) -> Rule:
         own = {key: value for key, value in options.items() if key != "maximize" or not signed}
-        return Rule(write(**own).completed(name, signed and options["maximize"]), options)
+        return Rule(write(**own).completed(name, signed and options["maximize"]), options, on)
 
     @functools.wraps(write)
     def factory(*unexpected: Any, **options: Any) -> Rule:

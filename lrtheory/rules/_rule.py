@@ -134,6 +134,8 @@ class Rule:
 
     array_rule: ArrayRule
     options: Mapping[str, Any]
+    #: Options that are on by default.
+    on: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -174,8 +176,8 @@ class Rule:
         return is_elementwise(self.step, hyper, p, jax.eval_shape(self.init, p), p)
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.options.items() if value is not False)
-        return f"{self.name}({options})"
+        shown = {name: value for name, value in self.options.items() if value is not False or name in self.on}
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def hyper(self, **numbers: Any) -> Hyper:
         """The rule's hyperparameters as a NamedTuple of scalars: PyTorch's names and defaults.

@@ -32,6 +32,8 @@ def read(text: str) -> Reading:
     spec = parse(text)
     readers = {"torch": read_torch, "optax": read_optax, "keras": read_keras}
     reader = read_own if spec.is_rule else readers.get(spec.name.partition(".")[0])
+    if spec.module is not None and is_schedule(spec):
+        return read_torch(spec)
     if reader is None or spec.module is not None:
         raise NoRuleError(f"{short(spec.text)} is none of the rules of this package, torch.optim, optax or Keras")
     if reader is not read_torch and is_schedule(spec):

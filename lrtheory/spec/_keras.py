@@ -37,6 +37,8 @@ def read_keras(spec: Spec) -> Reading:
     for argument in root.given:
         if argument not in root.parameters:
             raise SpecError(f"{text}: {spec.name} has no argument {argument!r}{nearest(argument, root.parameters)}")
+    if ".legacy." in spec.name:
+        raise NoRuleError(f"{text}: Keras 3 has no optimizers of Keras 2; write keras.optimizers.{root.name}")
     if root.name not in CLASSES:
         raise NoRuleError(f"{text} is none of our rules; of Keras there are {', '.join(sorted(CLASSES))}")
     rule_name = CLASSES[root.name]
@@ -78,7 +80,7 @@ def read_keras(spec: Spec) -> Reading:
             given = curve.peak.lr
         numbers[ours] = 0.0 if given is None and ours == "weight_decay" else given
     numbers |= name.held
-    hyper, first, notes = made(spec, rule, numbers), None, []
+    hyper, first, notes = made(spec, rule, numbers, places), None, []
     if name.before_correction:
         first = hyper._replace(eps=hyper.eps / math.sqrt(1 - hyper.beta2))
         notes.append(

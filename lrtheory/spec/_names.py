@@ -24,6 +24,8 @@ from typing import Any
 from ._keras_backend import load_keras
 from .text import EXPECTED, Spec, SpecError, nearest
 
+#: What the names of torch's schedulers begin with.
+SCHEDULERS = ("torch.optim.lr_scheduler.", "torch.optim.swa_utils.SWALR")
 _MAKERS = ("optax._src.factorized", "optax.contrib.", "optax.schedules.")
 
 
@@ -51,7 +53,11 @@ def _ours(spec: Spec) -> Any:
     from .. import rules, schedules, wrappers
 
     room, _, name = spec.name.removeprefix("lrtheory.").rpartition(".")
-    rooms = {"rules": rules.names(), "wrappers": WRAPPERS, "schedules": [*schedules.names(), "plateau"]}
+    rooms = {
+        "rules": rules.names(),
+        "wrappers": WRAPPERS,
+        "schedules": list(dict.fromkeys([*schedules.names(), "plateau"])),
+    }
     if name in rooms["rules"] and room in ("", "rules"):
         return rules.get(name)
     if name in rooms["wrappers"] and room in ("", "wrappers"):
@@ -108,9 +114,9 @@ def _of_package(spec: Spec) -> Any:
     top = spec.name.partition(".")[0]
     if top in sys.stdlib_module_names or top not in _installed():
         what = "is one of Python's own modules" if top in sys.stdlib_module_names else "is no installed package"
-        raise SpecError.of(
-            spec, f"cannot import {top}: it {what}; an optimizer of your own is written as module:callable"
-        )
+        full = next((full + spec.name.removeprefix(brief) for brief, full in _BRIEF if spec.name.startswith(brief)), "")
+        write = f"write {full}" if full else "an optimizer of your own is written as module:callable"
+        raise SpecError.of(spec, f"cannot import {top}: it {what}; {write}")
     found = _walked(spec, top)
     if is_torch(found):
         return found
@@ -119,6 +125,15 @@ def _of_package(spec: Spec) -> Any:
         f"{spec.name} is no subclass of torch.optim.Optimizer, and nothing else of another package is "
         "called; a factory of your own is written as module:callable",
     )
+
+
+#: What modules are often called where they are imported, and their names.
+_BRIEF = (
+    ("optim.", "torch.optim."),
+    ("lr_scheduler.", "torch.optim.lr_scheduler."),
+    ("tf.keras.", "keras."),
+    ("tensorflow.keras.", "keras."),
+)
 
 
 @functools.cache
@@ -207,4 +222,4 @@ def is_schedule(spec: Any) -> bool:
             return getattr(resolve(spec), "__module__", "").startswith("optax.schedules.") and "inject" not in spec.name
         except SpecError:
             return False
-    return spec.name.startswith(("torch.optim.lr_scheduler.", "keras.optimizers.schedules."))
+    return spec.name.startswith((*SCHEDULERS, "keras.optimizers.schedules."))

@@ -113,7 +113,7 @@ def read_optax(spec: Spec) -> Reading:
     numbers, curve = _numbers(spec, places, notes)
     if every > 1:
         rule = wrappers.accumulate(rule, every=every)
-    hyper = made(spec, rule, numbers)
+    hyper = made(spec, rule, numbers, {number: place.argument for number, place in places.items()})
 
     def write(new: Any, lr: float, batch: float) -> str:
         changed: dict[str, Any] = {}
@@ -149,6 +149,10 @@ def _ruled(spec: Spec, sequence: list[Part]) -> tuple[Any, dict[str, _Place]]:
     if before is None or _made_of(sequence) in _MADE_OF:
         return _rule(spec, _alias(spec, sequence), False)
     rule, places = _rule(spec, _alias(spec, sequence[1:]), True)
+    if "weight_decay" in places and places["weight_decay"].value:
+        raise NoRuleError.of(
+            spec, f"decay added before {sequence[1].name}, which has its own, is none of our rules; give one of both"
+        )
     return rule, {**places, "weight_decay": _Place(before, "weight_decay")}
 
 
@@ -252,11 +256,10 @@ def _rule(spec: Spec, alias: _Alias, coupled: bool) -> tuple[Any, dict[str, _Pla
     """Our rule, and where its numbers stand."""
     name = {**NAMES, **CHAINS}[alias.name]
     values = {argument: place.value for argument, place in alias.places.items()}
-    for argument, value in name.required.items():
-        if argument not in _MASKS and argument in values and values[argument] != value:
-            raise NoRuleError(
-                f"{short(spec.text)} is another rule than {name.rule}: only with {argument}={value!r} are they the same"
-            )
+    other = {a: v for a, v in name.required.items() if a not in _MASKS and a in values and values[a] != v}
+    if other:
+        told = " and ".join(f"{argument}={value!r}" for argument, value in other.items())
+        raise NoRuleError(f"{short(spec.text)} is another rule than {name.rule}: only with {told} are they the same")
     if coupled and not name.coupled:
         raise NoRuleError.of(spec, f"decay added before {alias.name} is not what {name.rule} has as weight_decay")
     options = {**name.options, **{ours: values[a] for a, ours in name.switches.items() if a in values}}

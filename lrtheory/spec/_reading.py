@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,13 +49,18 @@ class NoRuleError(SpecError):
     """A SPEC that is none of our rules; its units can be inferred all the same."""
 
 
-def made(spec: Spec, rule: Rule | Wrapper, numbers: dict[str, Any]) -> Any:
-    """Numbers of a rule, refused in the words of the SPEC."""
+def made(spec: Spec, rule: Rule | Wrapper, numbers: dict[str, Any], words: Mapping[str, str] | None = None) -> Any:
+    """Numbers of a rule, refused in the words of the SPEC: ``words`` are its arguments by our names."""
+    words = words or {}
     numbers = {name: plain(value) if typed(value) else value for name, value in numbers.items()}
     for name, given in numbers.items():
         if isinstance(given, (Spec, Unread)):
-            raise SpecError.of(spec, f"{name}={written(given)} is not a number; give one, names are not evaluated")
+            told = f"{words.get(name, name)}={written(given)}"
+            raise SpecError.of(spec, f"{told} is not a number; give one, names are not evaluated")
     try:
         return rule.hyper(**{name: float(v) if hasattr(v, "dtype") else v for name, v in numbers.items()})
     except (TypeError, ValueError, OverflowError) as error:
-        raise SpecError.of(spec, error) from error
+        told = str(error)
+        for name, word in words.items():
+            told = told.replace(f": {name}=", f": {word}=")
+        raise SpecError.of(spec, told) from error

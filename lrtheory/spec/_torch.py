@@ -10,18 +10,16 @@ from typing import Any
 from .. import rules
 from ..names.torch import CLASSES, EXECUTION, NAMES, POSITIONAL
 from ..rules import Rule
-from ._names import resolve
+from ._names import SCHEDULERS, resolve
 from ._reading import NoRuleError, Reading, made
 from .curves import curve
 from .parts import Part, by_name
 from .text import Spec, SpecError, Unread, call, nearest, short, written
 
-SCHEDULERS = "torch.optim.lr_scheduler."
-
 
 def read_torch(spec: Spec) -> Reading:
     """The rule and its numbers; ``params`` may be left out, or stand first under any name."""
-    if spec.name.startswith(SCHEDULERS):
+    if spec.module is not None or spec.name.startswith(SCHEDULERS):
         return _scheduled(spec)
     name = spec.name.rpartition(".")[2]
     if name not in CLASSES or spec.name not in (f"torch.optim.{name}", f"torch.optim.{name.lower()}.{name}"):
@@ -36,7 +34,9 @@ def read_torch(spec: Spec) -> Reading:
     names = NAMES[CLASSES[name][0]]
     params, given = by_name(spec, _signature(name), "params")
     rule, numbers = torch_rule(name, given, short(spec.text))
-    hyper = made(spec, rule, numbers)
+    arguments = {number: names.argument(number) for number in numbers}
+    words = {n: f"{a[0]}[{a[1]}]" if isinstance(a, tuple) else a for n, a in arguments.items()}
+    hyper = made(spec, rule, numbers, words)
 
     def write(new: Any, lr: float, batch: float) -> str:
         shown, before = dict(given), names.arguments({}, hyper)
@@ -115,13 +115,35 @@ def _signature(name: str) -> dict[str, inspect.Parameter]:
 def _scheduled(spec: Spec) -> Reading:
     """A scheduler around its optimizer."""
     first = spec.kwargs.get("optimizer", spec.args[0] if spec.args else None)
-    if not isinstance(first, Spec) or not first.name.startswith("torch.optim."):
+    if not isinstance(first, Spec) or not first.called:
         raise NoRuleError(f"{short(spec.text)} is a schedule, whose optimizer is not given")
+    if not first.name.startswith("torch.optim."):
+        raise NoRuleError(f"{short(spec.text)} is a schedule of {short(first.text)}, which is none of our rules")
     inside = read_torch(first)
     found = curve(spec, float(inside.hyper.lr))
+    hyper, kept, notes = inside.hyper._replace(lr=found.peak.lr), {}, inside.notes
+    if found.momentum is not None:
+        scheduler, (at_peak, least, largest) = found.part.name, found.momentum
+        name = next((n for n in ("beta1", "momentum") if n in hyper._fields), None)
+        if name is None:
+            raise SpecError(
+                f"{short(spec.text)}: {scheduler} moves momentum, and {first.name} has none; cycle_momentum=False leaves it alone"
+            )
+        hyper, kept = hyper._replace(**{name: at_peak}), {name: getattr(hyper, name)}
+        told = f"{scheduler} moves {name} between {least:g} and {largest:g}, whatever {first.name} is given"
+        notes = (
+            *notes,
+            f"{told}: {at_peak:g} is that at the peak of lr; cycle_momentum=False leaves it as it is given",
+        )
 
     def write(new: Any, lr: float, batch: float) -> str:
-        base = new._replace(lr=inside.hyper.lr * lr)
+        for name in kept:
+            if getattr(new, name) != getattr(hyper, name):
+                raise ValueError(
+                    f"{name} would become {getattr(new, name):g}, and {found.part.name} moves it. Nearest: cycle_momentum=False, or a "
+                    "method that leaves it, such as half-life"
+                )
+        base = new._replace(lr=inside.hyper.lr * lr, **kept)
         after = found.rescaled(lr, batch).part if (lr, batch) != (1, 1) else found.part
         optimizer = inside.write(base, lr, batch)
         if name := _shared(
@@ -132,7 +154,7 @@ def _scheduled(spec: Spec) -> Reading:
             return replace(after, given={"optimizer": Unread(f"({optimizer})"), **after.given}).write()
         return replace(after, first=Unread(optimizer)).write()
 
-    return Reading(spec.text, "torch", inside.rule, inside.hyper._replace(lr=found.peak.lr), write, inside.notes, found)
+    return Reading(spec.text, "torch", inside.rule, hyper, write, notes, found)
 
 
 def _shared(scheduler: Part) -> str:

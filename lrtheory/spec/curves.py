@@ -28,7 +28,8 @@ LEVELS = frozenset((
 COUNTS = frozenset((
     "transition_steps", "transition_begin", "decay_steps", "warmup_steps", "total_steps", "boundaries",
     "boundaries_and_scales", "T_0", "T_max", "anneal_epochs", "milestones", "stable_steps", "start", "step_size",
-    "step_size_down", "step_size_up", "timescale", "total_iters", "steps_per_epoch", "first_decay_steps",
+    "step_size_down", "step_size_up", "timescale", "total_iters", "steps_per_epoch", "first_decay_steps", "num_warmup_steps",
+    "num_stable_steps", "num_decay_steps", "num_training_steps",
 ))  # fmt: skip
 #: Schedules whose ``gamma`` is a factor for each step.
 BY_STEP = ("exponential", "cyclic", "ExponentialLR", "CyclicLR")
@@ -59,6 +60,8 @@ class Curve:
         Whether it stays at ``end``.
     lr : float or None
         That of the optimizer, for a scheduler of torch.
+    momentum : (at the peak, least, largest) or None
+        What a scheduler of torch sets momentum, or the first beta, to; ``None`` where it leaves them alone.
     """
 
     part: Part
@@ -68,6 +71,7 @@ class Curve:
     end: Figure
     rests: bool
     lr: float | None = None
+    momentum: tuple[float, float, float] | None = None
 
     @property
     def text(self) -> str:
@@ -173,9 +177,22 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
     later = at(np.array([2, 10, 100]) * horizon) if len(t) == len(known) else np.full(3, lrs[-1])
     rests = bool(np.all(later == lrs[-1]))
     moving = np.flatnonzero(lrs != lrs[-1])
-    end = (int(t[moving[-1] + 1]) if moving.size else 0) if rests else horizon
+    end = (int(t[moving[-1] + 1]) if moving.size else 0) if rests else min(_end(made), int(t[-1]))
     figure = lambda step: Figure(int(step), float(at(np.array([step]))[0]))  # noqa: E731
-    return Curve(made, at, figure(0), figure(peak), figure(end), rests, lr)
+    momentum = at.momentum(peak) if isinstance(at, _Stepped) else None
+    return Curve(made, at, figure(0), figure(peak), figure(end), rests, lr, momentum)
+
+
+def _end(made: Part) -> int:
+    """The step at which a schedule that goes on changing was to end: where it says so, else after all that may count steps."""
+    total = made.value("total_steps") or made.value("num_training_steps")
+    at = made.value("milestones") or made.value("boundaries")
+    last = [p for p in made.inner() if p.path.startswith(f"{made.path}schedule")][-1:]
+    if is_number(total):
+        return int(total)
+    if last and isinstance(at, (list, tuple)):
+        return int(at[-1]) + _end(last[0])
+    return max(int(sum(counts(made))), 1)
 
 
 def _functions(value: Any) -> bool:
@@ -187,7 +204,7 @@ def _functions(value: Any) -> bool:
 
 def _evaluated(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
     if is_scheduler(made.factory):
-        return _stepped(made, lr)
+        return _Stepped(made, lr)
     import jax
 
     with jax.enable_x64(True):
@@ -209,33 +226,45 @@ def _evaluated(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
     return at
 
 
-def _stepped(made: Part, lr: float) -> Callable[[Any], np.ndarray]:
+class _Stepped:
     """A scheduler of torch, stepped along."""
-    import torch
 
-    if made.name == "ReduceLROnPlateau":
-        raise SpecError(
-            f"{short(made.spec.text)} follows a metric, so there is no lr of a step to look at; give the optimizer alone"
-        )
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.5)
-    scheduler = made.make(first=optimizer)
-    optimizer.step()
-    lrs = [float(optimizer.param_groups[0]["lr"])]
+    #: No scheduler would set it by itself.
+    OWN = 0.5123
 
-    def at(t: Any) -> np.ndarray:
+    def __init__(self, made: Part, lr: float) -> None:
+        import torch
+
+        if made.name == "ReduceLROnPlateau":
+            raise SpecError(
+                f"{short(made.spec.text)} follows a metric, so there is no lr of a step to look at; give the optimizer alone"
+            )
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=self.OWN)
+        self.scheduler: Any = made.make(first=optimizer)
+        optimizer.step()
+        (self.group,) = optimizer.param_groups
+        self.lrs, self.momenta = [float(self.group["lr"])], [float(self.group["momentum"])]
+
+    def __call__(self, t: Any) -> np.ndarray:
+        """The lr at an array of steps."""
         t = np.asarray(t)
         last = min(int(t.max()), 2 * LONGEST)
-        while len(lrs) <= last and not np.isnan(lrs[-1]):
+        while len(self.lrs) <= last and not np.isnan(self.lrs[-1]):
             try:
-                scheduler.step()
-                lrs.append(float(optimizer.param_groups[0]["lr"]))
+                self.scheduler.step()
+                self.lrs.append(float(self.group["lr"]))
+                self.momenta.append(float(self.group["momentum"]))
             except SpecError:
                 raise
             except ValueError:  # the one-cycle policy has an end
-                lrs.append(np.nan)
-        return np.array([lrs[min(i, len(lrs) - 1)] for i in t.ravel()]).reshape(t.shape)
+                self.lrs.append(np.nan)
+        return np.array([self.lrs[min(i, len(self.lrs) - 1)] for i in t.ravel()]).reshape(t.shape)
 
-    return at
+    def momentum(self, peak: int) -> tuple[float, float, float] | None:
+        """At the peak, and the least and largest that were seen."""
+        if all(momentum == self.OWN for momentum in self.momenta):
+            return None
+        return self.momenta[min(peak, len(self.momenta) - 1)], min(self.momenta), max(self.momenta)
 
 
 def counts(made: Part) -> list[float]:

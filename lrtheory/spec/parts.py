@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 from collections.abc import Iterator, Mapping
@@ -86,7 +87,7 @@ class Part:
         """
         try:
             return {
-                n: inside(v, lambda entry: entry if isinstance(entry, Part) else plain(entry))
+                n: inside(v, lambda entry, n=n: entry if isinstance(entry, Part) else plain(entry, n))
                 for n, v in self.given.items()
             }
         except SpecError as error:
@@ -98,13 +99,14 @@ class Part:
         """Call it; ``new`` has values in the place of given ones, by path and argument, ``first`` is what stands before them."""
         new = new or {}
 
-        def value(given: Any) -> Any:
-            return given.make(new, first) if isinstance(given, Part) else plain(given)
-
         arguments = {**self.given, **self._new(new)}
         args: list[Any] = [] if self.first is None else [first]
         kwargs: dict[str, Any] = {}
         for name, given in arguments.items():
+
+            def value(given: Any, name: str = name) -> Any:
+                return given.make(new, first) if isinstance(given, Part) else plain(given, name)
+
             made = given if self.path + name in new else inside(given, value)
             kind = self.parameters[name].kind if name in self.parameters else None
             if kind is inspect.Parameter.VAR_POSITIONAL:
@@ -201,7 +203,7 @@ def by_name(spec: Spec, parameters: Mapping[str, inspect.Parameter], taken: str)
             groups = args.pop(0)
         if groups is not None:
             stands = Unread(written(groups))
-            if groups_of(groups):
+            if groups_of(groups) or _makes_groups(groups):
                 raise SpecError.of(spec, "groups of parameters are not read; write one SPEC for each of them")
     rest = next((n for n, p in parameters.items() if p.kind is p.VAR_POSITIONAL), None)
     names = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -230,10 +232,21 @@ def groups(spec: Spec) -> list[Any]:
 
 def groups_of(given: Any) -> list[Any]:
     """The groups that an argument is, if any has settings of its own."""
-    found = (
-        isinstance(given, list) and all(isinstance(g, dict) for g in given) and any(set(g) - {"params"} for g in given)
-    )
-    return given if found else []
+    several = isinstance(given, (list, tuple)) and all(isinstance(g, dict) for g in given)
+    return list(given) if several and any(set(g) - {"params"} for g in given) else []
+
+
+def _makes_groups(given: Any) -> bool:
+    """Whether groups with settings of their own are written in what is not evaluated, as in a comprehension."""
+    for node in ast.walk(ast.parse(written(given), mode="eval")):
+        keys: set[Any] = set()
+        if isinstance(node, ast.Dict):
+            keys = {key.value if isinstance(key, ast.Constant) else None for key in node.keys}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+            keys = {keyword.arg for keyword in node.keywords}
+        if "params" in keys and keys != {"params"}:
+            return True
+    return False
 
 
 def _parts(spec: Spec, given: Mapping[str, Any], path: str) -> dict[str, Any]:
@@ -276,15 +289,23 @@ def typed(value: Any) -> bool:
     return before in _NUMERIC and last in _DTYPES and (number or not value.called)
 
 
-def plain(given: Any) -> Any:
-    """The value of a leaf."""
+#: What to write in the place of what is not evaluated, by a part of the argument's name.
+_WRITE = {
+    "mask": "write True or False for each parameter by name, as in {'kernel': True, 'bias': False}",
+    "label": "write the label of each parameter by name, as in {'kernel': 'a', 'bias': 'b'}",
+    "lr_lambda": "write a function of the step, as in lambda step: min(1, step / 100)",
+    "": "write a number, a string, True, False, None, or lists, tuples and dicts of them, or a call such as "
+    "optax.cosine_decay_schedule(0.1, 1000)",
+}
+
+
+def plain(given: Any, argument: str = "") -> Any:
+    """The value of a leaf of an argument."""
     if isinstance(given, Formula):
         return given
     if isinstance(given, Unread):
-        raise SpecError(
-            f"{short(given.text)} is not evaluated: write a number, a string, True, False, None, or lists, tuples and dicts of "
-            "them, or a call such as optax.cosine_decay_schedule(0.1, 1000)"
-        )
+        write = next(write for part, write in _WRITE.items() if part in argument)
+        raise SpecError(f"{short(given.text)} is not evaluated: {write}")
     if not isinstance(given, Spec):
         return given
     before, _, last = given.name.rpartition(".")

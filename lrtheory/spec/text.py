@@ -214,6 +214,8 @@ class _Reader:
                 read = [self.value(key) for key in keys if key is not None]
                 if all(isinstance(key, (str, int, float, bool, type(None))) for key in read):
                     return dict(zip(read, map(self.value, values), strict=True))
+            case ast.Call(func=ast.Name(id="dict"), args=[], keywords=entries) if all(e.arg for e in entries):
+                return {entry.arg: self.value(entry.value) for entry in entries}
             case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value="inf" | "-inf" as value)], keywords=[]):
                 return float(value)
             case ast.Attribute(value=ast.Name(id="math" | "numpy" | "np"), attr="inf"):

@@ -163,34 +163,26 @@ def _outcome(one: Check, target: Target, tally: Any, until: float, shrinking: fl
 
 def _search(one: Check, target: Target, until: float, shrinking: float) -> tuple[Run | None, BaseException] | None:
     """The smallest failing run found and its error, or ``None``."""
-    if not one.examples:
-        try:
-            one.function(target)
-        except (Skip, Note, worker.OutOfTime):
-            raise
-        except BaseException as error:
-            return None, error
-        return None
-    failing: list[tuple[str, Run, BaseException]] = []
+    failing: list[tuple[str, Run | None, BaseException]] = []
     enough = [np.inf]  # of the thread's own time, so that a busy machine makes as many runs smaller
 
-    def once(run: Run) -> None:
+    def once(run: Run | None) -> None:
         try:
-            one.function(target, run)
+            one.function(target, *([] if run is None else [run]))
         except (Skip, Note, worker.OutOfTime):
             raise
         except BaseException as error:
             if not failing:
                 enough[0] = time.thread_time() + shrinking
-            failing.append((run.code(), run, error))
+            failing.append(("" if run is None else run.code(), run, error))
             raise _Failing from error
         finally:
             if time.thread_time() > enough[0] or time.monotonic() > until:
                 raise _Enough
 
     with contextlib.suppress(Exception, _Enough):
-        once(standard(target.shapes))
-    if not failing or shrinking > 0:
+        once(standard(target.shapes) if one.examples else None)
+    if one.examples and (not failing or shrinking > 0):
         with contextlib.suppress(Exception, _Enough):
             _drawing(once, target, one.examples, shrink=bool(failing))
     if not failing:

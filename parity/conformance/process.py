@@ -36,7 +36,8 @@ class Here:
 
     def __init__(self, target: Any, given: Mapping[str, Any]) -> None:
         self._target: Target = execute.prepare(target, **given)
-        self.about = about(self._target)
+        of = self._target
+        self.about = About(of.name, of.kind, of.notes, dict(expected_for(of)))
 
     def execute(self, id: str, time_limit: float) -> Result:
         """One check."""
@@ -44,11 +45,6 @@ class Here:
 
     def close(self) -> None:
         """Nothing is left behind."""
-
-
-def about(target: Target) -> About:
-    """What a report says of a target."""
-    return About(target.name, target.kind, target.notes, dict(expected_for(target)))
 
 
 class Elsewhere:

@@ -79,8 +79,6 @@ def further(probe: Probe, is_schedule: bool) -> Iterator[Probe]:
 
 def run(one: Implementation, probe: Probe, changes: Mapping[str, Any] | None = None) -> Path | None:
     """Its path with some arguments changed, or ``None`` where it does not run so."""
-    if changes and one.bind is None:
-        return None
     try:
         return (with_arguments(one, changes) if changes else one).path(probe)
     except (SpecError, TypeError, ValueError, KeyError):

@@ -21,9 +21,6 @@ INJECT = "optax.inject_hyperparams"
 #: What stands behind the name of an optimizer whose groups have settings of their own.
 GROUPED = "+groups"
 
-#: From arguments to a run.
-Bind = Callable[[Mapping[str, Any]], Callable[[Probe], Path]]
-
 
 @dataclass(frozen=True)
 class Implementation:
@@ -32,9 +29,8 @@ class Implementation:
     text: str  # what it is called in a sentence
     name: str  # its entry in the vocabulary; one name is one factory
     arguments: Mapping[str, Any]  # all of them, defaults included
-    run: Callable[[Probe], Path]  # run(probe) -> path, in float64
+    follow: Callable[[Mapping[str, Any], Probe], Path]  # its path with these arguments, in float64
     family: str = ""  # the family that it is read as a member of; its own where it is empty
-    bind: Bind | None = None  # from other arguments to the run with them
     defaults: Mapping[str, Any] = field(default_factory=dict)  # those of the arguments that have one
     library: str = "lrtheory"  # torch, schedulefree, optax, keras or lrtheory
     is_schedule: bool = False
@@ -98,7 +94,7 @@ class Implementation:
     def path(self, probe: Probe) -> Path:
         """Its parameters along a probe. Raises SpecError with the cause, where it does not run."""
         try:
-            path = self.run(probe)
+            path = self.follow(self.arguments, probe)
         except SpecError:
             raise
         except Exception as error:
@@ -108,17 +104,6 @@ class Implementation:
         # What keeps no average is evaluated at its parameters.
         kept = {AVERAGE.format(key): path[key] for key in probe.start} if probe.averaged else {}
         return {**kept, **path}
-
-
-def made(
-    text: str, name: str, arguments: Mapping[str, Any], follow: Callable[[Mapping[str, Any], Probe], Path], **more: Any
-) -> Implementation:
-    """An implementation that other arguments can be given to: ``follow(arguments, probe) -> path``."""
-
-    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
-        return lambda probe: follow(given, probe)
-
-    return Implementation(text, name, arguments, bind(arguments), bind=bind, **more)
 
 
 class _Watched(dict[str, Any]):
@@ -140,9 +125,7 @@ def inner_name(name: str) -> str:
 
 def with_arguments(base: Implementation, changes: Mapping[str, Any]) -> Implementation:
     """The same implementation with some arguments changed."""
-    arguments = {**base.arguments, **changes}
-    assert base.bind is not None, base.text
-    return replace(base, arguments=arguments, run=base.bind(arguments))
+    return replace(base, arguments={**base.arguments, **changes})
 
 
 def with_lr_of(base: Implementation, other: Implementation) -> Implementation:

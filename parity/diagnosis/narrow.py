@@ -46,21 +46,20 @@ PHRASES = {
 }
 
 
-class Weak(np.ndarray):
+class _Weak(np.ndarray):
     """An array that Python's numbers are rounded to before they meet it, as in JAX; numpy does so for its own dtypes alone."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
-        """Round, and let numpy do the rest."""
         plain = [
-            x.view(np.ndarray) if isinstance(x, Weak) else np.asarray(x, self.dtype) if type(x) is float else x
+            x.view(np.ndarray) if isinstance(x, _Weak) else np.asarray(x, self.dtype) if type(x) is float else x
             for x in inputs
         ]
         result = getattr(ufunc, method)(*plain, **more)
-        return result.view(Weak) if isinstance(result, np.ndarray) else result
+        return result.view(_Weak) if isinstance(result, np.ndarray) else result
 
 
 @dataclass(frozen=True)
-class NarrowFamily(FromZero):
+class _NarrowFamily(FromZero):
     """A family that runs in another dtype than float64."""
 
     def hyper(self, numbers: Mapping[str, float], switches: Mapping[str, str]) -> Any:
@@ -75,8 +74,7 @@ class NarrowFamily(FromZero):
         return n
 
     def stored(self, values: np.ndarray) -> np.ndarray:
-        """Rounded to the dtype."""
-        return super().stored(values).view(Weak)
+        return super().stored(values).view(_Weak)
 
 
 def narrowed(family: Family, dtype: str) -> Family:
@@ -99,4 +97,4 @@ def narrowed(family: Family, dtype: str) -> Family:
     exact = family.name == "sgd" and dtype == "bfloat16"  # two roundings, which are followed
     switches = SWITCHES if family.name == "adam" else {LR: SWITCHES[LR], HYPER: SWITCHES[HYPER]}
     given = {"switches": switches | dict(family.switches), "dtype": dtype}
-    return NarrowFamily(**{**vars(family), **given, "tolerance": lambda switches: 0.0 if exact else ROUNDINGS * half})
+    return _NarrowFamily(**{**vars(family), **given, "tolerance": lambda switches: 0.0 if exact else ROUNDINGS * half})

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from lrtheory.spec.parts import plain
 from lrtheory.spec.text import inside, is_number
 
 from ..drivers.in_keras import load_keras
-from .implementation import GROUPED, INJECT, Implementation, inner_name, made
+from .implementation import GROUPED, INJECT, Implementation, inner_name
 from .leaves import Leaves, defaults
 from .probe import Path, Probe
 from .run import RUNS, ours, with_optax, with_torch
@@ -66,7 +65,7 @@ def _of(text: str, name: str, arguments: Mapping[str, Any], part: Part) -> Imple
     def follow(given: Mapping[str, Any], probe: Probe) -> Path:
         return RUNS[library](factory, name, given, probe)
 
-    return made(text, name, arguments, follow, defaults=defaults(part), library=library, tensors=named(part))
+    return Implementation(text, name, arguments, follow, defaults=defaults(part), library=library, tensors=named(part))
 
 
 def _of_tree(parsed: Spec, root: Part) -> Implementation:
@@ -82,7 +81,7 @@ def _of_tree(parsed: Spec, root: Part) -> Implementation:
         def follow(given: Mapping[str, Any], probe: Probe) -> Path:
             return with_torch(root.factory, name, given, probe)
 
-        return made(parsed.text, name, _bound(root), follow, defaults=defaults(root), library="torch")
+        return Implementation(parsed.text, name, _bound(root), follow, defaults=defaults(root), library="torch")
     return _composed(parsed, root)
 
 
@@ -117,7 +116,7 @@ def _composed(parsed: Spec, root: Part) -> Implementation:
         return with_optax(factory, name, {"learning_rate": given[rate] if rate else 1.0}, probe)
 
     more = {"defaults": leaves.defaults, "library": "optax", "without": _without(parsed, root), "tensors": named(root)}
-    return made(parsed.text, name, arguments, follow, **more)
+    return Implementation(parsed.text, name, arguments, follow, **more)
 
 
 def _without(parsed: Spec, root: Part) -> dict[str, str]:
@@ -192,7 +191,7 @@ def _of_schedule(parsed: Spec) -> Implementation:
         if root.name == "SequentialLR":
             inner = {p.path: p.name for p in root.inner()}
             more["own_words"] = after_warmup(inner, leaves.shown)
-    return made(parsed.text, name, {**leaves.arguments, **ours}, follow, **more)
+    return Implementation(parsed.text, name, {**leaves.arguments, **ours}, follow, **more)
 
 
 def _of_plateau(parsed: Spec, name: str) -> Implementation:
@@ -206,7 +205,7 @@ def _of_plateau(parsed: Spec, name: str) -> Implementation:
             plateau.made(given)
         except (TypeError, ValueError) as error:
             raise SpecError(f"{parsed.text}: {error}") from error
-        return made(parsed.text, name, given, plateau.ours, defaults=plateau.DEFAULTS, **more)
+        return Implementation(parsed.text, name, given, plateau.ours, defaults=plateau.DEFAULTS, **more)
     _alone(parsed)
     root = spec.part(replace(parsed, kwargs={n: v for n, v in parsed.kwargs.items() if n != "lr"}))
     leaves = Leaves.of([root])
@@ -218,7 +217,7 @@ def _of_plateau(parsed: Spec, name: str) -> Implementation:
         return plateau.in_optax(lambda: root.make(new), lr, probe)
 
     arguments = {**leaves.arguments, "lr": plain(parsed.kwargs.get("lr"))}
-    return made(parsed.text, name, arguments, follow, defaults=leaves.defaults, **more)
+    return Implementation(parsed.text, name, arguments, follow, defaults=leaves.defaults, **more)
 
 
 def _of_groups(parsed: Spec, groups: list[Any]) -> Implementation:
@@ -253,7 +252,7 @@ def _of_groups(parsed: Spec, groups: list[Any]) -> Implementation:
 
     more = {"defaults": {**defaults(root), **bound_there}, "library": "torch", "tensors": tuple(labels)}
     arguments = {**{n: v for n, v in bound.items() if n != "lr"}, **settings}  # each group has a lr
-    return made(parsed.text, f"{parsed.full_name}{GROUPED}", arguments, follow, **more)
+    return Implementation(parsed.text, f"{parsed.full_name}{GROUPED}", arguments, follow, **more)
 
 
 def _bound(part: Part) -> dict[str, Any]:
@@ -265,11 +264,11 @@ def _of_rule(text: str, rule: Any, numbers: Mapping[str, float]) -> Implementati
     hyper = rule.hyper(**{name: value for name, value in numbers.items() if value is not None})
     arguments = {**rule.options, **hyper._asdict()}
 
-    def bind(given: Mapping[str, Any]) -> Callable[[Probe], Path]:
-        factory = rules.factory_of(rule)
-        fields = set(inspect.signature(factory).parameters)
-        made = factory(**{k: v for k, v in given.items() if k in fields})
-        own = made.hyper(**{k: v for k, v in given.items() if k not in fields and v is not None})
-        return lambda probe: ours(made, own, probe)
+    def follow(given: Mapping[str, Any], probe: Probe) -> Path:
+        options = {name: given[name] for name in rule.options}
+        # A rule that its factory did not make is what is diagnosed.
+        other = rule if options == dict(rule.options) else rules.factory_of(rule)(**options)
+        own = {name: value for name, value in given.items() if name not in options and value is not None}
+        return ours(other, other.hyper(**own), probe)
 
-    return Implementation(text, rule.name, arguments, lambda probe: ours(rule, hyper, probe), bind=bind)
+    return Implementation(text, rule.name, arguments, follow)

@@ -22,7 +22,7 @@ from ..dtypes import numbers_in
 from ..table import Inexpressible
 from ..trajectory import Trajectory
 from . import held
-from .ours import framed, moving_lr, rule_of
+from .ours import as_arrays, by_step, framed, moving_lr, rule_of
 
 
 def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
@@ -42,14 +42,14 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
     with jax.enable_x64(case.dtype == "float64"), floatx(keras, numbers_in(case.dtype)):
         hyper = rule.hyper(**case.numbers)
         lrs = moving_lr(case, hyper, "keras")
-        params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
-        sign = -1 if rule.options.get("maximize") else 1
-        grads = {name: jnp.asarray(sign * value) for name, value in case.gradients().items()}
+        params, grads = as_arrays(case.first_params()), as_arrays(case.gradients())
+        if rule.options.get("maximize"):
+            grads = jax.tree.map(jnp.negative, grads)
         shapes = tuple((name, value.shape) for name, value in params.items())
         first, run = _program(rule, tuple(hyper._asdict().items()), shapes, case.dtype)
         forced = None if reference is None else {k: jnp.asarray(v[:-1]) for k, v in reference.params.items()}
         history, kept = jax.tree.map(np.asarray, run(first(params), lrs, params, grads, forced))
-    return framed("keras", params, history, kept, lrs)
+    return framed("keras", params, history, by_step(kept, case.steps), lrs)
 
 
 def load_keras() -> Any:

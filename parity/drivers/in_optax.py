@@ -18,7 +18,7 @@ from lrtheory.rules import Rule
 from ..cases import Case
 from ..table import Inexpressible, Numbers, row
 from ..trajectory import Trajectory
-from .ours import framed, moving_lr, rule_of
+from .ours import as_arrays, by_step, framed, moving_lr, rule_of
 
 
 def build(rule: Rule, numbers: Numbers, lr: Any) -> Any:
@@ -47,13 +47,12 @@ def replay(case: Case, *, reference: Trajectory | None = None) -> Trajectory:
     with jax.enable_x64(case.dtype == "float64"):
         hyper = rule.hyper(**case.numbers)
         lrs = moving_lr(case, hyper, "optax")
-        params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
-        grads = {name: jnp.asarray(value) for name, value in case.gradients().items()}
+        params, grads = as_arrays(case.first_params()), as_arrays(case.gradients())
         forced = None if reference is None else _forcing(reference, state, params)
         run = _run(case, rule, hyper._asdict(), lrs, params, grads, forced)
         history, kept = jax.tree.map(np.asarray, run)
     by_tensor = {name: {field: values[name] for field, values in kept.items()} for name in params}
-    return framed("optax", params, history, by_tensor, lrs)
+    return framed("optax", params, history, by_step(by_tensor, case.steps), lrs)
 
 
 #: Rules whose factories look at a number, so that all of them must be constants.

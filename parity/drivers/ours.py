@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -24,21 +25,28 @@ def rule_of(case: Case) -> Rule:
     return rules.get(case.rule)(**case.options)
 
 
+def as_arrays(values: Mapping[str, Any]) -> dict[str, Any]:
+    """By tensor name, in JAX."""
+    return {name: jnp.asarray(value) for name, value in values.items()}
+
+
 def replay(
     case: Case, *, reference: Trajectory | None = None, rule: Rule | None = None, eager: bool = False
 ) -> Trajectory:
     """One run; with ``reference``, parameters and state are set to the reference's before every step."""
     rule = rule or rule_of(case)
     with jax.enable_x64(case.dtype == "float64"):
-        given = inputs(case, rule, reference)
+        given = _inputs(case, rule, reference)
         if eager:
             history, states = _stepped(rule, given, case.steps, is_forced=reference is not None)
-            return trajectory("lrtheory eager", given, history, states)
-        history, kept = jax.tree.map(np.asarray, _run(rule, reference is not None, *given))
-    return trajectory("lrtheory", given, history, [snapshot(kept, step) for step in range(case.steps)])
+        else:
+            history, kept = jax.tree.map(np.asarray, _run(rule, reference is not None, *given))
+            states = [_snapshot(kept, step) for step in range(case.steps)]
+    name = "lrtheory eager" if eager else "lrtheory"
+    return framed(name, given.params, history, [_snapshot(given.state), *states], given.numbers["lr"])
 
 
-class Inputs(NamedTuple):
+class _Inputs(NamedTuple):
     """What a run starts from, and what each step is given."""
 
     hyper: Any
@@ -49,29 +57,12 @@ class Inputs(NamedTuple):
     forced: Any
 
 
-def inputs(case: Case, rule: Rule, reference: Trajectory | None) -> Inputs:
-    """Numbers, first parameters and state, gradients, and what each step is forced to."""
+def _inputs(case: Case, rule: Rule, reference: Trajectory | None) -> _Inputs:
     hyper = rule.hyper(**case.numbers)
-    params = {name: jnp.asarray(value) for name, value in case.first_params().items()}
-    return Inputs(
-        hyper,
-        case.schedule.moving(hyper, case.steps),
-        rule.init(params),
-        params,
-        {name: jnp.asarray(value) for name, value in case.gradients().items()},
-        _forcing(rule, case.steps, params, rule.init(params), reference),
-    )
-
-
-def trajectory(implementation: str, given: Inputs, params: Any, states: list[Snapshot]) -> Trajectory:
-    """A run with what it started from."""
-    first = {name: np.asarray(value)[None] for name, value in given.params.items()}
-    return Trajectory(
-        implementation,
-        {name: np.concatenate([first[name], value]) for name, value in params.items()},
-        [snapshot(given.state), *states],
-        np.asarray(given.numbers["lr"]),
-    )
+    params, grads = as_arrays(case.first_params()), as_arrays(case.gradients())
+    state = rule.init(params)
+    forced = _forcing(rule, case.steps, params, state, reference)
+    return _Inputs(hyper, case.schedule.moving(hyper, case.steps), state, params, grads, forced)
 
 
 def moving_lr(case: Case, hyper: Any, framework: str) -> Any:
@@ -88,14 +79,19 @@ def moving_lr(case: Case, hyper: Any, framework: str) -> Any:
     return jnp.asarray(moving["lr"], numbers_in(case.dtype))
 
 
-def framed(name: str, first: Any, history: Any, kept: Any, lrs: Any) -> Trajectory:
-    """A run that was made as one program: ``kept`` has state fields by tensor, stacked over steps, and none at first."""
+def framed(name: str, first: Any, history: Any, states: list[Snapshot], lrs: Any) -> Trajectory:
+    """A run with the parameters that it started from."""
+    params = {tensor: np.concatenate([np.asarray(first[tensor])[None], value]) for tensor, value in history.items()}
+    return Trajectory(name, params, states, np.asarray(lrs))
+
+
+def by_step(kept: Any, steps: int) -> list[Snapshot]:
+    """State fields by tensor, stacked over the steps of one program, at each of them; none before the first."""
     after = [
         {tensor: {field: values[step] for field, values in fields.items()} for tensor, fields in kept.items()}
-        for step in range(len(lrs))
+        for step in range(steps)
     ]
-    params = {tensor: np.concatenate([np.asarray(first[tensor])[None], value]) for tensor, value in history.items()}
-    return Trajectory(name, params, [{tensor: {} for tensor in params}, *after], np.asarray(lrs))
+    return [{tensor: {} for tensor in kept}, *after]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -117,7 +113,9 @@ def _run(rule: Rule, is_forced: Any, hyper: Any, numbers: Any, state: Any, param
     return lax.scan(step, (params, state), (numbers, grads, forced))[1]
 
 
-def _stepped(rule: Rule, given: Inputs, steps: int, *, is_forced: bool) -> tuple[dict[str, np.ndarray], list[Snapshot]]:
+def _stepped(
+    rule: Rule, given: _Inputs, steps: int, *, is_forced: bool
+) -> tuple[dict[str, np.ndarray], list[Snapshot]]:
     """The run outside of any program."""
     params, state, history, states = given.params, given.state, [], []
     for step in range(steps):
@@ -129,7 +127,7 @@ def _stepped(rule: Rule, given: Inputs, steps: int, *, is_forced: bool) -> tuple
         hyper = given.hyper._replace(**{name: jnp.asarray(value) for name, value in numbers.items()})
         params, state = rule.step(hyper, params, state, _as_given(rule, grads))
         history.append({name: np.asarray(value) for name, value in params.items()})
-        states.append(snapshot(state))
+        states.append(_snapshot(state))
     return {name: np.stack([values[name] for values in history]) for name in given.params}, states
 
 
@@ -165,7 +163,7 @@ def _forcing(rule: Rule, steps: int, params: Any, state: Any, reference: Traject
     return {name: jnp.asarray(value[:-1]) for name, value in reference.params.items()}, forced
 
 
-def snapshot(state: Any, step: int | None = None) -> Snapshot:
+def _snapshot(state: Any, step: int | None = None) -> Snapshot:
     """State fields by tensor name, at one step of a stacked history."""
     fields = {name: column for name, column in zip(state._fields, state, strict=True) if column is not None}
     tensors = next(iter(fields.values()))

@@ -19,10 +19,6 @@ class Job(NamedTuple):
     function: Callable[..., Any]
     arguments: tuple[Any, ...] = ()
 
-    def make(self) -> Any:
-        """The result."""
-        return self.function(*self.arguments)
-
 
 @contextlib.contextmanager
 def begun(calls: Sequence[Job], *, processes: int) -> Iterator[Collect]:
@@ -49,7 +45,7 @@ def _collected(calls: Sequence[Job], futures: list[Future], progress: Callable[[
 
     def here(index: int) -> None:
         progress(calls[index].what, len(results) / len(calls))
-        results[index] = calls[index].make()
+        results[index] = calls[index].function(*calls[index].arguments)
 
     for index in reversed(range(len(calls))):
         if not futures or futures[index].cancel():

@@ -214,11 +214,7 @@ def agreement(runs: list[TrainingRun]) -> Verdict:
 
 def effective_lr(runs: list[TrainingRun]) -> Verdict:
     """Whether layers train with the lr that was set."""
-    ratios = {
-        (run["rule"], layer["name"]): _last(layer["q50"]) / _last(run["nominal_lr"])
-        for run in _constant(runs)
-        for layer in run["layers"]
-    }
+    ratios = _by_rule(runs, lambda run, layer: _last(layer["q50"]) / _last(run["nominal_lr"]))
     as_set = [abs(ratio - 1) <= AS_SET for ratio in ratios.values()]
     outcome = graded(as_set)
     lowest, highest = min(ratios, key=lambda key: ratios[key]), max(ratios, key=lambda key: ratios[key])
@@ -242,7 +238,7 @@ def effective_lr(runs: list[TrainingRun]) -> Verdict:
 
 def hardly_learning(runs: list[TrainingRun]) -> Verdict:
     """Which layers' relative update is below the rule of thumb."""
-    typical = {(run["rule"], layer["name"]): _typical(layer) for run in _constant(runs) for layer in run["layers"]}
+    typical = _by_rule(runs, lambda run, layer: median(v for v in layer["relative_update"] if v is not None))
     slow = {key: value for key, value in typical.items() if value < GUIDE}
     outcome = graded(key not in slow for key in typical)
     lowest = min(typical, key=lambda key: typical[key])
@@ -265,12 +261,8 @@ def hardly_learning(runs: list[TrainingRun]) -> Verdict:
 
 def eps_dominated(runs: list[TrainingRun]) -> Verdict:
     """Whether eps decides how some coordinates train."""
-    shares = {
-        (run["rule"], layer["name"]): _last(layer["eps_dominated"])
-        for run in _constant(runs)
-        if run["rule"] in ("adam", "adamw", "rmsprop")
-        for layer in run["layers"]
-    }
+    every = _by_rule(runs, lambda run, layer: _last(layer["eps_dominated"]))
+    shares = {key: share for key, share in every.items() if key[0] in ("adam", "adamw", "rmsprop")}
     if not shares:
         raise ValueError("no run of a rule with eps")
     noticeable = {key: share for key, share in shares.items() if share >= NOTICEABLE}
@@ -295,11 +287,12 @@ def eps_dominated(runs: list[TrainingRun]) -> Verdict:
     )
 
 
-def _constant(runs: list[TrainingRun]) -> list[TrainingRun]:
+def _by_rule(runs: list[TrainingRun], of: Callable[[TrainingRun, Layer], float]) -> dict[tuple[str, str], float]:
+    """A figure of each layer under each rule, at a constant lr in float64."""
     chosen = [run for run in runs if run["schedule"] == "constant" and run["dtype"] == "float64"]
     if not chosen:
         raise ValueError("no run at a constant lr in float64")
-    return chosen
+    return {(run["rule"], layer["name"]): of(run, layer) for run in chosen for layer in run["layers"]}
 
 
 def _by_layer(keys: Iterable[tuple[str, str]]) -> str:
@@ -311,10 +304,6 @@ def _by_layer(keys: Iterable[tuple[str, str]]) -> str:
 
 def _layer(key: tuple[str, str]) -> str:
     return f"{key[1]}, {spoken(key[0])}"
-
-
-def _typical(layer: Layer) -> float:
-    return median(value for value in layer["relative_update"] if value is not None)
 
 
 def _last(curve: Curve) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from .loops import PureLoop, TorchLoop
@@ -17,12 +18,7 @@ __all__ = ["LightningLoop", "PureLoop", "Random", "Resume", "TorchLoop", "Traine
 
 def __getattr__(name: str) -> Any:
     """Frameworks are imported when one of their loops is named."""
-    if name == "LightningLoop":
-        from .lightning import LightningLoop
-
-        return LightningLoop
-    if name == "TrainerLoop":
-        from .transformers import TrainerLoop
-
-        return TrainerLoop
+    loops = {"LightningLoop": ".lightning", "TrainerLoop": ".transformers"}
+    if name in loops:
+        return getattr(importlib.import_module(loops[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}: it has {', '.join(__all__)}")

@@ -14,7 +14,7 @@ from lrtheory.cli.app import run
 from lrtheory.explaining.latex import readable
 from lrtheory.laws import SECTIONS, Evidence, Law, catalogue
 
-from .test_front import imported_by, lrtheory
+from .test_front import called, imported_by, lrtheory
 
 ONE = "bounds.weighted-sum"  # the cheapest: no program is compiled
 
@@ -130,12 +130,8 @@ def test_an_unknown_law_is_one_line_with_what_is_near():
 
 
 def test_help_and_verifying_import_no_framework_but_jax():
-    run_it = "from lrtheory.cli import main; main()"
-    assert imported_by(f"import sys; sys.argv = ['lrtheory', 'laws', '--help']; {run_it}", ("jax", "torch")) == []
-    assert (
-        imported_by(f"import sys; sys.argv = ['lrtheory', 'laws', '{ONE}']; {run_it}", ("torch", "optax", "sklearn"))
-        == []
-    )
+    of = ("jax", "torch", "optax", "sklearn")
+    assert imported_by(called("laws", "--help"), called("laws", ONE), of=of) == [[], ["jax"]]
 
 
 OWN = [law for law in catalogue().values() if law.section in ("invariance", "momentum", "bounds", "claims")]

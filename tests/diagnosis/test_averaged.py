@@ -45,7 +45,7 @@ def averaged_sgd(probe: Probe, *, lag: int, late: int) -> Path:
 )
 def test_asgd_obeys_a_new_lr_one_step_late(name: str, lag: int, late: int, told: dict[str, str]) -> None:
     one = implementation(f"{name}(lr=0.1, lambd=0.01, t0=5)")
-    book = replace(one, text="the textbook", run=lambda probe: averaged_sgd(probe, lag=lag, late=late))
+    book = replace(one, text="the textbook", follow=lambda given, probe: averaged_sgd(probe, lag=lag, late=late))
     now = diagnose(one, book)
     assert {change.setting: change.b for change in now.changes} == told
     assert now.outcome == ("settings" if told else "same")
@@ -131,10 +131,10 @@ def test_evaluation_at_the_parameters_is_told(text: str) -> None:
         pytest.importorskip("schedulefree")
     sound = implementation(text)
 
-    def at_the_parameters(probe: Probe) -> Path:
-        return {name: values for name, values in sound.run(probe).items() if name != AVERAGE}
+    def at_the_parameters(given: Any, probe: Probe) -> Path:
+        return {name: values for name, values in sound.follow(given, probe).items() if name != AVERAGE}
 
-    told = diagnose(sound, replace(sound, text="the plain one", run=at_the_parameters))
+    told = diagnose(sound, replace(sound, text="the plain one", follow=at_the_parameters))
     assert {change.setting: change.b for change in told.changes} == {"evaluation": "at the parameters"}
     assert told.first is not None
     assert told.first.tensor == AVERAGE
@@ -143,11 +143,11 @@ def test_evaluation_at_the_parameters_is_told(text: str) -> None:
 def test_parameters_that_agree_do_not_hide_another_average() -> None:
     sound = implementation("asgd(lr=0.1)")
 
-    def wrong(probe: Probe) -> Path:
-        path = sound.run(probe)
+    def wrong(given: Any, probe: Probe) -> Path:
+        path = sound.follow(given, probe)
         return path | {AVERAGE: path[AVERAGE] * (1 + 1e-3)}
 
-    told = diagnose(sound, replace(sound, text="the wrong one", run=wrong))
+    told = diagnose(sound, replace(sound, text="the wrong one", follow=wrong))
     assert told.outcome == "unknown"
     assert told.first is not None
     assert told.first.tensor == AVERAGE

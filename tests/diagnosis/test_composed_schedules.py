@@ -93,7 +93,7 @@ def test_a_planted_state_machine_is_recovered(switch: str, value: str) -> None:
     broken = replace(
         sound,
         text="the broken one",
-        run=lambda probe: family.run(sound.numbers(), {**family.base, switch: value}, probe),
+        follow=lambda given, probe: family.run(sound.numbers(), {**family.base, switch: value}, probe),
     )
     now = diagnose(sound, broken)
     assert {change.setting: change.b for change in now.changes} == {switch: value}

@@ -87,7 +87,7 @@ def test_which_of_torch_implementations_are_the_loop_bit_by_bit(name: str, way: 
 def skipping(sound: Family, numbers: dict[str, float]) -> Any:
     """A run that begins at each tensor's first gradient that is there, one tensor at a time."""
 
-    def run(probe: Probe) -> Path:
+    def run(given: Any, probe: Probe) -> Path:
         path = {}
         for name, gradients in probe.gradients.items():
             gone = probe.absent.get(name, 0)
@@ -104,7 +104,7 @@ def skipping(sound: Family, numbers: dict[str, float]) -> Any:
 )
 def test_a_tensor_that_waits_for_its_gradient_is_told(text: str) -> None:
     sound = implementation(text)
-    broken = replace(sound, text="the lazy one", run=skipping(FAMILIES[sound.words.family], sound.numbers()))
+    broken = replace(sound, text="the lazy one", follow=skipping(FAMILIES[sound.words.family], sound.numbers()))
     now = diagnose(sound, broken, missing=True)
     assert {change.setting: change.b for change in now.changes} == {"missing gradient": "is skipped"}
     assert now.sentence == (

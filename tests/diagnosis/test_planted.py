@@ -124,10 +124,10 @@ def test_a_number_that_nobody_states_is_solved_for(family: str, number: str, val
 def test_what_no_setting_explains_is_said_so() -> None:
     sound = implementation("adam(lr=0.1)")
 
-    def cubed(probe: Any) -> Any:
-        return {name: np.cbrt(values) for name, values in sound.run(probe).items()}
+    def cubed(given: Any, probe: Any) -> Any:
+        return {name: np.cbrt(values) for name, values in sound.follow(given, probe).items()}
 
-    now = diagnose(sound, replace(sound, text="something else", run=cubed))
+    now = diagnose(sound, replace(sound, text="something else", follow=cubed))
     assert now.outcome == "unknown"
     assert not now.changes
     assert now.first is not None

@@ -24,19 +24,19 @@ COSINE, CYCLE = "cosine_annealing(lr=0.1, T_max=50)", "one_cycle(max_lr=0.1, tot
 def shifted(sound: Implementation, steps: int) -> Implementation:
     """It counts from another step."""
 
-    def run(probe: Probe) -> Path:
+    def run(given: Any, probe: Probe) -> Path:
         longer = replace(probe, factors=np.ones(probe.steps + 1))
-        path = {name: values[1:] for name, values in sound.run(longer).items()}
+        path = {name: values[1:] for name, values in sound.follow(given, longer).items()}
         late = {name: np.concatenate([values[:1], values[:-2]]) for name, values in path.items()}
         early = {name: values[1:] for name, values in path.items()}
         return {name: np.concatenate([[0.0], values]) for name, values in (early if steps > 0 else late).items()}
 
-    return replace(sound, text="the broken one", run=run)
+    return replace(sound, text="the broken one", follow=run)
 
 
 def changed(sound: Implementation, values: Any) -> Implementation:
     """Its lr or momentum are otherwise."""
-    return replace(sound, text="the broken one", run=lambda probe: values(sound.run(probe)))
+    return replace(sound, text="the broken one", follow=lambda given, probe: values(sound.follow(given, probe)))
 
 
 def told(a: str | Implementation, b: str | Implementation) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_a_schedule_that_is_off_by_one_is_told_so(text: str, steps: int, which: 
 def test_a_number_that_is_not_as_stated_is_solved_for(text: str, other: str, setting: str, value: float) -> None:
     """The other says that it is the first, and runs otherwise."""
     sound, broken = implementation(text), implementation(other)
-    found = told(sound, replace(sound, text="the broken one", run=broken.run))
+    found = told(sound, replace(sound, text="the broken one", follow=lambda given, probe: broken.path(probe)))
     assert found == {setting: pytest.approx(value, rel=1e-6)}
 
 

@@ -13,6 +13,7 @@ from lrtheory.outputs import plain
 from parity.experiments import (
     claims,
     digits_training,
+    effective_curves,
     loss_scaling,
     measure,
     parity_matrix,
@@ -29,7 +30,7 @@ TINY = Mlp("tiny", widths=(64, 6, 10))
 
 @pytest.fixture(scope="module")
 def measured():
-    """A report of one rule with few layers, of the parity of one rule, and of a claim of each kind; all else is quick."""
+    """A report of one rule with few layers, of the parity of one rule, and of a claim of each kind; all else is short."""
     one_of_each = {law.decision: law for law in laws.catalogue().values() if law.section == "claims"}
 
     said: list[tuple[str, float]] = []
@@ -38,6 +39,9 @@ def measured():
         patch.setattr(parity_matrix, "parts", lambda quick: [("signum", "float64")])
         patch.setattr(claims.laws, "catalogue", lambda: {law.id: law for law in one_of_each.values()})
         patch.setattr(loss_scaling, "WIDTH", 0.05)
+        patch.setattr(loss_scaling, "STEPS", 40)
+        patch.setattr(loss_scaling, "THRESHOLD_STEPS", 120)
+        patch.setattr(effective_curves, "ADAM_STEPS", 60)
         patch.setattr(what_to_change, "SEEDS", 2)
         patch.setattr(phase_diagram, "SIDE", 32)
         report = measure(quick=True, seed=5, progress=lambda text, done: said.append((text, done)))

@@ -203,3 +203,12 @@ def test_no_advice_for_a_state_that_is_not_written(rule, to):
 
 def test_an_option_that_is_on_by_default_is_written_where_it_is_off():
     assert "nesterov=False" in port.config("muon(nesterov=False)", to="torch").code
+
+
+def test_what_is_made_for_a_state_is_read_back():
+    """Optax's Adadelta has a decay of its own, and is not written with another before it."""
+    optimizer = torch.optim.Adadelta([("w", torch.nn.Parameter(torch.ones(2)))], lr=0.5, weight_decay=0.1)
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(2)
+    optimizer.step()
+    found = port.state(optimizer, to="optax")
+    assert port.state((found.optimizer, found.state, found.params), to="lrtheory", steps=1).hyper.weight_decay == 0.1

@@ -26,6 +26,12 @@ PORTED = {
     "coupled decay": ("torch.optim.SGD(lr=0.1, weight_decay=0.01)", "optax", "optax.add_decayed_weights(weight_decay=0.01)"),
     "dampening of nothing": ("torch.optim.SGD(lr=0.1, dampening=0.5)", "optax", "optax.sgd(learning_rate=0.1)"),
     "each clipped apart": ("keras.optimizers.SGD(0.1, clipnorm=1.0)", "torch", "get_total_norm([p.grad])"),
+    "joined": (
+        "torch.optim.lr_scheduler.SequentialLR(torch.optim.AdamW(lr=0.1), [torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, "
+        "total_iters=5), torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=15)], milestones=[5])",
+        "optax",
+        "optax.warmup_cosine_decay_schedule(init_value=0.010000000000000002, peak_value=0.1, warmup_steps=5, decay_steps=20",
+    ),
     "cosine": (COSINE, "optax", "optax.cosine_decay_schedule(init_value=0.1, decay_steps=20)"),
     "clipped and scheduled": (CLIPPED, "torch", "torch.nn.utils.get_total_norm"),
     "gathered": ("optax.MultiSteps(optax.sgd(0.1), 2)", "torch", "torch.optim.SGD(params, lr=0.1)"),

@@ -20,7 +20,7 @@ NOT_A_MEAN = {"muon": "the momentum with its singular values pushed to about 1, 
 
 
 @given(run=runs(steps=7))
-@settings(max_examples=16)
+@settings(max_examples=8)
 def test_step_is_effective_lr_times_direction_plus_decay(run) -> None:  # type: ignore[no-untyped-def]
     r"""Δθ = −E⊙d − decay at every step, in float64.
 
@@ -47,6 +47,13 @@ def test_step_is_effective_lr_times_direction_plus_decay(run) -> None:  # type: 
                 assert effective[name].shape == params[name].shape
                 assert (effective[name] >= 0).all()
             params = moved
+
+
+@pytest.mark.deep
+@given(run=runs(steps=7))
+@settings(max_examples=200)
+def test_step_is_effective_lr_times_direction_plus_decay_in_many_runs(run) -> None:  # type: ignore[no-untyped-def]
+    test_step_is_effective_lr_times_direction_plus_decay.hypothesis.inner_test(run)
 
 
 @pytest.mark.parametrize("rule", [rule for rule in EACH if rule.name not in NOT_A_MEAN], ids=repr)

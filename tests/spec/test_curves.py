@@ -7,7 +7,7 @@ import pytest
 
 from lrtheory.explaining import explain
 from lrtheory.explaining.explanation import Change
-from lrtheory.spec import SpecError, curve, parse
+from lrtheory.spec import SpecError, curve, parse, read
 
 KNOWN = [
     ("optax.warmup_cosine_decay_schedule(0.0, 1e-3, 100, 1000)", (0, 0.0), (100, 1e-3), (1000, 0.0), True),
@@ -18,6 +18,22 @@ KNOWN = [
     ("torch.optim.lr_scheduler.StepLR(step_size=3, gamma=0.5)", (0, 1e-3), (0, 1e-3), None, False),
     ("torch.optim.lr_scheduler.OneCycleLR(max_lr=0.1, total_steps=100)", (0, 0.004), (29, 0.1), (99, 4e-7), True),
     ("linear(lr=0.1, start_factor=0.5, total_iters=4)", (0, 0.05), (4, 0.1), (4, 0.1), True),
+    ("cosine_with_warmup(lr=0.1, warmup_steps=10, total_steps=100)", (0, 0.0), (10, 0.1), (100, 0.0), False),
+    (
+        "torch.optim.swa_utils.SWALR(swa_lr=0.01, anneal_epochs=4)",
+        (0, 1e-3),
+        (4, 0.01),
+        (4, 0.01),
+        True,
+    ),
+    (
+        "torch.optim.lr_scheduler.SequentialLR(schedulers=[torch.optim.lr_scheduler.LinearLR(optimizer, 0.5, total_iters=4), "
+        "torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=16)], milestones=[4])",
+        (0, 5e-4),
+        (4, 1e-3),
+        (20, 0.0),
+        False,
+    ),
 ]
 
 
@@ -172,3 +188,65 @@ def test_a_function_that_changes_late_is_looked_at_until_then() -> None:
     assert (late.peak.lr, late.end.lr) == (0.1, pytest.approx(0.01))
     slow = curve(parse("torch.optim.lr_scheduler.LambdaLR(lr_lambda=lambda t: min(1.0, t / 100000))"), 0.1)
     assert "t * 2 / 100000" in slow.rescaled(1.0, 2.0).text
+
+
+KIND = "torch.optim.lr_scheduler."
+MOVED = {
+    f"{KIND}OneCycleLR(torch.optim.SGD(lr=0.1), max_lr=0.1, total_steps=20)": "momentum",
+    f"{KIND}OneCycleLR(torch.optim.SGD(lr=0.1, momentum=0.5), max_lr=0.1, total_steps=20, base_momentum=0.7)": "momentum",
+    f"{KIND}OneCycleLR(torch.optim.AdamW(lr=0.1, betas=(0.9, 0.95)), max_lr=0.1, total_steps=20)": "beta1",
+    f"{KIND}CyclicLR(torch.optim.RMSprop(lr=0.1), base_lr=0.01, max_lr=0.1, step_size_up=9)": "momentum",
+}
+
+
+@pytest.mark.parametrize("text", MOVED)
+def test_momentum_that_a_scheduler_moves_is_the_one_in_force(text) -> None:
+    """By default the one-cycle policy and the cyclic one move momentum, whatever the optimizer was given."""
+    torch = pytest.importorskip("torch")
+    name, reading = MOVED[text], read(text)
+    made = eval(text.replace("(lr=", "([torch.nn.Parameter(torch.ones(1))], lr="), {"torch": torch})
+    (group,) = made.optimizer.param_groups
+    made.optimizer.step()
+    for _ in range(reading.curve.peak.t):
+        made.step()
+    assert getattr(reading.hyper, name) == (group["betas"][0] if name == "beta1" else group["momentum"])
+    assert any(f"moves {name} between" in note for note in reading.notes)
+    left = read(f"{text[:-1]}, cycle_momentum=False)")
+    assert getattr(left.hyper, name) == getattr(read(text[text.index("(") + 1 : text.index("), ") + 1]).hyper, name)
+
+
+def test_momentum_that_a_scheduler_moves_is_not_answered_for_the_optimizer() -> None:
+    text = f"{KIND}OneCycleLR(torch.optim.AdamW(lr=1e-3), max_lr=0.01, total_steps=100)"
+    with pytest.raises(ValueError, match=r"beta1 would become 0.7, and OneCycleLR moves it"):
+        explain(text, Change(batch=2))
+    assert "betas=(0.9, 0.998" in explain(text, Change(batch=2, method="half-life")).code
+    assert "betas=(0.8, 0.998" in explain(f"{text[:-1]}, cycle_momentum=False)", Change(batch=2)).code
+    with pytest.raises(SpecError, match=r"moves momentum, and torch.optim.Adagrad has none; cycle_momentum=False"):
+        read(f"{KIND}OneCycleLR(torch.optim.Adagrad(lr=0.1), max_lr=0.1, total_steps=9)")
+    read(f"{KIND}OneCycleLR(torch.optim.Adagrad(lr=0.1), max_lr=0.1, total_steps=9, cycle_momentum=False)")
+
+
+HF = "transformers.optimization:get_cosine_schedule_with_warmup"
+
+
+def test_a_scheduler_of_another_package_has_the_optimizer_that_it_is_given() -> None:
+    pytest.importorskip("transformers")
+    reading = read(f"{HF}(torch.optim.AdamW(lr=3e-4, weight_decay=0.1), 10, 100)")
+    assert (reading.hyper.lr, reading.hyper.weight_decay, tuple(reading.curve.end)) == (3e-4, 0.1, (100, 0.0))
+    code = explain(reading.text, Change(batch=2, method="half-life")).code
+    assert code.startswith(f"{HF}(torch.optim.AdamW(params, lr=0.00042426")
+    assert code.endswith("num_warmup_steps=5, num_training_steps=50)")
+
+
+@pytest.mark.parametrize("optimizer", ["lion_pytorch.Lion(lr=3e-4)", "torch.optim.LBFGS(lr=3e-4)"])
+def test_the_lr_of_an_optimizer_that_is_none_of_our_rules_is_that_of_its_schedule(optimizer) -> None:
+    pytest.importorskip("lion_pytorch")
+    found = explain(f"torch.optim.lr_scheduler.CosineAnnealingLR({optimizer}, T_max=10)")
+    assert found.schedule[1].lr == 3e-4
+    assert f"{optimizer} is none of our rules" in found.notes[0]
+
+
+def test_a_schedule_of_another_number_is_not_told_as_that_of_lr() -> None:
+    text = "optax.inject_hyperparams(optax.adam)(learning_rate=1e-3, b1=optax.linear_schedule(0.9, 0.95, 100))"
+    assert explain(text).schedule == ()
+    assert explain(text.replace("1e-3", "optax.linear_schedule(0.1, 0.2, 9)")).schedule[1].lr == pytest.approx(0.2)

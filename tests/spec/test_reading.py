@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lrtheory import rules
+from lrtheory.explaining import explain
 from lrtheory.names import optax as optax_names
 from lrtheory.names import torch as torch_names
 from lrtheory.spec import NoRuleError, SpecError, Unread, parse, read, written
@@ -220,3 +221,126 @@ def test_reading_torch_does_not_import_it() -> None:
     code = "import sys; from lrtheory.explaining import read; read('torch.optim.Adam(lr=1e-3)'); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split() == ["False"]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        "[{'params': a}, {'params': b, 'lr': 0.1}]",
+        "[dict(params=a), dict(params=b, lr=0.1)]",
+        "({'params': a}, {'params': b, 'weight_decay': 0.0})",
+        "[{'params': p, 'lr': 0.1 * s} for p, s in groups]",
+        "[dict(params=p, lr=0.1) for p in layers]",
+        "[{'params': a}, *[{'params': p, 'lr': r} for p, r in rest]]",
+    ],
+)
+def test_settings_of_groups_are_not_dropped(groups):
+    for text in (f"torch.optim.AdamW({groups}, lr=1e-3)", f"torch.optim.AdamW(params={groups}, lr=1e-3)"):
+        with pytest.raises(SpecError, match="groups of parameters are not read; write one SPEC for each"):
+            read(text)
+
+
+@pytest.mark.parametrize(
+    "params", ["[{'params': a}]", "[dict(params=a)]", "[p for p in ps]", "groups", "list(m.parameters())"]
+)
+def test_parameters_without_settings_of_their_own_are_read(params):
+    assert read(f"torch.optim.AdamW({params}, lr=0.5)").hyper.lr == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "said"),
+    [
+        ("optax.masked(optax.sgd(0.1), mask_fn)", "mask_fn", "True or False for each parameter by name"),
+        (
+            "optax.partition({'a': optax.sgd(0.1), 'b': optax.adam(0.1)}, fn)",
+            "fn",
+            "the label of each parameter by name",
+        ),
+        (
+            f"{'torch.optim.lr_scheduler.'}LambdaLR(torch.optim.SGD(lr=0.1), lr_lambda=warm)",
+            "warm",
+            "a function of the step",
+        ),
+        ("optax.lookahead(optax.sgd(0.1), sync_period=every, slow_step_size=0.5)", "every", "a number"),
+    ],
+)
+def test_what_to_write_for_what_is_not_evaluated_is_read(text, left, said):
+    with pytest.raises(SpecError, match=f"{left} is not evaluated: write {said}") as refused:
+        explain(text)
+    example = str(refused.value).partition("as in ")[2] or "5"
+    assert explain(text.replace(left, example)).numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("optim.AdamW(lr=0.1)", "torch.optim.AdamW"),
+        ("tf.keras.optimizers.Adam(0.1)", "keras.optimizers.Adam"),
+        ("keras.optimizers.legacy.Adam(0.1)", "keras.optimizers.Adam"),
+        ("lr_scheduler.StepLR(optimizer, 9)", "torch.optim.lr_scheduler.StepLR"),
+    ],
+)
+def test_a_brief_name_is_told_in_full(text, instead):
+    with pytest.raises(SpecError, match=rf"write {instead}\b"):
+        explain(text)
+    read_name = f"{instead}({text.partition('(')[2]}"
+    parse(read_name)
+    assert explain(read_name).spec == read_name
+
+
+@pytest.mark.parametrize(
+    "text", ["keras.optimizers.Adam(learning_rate=name)", "optax.adam(1e-3, b2=name)", "torch.optim.SGD(lr=name)"]
+)
+def test_an_argument_that_is_a_name_is_told_as_it_was_given(text):
+    with pytest.raises(SpecError, match=text.partition("(")[2].partition(", ")[2][:-1] or text.partition("(")[2][:-1]):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("torch.optim.Adam(betas=(0.9, 1.5))", r"betas\[1\]=1.5 is outside"),
+        ("optax.adam(1e-3, b2=1.5)", "b2=1.5 is outside"),
+        ("optax.chain(optax.scale_by_rms(decay=-1.0, eps_in_sqrt=False), optax.scale(-0.1))", "decay=-1.0 is outside"),
+        ("keras.optimizers.Lion(1e-3, beta_1=-0.5)", "beta_1=-0.5 is outside"),
+        ("adam(beta2=1.5)", "beta2=1.5 is outside"),
+    ],
+)
+def test_a_value_out_of_range_is_told_in_the_words_it_was_given_in(text, said):
+    with pytest.raises(SpecError, match=said):
+        read(text)
+
+
+def test_all_that_makes_another_rule_is_told_at_once():
+    with pytest.raises(NoRuleError, match="only with eps_in_sqrt=False and nesterov=False are they the same"):
+        read("optax.rmsprop(1e-3, nesterov=True)")
+    with pytest.raises(NoRuleError, match=r"relative_step=False and epsilon_1=0.0 are read"):
+        read("keras.optimizers.Adafactor(1e-3)")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["optax.adadelta(0.5, weight_decay=0.1)", "optax.chain(optax.add_decayed_weights(0.1), optax.adadelta(0.5))"],
+)
+def test_decay_of_adadelta_is_read_where_it_stands(text):
+    assert read(text).hyper.weight_decay == 0.1
+    np.testing.assert_allclose(ours(text), by_optax(text), rtol=1e-9)
+    with pytest.raises(NoRuleError, match="give one of both"):
+        read("optax.chain(optax.add_decayed_weights(0.1), optax.adadelta(0.5, weight_decay=0.2))")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "adan(proximal=False)",
+        "muon(nesterov=False)",
+        "signum(averaged=False)",
+        "rmsprop(momentum_buffer=False)",
+        "adafactor(machine_eps=False)",
+        "adam()",
+        "adam(decoupled=True)",
+    ],
+)
+def test_a_rule_is_told_with_the_options_that_make_it(text):
+    rule = read(text).rule
+    assert read(repr(rule)).rule is rule

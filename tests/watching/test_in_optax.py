@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from drawn import measured, program
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 optax = pytest.importorskip("optax")
@@ -28,6 +29,9 @@ def fresh(dtype="float32"):
 def loss(params):
     x, y = X.astype(params["w"].dtype), Y.astype(params["w"].dtype)
     return jnp.mean((jnp.tanh(x @ params["w"] + params["inner"]["b"]) - y) ** 2)
+
+
+gradient = jax.grad(loss)
 
 
 def stepping(tx):
@@ -116,10 +120,10 @@ def test_what_is_watched_is_what_effective_measures(name):
         theirs, state = trained(tx, params, steps=5)
         mine, kept = params, rule.init(params)
         for t in range(5):
-            before, grads = mine, jax.grad(loss)(mine)
+            before, grads = mine, program(gradient)(mine)
             hyper = rule.hyper(lr=float(jax.jit(schedule)(jnp.int32(t))), **numbers)
-            mine, kept = jax.jit(rule.step)(hyper, before, kept, grads)
-        expected = effective.measure(rule, hyper, kept, grads, before, mine)
+            mine, kept = program(rule.step)(hyper, before, kept, grads)
+        expected = measured(rule)(hyper, kept, grads, before, mine)
         found = ours.summaries(state, theirs)
         for tensor, leaf in (("w", expected["w"]), ("inner.b", expected["inner"]["b"])):
             for figure in effective.Summary._fields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ if importlib.util.find_spec("keras") is None:
     pytest.skip("keras is not installed", allow_module_level=True)
 
 SCRIPT = """
-import sys
+import json, sys
 import numpy as np
 import keras
 from lrtheory.watching.keras import Watch
@@ -30,30 +31,31 @@ def fit(out=None, **options):
     model.fit(rng.normal(size=(40, 5)), rng.integers(0, 2, 40), batch_size=8, epochs=2, verbose=0, callbacks=watch)
     return [keras.ops.convert_to_numpy(v).tobytes() for v in model.weights], watch and watch[0].watch
 
-out = sys.argv[1]
-for i, options in enumerate(({}, {"global_clipnorm": 0.05})):
-    plain, _ = fit(**options)
-    watched, watch = fit(f"{out}/{i}", **options)
-    assert watched == plain
-    run = watch.run()
-    assert run.ended and not run.notes, run.notes
-    w = run.optimizers[0]
-    assert list(w.steps) == [0, 2, 4, 6, 8] and w.taken == 10
-    kernel = next(j for j, t in enumerate(w.tensors) if t["shape"] == [5, 8])
-    assert w.tensors[kernel]["rule"] == "adam()", w.tensors[kernel]
-    clip, grad, effective = (w.figures[n][:, kernel] for n in ("clip_factor", "grad_norm", "harmonic_mean"))
-    assert np.all(clip < 0.9) if options else np.all(clip == 1)
-    assert np.all(grad > 0)
-    # At the first step Adam moves every coordinate by lr, so that the mean of 1/E is that of the gradient's size over lr.
-    assert abs(effective[0] * w.figures["direction_rms"][0, kernel] / 1e-2 - 1) < 0.8
-    assert np.all(w.figures["absorbed"][:, kernel] == 0)
+out, options = sys.argv[1], json.loads(sys.argv[2])
+plain, _ = fit(**options)
+watched, watch = fit(out, **options)
+assert watched == plain
+run = watch.run()
+assert run.ended and not run.notes, run.notes
+w = run.optimizers[0]
+assert list(w.steps) == [0, 2, 4, 6, 8] and w.taken == 10
+kernel = next(j for j, t in enumerate(w.tensors) if t["shape"] == [5, 8])
+assert w.tensors[kernel]["rule"] == "adam()", w.tensors[kernel]
+clip, grad, effective = (w.figures[n][:, kernel] for n in ("clip_factor", "grad_norm", "harmonic_mean"))
+assert np.all(clip < 0.9) if options else np.all(clip == 1)
+assert np.all(grad > 0)
+# At the first step Adam moves every coordinate by lr, so that the mean of 1/E is that of the gradient's size over lr.
+assert abs(effective[0] * w.figures["direction_rms"][0, kernel] / 1e-2 - 1) < 0.8
+assert np.all(w.figures["absorbed"][:, kernel] == 0)
 print("done", keras.backend.backend())
 """
 
 
-def test_a_keras_fit_is_watched_and_left_as_it_is(tmp_path):
+@pytest.mark.parametrize("options", [pytest.param({}, marks=pytest.mark.deep), {"global_clipnorm": 0.05}], ids=str)
+def test_a_keras_fit_is_watched_and_left_as_it_is(options, tmp_path):
     root = Path(__file__).parents[2]
     env = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
-    run = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], env=env, capture_output=True, text=True)
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "run"), json.dumps(options)]
+    run = subprocess.run(command, env=env, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert run.stdout == "done jax\n"

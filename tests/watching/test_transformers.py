@@ -32,7 +32,11 @@ def bits(model):
     return {name: value.numpy().tobytes() for name, value in model.state_dict().items()}
 
 
-@pytest.mark.parametrize("options", [{}, {"gradient_accumulation_steps": 2, "optim": "adafactor"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, marks=pytest.mark.deep), {"gradient_accumulation_steps": 2, "optim": "adafactor"}],
+    ids=str,
+)
 def test_watching_a_trainer_leaves_the_trajectory_as_it_is(tmp_path, options):
     plain = train(tmp_path / "plain", **options)
     watched = train(tmp_path / "watched", [Watch(every=1)], **options)

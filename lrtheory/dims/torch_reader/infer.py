@@ -146,7 +146,8 @@ def infer_torch(
         if name not in numbers:
             raise ValueError(f"{optimizer.__name__} has no hyperparameter {name!r}: it has {', '.join(numbers)}")
     zeros = {name for name, value in numbers.items() if value == 0 and _argument(name) not in given}
-    attempt = _Attempt(optimizer, numbers, others, expected or {}, target or f"torch.optim.{optimizer.__name__}")
+    room = "torch.optim" if optimizer.__module__.startswith("torch.optim.") else optimizer.__module__
+    attempt = _Attempt(optimizer, numbers, others, expected or {}, target or f"{room}.{optimizer.__name__}")
     works: list[tuple[Form, set[str]]] = []
 
     def read(held: Mapping[str, str]) -> Walked:

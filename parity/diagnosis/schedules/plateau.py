@@ -35,7 +35,7 @@ FALLS = 12
 
 
 @dataclass(frozen=True)
-class PlateauFamily(ScheduleFamily):
+class _PlateauFamily(ScheduleFamily):
     """The state machine in float64, along the metrics of a probe."""
 
     def probe(self, *numbers: Mapping[str, float], missing: bool = False) -> Probe:
@@ -46,11 +46,9 @@ class PlateauFamily(ScheduleFamily):
         return replace(probe, metrics=_metrics(probe.steps, still, [(n.rtol, n.atol) for n in members]))
 
     def admits(self, switches: Mapping[str, str], path: Path) -> bool:
-        """Any lr may be a member's."""
         return True
 
     def run(self, numbers: Mapping[str, float], switches: Mapping[str, str], probe: Probe) -> Path:
-        """The lr before each metric."""
         n = SimpleNamespace(**{**self.numbers, **numbers})
         falls = switches[MODE] == "min"
         lr, best, before, bad, cooling, lrs = n.lr, np.inf if falls else -np.inf, None, 0, 0, []
@@ -93,7 +91,7 @@ def _metrics(steps: int, still: int, thresholds: list[tuple[float, float]]) -> n
     return np.array(seen[:steps])
 
 
-plateau = PlateauFamily(
+plateau = _PlateauFamily(
     "plateau",
     lambda *_: None,
     {"lr": 1.0, "factor": 0.1, "patience": 10.0, "rtol": 0.0, "atol": 0.0, "cooldown": 0.0, "min_lr": 0.0, "eps": 0.0}
