@@ -25,7 +25,7 @@ SCALES = ((BY, 1.0), (1 / BY, 1.0), (1.0, BY), (1.0, 1 / BY), (BY, BY), (1 / BY,
 SIZES = (1.0, 1e-8)
 #: Where some law might hold for a broken one: by this factor, at gradients of this size. A constant beside small parameters or
 #: hyperparameters acts only when those are small indeed.
-REACH = ((BY, 1.0), (BY, 1e-8), (BY, 1e8), (BY**-4, 1.0), (BY**4, 1.0))
+REACH = ((BY, 1.0), (BY, 1e-8), (BY, 1e8), (BY**-4, 1.0), (BY**4, 1.0), (BY**-4, 1e-8))
 #: Of the distance travelled: above it a law fails, below the second one holds.
 FAILS, HOLDS = 1e-5, 1e-9
 #: A run with hyperparameters that it refuses, or that are too large for its arithmetic, ends with one of these.
