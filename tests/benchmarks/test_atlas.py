@@ -115,7 +115,7 @@ def test_a_constant_that_acts_only_beside_small_parameters_is_seen(monkeypatch):
 
 def test_a_search_that_time_ends_does_not_agree():
     said = judge(infer(Hiding), seconds=0.0)
-    assert (said.says, said.where) == ("no law found in the time", "the loss ×256")
+    assert (said.says, said.where) == ("no law found in the time", "the parameters ×256")
 
 
 def test_hyperparameters_that_fail_as_given_are_no_agreement():
