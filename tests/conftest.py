@@ -94,7 +94,7 @@ SAMPLED = {
         "port/test_advice::test_what_a_run_or_a_reader_refuses_can_be_followed",
         "sweep/test_resume::test_a_changed_definition_is_refused_with_what_changed",
         "test_layers::test_plant_breaks_its_contract"),
-    4: ("wrappers/test_flattening", "parity/test_gate", "watching/test_in_optax", "effective/test_measure",
+    4: ("wrappers/test_flattening::test_steps_and_what_is_said_of_them_are_the_rules", "parity/test_gate", "watching/test_in_optax", "effective/test_measure",
         "inside_optax/test_transformation", "oracle/test_bounds", "effective/test_cost", "effective/test_absent_parameters", "test_translating"),
     5: ("rules/test_contract", "watching/test_equal",
         "rules/test_torch_database::test_configurations_replay_within_the_gate"),

@@ -132,13 +132,18 @@ def _written(reading: Reading, to: str) -> tuple[Written, list[str]]:
     if picked := next((note for note in reading.notes if "its mask picks" in note), ""):
         raise NoCounterpartError(f"{picked}; write one SPEC for the parameters that it picks and one for the others")
     wrapped, rule, hyper = wrappers.unwrapped(reading.rule, reading.hyper)
-    around: Around = [(wrapper, {name: float(value) for name, value in own.items()}) for wrapper, own in wrapped]
+    around: Around = [
+        (wrapper, {name: float(value) for name, value in own.items()})
+        for wrapper, own in wrapped
+        if wrapper.name != "flatten" or to == "lrtheory"
+    ]
+    left = [] if len(around) == len(wrapped) else ["flatten is left out: it joins small tensors and changes no step"]
     hyper = type(hyper)(*(None if v is None else float(v) for v in hyper))
     course = None if reading.curve is None else courses.read_course(reading.curve)
     write = {"torch": _in_torch, "optax": _in_optax, "keras": _in_keras, "lrtheory": _in_ours}[to]
     frameworks = to, reading.framework
     try:
-        return counterparts.advised(
+        written, notes = counterparts.advised(
             lambda r, h: write(r, h, around, course, reading),
             rule,
             hyper,
@@ -150,6 +155,7 @@ def _written(reading: Reading, to: str) -> tuple[Written, list[str]]:
         if parted:
             raise NoCounterpartError("; ".join([error.reason, *parted])) from error
         raise
+    return written, [*left, *notes]
 
 
 def _known(

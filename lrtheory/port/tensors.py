@@ -230,6 +230,9 @@ def _ours(rule: Any, hyper: Any, state: Any, params: Any = None) -> Adopted:
     around = []
     wrapped, rule, hyper = unwrapped(rule, hyper)
     for outer, numbers in wrapped:
+        if outer.name == "flatten":  # the rule's own steps
+            state = state.unpacked()
+            continue
         own = {name: float(value) for name, value in numbers.items()}
         if outer.name == "accumulate":
             every = outer.options["every"]

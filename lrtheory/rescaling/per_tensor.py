@@ -29,6 +29,11 @@ def per_tensor(rule: Rule | Wrapper, factors: Mapping[str, float], one: Callable
     """
     if not factors:
         raise ValueError("params={}: give a factor for each tensor by name, such as params={'query': 4.0}")
+    if (joined := _joined(rule)) is not None:
+        raise ValueError(
+            f"{joined!r} steps small tensors together, with one set of hyperparameters: give one factor for all parameters, or "
+            f"{joined.rule!r} in its place"
+        )
     where = coupling(rule)
     if where is not None:
         raise ValueError(
@@ -59,6 +64,15 @@ def per_tensor(rule: Rule | Wrapper, factors: Mapping[str, float], one: Callable
         exactness = weakest(exactness, found.exactness)
     hyper = {name: found.hyper for name, found in each.items()}
     return Rescaled(rule, hyper, exactness, rest.method, tuple(notes), state)
+
+
+def _joined(rule: Rule | Wrapper) -> Wrapper | None:
+    """What joins tensors, around the rule or between wrappers."""
+    while isinstance(rule, Wrapper):
+        if rule.name == "flatten":
+            return rule
+        rule = rule.rule
+    return None
 
 
 def _is_of(path: Any, tensor: str) -> bool:

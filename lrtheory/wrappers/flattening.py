@@ -69,6 +69,9 @@ class Layout:
         leaves = dict(zip(self.alone, packed[ALONE], strict=True))
         for dtype, found in self.joined:
             buffer = jax.lax.optimization_barrier(packed[dtype])
+            if not buffer.ndim:  # a count, of each of them
+                leaves |= {i: jnp.array(buffer) for i in found}
+                continue
             parts = jax.lax.split(buffer, [math.prod(self.shapes[i]) for i in found])
             leaves |= {i: part.reshape(self.shapes[i]) for i, part in zip(found, parts, strict=True)}
         return self.structure.unflatten([leaves[i] for i in range(len(self.shapes))])
@@ -80,6 +83,11 @@ class FlattenedState(NamedTuple):
     rule: Any
     layout: Layout
 
+    def unpacked(self) -> Any:
+        """The state that the rule itself has, tensor by tensor."""
+        columns = (None if column is None else self.layout.unpack(column) for column in self.rule)
+        return type(self.rule)(*columns)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Flattened(Wrapper):
@@ -89,9 +97,8 @@ class Flattened(Wrapper):
 
     def init(self, params: PyTree) -> FlattenedState:
         """State before the first step."""
-        self.rule.init(params)  # refuses, by its path, what is no parameter
-        leaves, structure = jax.tree.flatten(params)
-        arrays = [jnp.asarray(leaf) for leaf in leaves]
+        leaves, structure = jax.tree_util.tree_flatten_with_path(params)
+        arrays = [as_array(repr(self), "params", jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
         layout = Layout.of(structure, arrays, self.largest)
         return FlattenedState(self.rule.init(layout.pack(arrays)), layout)
 
@@ -185,7 +192,8 @@ def flatten(rule: Rule, *, largest: int = LARGEST) -> Flattened:
     Notes
     -----
     Joining copies parameters and gradients once, which small tensors are worth. Parameters that are laid out over many
-    devices would be sent to each other: use the rule itself.
+    devices would be sent to each other: use the rule itself. ``state.unpacked()`` is the state that the rule itself has, for
+    ``evaluation_params`` or to go on without joining.
 
     References
     ----------
@@ -205,6 +213,11 @@ def flatten(rule: Rule, *, largest: int = LARGEST) -> Flattened:
     if isinstance(rule, Wrapper):
         raise TypeError(
             f"flatten takes a Rule, and {rule!r} is a wrapper of one: put it around flatten({bare(rule)!r})"
+        )
+    if not isinstance(rule, Rule):
+        hint = " (call it: it is a factory)" if callable(rule) else ""
+        raise TypeError(
+            f"flatten takes a rule such as lrtheory.rules.adam(), not {rule!r}{hint}; of groups, flatten the rule of each"
         )
     if isinstance(largest, bool) or not isinstance(largest, int) or largest < 0:
         raise ValueError(f"flatten: largest={largest!r} must be a whole number of entries, 0 or more")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
-from lrtheory import effective, explain, in_place, rules, sharding, wrappers
+from lrtheory import effective, explain, groups, in_place, port, rescale, rules, sharding, wrappers
 from lrtheory.compiling import quickly_compiled
 from lrtheory.rules import Rule
 
@@ -41,7 +41,7 @@ def assert_near(found: Any, expected: Any, ulps: float) -> None:
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         assert a.shape == b.shape
         assert a.dtype == b.dtype
-        rtol = ulps * float(jnp.finfo(b.dtype).eps)
+        rtol = ulps * float(jnp.finfo(b.dtype).eps) if jnp.issubdtype(b.dtype, jnp.inexact) else 0
         np.testing.assert_allclose(np.asarray(a, np.float64), np.asarray(b, np.float64), rtol, 1e-3 * rtol)
 
 
@@ -134,9 +134,82 @@ def test_it_goes_inside_other_wrappers_and_is_measured_and_explained() -> None:
 
 
 @pytest.mark.parametrize(
+    ("around", "numbers"),
+    [
+        (wrappers.clip_by_global_norm, {"max_norm": 0.5}),
+        (lambda rule: wrappers.accumulate(wrappers.clip_by_value(rule), every=2), {"clip_value": 0.3}),
+        (wrappers.average_weights, {"ema_decay": 0.9}),
+    ],
+    ids=["global", "accumulated-value", "average"],
+)
+def test_under_other_wrappers_it_is_the_rule(around: Any, numbers: dict[str, float]) -> None:
+    names = ("large", "matrix", "vector")
+    params, *grads = ({name: params_of(seed)[name] for name in names} for seed in range(3))
+
+    def run(rule: Any) -> Any:
+        hyper, p, state, found = rule.hyper(lr=0.1, weight_decay=0.1, **numbers), params, rule.init(params), []
+        for g in grads:
+            before = p
+            p, state = rule.step(hyper, p, state, g)
+            found.append([rule.effective_lr(hyper, state), rule.direction(hyper, before, state, g)])
+            found.append([rule.decay(hyper, before, state, g), rule.clip_factor(hyper, before, state, g)])
+        return p, found, getattr(state, "average", None)
+
+    flat, plain = quickly_compiled()(
+        lambda: [run(around(r)) for r in (wrappers.flatten(rules.adamw(), largest=20), rules.adamw())]
+    )()
+    assert_near(flat, plain, 64)
+    assert any((plain[0][name] != params[name]).any() for name in names)
+
+
+def test_state_is_unpacked_to_that_of_the_rule() -> None:
+    """A run goes on without joining, is evaluated by the averaged weights, and is ported."""
+    rule = rules.schedule_free_adamw()
+    outer, params, grads = wrappers.flatten(rule, largest=20), params_of(), params_of(1)
+    moved, flat = outer.step(outer.hyper(), params, outer.init(params), grads)
+    expected, own = rule.step(rule.hyper(), params, rule.init(params), grads)
+    state = flat.unpacked()
+    assert jax.tree.structure(state) == jax.tree.structure(own)
+    assert_near(state, own, 4)
+    found = [rules.evaluation_params(rule.hyper(), s, p) for s, p in ((state, moved), (own, expected))]
+    assert_near(*found, ulps=16)
+    assert_near(rule.step(rule.hyper(), moved, state, grads), rule.step(rule.hyper(), expected, own, grads), 16)
+
+
+def test_state_is_ported_as_that_of_the_rule() -> None:
+    """And an optimizer as the rule, with a note."""
+    given, params = [], {"w": jnp.ones((2, 2)), "b": jnp.ones(3), "large": jnp.ones((5, 5))}
+    for rule in (wrappers.flatten(rules.adam(), largest=20), rules.adam()):
+        state = rule.step(rule.hyper(), params, rule.init(params), params)[1]
+        given.append(port.state((rule, rule.hyper(), state, params), to=rules.adam()).state)
+    assert_near(*given, ulps=4)
+    assert "flatten" in port.config("flatten(adam(lr=0.1))", to="lrtheory").code
+    found, plain = (port.config(spec, to="torch") for spec in ("flatten(adam(lr=0.1))", "adam(lr=0.1)"))
+    assert found.code == plain.code
+    assert any("flatten is left out" in note for note in found.notes)
+
+
+def test_init_makes_one_state() -> None:
+    params = {"large": jnp.ones((300, 200)), "w": jnp.ones(3), "b": jnp.ones(3)}
+    own, joined = (str(jax.make_jaxpr(r.init)(params)) for r in (rules.adam(), wrappers.flatten(rules.adam())))
+    assert joined.count("f32[300,200]") <= own.count("f32[300,200]")
+
+
+def test_tensors_that_are_joined_have_no_hyperparameters_of_their_own() -> None:
+    for rule in (
+        wrappers.flatten(rules.adamw(), largest=10),
+        wrappers.average_weights(wrappers.flatten(rules.adamw())),
+    ):
+        with pytest.raises(ValueError, match="steps small tensors together, with one set of hyperparameters"):
+            rescale(rule, rule.hyper(), params={"b": 4.0})
+
+
+@pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda: wrappers.flatten(wrappers.clip_by_value(rules.adam())), TypeError, r"is a wrapper of one: put it around flatten\(adam\(\)\)"),
+        (lambda: wrappers.flatten(rules.adam), TypeError, "flatten takes a rule .*call it: it is a factory"),
+        (lambda: wrappers.flatten(groups.by_pattern(rules.adam(), {"all": "*"})), TypeError, "of groups, flatten the rule of each"),
         (lambda: wrappers.flatten(rules.adam(), largest=-1), ValueError, "largest=-1 must be a whole number"),
         (lambda: stepped(grads={"b": None}), ValueError, r"grads\['b'\] is None; .* give zeros, or use the rule inside"),
         (lambda: stepped(grads={"b": jnp.ones(5)}), ValueError, r"grads\['b'\] has shape \(5,\); .* made for \(3,\)"),
