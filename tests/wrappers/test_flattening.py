@@ -70,6 +70,7 @@ def test_steps_and_what_is_said_of_them_are_the_rules(rule: Rule) -> None:
 
     state, flat = rule.init(theirs), outer.init(mine)
     assert set(flat.rule.t) == {"alone", "float32", "bfloat16"}
+    assert len(flat.rule.t["alone"]) == 1
     for step in range(3):
         before = theirs
         (theirs, state, mine, flat), said = both(theirs, mine, state, flat, params_of(step + 1))
@@ -187,6 +188,16 @@ def test_state_is_ported_as_that_of_the_rule() -> None:
     found, plain = (port.config(spec, to="torch") for spec in ("flatten(adam(lr=0.1))", "adam(lr=0.1)"))
     assert found.code == plain.code
     assert any("flatten is left out" in note for note in found.notes)
+
+
+def test_gradient_wider_than_its_parameter_is_not_rounded() -> None:
+    """p/2 − g is −(1 + 5/1024), which bfloat16 has as −(1 + 8/1024); of g rounded to 1 it would be −1."""
+    rule = wrappers.flatten(rules.sgd())
+    params = {name: jnp.full(3, -6 / 1024, jnp.bfloat16) for name in "ab"}
+    grads = {"a": jnp.full(3, 1 + 2 / 1024), "b": jnp.ones(3, jnp.bfloat16)}
+    moved, _ = rule.step(rule.hyper(lr=1.0, weight_decay=0.5), params, rule.init(params), grads)
+    assert float(moved["a"][0]) == -(1 + 8 / 1024)
+    assert float(moved["b"][0]) == -1
 
 
 def test_init_makes_one_state() -> None:
