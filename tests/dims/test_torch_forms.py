@@ -284,6 +284,48 @@ def test_places_of_zeros_keep_what_was_there(optimizer):
     assert "# PLACES" in found.breaks[0].location.source
 
 
+class SomePlacesTwice(LeavesZeros):
+    """Those of positive entries are left as they were."""
+
+    @staticmethod
+    def masks(g):
+        return g <= 0, g < 0
+
+
+class OfTwoUnits(Signs):
+    """Every place is written, here with gradients and there with their squares, too small for a run to tell."""
+
+    def direction(self, p, group):
+        written = torch.zeros_like(p)
+        written[p.grad > 0] = (1e-13 * p.grad * p.grad)[p.grad > 0]
+        written[p.grad <= 0] = p.grad[p.grad <= 0]  # PLACES
+        return p.grad + written
+
+
+class ResizedSquares(Signs):
+    def direction(self, p, group):
+        return p.grad + 1e-13 * (p.grad * p.grad).resize_(p.grad.shape)  # PLACES
+
+
+class AddsToWhatWasThere(OfTheLoss):
+    """The slope of the loss is added to a gradient that was a multiple of the parameter."""
+
+    def slopes(self, closure, params):
+        for p in params:
+            p.grad = 1e-13 * p.detach()
+        closure().backward()  # PLACES
+        for p in params:
+            yield p.grad.clone(), p.grad / p.detach()
+            p.grad = None
+
+
+@pytest.mark.parametrize("optimizer", [SomePlacesTwice, OfTwoUnits, ResizedSquares, AddsToWhatWasThere])
+def test_what_is_written_in_two_units_is_a_break(optimizer):
+    found = dims.infer(optimizer)
+    assert found.status in ("broken", "unknown")
+    assert any(b.location is not None and "# PLACES" in b.location.source for b in found.breaks)
+
+
 def test_places_and_all_others_leave_nothing():
     assert (dims.infer(LeavesNone).verdict, dims.infer(LeavesNone).hyper) == ("proven", {"lr": SGD})
 
