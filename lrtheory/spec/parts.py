@@ -237,16 +237,18 @@ def groups_of(given: Any) -> list[Any]:
 
 
 def _makes_groups(given: Any) -> bool:
-    """Whether groups with settings of their own are written in what is not evaluated, as in a comprehension."""
+    """Whether groups with settings of their own are written in what is not evaluated, as in a comprehension or by ``|``."""
+    keys: set[Any] = set()
     for node in ast.walk(ast.parse(written(given), mode="eval")):
-        keys: set[Any] = set()
         if isinstance(node, ast.Dict):
-            keys = {key.value if isinstance(key, ast.Constant) else None for key in node.keys}
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
-            keys = {keyword.arg for keyword in node.keywords}
-        if "params" in keys and keys != {"params"}:
-            return True
-    return False
+            keys |= {key.value if isinstance(key, ast.Constant) else None for key in node.keys}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "dict":
+            keys |= {keyword.arg for keyword in node.keywords}
+        elif isinstance(node, ast.Tuple) and len(node.elts) == 2 and isinstance(node.elts[0], ast.Constant):
+            keys.add(node.elts[0].value)
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            keys.add(None)
+    return "params" in keys and keys != {"params"}
 
 
 def _parts(spec: Spec, given: Mapping[str, Any], path: str) -> dict[str, Any]:

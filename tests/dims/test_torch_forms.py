@@ -245,6 +245,91 @@ def test_places_that_keep_what_was_there_stand_beside_the_written():
     assert any(b.location is not None and "# PLACES" in b.location.source for b in found.breaks)
 
 
+class LeavesZeros(Signs):
+    """Written in all places of data in which nothing is exactly 0, beside which a bare number is left."""
+
+    @staticmethod
+    def masks(g):
+        return g > 0, g < 0
+
+    def direction(self, p, group):
+        left = torch.ones_like(p)
+        for mask in self.masks(p.grad):
+            left[mask] = p.grad[mask]  # PLACES
+        return left
+
+
+class LeavesZerosAtOnce(LeavesZeros):
+    @staticmethod
+    def masks(g):
+        return (g.abs() > 0,)
+
+
+class LeavesZerosOfSigns(LeavesZeros):
+    @staticmethod
+    def masks(g):
+        return g.sign() == 1, g.sign() == -1
+
+
+class LeavesNone(LeavesZeros):
+    @staticmethod
+    def masks(g):
+        return g > 0, ~(g > 0)
+
+
+@pytest.mark.parametrize("optimizer", [LeavesZeros, LeavesZerosAtOnce, LeavesZerosOfSigns])
+def test_places_of_zeros_keep_what_was_there(optimizer):
+    found = dims.infer(optimizer)
+    assert found.status == "unknown"
+    assert "# PLACES" in found.breaks[0].location.source
+
+
+class SomePlacesTwice(LeavesZeros):
+    """Those of positive entries are left as they were."""
+
+    @staticmethod
+    def masks(g):
+        return g <= 0, g < 0
+
+
+class OfTwoUnits(Signs):
+    """Every place is written, here with gradients and there with their squares, too small for a run to tell."""
+
+    def direction(self, p, group):
+        written = torch.zeros_like(p)
+        written[p.grad > 0] = (1e-13 * p.grad * p.grad)[p.grad > 0]
+        written[p.grad <= 0] = p.grad[p.grad <= 0]  # PLACES
+        return p.grad + written
+
+
+class ResizedSquares(Signs):
+    def direction(self, p, group):
+        return p.grad + 1e-13 * (p.grad * p.grad).resize_(p.grad.shape)  # PLACES
+
+
+class AddsToWhatWasThere(OfTheLoss):
+    """The slope of the loss is added to a gradient that was a multiple of the parameter."""
+
+    def slopes(self, closure, params):
+        for p in params:
+            p.grad = 1e-13 * p.detach()
+        closure().backward()  # PLACES
+        for p in params:
+            yield p.grad.clone(), p.grad / p.detach()
+            p.grad = None
+
+
+@pytest.mark.parametrize("optimizer", [SomePlacesTwice, OfTwoUnits, ResizedSquares, AddsToWhatWasThere])
+def test_what_is_written_in_two_units_is_a_break(optimizer):
+    found = dims.infer(optimizer)
+    assert found.status in ("broken", "unknown")
+    assert any(b.location is not None and "# PLACES" in b.location.source for b in found.breaks)
+
+
+def test_places_and_all_others_leave_nothing():
+    assert (dims.infer(LeavesNone).verdict, dims.infer(LeavesNone).hyper) == ("proven", {"lr": SGD})
+
+
 @dataclass
 class Config:
     lr: float = 1e-3
@@ -350,13 +435,58 @@ class Gathers(Signs):
         return got[0] / got[0].norm()
 
 
-def test_what_processes_gather_is_like_what_they_give():
+@pytest.fixture
+def one_process():
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # pyright: ignore[reportPrivateImportUsage]
-    try:
-        found = dims.infer(Gathers)
-    finally:
-        dist.destroy_process_group()
+    yield
+    dist.destroy_process_group()
+
+
+def test_what_processes_gather_is_like_what_they_give(one_process):
+    found = dims.infer(Gathers)
     assert (found.verdict, found.hyper) == ("proven", {"lr": PARAM})
+
+
+class Multiplies(Signs):
+    """Of more than one process, a power of the gradient."""
+
+    def direction(self, p, group):
+        return self.received(p.grad)
+
+    def received(self, g):
+        got = g.clone()
+        dist.all_reduce(got, op=dist.ReduceOp.PRODUCT)
+        return got
+
+
+class GathersInOne(Multiplies):
+    """Squares so small beside the gradient that no run would tell."""
+
+    def received(self, g):
+        got = [torch.zeros_like(g)]
+        dist.gather(g * g, got)
+        return g + 1e-13 * got[0]
+
+
+class Scatters(Multiplies):
+    def received(self, g):
+        got = torch.zeros_like(g)
+        dist.scatter(got, [g * g])
+        return g + 1e-13 * got
+
+
+class TakesOthersForItself(Multiplies):
+    """What other processes gave is not what this one has: the difference is 0 for one process alone."""
+
+    def received(self, g):
+        got = g * g
+        dist.all_reduce(got)
+        return g + 1e-13 * (got - g * g)
+
+
+@pytest.mark.parametrize("optimizer", [Multiplies, GathersInOne, Scatters, TakesOthersForItself])
+def test_what_comes_of_other_processes_is_never_taken_as_proven(optimizer, one_process):
+    assert dims.infer(optimizer).status == "unknown"
 
 
 class Beside(Signs):

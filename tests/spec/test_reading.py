@@ -232,6 +232,10 @@ def test_reading_torch_does_not_import_it() -> None:
         "[{'params': p, 'lr': 0.1 * s} for p, s in groups]",
         "[dict(params=p, lr=0.1) for p in layers]",
         "[{'params': a}, *[{'params': p, 'lr': r} for p, r in rest]]",
+        "[dict(params=a) | {'lr': 0.1}]",
+        "[{'params': a} | settings]",
+        "[dict([('params', a), ('lr', 0.1)])]",
+        "[builtins.dict(params=a, lr=0.1)]",
     ],
 )
 def test_settings_of_groups_are_not_dropped(groups):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,12 +25,16 @@ HARMLESS = frozenset(
      "requires_grad_", "retain_grad", "register_hook", "has_names", "untyped_storage", "result_type", "index",
      "broadcast_tensors", "share_memory_", "detach_", "is_shared", "is_pinned", "record_stream", "_is_view", "dir",
      "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "register_post_accumulate_grad_hook", "is_sparse",
-     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "all_reduce", "broadcast", "barrier")
+     "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_")
 )  # fmt: skip
 
 
-# What they say of a tensor beside 0 does not depend on its units.
-_SIGNS = ("gt", "lt", "ge", "le", "eq", "ne")
+_COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne")
+#: What becomes of a sum over processes has the units of the summands; a product, or bits put together, has not.
+_KEEP_UNITS = ("SUM", "AVG", "MIN", "MAX")
+
+
+_OF_PROCESSES = "torch.distributed.distributed_c10d"
 
 
 @dataclass
@@ -39,7 +44,13 @@ class _Partly:
     before: Value
     covered: torch.Tensor
     written: list[Value] = field(default_factory=list)
+    leaves_out_zeros: bool = True
     origin: FrameOrigin = field(default_factory=lambda: FrameOrigin(()))
+
+    @property
+    def all_gone(self) -> bool:
+        """Whether nothing is left of what was there, whatever the data: one mask, or two signs, may leave zeros out."""
+        return len(self.written) > 1 and not self.leaves_out_zeros and bool(self.covered.all())
 
     def beside_the_rest(self, ledger: Ledger) -> Value:
         """What is known of it when it is read while something is left of what was there."""
@@ -60,6 +71,7 @@ class UnitsMode(TorchFunctionMode):
         self.paused = False
         self._known: dict[Any, Value] = {}
         self._partly: dict[Any, _Partly] = {}
+        self._at_zero: dict[Any, bool] = {}  # what a comparison with a number says of an entry that is 0
         self._only_signs = False
         self._alive: dict[Any, Any] = {}  # memory that is kept is not handed out again under the same address
 
@@ -79,6 +91,7 @@ class UnitsMode(TorchFunctionMode):
         """Write down what is known of a tensor."""
         key = memory(tensor)
         self._partly.pop(key, None)
+        self._at_zero.pop(key, None)
         self._known[key] = value
         self._alive[key] = tensor
 
@@ -113,8 +126,8 @@ class UnitsMode(TorchFunctionMode):
             return self._for_each(func, name.removeprefix("_foreach_"), in_place, args, kwargs)
         if name == "item":
             return self._carried(func(*args, **kwargs), self.known(args[0]))
-        if name == "all_gather":
-            return self._gather(func, args, kwargs)
+        if getattr(func, "__module__", None) == _OF_PROCESSES:
+            return self._between_processes(func, args, kwargs)
         if name == "backward":
             return self._backward(func, args, kwargs)
         rule = TABLE.get(name)
@@ -127,7 +140,8 @@ class UnitsMode(TorchFunctionMode):
             return result
         if name == "setitem" and _is_mask(args[1], args[0]):
             return self._write_where(func, *args)
-        self._only_signs = name in _SIGNS and len(args) == 2 and type(args[1]) in (int, float) and args[1] == 0
+        with_number = name in _COMPARISONS and len(args) == 2 and type(args[1]) in (int, float)
+        self._only_signs = with_number and args[1] == 0  # what is said of signs does not depend on units
         value = rule(Call(self.ledger, args, kwargs, self.known, in_place))
         self._only_signs = False
         overwritten = args[0] if in_place and args else kwargs.get("out")
@@ -136,7 +150,10 @@ class UnitsMode(TorchFunctionMode):
         if isinstance(overwritten, torch.Tensor) and old is not None and isinstance(value, Value):
             self.overwrite(overwritten, old, value)
             return result
-        return self.note_all(result, value)
+        result = self.note_all(result, value)
+        if with_number and isinstance(result, torch.Tensor):
+            self._at_zero[memory(result)] = getattr(operator, name)(0, args[1])
+        return result
 
     def _carried(self, result: Any, value: Value) -> Any:
         """Python's floats, also those in lists, with their units."""
@@ -188,7 +205,7 @@ class UnitsMode(TorchFunctionMode):
         return result
 
     def _write_where(self, func: Any, tensor: torch.Tensor, mask: torch.Tensor, written: Any) -> Any:
-        """Write in the places of a mask; once masks have covered all places, nothing is left of what was there."""
+        """Write in the places of a mask; once masks cover all places, nothing is left of what was there."""
         key = memory(tensor)
         if key not in self._partly:
             self._partly[key] = _Partly(self.known(tensor), torch.zeros_like(mask))
@@ -196,17 +213,28 @@ class UnitsMode(TorchFunctionMode):
         partly.written.append(self.known(written))
         partly.origin = FrameOrigin.here()
         partly.covered |= mask
-        if bool(partly.covered.all()):
+        partly.leaves_out_zeros &= not self._at_zero.get(memory(mask), True)
+        if partly.all_gone:
             units = self.ledger.same(partly.written, "writes into one array", partly.origin)
             self.note(tensor, PURE_VALUE.but(units=units, origin=partly.origin, identity=object()))
         return func(tensor, mask, written)
 
-    def _gather(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Other processes' tensors are like the one of this."""
-        call = Call(self.ledger, args, kwargs, self.known)
-        value = call.value(1, "tensor").but(constant=None, identity=object())
+    def _between_processes(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Other processes' tensors are like the one of this, though their entries are others."""
+        call, name = Call(self.ledger, args, kwargs, self.known), func.__name__
+        gathers = name == "all_gather"
+        if name == "all_reduce":
+            op = call.given(1, "op") or torch.distributed.ReduceOp.SUM
+            if not any(op == getattr(torch.distributed.ReduceOp, kept) for kept in _KEEP_UNITS):
+                raise refused("torch function", f"all_reduce with {op}")
+        elif name not in ("all_gather", "broadcast", "barrier"):
+            raise refused("torch function", name)
+        if name == "barrier":
+            return func(*args, **kwargs)
+        value = call.value(1, "tensor") if gathers else call.self
+        value = value if value.is_zero else value.but(constant=None, identity=object())
         result = func(*args, **kwargs)
-        for tensor in call.given(0, "tensor_list"):
+        for tensor in call.given(0, "tensor_list") if gathers else [call.given(0, "tensor")]:
             self.overwrite(tensor, self.known(tensor), value)
         return result
 
