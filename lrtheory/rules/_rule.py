@@ -166,14 +166,21 @@ class Rule:
     def is_elementwise(self) -> bool:
         """Whether each coordinate moves as it would alone, so that neither shape nor order of a tensor matters to a step.
 
-        Read from the program of a step of a matrix; false for a rule of sparse gradients, which has rows.
+        Read from the programs of a step of a matrix and of a vector, which differ in nothing but the shape; false for a rule of sparse gradients, which has rows.
         """
         if self.array_rule.sparse:
             return False
-        scalar, p = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((3, 2), jnp.float32)
-        off = self.array_rule.defaults
+        off, scalar = self.array_rule.defaults, jax.ShapeDtypeStruct((), jnp.float32)
         hyper = self.Hyper(*(None if off.get(name, 0) is None else scalar for name in self.Hyper._fields))
-        return is_elementwise(self.step, hyper, p, jax.eval_shape(self.init, p), p)
+        matrix, vector = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((3, 2), (7,)))
+
+        def program(p: Any) -> str:
+            """Without blanks, which are where lines are broken."""
+            return "".join(str(jax.make_jaxpr(self.step)(hyper, p, jax.eval_shape(self.init, p), p)).split())
+
+        return is_elementwise(self.step, hyper, matrix, jax.eval_shape(self.init, matrix), matrix) and (
+            program(matrix).replace("[3,2]", "[7]").replace("(3,2)", "(7,)") == program(vector)
+        )
 
     def __repr__(self) -> str:
         shown = {name: value for name, value in self.options.items() if value is not False or name in self.on}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -84,6 +85,16 @@ def test_rules_that_look_at_whole_tensors_are_refused() -> None:
     for name in WHOLE:
         with pytest.raises(ValueError, match="needs norms or shapes of whole tensors, or takes sparse gradients"):
             wrappers.flatten(rules.get(name)())
+
+
+@pytest.mark.parametrize("factor", [lambda p: p.size**-0.5, lambda p: 0.1 if p.ndim > 1 else 1.0], ids=["size", "ndim"])
+def test_rule_that_is_given_another_lr_by_the_shape_is_refused(factor: Any) -> None:
+    """Each coordinate moves by its own gradient there, and yet not as it would in a buffer."""
+    sgd = rules.sgd()
+    scaled = lambda h, p, s, g: sgd.array_rule.step(h._replace(lr=h.lr * factor(p)), p, s, g)  # noqa: E731
+    rule = Rule(replace(sgd.array_rule, step=scaled), sgd.options)
+    with pytest.raises(ValueError, match="needs norms or shapes of whole tensors"):
+        wrappers.flatten(rule)
 
 
 def test_one_program_of_few_loops_that_keeps_no_second_copy() -> None:
