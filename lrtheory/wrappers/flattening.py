@@ -58,17 +58,14 @@ class Layout:
 
     def pack(self, leaves: Sequence[Any]) -> dict[str, Any]:
         """Buffers by their dtype, and the other tensors."""
-        packed: dict[str, Any] = {
-            dtype: jnp.concatenate([leaves[i].ravel() for i in found]) for dtype, found in self.joined
-        }
-        # Each result has a loop of its own, which would join the tensors once more.
-        return {**jax.lax.optimization_barrier(packed), ALONE: [leaves[i] for i in self.alone]}
+        joined = {dtype: jnp.concatenate([leaves[i].ravel() for i in found]) for dtype, found in self.joined}
+        return {**joined, ALONE: [leaves[i] for i in self.alone]}
 
     def unpack(self, packed: Mapping[str, Any]) -> PyTree:
         """The tensors in the structure of the parameters."""
         leaves = dict(zip(self.alone, packed[ALONE], strict=True))
         for dtype, found in self.joined:
-            buffer = jax.lax.optimization_barrier(packed[dtype])
+            buffer = packed[dtype]
             if not buffer.ndim:  # a count, of each of them
                 leaves |= {i: jnp.array(buffer) for i in found}
                 continue
