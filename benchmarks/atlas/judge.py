@@ -237,8 +237,8 @@ def path(
     """Parameters over their scale after every step of a torch optimizer, with other arguments, or saved and loaded midway."""
     import torch
 
-    from lrtheory.dims.torch_reader.infer import as_written, seeded, train
     from lrtheory.dims.torch_reader.problem import steep_bowl
+    from lrtheory.dims.torch_reader.running import as_written, seeded, train
 
     form = program.form
     program = replace(program, others={**program.others, **(others or {})})

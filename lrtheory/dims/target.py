@@ -105,7 +105,7 @@ def _of_rule(spec: Spec) -> Numbered:
 
 
 def _of_torch(root: Part) -> Numbered:
-    from .torch_reader.infer import constructor_arguments, default_numbers
+    from .torch_reader.arguments import constructor_arguments, default_numbers
 
     given: dict[str, Any] = root.values()
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..numbers import check_hyper
 from ..units import Units
 from ._lift import Leaves, check_state, check_state_shapes, compute_dtype, narrowed, widened
 from ._state import zeros
@@ -166,7 +167,8 @@ class Rule:
     def is_elementwise(self) -> bool:
         """Whether each coordinate moves as it would alone, so that neither shape nor order of a tensor matters to a step.
 
-        Read from the programs of a step of a matrix and of a vector, which differ in nothing but the shape; false for a rule of sparse gradients, which has rows.
+        Read from the programs of a step of a matrix and of a vector, which then differ in nothing but the shape; false for a
+        rule of sparse gradients, which has rows.
         """
         if self.array_rule.sparse:
             return False
@@ -319,8 +321,7 @@ class Rule:
 
     def _scalars(self, hyper: Hyper, dtype: Any) -> Hyper:
         """The numbers as 0-d arrays of the dtype the rule computes in."""
-        if not isinstance(hyper, self.Hyper):
-            raise TypeError(f"{self!r} takes {self.Hyper.__name__} from its .hyper(...), not {type(hyper).__name__}")
+        check_hyper(self, hyper)
         scalars = []
         for name, value in zip(hyper._fields, hyper, strict=True):
             if (value is None) != (self.array_rule.defaults.get(name, 0) is None):

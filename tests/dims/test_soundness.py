@@ -17,8 +17,8 @@ import torch
 
 from lrtheory import dims
 from lrtheory.dims.optax_reader.infer import default_numbers
-from lrtheory.dims.torch_reader.infer import constructor_arguments
-from lrtheory.dims.torch_reader.infer import default_numbers as torch_numbers
+from lrtheory.dims.torch_reader.arguments import constructor_arguments
+from lrtheory.dims.torch_reader.arguments import default_numbers as torch_numbers
 from lrtheory.units import GRADIENT, PARAM, PURE, Units
 
 

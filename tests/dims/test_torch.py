@@ -12,7 +12,8 @@ import torch
 
 from lrtheory import dims
 from lrtheory.dims import Dimensions, Units
-from lrtheory.dims.torch_reader.infer import NotAnOptimizerError, constructor_arguments, default_numbers
+from lrtheory.dims.torch_reader.arguments import constructor_arguments, default_numbers
+from lrtheory.dims.torch_reader.running import NotAnOptimizerError
 
 STEPS = 30
 

@@ -15,7 +15,7 @@ from torch.optim.optimizer import required  # noqa: E402  # pyright: ignore[repo
 
 from lrtheory import dims  # noqa: E402
 from lrtheory.dims.target import infer_target  # noqa: E402
-from lrtheory.dims.torch_reader.infer import NotAnOptimizerError  # noqa: E402
+from lrtheory.dims.torch_reader.running import NotAnOptimizerError  # noqa: E402
 from lrtheory.units import GRADIENT, LOSS, PARAM, PURE  # noqa: E402
 
 SGD = PARAM.times(GRADIENT.power(-1))

@@ -17,7 +17,7 @@ from lrtheory import port, rules
 from lrtheory.port import configuration, counterparts
 from lrtheory.port.fresh import fresh
 from lrtheory.port.tensors import Tensor
-from lrtheory.spec import Spec, SpecError, Unread, call, parse, read, written
+from lrtheory.spec import Reading, Spec, SpecError, Unread, call, parse, read, written
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 torch, *_ = (pytest.importorskip(library) for library in ("torch", "optax", "keras"))
@@ -73,22 +73,25 @@ def texts(rule, numbers) -> Iterator[str]:
             continue
 
 
+def readings() -> Iterator[tuple[str, Reading]]:
+    """Every SPEC of every setting that is read, and what is read."""
+    for rule, numbers in settings():
+        for text in texts(rule, numbers):
+            with contextlib.suppress(SpecError):
+                yield text, read(text)
+
+
 @functools.cache
 def refusals() -> dict[tuple[str, str, str], tuple[str, str]]:
     """One SPEC of each refusal that gives advice, by the rule, the framework and the reason."""
     found: dict[tuple[str, str, str], tuple[str, str]] = {}
-    for rule, numbers in settings():
-        for text in texts(rule, numbers):
+    for text, reading in readings():
+        for to in configuration.FRAMEWORKS:
             try:
-                reading = read(text)
-            except SpecError:
-                continue
-            for to in configuration.FRAMEWORKS:
-                try:
-                    configuration._written(reading, to)
-                except port.NoCounterpartError as error:
-                    if "=" in str(error):
-                        found.setdefault((reading.framework, to, str(error)), (text, to))
+                configuration._written(reading, to)
+            except port.NoCounterpartError as error:
+                if "=" in str(error):
+                    found.setdefault((reading.framework, to, str(error)), (text, to))
     return found
 
 
@@ -130,19 +133,14 @@ def tensors(reading) -> dict[str, Tensor]:
 
 def test_every_refusal_of_a_state_can_be_followed():
     followed_some = set()
-    for rule, numbers in settings():
-        for text in texts(rule, numbers):
+    for text, reading in readings():
+        for to in ("torch", "optax", "keras"):
             try:
-                reading = read(text)
-            except SpecError:
-                continue
-            for to in ("torch", "optax", "keras"):
-                try:
-                    fresh(to, tensors(reading), reading.framework)
-                except port.NoCounterpartError as error:
-                    if error.change:
-                        fresh(to, tensors(read(followed(text, str(error)))), reading.framework)
-                        followed_some.add((reading.framework, to))
+                fresh(to, tensors(reading), reading.framework)
+            except port.NoCounterpartError as error:
+                if error.change:
+                    fresh(to, tensors(read(followed(text, str(error)))), reading.framework)
+                    followed_some.add((reading.framework, to))
     assert len(followed_some) >= 7
 
 

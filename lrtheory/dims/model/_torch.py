@@ -15,7 +15,7 @@ from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import HYPER, Ledger
 from .._kernel.value import PURE_VALUE, Value
 from ..torch_reader.aten import AtenMode
-from ..torch_reader.infer import as_written, seeded
+from ..torch_reader.running import as_written, seeded
 from ._jax import PROTECTING
 from ._solution import solve
 from .result import Symmetries

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import itertools
 import math
-import random
-import re
-import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +20,12 @@ from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
 from .._verdict import FAR, SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled
 from ..dimensions import Dimensions
+from .arguments import Numbers, argument_of, default_numbers, entries_of, held_notes, rescaled_numbers
 from .completing import completed
 from .mode import UnitsMode
 from .numbers import Carried, carry, standing_in
-from .problem import Form, SmallProblem, forms, moved, needs_closure
+from .problem import Form, SmallProblem, forms, moved
+from .running import NotAnOptimizerError, Program, as_written, modules_of, seeded, train, unfused
 
 # RAdam's branch changes after five steps. After the first steps, more follow until so many have shown nothing new and
 # every parameter has moved, so that what happens every tenth step is seen; a whole number may say how often it happens.
@@ -38,90 +35,9 @@ SWITCHED_ON = 0.01
 # A break that more lines share is not looked into line by line.
 _LINES_TRIED = 6
 
-Numbers = dict[str, Any]
-
 
 class _OutOfRangeError(ValueError):
     """A constructor refuses rescaled numbers: a decay of 2, say."""
-
-
-class NotAnOptimizerError(TypeError):
-    """The class cannot be run as an optimizer."""
-
-
-def default_numbers(optimizer: Any, given: Mapping[str, Any]) -> tuple[Numbers, dict[str, Any]]:
-    """The numbers of a constructor, by name, and its other arguments.
-
-    An entry of a list is ``betas[0]``, a field of a dataclass ``config.lr``.
-
-    All floats are numbers, and integers unless their annotation says that they are no floats: counts.
-    """
-    numbers: Numbers = {}
-    others: dict[str, Any] = {}
-    parameters = dict(inspect.signature(optimizer).parameters)
-    parameters.pop("params", None)
-    for name, parameter in parameters.items():
-        variable = parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
-        if variable or (name not in given and parameter.default is parameter.empty):
-            continue
-        value = given.get(name, parameter.default)
-        entries = dict(_entries(name, value))
-        annotation = "" if parameter.annotation is parameter.empty else str(parameter.annotation)
-        real = "float" in annotation or any(isinstance(v, float) for v in (parameter.default, *entries.values()))
-        if annotation and not real:
-            entries = {}
-        numbers |= entries
-        if name in given or (entries and name not in entries):
-            others |= {} if name in entries else {name: value}
-    for name in set(given) - set(parameters):
-        entries = dict(_entries(name, given[name]))
-        numbers |= entries
-        others |= {} if name in entries else {name: given[name]}
-    return numbers, others
-
-
-def _entries(path: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, (list, tuple)):
-        for i, entry in enumerate(value):
-            yield from _entries(f"{path}[{i}]", entry)
-    elif isinstance(value, Mapping):
-        for key, entry in value.items():
-            yield from _entries(f"{path}[{key!r}]", entry)
-    elif is_dataclass(value) and not isinstance(value, type):
-        for part in fields(value):
-            entry = getattr(value, part.name)
-            if part.init and (not isinstance(entry, int) or part.type in (float, "float")):  # others count
-                yield from _entries(f"{path}.{part.name}", entry)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        yield path, value
-
-
-def _argument(number: str) -> str:
-    """The constructor's argument in which a number stands."""
-    return re.split(r"[.\[]", number, maxsplit=1)[0]
-
-
-def constructor_arguments(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Constructor arguments, with the entries of lists put back."""
-
-    def rebuilt(path: str, value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return type(value)([rebuilt(f"{path}[{i}]", entry) for i, entry in enumerate(value)])
-        if isinstance(value, Mapping):
-            return {key: rebuilt(f"{path}[{key!r}]", entry) for key, entry in value.items()}
-        if is_dataclass(value) and not isinstance(value, type):
-            names = [part.name for part in fields(value) if part.init]
-            return replace(value, **{n: rebuilt(f"{path}.{n}", getattr(value, n)) for n in names})
-        return numbers.get(path, value)
-
-    plain = {name: value for name, value in numbers.items() if name == _argument(name)}
-    return {**{name: rebuilt(name, value) for name, value in others.items()}, **plain}
-
-
-def rescaled_numbers(numbers: Mapping[str, Any], units: Mapping[str, Units], loss: float, params: float) -> Numbers:
-    """Numbers for another loss and other parameters; whole numbers that are pure stay whole."""
-    pure = [name for name in numbers if name not in units or units[name].is_pure]
-    return {n: x if n in pure else x * units[n].factor(loss, params) for n, x in numbers.items()}
 
 
 def infer_torch(
@@ -145,7 +61,7 @@ def infer_torch(
     for name in expected or {}:
         if name not in numbers:
             raise ValueError(f"{optimizer.__name__} has no hyperparameter {name!r}: it has {', '.join(numbers)}")
-    zeros = {name for name, value in numbers.items() if value == 0 and _argument(name) not in given}
+    zeros = {name for name, value in numbers.items() if value == 0 and argument_of(name) not in given}
     room = "torch.optim" if optimizer.__module__.startswith("torch.optim.") else optimizer.__module__
     attempt = _Attempt(optimizer, numbers, others, expected or {}, target or f"{room}.{optimizer.__name__}")
     works: list[tuple[Form, set[str]]] = []
@@ -196,23 +112,7 @@ def infer_torch(
                 if off.unknown is None and attempt.judged(off, numbers).unknown is None:
                     break
             found = attempt.judged(off)
-    return replace(found, notes=(*found.notes, *chosen, *_held_notes(optimizer, numbers, given)))
-
-
-def _held_notes(optimizer: Any, numbers: Numbers, given: Mapping[str, Any]) -> Iterator[str]:
-    """What of the constructor could be a number and was not followed."""
-    whole, absent = [], []
-    for name, parameter in inspect.signature(optimizer).parameters.items():
-        value = given.get(name, parameter.default)
-        kind = "" if parameter.annotation is parameter.empty else str(parameter.annotation)
-        if isinstance(value, int) and not isinstance(value, bool) and name not in numbers:
-            whole.append(f"{name} = {value}")
-        elif value is None and ("float" in kind or not kind):
-            absent.append(name)
-    if whole:
-        yield f"held as given: {', '.join(whole)}"
-    if absent:
-        yield f"left at None: {', '.join(absent)}"
+    return replace(found, notes=(*found.notes, *chosen, *held_notes(optimizer, numbers, given)))
 
 
 class _News:
@@ -232,35 +132,6 @@ class _News:
         return before != (self._solver.rank, len(self._seen))
 
 
-@dataclass(frozen=True)
-class Program:
-    """How one verdict was come by, so that it can be tried in numbers."""
-
-    optimizer: Any
-    numbers: Numbers
-    others: Mapping[str, Any]
-    form: Form
-    steps: int
-
-    def make(self, params: Mapping[str, torch.nn.Parameter], numbers: Mapping[str, Any]) -> Any:
-        """The optimizer of parameters by name. Raises NotAnOptimizerError for what is none."""
-        of_groups = {n: x for n, x in numbers.items() if _argument(n) in self.form.groups}
-        own = {n: x for n, x in numbers.items() if n not in of_groups}
-        instance: Any = self.optimizer(self.form.hand(params), **constructor_arguments(own, self.others))
-        for name, group in zip(self.form.groups, instance.param_groups if self.form.groups else [], strict=False):
-            entries = {n.removeprefix(f"{name}."): x for n, x in of_groups.items() if n.startswith(f"{name}.")}
-            group.update(
-                constructor_arguments(entries, {k: v for k, v in group.items() if k in map(_argument, entries)})
-            )
-        if not (hasattr(instance, "step") and hasattr(instance, "state")):
-            raise NotAnOptimizerError(f"{self.optimizer.__name__}(...) is not a torch.optim.Optimizer")
-        return instance
-
-    def takes_closure(self, instance: Any) -> bool:
-        """Whether it is stepped with a function that evaluates the loss."""
-        return self.form.closure or needs_closure(instance)
-
-
 @dataclass
 class _Attempt:
     """One optimizer class with its numbers, to be run with units and without."""
@@ -275,7 +146,7 @@ class _Attempt:
     def read(self, form: Form, switched_on: set[str], held: Mapping[str, str], zeros: set[str]) -> Walked:
         """Run it on numbers that carry units, until nothing new is seen."""
         ledger = Ledger()
-        self.numbers = {n: x for n, x in self.numbers.items() if _argument(n) not in form.shapes}
+        self.numbers = {n: x for n, x in self.numbers.items() if argument_of(n) not in form.shapes}
         self.numbers |= self._of_groups(form)
         numbers = {n: SWITCHED_ON if n in switched_on else value for n, value in self.numbers.items()}
         unknowns = {
@@ -295,7 +166,7 @@ class _Attempt:
         state: dict[str, Expression] = {}
         paths: dict[str, None] = {}
         with (
-            standing_in(_modules(self.optimizer)),
+            standing_in(modules_of(self.optimizer)),
             as_written(self.optimizer) as compiled,
             unfused() as fused,
             seeded(),
@@ -372,7 +243,7 @@ class _Attempt:
             for name, group in zip(form.groups, made.param_groups, strict=False)
             for key, value in group.items()
             if key != "params"
-            for entry in _entries(f"{name}.{key}", value)
+            for entry in entries_of(f"{name}.{key}", value)
         ]
         return {name: value for name, value in entries if isinstance(value, float)}
 
@@ -446,95 +317,8 @@ class _Attempt:
         return None
 
 
-@contextlib.contextmanager
-def seeded() -> Iterator[None]:
-    """The same random numbers in every run, and the generators put back after."""
-    kept = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        random.seed(0)
-        np.random.seed(0)  # noqa: NPY002
-        try:
-            yield
-        finally:
-            random.setstate(kept[0])
-            np.random.set_state(kept[1])  # noqa: NPY002
-
-
-@contextlib.contextmanager
-def as_written(optimizer: Any = object) -> Iterator[list[str]]:
-    """What is to be compiled is run as it is written; the list, once the run is over, names what there was."""
-    compiled = [name for module in _modules(optimizer) for name, x in vars(module).items() if _is_compiled(x)]
-    compiled += [n for base in getattr(optimizer, "__mro__", ()) for n, x in vars(base).items() if _is_compiled(x)]
-    compiles, compile_ = "torch._dynamo" in sys.modules, torch.compile  # the former takes seconds to import
-
-    def compile_and_note(*args: Any, **kwargs: Any) -> Any:
-        nonlocal compiles
-        compiled.append(getattr(args[0] if args else None, "__name__", "?"))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            made = compile_(*args, **kwargs)
-        torch.compiler.set_stance("force_eager")  # it has imported what that takes
-        compiles = True
-        return made
-
-    if compiles:
-        torch.compiler.set_stance("force_eager")
-    torch.compile = compile_and_note
-    try:
-        yield compiled
-    finally:
-        torch.compile = compile_
-        if compiles:
-            torch.compiler.set_stance("default")
-
-
-@contextlib.contextmanager
-def unfused() -> Iterator[list[str]]:
-    """Torch's loops over single tensors in place of its fused kernels, whose lines cannot be seen; the list names them."""
-    used: list[str] = []
-    kept: list[tuple[Any, str, Any]] = []
-    for module in [m for name, m in sorted(sys.modules.items()) if name.startswith("torch.optim.")]:
-        for name, kernel in list(vars(module).items()):
-            loop = getattr(module, name.replace("_fused_", "_single_tensor_"), None)
-            if name.startswith("_fused_") and inspect.isfunction(kernel) and loop is not None:
-
-                def run(*args: Any, _name: str = name, _loop: Any = loop, **kwargs: Any) -> Any:
-                    used.append(_name)
-                    return _loop(*args, **kwargs)
-
-                kept.append((module, name, kernel))
-                setattr(module, name, run)
-    try:
-        yield used
-    finally:
-        for module, name, kernel in kept:
-            setattr(module, name, kernel)
-
-
-def _is_compiled(x: Any) -> bool:
-    """Not what is kept from being compiled, as torch's optimizers are once anything was."""
-    known = getattr(x, "__dict__", {})
-    return "_torchdynamo_orig_callable" in known and not known.get("_torchdynamo_disable")
-
-
-def train(instance: Any) -> None:
-    """Schedule-free optimizers step in this mode alone."""
-    with contextlib.suppress(AttributeError):  # those that hand on whatever they are asked for
-        instance.train()
-
-
 def _measured(units: Units) -> Value:
     return Value(Expression(units), measured=True)
-
-
-def _modules(optimizer: Any) -> list[Any]:
-    """The modules whose code runs: those of the class and its bases, their packages', and torch's optimizers."""
-    names = {base.__module__ for base in getattr(optimizer, "__mro__", (optimizer,))}
-    packages = {name.partition(".")[0] for name in names} - {"torch", "builtins", "typing", "abc", "lrtheory", "parity"}
-    names |= {m for m in sys.modules if m.startswith("torch.optim.") or m.partition(".")[0] in packages}
-    names.add("torch.nn.utils.clip_grad")  # asks for plain numbers, which keep their units
-    return [sys.modules[name] for name in sorted(names) if name not in ("builtins", "typing") and name in sys.modules]
 
 
 def _state_values(mode: UnitsMode, entries: Any, name: str) -> Iterator[tuple[str, Value]]:

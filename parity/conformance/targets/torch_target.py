@@ -13,7 +13,7 @@ import torch
 
 from lrtheory import dims
 from lrtheory.dims.target import TargetError
-from lrtheory.dims.torch_reader import infer as torch_dims
+from lrtheory.dims.torch_reader.arguments import constructor_arguments, default_numbers, rescaled_numbers
 from lrtheory.dims.torch_reader.problem import needs_closure
 
 from ..outcome import Skip
@@ -77,9 +77,9 @@ class TorchTarget(Target):
     def rescaled(self, found: Any, run: Run, loss: float, params: float) -> dict[str, np.ndarray]:
         """Another optimizer with the rescaled numbers."""
         assert isinstance(self.make, type)
-        numbers, others = torch_dims.default_numbers(self.make, self.given)
-        numbers = torch_dims.rescaled_numbers(numbers, found.hyper, loss, params)
-        arguments = torch_dims.constructor_arguments(numbers, others)
+        numbers, others = default_numbers(self.make, self.given)
+        numbers = rescaled_numbers(numbers, found.hyper, loss, params)
+        arguments = constructor_arguments(numbers, others)
         scaled = run.scaled(loss / params, params)
         walk = going_on(self.start(scaled.params, arguments=arguments), scaled, range(run.steps))
         return {name: value[1:] for name, value in walk.items()}
