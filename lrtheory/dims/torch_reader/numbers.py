@@ -32,9 +32,7 @@ _OPTIMIZERS = str(torch.optim.__path__[0])
 _FRAMES_KEPT = 5
 _HERE = str(Path(__file__).parent)
 # They call the optimizer or the module: who calls them is no matter.
-_READERS = frozenset(
-    str(Path(_HERE).parent / name) for name in ("torch_reader/infer.py", "torch_reader/running.py", "model/_torch.py")
-)
+_READERS = frozenset(str(Path(_HERE).parent / name) for name in ("torch_reader/infer.py", "model/_torch.py"))
 
 
 def is_optimizer_code(file: str) -> bool:
