@@ -26,7 +26,7 @@ def infer(
 
     Parameters
     ----------
-    target : Rule, wrapped Rule, a TARGET in text as on the command line, a callable that returns an optax transformation, a torch.optim.Optimizer class, or a
+    target : Rule, wrapped Rule, a callable that returns an optax transformation, a torch.optim.Optimizer class, or a
         callable whose first argument is ``params`` and that returns one
     hyper : mapping of str to float
         For a callable or a class: the numbers to trace, passed to it by name. All its other numbers are constants
@@ -54,14 +54,6 @@ def infer(
     wanted = {
         name: units if isinstance(units, Units) else Units.parse(units) for name, units in (expected or {}).items()
     }
-    if isinstance(target, str):
-        from .target import infer_target
-
-        if options or hyper or wanted or shapes or not judge:
-            raise TypeError(
-                f"{target!r} stands for all of it: write its arguments in the text, or give the object that it names"
-            )
-        return infer_target(target)
     if isinstance(target, (Rule, Wrapper)):
         if options or hyper:
             given = ", ".join([*options, *(hyper or {})])
@@ -75,6 +67,8 @@ def infer(
         from .optax_reader.infer import infer_optax
 
         return infer_optax(target, hyper=hyper or {}, expected=wanted, shapes=shapes, judge=judge, **options)
+    if isinstance(target, str):
+        raise TypeError(f"infer takes an object, not text: lrtheory.dims.target.infer_target({target!r}) reads it")
     raise TypeError(
         f"cannot infer units of {target!r}: give a Rule, a callable that returns an optax transformation, "
         "or a torch.optim.Optimizer class"

@@ -149,17 +149,9 @@ def test_bad_target_is_one_clear_message(target, capsys):
     assert "Traceback" not in err
 
 
-def test_text_is_a_target_of_infer_too_and_what_it_cannot_take_is_refused():
-    assert dims.infer("optax.sgd(0.1)").hyper["learning_rate"] == infer_target("optax.sgd(0.1)").hyper["learning_rate"]
-    for more in (
-        {"hyper": {"lr": 0.1}},
-        {"expected": {"lr": "1"}},
-        {"shapes": {"w": (2,)}},
-        {"judge": False},
-        {"lr": 1},
-    ):
-        with pytest.raises(TypeError, match="'sgd' stands for all of it: write its arguments in the text"):
-            dims.infer("sgd", **more)
+def test_text_and_a_factory_of_rules_are_told_what_to_do():
+    with pytest.raises(TypeError, match=r"not text: lrtheory.dims.target.infer_target\('sgd'\) reads it"):
+        dims.infer("sgd")
     with pytest.raises(TypeError, match=r"lion is the factory of a rule: call it, lion\(\)"):
         dims.infer(rules.lion)
 
