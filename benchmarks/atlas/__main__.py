@@ -14,16 +14,17 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from lrtheory.outputs import replace_all
 
+from .conformance import conformance
 from .entry import SCHEMA, entry
-from .targets import NOT_LISTED, PARTS, ROOT, distributions, look_up, parts, pinned, targets, version_of
+from .targets import NOT_LISTED, PARTS, ROOT, Subject, distributions, look_up, parts, pinned, targets, version_of
 
-KEPT = ROOT / ".atlas" / "results"
+KEPT, CHECKED = ROOT / ".atlas" / "results", ROOT / ".atlas" / "checked"
 JSON = ROOT / "docs" / "atlas" / "atlas.json"
 WHY = Path(__file__).with_name("why.toml")
 _FORK = multiprocessing.get_context(
@@ -37,13 +38,22 @@ def main() -> int:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="distributions, or targets with * in them; all by default"
     )
-    parser.add_argument("--again", default="", metavar="STATUS", help="read those anew: unknown,refused …, or all")
+    parser.add_argument(
+        "--again",
+        default="",
+        metavar="STATUS",
+        help="read those anew: unknown,refused …, or all; checks are made anew with: checks",
+    )
+    parser.add_argument(
+        "--only", choices=("units", "checks"), help="units and their verdict, or checks; both by default"
+    )
     parser.add_argument("--time-limit", type=float, default=150.0, help="seconds of a processor for one target")
     parser.add_argument(
         "--for", dest="budget", type=float, default=float("inf"), help="seconds, after which no target is begun"
     )
     arguments = parser.parse_args()
-    KEPT.mkdir(parents=True, exist_ok=True)
+    for kept in (KEPT, CHECKED):
+        kept.mkdir(parents=True, exist_ok=True)
     look_up()
     ends = time.monotonic() + arguments.budget
     for name in distributions():
@@ -76,6 +86,13 @@ def gather() -> list[dict[str, Any]]:
     kept = [json.loads(path.read_text()) for path in sorted(KEPT.glob("*.json"))]
     versions = {name: version_of(name) for name in distributions()}
     there = [e for e in kept if versions.get(e["distribution"]) == e["version"]]
+    checked = {path.stem: json.loads(path.read_text()) for path in CHECKED.glob("*.json")}
+    there = [
+        {**e, "conformance": found["conformance"]}
+        if (found := checked.get(e["name"])) and found["version"] == e["version"]
+        else e
+        for e in there
+    ]
     why, of_optax = reasons(), parts()
     there = [{**e, "part": True} if e["name"] in of_optax else e for e in there if e["name"] not in NOT_LISTED]
     there = [{**e, "why": why[e["name"]]} if e["name"] in why and e["status"] == "broken" else e for e in there]
@@ -97,41 +114,64 @@ def _package(name: str, wanted: list[str], arguments: argparse.Namespace, ends: 
     except Exception as error:
         print(f"{name}: cannot be imported: {type(error).__name__}: {error}"[:200], flush=True)
         return
-    limit = arguments.time_limit
-    for target, infer in found.items():
+    limit, version = arguments.time_limit, version_of(name)
+    for target, subject in found.items():
         if wanted and name not in wanted and not any(fnmatch.fnmatch(target, pattern) for pattern in wanted):
             continue
-        path = KEPT / f"{target}.json"
-        before = json.loads(path.read_text()) if path.exists() else None
-        again = {"all", (before or {}).get("status")} & set(arguments.again.split(","))
-        if (before and before["version"] == version_of(name) and not again) or time.monotonic() > ends:
-            continue
-        start = time.monotonic()
+        about = {"name": target, "distribution": name, "version": version}
+        for folder, make, instead in _jobs(about, subject, limit):
+            path = folder / f"{target}.json"
+            before = json.loads(path.read_text()) if path.exists() else {}
+            anew = {"all", before.get("status", "checks")} & set(arguments.again.split(","))
+            passed_over = folder is {"units": CHECKED, "checks": KEPT}.get(arguments.only)
+            if passed_over or (before.get("version") == version and not anew) or time.monotonic() > ends:
+                continue
+            start = time.monotonic()
+            made = _made(path, make, instead, limit)
+            print(f"{time.monotonic() - start:5.0f} s  {target}: {_short(made)}", flush=True)
 
-        def read(target: str = target, infer: Any = infer, path: Path = path) -> None:
-            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit)))
-            _silence()
-            replace_all({path: json.dumps(entry(target, name, version_of(name), infer, limit / 4))})
 
-        path.unlink(missing_ok=True)
-        how = _apart(read, 40 * limit)  # others may be busy
-        if not path.exists():
-            late = how is None or how in (-signal.SIGXCPU, -signal.SIGKILL)
-            reason = f"not read within {limit:g} s" if late else f"its process ended with {how}"
-            made = {
-                "name": target,
-                "distribution": name,
-                "version": version_of(name),
-                "status": "refused",
-                "reason": reason,
-            }
-            replace_all({path: json.dumps(made)})
-        made = json.loads(path.read_text())
-        says = made.get("numbers", {}).get("says", "")
-        print(
-            f"{time.monotonic() - start:5.0f} s  {target}: {made['status']}, {says} {made.get('reason', '')[:150]}",
-            flush=True,
+def _jobs(
+    about: dict[str, Any], subject: Subject, limit: float
+) -> Iterator[tuple[Path, Callable[[], Any], Callable[[str], Any]]]:
+    """What is made of an optimizer: the folder of it, what makes it, and what stands there if that does not end by itself."""
+    yield (
+        KEPT,
+        lambda: entry(**about, infer=subject.infer, seconds=limit / 4),
+        lambda why: {**about, "status": "refused", "reason": why},
+    )
+    yield (
+        CHECKED,
+        lambda: {**about, "conformance": conformance(subject, limit / 4)},
+        lambda why: {**about, "conformance": {"cannot": why}},
+    )
+
+
+def _made(path: Path, make: Callable[[], Any], instead: Callable[[str], Any], limit: float) -> dict[str, Any]:
+    """Make the file in a process of its own, and what stands in its place where that ends before it is made."""
+
+    def job() -> None:
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit), math.ceil(limit)))
+        _silence()
+        replace_all({path: json.dumps(make())})
+
+    path.unlink(missing_ok=True)
+    how = _apart(job, 40 * limit)  # others may be busy
+    if not path.exists():
+        late = how is None or how in (-signal.SIGXCPU, -signal.SIGKILL)
+        replace_all(
+            {path: json.dumps(instead(f"no answer within {limit:g} s" if late else f"its process ended with {how}"))}
         )
+    return json.loads(path.read_text())
+
+
+def _short(made: dict[str, Any]) -> str:
+    """For the terminal."""
+    if "conformance" not in made:
+        return f"{made['status']}, {made.get('numbers', {}).get('says', '')} {made.get('reason', '')[:150]}"
+    found = made["conformance"]
+    failed = ", ".join(found.get("failed", ()))
+    return found.get("cannot") or f"{found['passed']} checks passed{failed and '; failed: '}{failed}"
 
 
 def _silence() -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 #: A number that counts for nothing unless an option is on.
 _OFF = ("ema_momentum",)
+#: Checks of what we put around it: it takes parameters by name, no lr that is a function, and no mask.
+BESIDE = ("tree", "missing-gradient", "schedule", "lr-zero", "injected-lr")
 #: They hand gradients to another optimizer.
 _AROUND = ("LossScaleOptimizer", "MultiOptimizer", "Optimizer", "OptimizerMap")
 

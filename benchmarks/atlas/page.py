@@ -53,12 +53,18 @@ def html() -> str:
     )
     causes = Counter(cause(e) for e in whole if e["status"] in ("unknown", "refused"))
     without = "".join(f"<li>{escape(words)}: {count}</li>" for words, count in causes.most_common())
+    failing = Counter(check for e in whole for check in e.get("conformance", {}).get("failed", ()))
+    checked = [e["conformance"] for e in whole if "passed" in e.get("conformance", {})]
+    without_fault = sum("failed" not in c for c in checked)
+    fails = "".join(f"<tr><td>{escape(check)}</td><td>{count}</td></tr>" for check, count in failing.most_common())
     unlisted = "".join(f"<li><code>{escape(n)}</code>: {escape(why)}</li>" for n, why in data["not_listed"].items())
     choices = "".join(f'<option value="{s}">{s} ({counts[s]})</option>' for s in STATUSES if counts[s])
     return (
         f"<p><strong>{len(whole)} optimizers</strong> of {len({e['distribution'] for e in whole})} packages.</p>"
         f'<table class="table"><thead><tr><th>verdict</th><th>count</th><th>meaning</th></tr></thead>{rows}</table>'
         f"<details><summary>Why nothing is said of {counts['unknown'] + counts['refused']}</summary><ul>{without}</ul></details>"
+        f"<details><summary>Conformance: {without_fault} of {len(checked)} that were checked fail no check; what the others fail</summary>"
+        f'<table class="table"><thead><tr><th>check</th><th>optimizers that fail it</th></tr></thead>{fails}</table></details>'
         f"<p>Read as well and not counted: {len(parts)} of optax and optax.contrib, {escape(data['parts'])}.</p>"
         f'<details class="atlas-unlisted"><summary>Not listed</summary><ul>{unlisted}</ul></details>'
         '<form class="atlas-form" role="search"><input type="search" id="atlas-find" placeholder="name, package, line, constant …" '
@@ -66,7 +72,9 @@ def html() -> str:
         f'</select><select id="atlas-kind" aria-label="Kind"><option value="optimizer">optimizers ({len(whole)})</option>'
         f'<option value="part">parts of optimizers ({len(parts)})</option><option value="">both</option>'
         '</select><select id="atlas-order" aria-label="Order"><option value="name">by name</option><option value="package">by package'
-        '</option><option value="status">by verdict</option><option value="lr">by units of lr</option></select>'
+        '</option><option value="status">by verdict</option><option value="lr">by units of lr</option><option value="checks">by failed checks</option></select>'
+        '<select id="atlas-checks" aria-label="Conformance"><option value="">any conformance</option><option value="pass">fails no check'
+        '</option><option value="fail">fails checks</option><option value="none">not checked</option></select>'
         '<output id="atlas-shown"></output></form>'
         f'<div id="atlas">{"".join(map(_row, entries))}</div>'
     )
@@ -78,12 +86,22 @@ def _row(entry: Mapping[str, Any]) -> str:
     lr = next((units[n] for n in ("lr", "learning_rate", "max_lr", "config.lr") if n in units), "")
     lr = lr if entry["status"] in ("proven", "guarded", "numerical") else ""
     words = "lr has no units" if lr == "1" else f"lr in {escape(lr)}" if lr else ""
+    conformance = entry.get("conformance", {})
+    failed = len(conformance.get("failed", ()))
+    checks = (
+        f"fails {failed} check{'s' * (failed != 1)}"
+        if failed
+        else f"{conformance['passed']} checks pass"
+        if "passed" in conformance
+        else ""
+    )
     return (
         f'<details id="{escape(entry["name"])}" data-name="{escape(name.rpartition(".")[2].lower())}" '
-        f'data-kind="{"part" if entry.get("part") else "optimizer"}" data-package="{escape(package.lower())}" data-status="{entry["status"]}" data-lr="{escape(lr)}">'
+        f'data-kind="{"part" if entry.get("part") else "optimizer"}" data-package="{escape(package.lower())}" data-status="{entry["status"]}" data-lr="{escape(lr)}" '
+        f'data-checks="{failed if checks else ""}">'
         f"<summary><b>{escape(name.rpartition('.')[2])}</b><span>{escape(entry['name'])}</span>"
         f'<span class="atlas-{entry["status"]}">{entry["status"]}</span>'
-        f"<span>{words}</span></summary>{''.join(_details(entry))}</details>"
+        f"<span>{words}</span><span>{checks}</span></summary>{''.join(_details(entry))}</details>"
     )
 
 
@@ -126,8 +144,22 @@ def _details(entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"<p>In numbers: {escape(numbers['says'])}{apart}{escape(where)}, {numbers.get('steps', 0)} steps.</p>"
     for words in entry.get("odd", []):
         yield f"<p><strong>Odd:</strong> {escape(words)}</p>"
+    yield from _conformance(entry.get("conformance", {}))
     if entry.get("notes"):
         yield f"<p><small>{escape('; '.join(entry['notes']))}</small></p>"
+
+
+def _conformance(found: Mapping[str, Any]) -> Iterator[str]:
+    if "cannot" in found:
+        yield f"<p>Conformance: could not be checked: {escape(found['cannot'])}</p>"
+    if "passed" not in found:
+        return
+    yield f'<p><a href="../conformance.html#the-checks">Conformance</a>: {found["passed"]} checks pass.</p>'
+    for field, words in (("failed", "fails"), ("expected_failure", "fails, as is known")):
+        for check, cause in found.get(field, {}).items():
+            yield f"<p>{words} <code>{escape(check)}</code>: {escape(cause)}</p>"
+    if "not_run" in found:
+        yield f"<p><small>not run: {escape(', '.join(f'{check} ({why})' for check, why in found['not_run'].items()))}</small></p>"
 
 
 def _power(power: str) -> str:

@@ -10,6 +10,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,16 @@ NOT_LISTED: Mapping[str, str] = {
 PARTS = "what has no learning rate of its own: it rescales, clips, masks or combines gradients, and is a part of an optimizer"
 
 
+@dataclass(frozen=True)
+class Subject:
+    """One optimizer: what returns its units, and what makes the target of checks with its arguments, of this kind."""
+
+    infer: Callable[[], Any]
+    target: Callable[[], tuple[Any, Mapping[str, Any]]]
+    kind: str = "jax"
+    beside: tuple[str, ...] = ()  # checks that would speak of what we put around it
+
+
 def pinned() -> dict[str, str]:
     """Distributions and their versions."""
     return dict(re.findall(r"^([\w.-]+)==(\S+)$", PINNED.read_text(), re.MULTILINE))
@@ -60,25 +71,37 @@ def look_up() -> None:
         sys.path.append(str(PACKAGES))
 
 
-def targets(name: str) -> dict[str, Callable[[], Any]]:
-    """Of a distribution, by the name that is printed: what returns its units. Raises ImportError."""
+def targets(name: str) -> dict[str, Subject]:
+    """Of a distribution, by the name that is printed. Raises ImportError."""
     from lrtheory.dims import infer
 
     if name == "keras":
         from . import keras
 
-        return {f"keras.optimizers.{n}": lambda n=n: _of_keras(n) for n in keras.names()}
+        return {
+            f"keras.optimizers.{n}": Subject(
+                lambda n=n: _of_keras(n), lambda n=n: keras.factory(n), beside=keras.BESIDE
+            )
+            for n in keras.names()
+        }
     if name == "lrtheory":
         from lrtheory import rules
 
-        return {f"lrtheory.rules.{n}": lambda n=n: infer(getattr(rules, n)()) for n in rules.names()}
+        made = {n: getattr(rules, n) for n in rules.names()}
+        return {f"lrtheory.rules.{n}": Subject(lambda r=r: infer(r()), lambda r=r: (r(), {})) for n, r in made.items()}
     if name in ("optax", "optax.contrib", "torch"):
         from lrtheory.dims.audit import targets as audited
         from lrtheory.dims.target import infer_target
 
-        return {n: lambda text=text: infer_target(text) for n, text in audited(name).items()}
+        kind = "torch" if name == "torch" else "jax"
+        return {
+            n: Subject(lambda text=text: infer_target(text), lambda text=text: (text, {}), kind)
+            for n, text in audited(name).items()
+        }
     return {
-        n: lambda n=n, cls=cls: _of_class(n, cls) for n, cls in sorted(_classes(name).items()) if n not in NOT_LISTED
+        n: Subject(lambda n=n, cls=cls: _of_class(n, cls), lambda n=n, cls=cls: _to_check(n, cls), "torch")
+        for n, cls in sorted(_classes(name).items())
+        if n not in NOT_LISTED
     }
 
 
@@ -108,15 +131,28 @@ def _of_keras(name: str) -> Any:
 
 
 def _of_class(name: str, cls: type) -> Any:
-    """One that gathers from other processes is in a group of this one alone."""
     from lrtheory.dims import infer
 
+    _alone(cls)
+    return infer(cls, **ARGUMENTS.get(name, {}))
+
+
+def _to_check(name: str, cls: type) -> tuple[Any, Mapping[str, Any]]:
+    """With what the units were read with, where the class insists on arguments."""
+    from lrtheory.dims.torch_reader.completing import completed
+
+    _alone(cls)
+    arguments = ARGUMENTS.get(name, {})
+    return completed(cls, arguments)[0], arguments
+
+
+def _alone(cls: type) -> None:
+    """One that gathers from other processes is in a group of this one alone."""
     if hasattr(sys.modules[cls.__module__], "dist"):
         import torch.distributed as dist
         from torch._C._distributed_c10d import HashStore
 
         dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
-    return infer(cls, **ARGUMENTS.get(name, {}))
 
 
 def _classes(name: str) -> dict[str, type]:

@@ -11,9 +11,10 @@ import torch
 from benchmarks.atlas import judge as judging
 from benchmarks.atlas import page
 from benchmarks.atlas.__main__ import reasons
+from benchmarks.atlas.conformance import conformance
 from benchmarks.atlas.entry import relative, verdict
 from benchmarks.atlas.judge import judge
-from benchmarks.atlas.targets import OWN, pinned, targets, version_of
+from benchmarks.atlas.targets import OWN, Subject, pinned, targets, version_of
 from lrtheory.dims import Units, infer
 from lrtheory.spec._keras_backend import load_keras
 
@@ -37,6 +38,42 @@ def test_verdict_is_what_is_read_now(distribution, name):
         pytest.skip("Keras is imported on another backend")
     now = json.loads(json.dumps(verdict(targets(distribution)[name]())))
     assert {field: said[field] for field in now} == now
+
+
+def test_conformance_is_what_is_checked_now():
+    name = "torch.optim.SGD"
+    if BY_NAME[name]["version"] != version_of("torch"):
+        pytest.skip(f"the atlas was read with torch {BY_NAME[name]['version']}")
+    now = conformance(targets("torch")[name], 60.0)
+    assert BY_NAME[name]["conformance"] == now
+    assert now["passed"] > 20
+
+
+class Careless(torch.optim.SGD):
+    """Prints, and counts steps where no state_dict has them."""
+
+    steps = 0
+
+    def step(self, closure=None):
+        print("step")
+        self.steps += 1
+        with torch.no_grad():
+            for p in self.param_groups[0]["params"]:
+                if p.grad is not None:
+                    p.sub_(p.grad, alpha=self.param_groups[0]["lr"] / self.steps)
+
+
+def test_conformance_has_causes_and_says_what_could_not_be_checked():
+    found = conformance(Subject(lambda: None, lambda: (Careless, {"lr": 0.1}), "torch"), 60.0)
+    assert {"quiet", "resume"} <= set(found["failed"])
+    assert "scaling-law" not in str(found)
+    left_out = Subject(lambda: None, lambda: (Careless, {"lr": 0.1}), "torch", ("quiet", "resume"))
+    assert not {"quiet", "resume"} & set(conformance(left_out, 60.0)["failed"])
+    assert set(conformance(Subject(lambda: None, lambda: (int, {}), "torch"), 60.0)) == {"cannot"}
+
+
+def test_every_optimizer_was_checked_or_says_why_not():
+    assert [e["name"] for e in ATLAS["optimizers"] if not {"passed", "cannot"} & set(e.get("conformance", {}))] == []
 
 
 def test_every_entry_is_of_a_pinned_version():

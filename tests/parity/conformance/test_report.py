@@ -131,3 +131,8 @@ def test_the_code_names_arguments_and_reference():
     with pytest.raises(Failed) as caught:
         exec(result.example, {})
     assert str(caught.value) == result.cause
+
+
+def test_closure_that_records_no_gradients_is_told_as_that():
+    cause = parity.check(optimizers.ClosureWithoutGrad, only=["closure"])["closure"].cause
+    assert cause == "the closure is evaluated without recording gradients: torch.enable_grad() is missing"

@@ -1,0 +1,47 @@
+"""What one may expect of any optimizer, checked on one of the atlas."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import parity
+from parity.conformance import TargetError, suite
+
+from .entry import relative
+from .targets import Subject
+
+#: Its law is in the atlas already, and judged in more runs than a check has.
+_IN_THE_ATLAS = ("scaling-law",)
+#: Of what is no pass, the cause is told.
+_TOLD = ("failed", "expected failure", "not run", "skipped")
+
+
+def conformance(subject: Subject, seconds: float) -> dict[str, Any]:
+    """How many checks passed, and by outcome the others with their cause; ``cannot`` where none could be made, and why."""
+    target, arguments = subject.target()
+    only = [id for id in suite.checks(subject.kind) if id not in (*_IN_THE_ATLAS, *subject.beside)]
+    found = _checked(target, arguments, only, seconds)
+    if "cannot" in found and callable(target) and "lr" not in arguments:
+        lr = inspect.signature(target).parameters.get("lr")
+        if lr is not None and lr.default is None:  # as where its units are read
+            found = _checked(target, {**arguments, "lr": 1e-3}, only, seconds)
+    return found
+
+
+def _checked(target: Any, arguments: Mapping[str, Any], only: Sequence[str], seconds: float) -> dict[str, Any]:
+    try:
+        report = parity.check(target, arguments=arguments, only=only, time_limit=seconds, own_process=False)
+    except TargetError as error:
+        return {"cannot": relative(str(error).splitlines()[0])[:300]}
+    if report["first-step"].status == "failed":
+        return {"cannot": f"its first step {relative(report['first-step'].cause)[:300]}"}
+    made: dict[str, Any] = {"passed": sum(r.status == "passed" for r in report.values())}
+    for status in _TOLD:
+        found = {r.check: relative(r.cause)[:300] for r in report.values() if r.status == status}
+        if found:
+            made[status.replace(" ", "_")] = found
+    if report.notes:
+        made["notes"] = [relative(note)[:300] for note in report.notes]
+    return made
