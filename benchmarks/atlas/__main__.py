@@ -21,7 +21,7 @@ from typing import Any
 from lrtheory.outputs import replace_all
 
 from .conformance import conformance
-from .entry import SCHEMA, entry
+from .entry import SCHEMA, UNRESUMED, UNSAVED, entry
 from .targets import NOT_LISTED, PARTS, ROOT, Subject, distributions, look_up, parts, pinned, targets, version_of
 
 KEPT, CHECKED = ROOT / ".atlas" / "results", ROOT / ".atlas" / "checked"
@@ -88,7 +88,7 @@ def gather() -> list[dict[str, Any]]:
     there = [e for e in kept if versions.get(e["distribution"]) == e["version"]]
     checked = {path.stem: json.loads(path.read_text()) for path in CHECKED.glob("*.json")}
     there = [
-        {**e, "conformance": found["conformance"]}
+        _with_checks(e, found["conformance"])
         if (found := checked.get(e["name"])) and found["version"] == e["version"]
         else e
         for e in there
@@ -97,6 +97,13 @@ def gather() -> list[dict[str, Any]]:
     there = [{**e, "part": True} if e["name"] in of_optax else e for e in there if e["name"] not in NOT_LISTED]
     there = [{**e, "why": why[e["name"]]} if e["name"] in why and e["status"] == "broken" else e for e in there]
     return sorted(there, key=lambda e: (e["name"].lower(), e["name"]))
+
+
+def _with_checks(entry: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """An oddity of the state that a check tells is told once."""
+    told = {"resume", "state-dict"} & set(found.get("failed", ()))
+    odd = [words for words in entry.get("odd", ()) if not (told and words.startswith((UNRESUMED, UNSAVED)))]
+    return {**entry, **({"odd": odd} if "odd" in entry else {}), "conformance": found}
 
 
 def reasons() -> dict[str, dict[str, str]]:

@@ -16,6 +16,8 @@ from .judge import judge, path
 
 #: Of what a reader of the page must know to rely on the JSON; raised when a field changes its meaning.
 SCHEMA = 1
+#: How the two oddities of a state begin.
+UNRESUMED, UNSAVED = "does not resume from its state_dict", "its state cannot be saved and loaded"
 #: Options that choose how a step is computed, or whether something is printed: they are not to change it.
 _HOW = ("foreach", "fused", "capturable", "differentiable", "verbose", "compile", "use_triton", "fsdp", "caution")
 
@@ -95,8 +97,8 @@ def oddities(found: Dimensions) -> Iterator[str]:
     try:
         resumed = path(program, program.numbers, steps, resume=steps // 2)
     except Exception as error:
-        yield f"its state cannot be saved and loaded: {relative((str(error).splitlines() or ['?'])[0])[:120]}"
+        yield f"{UNSAVED}: {relative((str(error).splitlines() or ['?'])[0])[:120]}"
     else:
         if not np.array_equal(resumed, base, equal_nan=True):
-            apart = np.flatnonzero(np.any(resumed != base, axis=1))
-            yield f"does not resume from its state_dict: saved after {steps // 2} steps, step {apart[0] + 1} is another"
+            apart = np.flatnonzero(np.any((resumed != base) & ~(np.isnan(resumed) & np.isnan(base)), axis=1))
+            yield f"{UNRESUMED}: saved after {steps // 2} steps, step {apart[0] + 1} is another"

@@ -107,9 +107,11 @@ def finite(found: Mapping[str, np.ndarray], cause: str) -> None:
             _everywhere(np.isfinite(np.asarray(value, np.float64)), found, name, None, cause)
 
 
-def moved(walk: Mapping[str, np.ndarray], cause: str = "gradients that are not 0 do not move any parameter") -> None:
+def moved(walk: Mapping[str, np.ndarray], cause: str = "") -> None:
     """Demand that a walk is not constant: a run that stands still proves nothing."""
-    verdict(any(np.any(np.asarray(value) != np.asarray(value)[0]) for value in walk.values()), cause)
+    steps = len(next(iter(walk.values()), ())) - 1
+    still = cause or f"gradients that are not 0 do not move any parameter in {steps} steps"
+    verdict(any(np.any(np.asarray(value) != np.asarray(value)[0]) for value in walk.values()), still)
 
 
 def _pairs(found: Any, expected: Any, cause: str) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -42,6 +42,8 @@ class Note(BaseException):
     """Raised by a check that found something to tell which is no failure."""
 
 
+#: What terminals take for colours, as some messages have them.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 #: Letters of a message that are told.
 LONGEST = 300
 
@@ -54,6 +56,7 @@ def told(error: BaseException) -> str:
         message = "its message cannot be read"
     if isinstance(error, Failed):
         return _cut(message)
+    message = _COLOURS.sub("", message)
     first_line = _cut((message.strip().splitlines() or [""])[0])
     text = f"raises {type(error).__name__}" + (f": {first_line}" if first_line else "")
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(str(HERE))]

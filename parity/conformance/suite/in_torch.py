@@ -68,8 +68,6 @@ def closure(target: Any) -> None:
     """The gradients are those of a linear loss: the ones that are given elsewhere."""
     import torch
 
-    from lrtheory.dims.torch_reader.problem import needs_closure
-
     run = standard(target.shapes)
     session = target.start(run.params)
 
@@ -97,7 +95,7 @@ def closure(target: Any) -> None:
         demand(returned is not None, "step(closure) returns None, and not the closure's value")
 
     walk = walked(session, range(run.steps), act)
-    if not needs_closure(session.optimizer):
+    if not target.needs_closure(session.optimizer):
         cause = "with a closure it moves otherwise than with the same gradients set before"
         same(walk, follow(target, run), cause)
 

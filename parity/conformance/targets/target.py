@@ -85,7 +85,7 @@ class Target(ABC):
                 refused = refused or told(error)
                 continue
             if refused:
-                self.notes += (f"checked on {what}, since it does not take all shapes ({refused})",)
+                self.notes += (f"checked on {what}: otherwise it {refused}",)
             return ""
         return refused
 

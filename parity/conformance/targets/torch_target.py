@@ -30,6 +30,7 @@ class TorchTarget(Target):
         super().__init__(*names)
         self.make, self.given = make, dict(given)
         self.sparse = False
+        self.closure = False  # whether it takes no step without one, though its signature does not say so
         self._decays: set[str] = set()
 
     @functools.cached_property
@@ -84,27 +85,33 @@ class TorchTarget(Target):
         walk = going_on(self.start(scaled.params, arguments=arguments), scaled, range(run.steps))
         return {name: value[1:] for name, value in walk.items()}
 
+    def needs_closure(self, optimizer: Any) -> bool:
+        """Whether one of these takes no step without the loss."""
+        return self.closure or needs_closure(optimizer)
+
     def settle(self) -> None:
-        """All shapes, or matrices alone, dense or sparse, where the target refuses the rest."""
+        """All shapes, or matrices alone, dense, sparse or with a closure, where the target refuses the rest."""
         made = []
 
-        def run(shapes: Mapping[str, tuple[int, ...]], sparse: bool) -> None:
-            self.shapes, self.sparse = shapes, sparse
+        def run(shapes: Mapping[str, tuple[int, ...]], *, sparse: bool = False, closure: bool = False) -> None:
+            self.shapes, self.sparse, self.closure = shapes, sparse, closure
             session = self.start(self._ones)
             made.append(session)
             group = session.optimizer.param_groups[0]
             self.lr = float(group["lr"]) if isinstance(group.get("lr"), (int, float)) else None
             self.maximizes = bool(group.get("maximize", False))
-            decays = {name for name, value in group.items() if is_decay(name) and value}
+            decays = {n for n, x in group.items() if is_decay(n) and isinstance(x, (int, float)) and x}
             self._decays = decays & self.arguments_taken
             self.decays_inside = decays != self._decays
             session.step(self._ones)
             self._settle_calls(session, self._ones)
 
-        forms = {" and ".join(s): functools.partial(run, s, False) for s in (SHAPES, WITHOUT_SCALAR, MATRICES)}
-        forms[f"sparse {' and '.join(MATRICES)}"] = functools.partial(run, MATRICES, True)
+        dense = {" and ".join(s): functools.partial(run, s) for s in (SHAPES, WITHOUT_SCALAR, MATRICES)}
+        sparse = {f"sparse {' and '.join(MATRICES)}": functools.partial(run, MATRICES, sparse=True)}
+        closed = {f"{what} with a closure": functools.partial(form, closure=True) for what, form in dense.items()}
+        forms = {**dense, **sparse, **closed}
         if refused := self._first_that_runs(forms):
-            self.shapes, self.sparse, self.trouble = SHAPES, False, refused
+            self.shapes, self.sparse, self.closure, self.trouble = SHAPES, False, False, refused
             if not made:
                 raise TargetError(f"{self.name} cannot be made: it {refused}")
 
@@ -146,7 +153,7 @@ class _TorchSession(Session):
 
     def run_step(self) -> None:
         """``step()``, with a closure where it takes no step without one."""
-        if needs_closure(self.optimizer):
+        if self._target.needs_closure(self.optimizer):
             gradients = {name: p.grad for name, p in self.tensors.items()}
 
             def closure() -> torch.Tensor:

@@ -128,3 +128,42 @@ def test_stock_torch_passes_where_gradients_cancel(foreach: bool) -> None:
     for name in ("Adam", "SGD", "RMSprop", "NAdam", "Adagrad"):
         arguments = {"lr": 0.1, "foreach": foreach} | ({"momentum": 0.9} if name == "SGD" else {})
         parity.check(getattr(torch.optim, name), arguments=arguments, only=["foreach"]).require()
+
+
+class AsksForTheLoss(torch.optim.SGD):
+    """Steps twice on the gradients of a closure, and refuses to go without one, though its signature has a default."""
+
+    def step(self, closure=None):
+        if closure is None:
+            raise RuntimeError("requires closure")
+        with torch.enable_grad():
+            loss = closure()
+        super().step()
+        return loss
+
+
+class DropsTheLoss(AsksForTheLoss):
+    def step(self, closure=None):
+        super().step(closure)
+
+
+def test_one_that_asks_for_the_loss_gets_a_closure_and_its_faults_are_seen() -> None:
+    report = parity.check(AsksForTheLoss, arguments={"lr": 0.1})
+    report.require()
+    assert "with a closure: otherwise it raises RuntimeError: requires closure" in report.notes[0]
+    assert sum(r.status == "passed" for r in report.values()) > 20
+    assert [r.check for r in parity.check(DropsTheLoss, arguments={"lr": 0.1}).failures] == ["closure"]
+
+
+class NamesItsDecay(HeavyBall):
+    """A decay's kind stands beside the decay, and is text."""
+
+    def __init__(self, params, lr=0.1, weight_decay_type="l2"):
+        if weight_decay_type != "l2":
+            raise ValueError(f"weight_decay_type={weight_decay_type}")
+        super().__init__(params, lr=lr)
+        self.param_groups[0]["weight_decay_type"] = weight_decay_type
+
+
+def test_text_beside_a_decay_is_no_decay() -> None:
+    assert parity.check(NamesItsDecay, only=["at-rest", "descent"]).failures == []

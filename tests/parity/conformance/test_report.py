@@ -136,3 +136,11 @@ def test_the_code_names_arguments_and_reference():
 def test_closure_that_records_no_gradients_is_told_as_that():
     cause = parity.check(optimizers.ClosureWithoutGrad, only=["closure"])["closure"].cause
     assert cause == "the closure is evaluated without recording gradients: torch.enable_grad() is missing"
+
+
+def test_colours_of_a_message_are_left_out():
+    class Coloured(torch.optim.SGD):
+        def step(self, closure=None):
+            raise ValueError("\x1b[31mnot so\x1b[0m")
+
+    assert parity.check(Coloured, only=["first-step"])["first-step"].cause.startswith("raises ValueError: not so (")
