@@ -42,7 +42,7 @@ def main() -> int:
         "--again",
         default="",
         metavar="STATUS",
-        help="read those anew: unknown,refused …, or all; checks are made anew with: checks",
+        help="read those anew: unknown,refused …, or all; those with another verdict now: changed; checks are made anew with: checks",
     )
     parser.add_argument(
         "--only", choices=("units", "checks"), help="units and their verdict, or checks; both by default"
@@ -126,30 +126,35 @@ def _package(name: str, wanted: list[str], arguments: argparse.Namespace, ends: 
         if wanted and name not in wanted and not any(fnmatch.fnmatch(target, pattern) for pattern in wanted):
             continue
         about = {"name": target, "distribution": name, "version": version}
+        again = set(arguments.again.split(","))
         for folder, make, instead in _jobs(about, subject, limit):
             path = folder / f"{target}.json"
             before = json.loads(path.read_text()) if path.exists() else {}
-            anew = {"all", before.get("status", "checks")} & set(arguments.again.split(","))
+            anew = {"all", "changed", before.get("status", "checks")} & again
             passed_over = folder is {"units": CHECKED, "checks": KEPT}.get(arguments.only)
             if passed_over or (before.get("version") == version and not anew) or time.monotonic() > ends:
                 continue
             start = time.monotonic()
-            made = _made(path, make, instead, limit)
+            known = before if "changed" in again and before.get("version") == version else None
+            made = _made(path, lambda make=make, known=known: make(known), instead, limit)
             print(f"{time.monotonic() - start:5.0f} s  {target}: {_short(made)}", flush=True)
 
 
 def _jobs(
     about: dict[str, Any], subject: Subject, limit: float
-) -> Iterator[tuple[Path, Callable[[], Any], Callable[[str], Any]]]:
-    """What is made of an optimizer: the folder of it, what makes it, and what stands there if that does not end by itself."""
+) -> Iterator[tuple[Path, Callable[[Any], Any], Callable[[str], Any]]]:
+    """What is made of an optimizer: the folder of it, what makes it, and what stands there if that does not end by itself.
+
+    What makes it takes what was made before, where that is to stand if the verdict is the same.
+    """
     yield (
         KEPT,
-        lambda: entry(**about, infer=subject.infer, seconds=limit / 4),
+        lambda before: entry(**about, infer=subject.infer, seconds=limit / 4, before=before),
         lambda why: {**about, "status": "refused", "reason": why},
     )
     yield (
         CHECKED,
-        lambda: {**about, "conformance": conformance(subject, limit / 4)},
+        lambda before: before or {**about, "conformance": conformance(subject, limit / 4)},
         lambda why: {**about, "conformance": {"cannot": why}},
     )
 

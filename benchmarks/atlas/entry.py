@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -23,15 +24,25 @@ _HOW = ("foreach", "fused", "capturable", "differentiable", "verbose", "compile"
 
 
 def entry(
-    name: str, distribution: str, version: str, infer: Callable[[], Dimensions], seconds: float
+    name: str,
+    distribution: str,
+    version: str,
+    infer: Callable[[], Dimensions],
+    seconds: float,
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Everything in plain types; what cannot be read has a status of ``refused`` and the reason."""
+    """Everything in plain types; what cannot be read has a status of ``refused`` and the reason.
+
+    Where ``before`` has the same verdict it stands, and nothing is run again.
+    """
     made: dict[str, Any] = {"name": name, "distribution": distribution, "version": version}
     try:
         found = infer()
     except Exception as error:
         return {**made, "status": "refused", "reason": relative((str(error).splitlines() or ["?"])[0])[:300]}
     made |= verdict(found)
+    if before is not None and _same(made, before):
+        return dict(before)
     try:
         judged = judge(found, seconds)
         made["numbers"] = judged.as_json()
@@ -42,6 +53,12 @@ def entry(
     with contextlib.suppress(Exception):  # what cannot be run says so above
         made["odd"] = list(oddities(found)) if hasattr(found.program, "form") else []
     return made
+
+
+def _same(made: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether the verdict is the one of before; a law found in numbers is no verdict of the code."""
+    as_read = {**before, "status": "unknown" if before["status"] == "numerical" else before["status"]}
+    return {field: as_read.get(field) for field in made} == json.loads(json.dumps(made))
 
 
 def verdict(found: Dimensions) -> dict[str, Any]:

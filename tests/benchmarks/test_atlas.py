@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.atlas import entry as entries
 from benchmarks.atlas import judge as judging
 from benchmarks.atlas import page
 from benchmarks.atlas.__main__ import reasons
 from benchmarks.atlas.conformance import conformance
-from benchmarks.atlas.entry import relative, verdict
+from benchmarks.atlas.entry import entry, relative, verdict
 from benchmarks.atlas.judge import judge
 from benchmarks.atlas.targets import OWN, Subject, pinned, targets, version_of
 from lrtheory.dims import Units, infer
@@ -251,3 +252,15 @@ def test_page_has_every_optimizer_and_no_markup_of_theirs():
     assert html.count('data-kind="part"') == sum("part" in e for e in ATLAS["optimizers"]) > 0
     odd = {"name": "a.B", "distribution": "a", "version": "1", "status": "refused", "reason": "<script>"}
     assert "<script>" not in "".join(page._details(odd))
+
+
+def test_what_was_read_stands_where_the_verdict_is_the_same_and_is_read_anew_where_not(monkeypatch):
+    about = {"name": "a.Hiding", "distribution": "a", "version": "1"}
+    monkeypatch.setattr(entries, "judge", lambda found, seconds: judging.Judged("agrees", 0.5, "the loss ×256", 20))
+    found = infer(Hiding)
+    first = json.loads(json.dumps(entry(**about, infer=lambda: found, seconds=1.0)))
+    kept = {**first, "numbers": {"says": "as it was"}}
+    assert entry(**about, infer=lambda: found, seconds=1.0, before=kept) == kept
+    for other in ({"status": "proven"}, {"breaks": []}, {"survives": None}):
+        anew = entry(**about, infer=lambda: found, seconds=1.0, before={**kept, **other})
+        assert json.loads(json.dumps(anew)) == first
