@@ -389,8 +389,8 @@ def truth(outcome: bool, condition: str) -> TorchRule:
 
 TABLE: dict[str, TorchRule] = {
     # moved, copied, summed over axes
-    **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "flatten", "contiguous", "to", "float", "double",
-                     "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
+    **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "reshape_as", "flatten", "contiguous", "to", "float",
+                     "double", "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
                      "expand", "expand_as", "real", "view_as_real", "view_as_complex", "requires_grad", "coalesce",
                      "_values", "sparse_mask", "to_dense", "to_sparse", "resolve_conj", "resolve_neg", "alias", "deepcopy", "moveaxis",
                      "movedim", "swapaxes", "swapdims", "ravel", "unflatten", "atleast_1d", "atleast_2d", "tile", "repeat",
