@@ -458,7 +458,7 @@ def truth(outcome: bool, condition: str) -> TorchRule:
 
 TABLE: dict[str, TorchRule] = {
     # moved, copied, summed over axes
-    **dict.fromkeys(("clone", "detach", "view_as", "reshape", "flatten", "contiguous", "float", "double",
+    **dict.fromkeys(("clone", "detach", "view_as", "reshape", "reshape_as", "flatten", "contiguous", "float", "double",
                      "half", "bfloat16", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
                      "expand", "expand_as", "real", "view_as_real", "view_as_complex", "requires_grad", "coalesce",
                      "_values", "sparse_mask", "to_dense", "to_sparse", "resolve_conj", "resolve_neg", "alias", "deepcopy", "moveaxis",

@@ -270,7 +270,8 @@ class UnitsMode(TorchFunctionMode):
         writes = writes or (name.endswith("_") and not name.startswith("__")) or name.startswith("__i")
         if not writes and all(self.known(t).or_pure == PURE_EXPRESSION for t in given):
             for item in made:
-                self.note(item, PURE_VALUE)
+                if memory(item) not in self._known:  # of a view, what is known stays: zeros fit any units
+                    self.note(item, PURE_VALUE)
         elif writes or not made or any(memory(item) not in self._known for item in made):
             raise refused("torch function", name)
 
