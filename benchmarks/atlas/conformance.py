@@ -20,7 +20,10 @@ _TOLD = ("failed", "expected failure", "not run", "skipped")
 
 def conformance(subject: Subject, seconds: float) -> dict[str, Any]:
     """How many checks passed, and by outcome the others with their cause; ``cannot`` where none could be made, and why."""
-    target, arguments = subject.target()
+    try:
+        target, arguments = subject.target()
+    except TargetError as error:
+        return {"cannot": str(error)}
     only = [id for id in suite.checks(subject.kind) if id not in (*_IN_THE_ATLAS, *subject.beside)]
     found = _checked(target, arguments, only, seconds)
     if "cannot" in found and callable(target) and "lr" not in arguments:

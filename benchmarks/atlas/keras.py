@@ -80,9 +80,11 @@ def _build(
     optimizer.build(variables)
     places = []
     for variable in optimizer.variables:
-        leaf = next((n for n in params if variable.name.startswith(f"{n}_")), "")
-        slot = variable.name.removeprefix(f"{leaf}_")
-        places.append((slot if (slot, leaf) not in places else f"{slot}_{len(places)}", leaf))
+        leaf = next((n for n in params if f"{variable.name}_".startswith(f"{n}_")), "")
+        # What has no name of its own is counted over the whole process: variable_4, matrix_7.
+        slot = re.sub(r"_?\d+$", "", variable.name.removeprefix(leaf).removeprefix("_")) or "slot"
+        same = sum(where == leaf and name.startswith(slot) for name, where in places)
+        places.append((f"{slot}_{same}" if same else slot, leaf))
     return optimizer, places
 
 

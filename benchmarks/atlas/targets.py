@@ -95,7 +95,7 @@ def targets(name: str) -> dict[str, Subject]:
 
         kind = "torch" if name == "torch" else "jax"
         return {
-            n: Subject(lambda text=text: infer_target(text), lambda text=text: (text, {}), kind)
+            n: Subject(lambda text=text: infer_target(text), lambda text=text: _text(text), kind)
             for n, text in audited(name).items()
         }
     return {
@@ -128,6 +128,15 @@ def _of_keras(name: str) -> Any:
 
     make, numbers = keras.factory(name)
     return infer(make, hyper=numbers)
+
+
+def _text(text: str) -> tuple[str, Mapping[str, Any]]:
+    from lrtheory.dims.audit import COMBINED
+    from lrtheory.dims.target import TargetError
+
+    if text.startswith(COMBINED):
+        raise TargetError("it combines others, and what is checked of it would be theirs")
+    return text, {}
 
 
 def _of_class(name: str, cls: type) -> Any:

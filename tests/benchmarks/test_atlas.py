@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.atlas import entry as entries
 from benchmarks.atlas import judge as judging
+from benchmarks.atlas import keras as reading_keras
 from benchmarks.atlas import page
 from benchmarks.atlas.__main__ import reasons
 from benchmarks.atlas.conformance import conformance
@@ -264,3 +266,18 @@ def test_what_was_read_stands_where_the_verdict_is_the_same_and_is_read_anew_whe
     for other in ({"status": "proven"}, {"breaks": []}, {"survives": None}):
         anew = entry(**about, infer=lambda: found, seconds=1.0, before={**kept, **other})
         assert json.loads(json.dumps(anew)) == first
+
+
+@pytest.mark.parametrize("name", ["Adafactor", "Nadam"])
+def test_state_of_keras_has_the_same_names_in_every_build_and_order(name):
+    keras = load_keras()
+    if keras.backend.backend() != "jax":
+        pytest.skip("Keras is imported on another backend")
+    params = {"matrix": np.ones((3, 2)), "vector": np.ones(4), "scalar": np.ones(())}
+    first, again, turned = (
+        reading_keras._build(keras, getattr(keras.optimizers, name), {}, {n: params[n] for n in order})[1]
+        for order in (list(params), list(params), list(params)[::-1])
+    )
+    assert first == again
+    assert set(first) == set(turned)
+    assert len(set(first)) == len(first) >= 8
