@@ -55,6 +55,14 @@ def keep(c: Call) -> Value:
     return c.self if c.self.is_zero else c.self.but(constant=None)
 
 
+def viewed(c: Call) -> Value:
+    """Another shape, or another dtype: what has units is then no number, but its bits."""
+    dtype = c.given(1, "dtype")
+    if hasattr(dtype, "is_floating_point") and c.self.or_pure != PURE_EXPRESSION:
+        raise refused("torch function", f"view, of a quantity as {dtype},")
+    return c.self
+
+
 def unary(primitive: str) -> TorchRule:
     """A shared rule of one operand."""
     return lambda c: c.apply(primitive, c.self)
@@ -389,7 +397,7 @@ def truth(outcome: bool, condition: str) -> TorchRule:
 
 TABLE: dict[str, TorchRule] = {
     # moved, copied, summed over axes
-    **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "flatten", "contiguous", "to", "float", "double",
+    "view": viewed, **dict.fromkeys(("clone", "detach", "view_as", "reshape", "flatten", "contiguous", "to", "float", "double",
                      "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
                      "expand", "expand_as", "real", "view_as_real", "view_as_complex", "requires_grad", "coalesce",
                      "_values", "sparse_mask", "to_dense", "to_sparse", "resolve_conj", "resolve_neg", "alias", "deepcopy", "moveaxis",

@@ -68,6 +68,7 @@ class UnitsMode(TorchFunctionMode):
         super().__init__()
         self.constants = constants
         self.ledger = ledger
+        self.calls = 0
         self.paused = False
         self._known: dict[Any, Value] = {}
         self._partly: dict[Any, _Partly] = {}
@@ -121,6 +122,7 @@ class UnitsMode(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if self.paused:
             return func(*args, **kwargs)
+        self.calls += 1
         name, in_place = _plain_name(func)
         if name.startswith("_foreach_"):
             return self._for_each(func, name.removeprefix("_foreach_"), in_place, args, kwargs)
