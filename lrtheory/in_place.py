@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 
+from .numbers import check_rule
 from .rules import Rule
 
 PyTree = Any
@@ -24,6 +25,7 @@ PYTHON_NUMBERS = frozenset({int, float, type(None)})
 
 def init(rule: Rule, params: PyTree) -> Any:
     """State before the first step, every array with memory of its own, which ``rule.init`` does not promise."""
+    check_rule("in_place.init", rule)
     return jax.jit(rule.init)(params)
 
 
@@ -61,6 +63,7 @@ def step(rule: Rule, *, static: str | Sequence[str] = ()) -> Step:
     >>> params["w"].round(5).tolist()
     [0.5, 2.5]
     """
+    check_rule("in_place.step", rule)
     names = (static,) if isinstance(static, str) else tuple(static)
     for name in names:
         if name not in rule.Hyper._fields:

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import PartitionSpec
 
+from .numbers import check_rule
 from .wrappers import FlattenedState
 
 PyTree = Any
@@ -71,6 +72,7 @@ def state_specs(rule: Any, params: PyTree, specs: PyTree) -> Any:
     ValueError
         For a rule that joins tensors (``wrappers.flatten``).
     """
+    check_rule("sharding.state_specs", rule)
     kinds = tuple(_state_types(rule))
     if FlattenedState in kinds:
         raise ValueError(

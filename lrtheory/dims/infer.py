@@ -67,6 +67,8 @@ def infer(
         from .optax_reader.infer import infer_optax
 
         return infer_optax(target, hyper=hyper or {}, expected=wanted, shapes=shapes, judge=judge, **options)
+    if isinstance(target, str):
+        raise TypeError(f"infer takes an object, not text: lrtheory.dims.target.infer_target({target!r}) reads it")
     raise TypeError(
         f"cannot infer units of {target!r}: give a Rule, a callable that returns an optax transformation, "
         "or a torch.optim.Optimizer class"

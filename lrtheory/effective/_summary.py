@@ -12,7 +12,7 @@ from jax import Array, lax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ..groups import Groups, of_leaves
-from ..numbers import is_concrete
+from ..numbers import check_rule, is_concrete
 from ..rules import Rule, SparseGradient, compute_dtype, euclidean_norm
 from ..rules.elementwise import is_elementwise, on_coordinates
 from ..wrappers import Wrapper
@@ -147,6 +147,7 @@ def measure(
 
 def parts(rule: Any, hyper: Any, state: Any, grads: PyTree, params: PyTree) -> tuple[PyTree, ...]:
     """What a summary is made of, coordinate by coordinate; trees like params, ``None`` where the rule has no such thing."""
+    check_rule("effective", rule)
     effective = rule.effective_lr(hyper, state)
     penalty = _where_stepped(grads, rule.penalty(hyper, params, state))
     return (

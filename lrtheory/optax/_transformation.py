@@ -13,9 +13,9 @@ import optax
 from jax import Array
 
 from ..adopting.optax_row import Ours
-from ..groups import Groups, lrs, with_lrs
+from ..groups import lrs, with_lrs
+from ..numbers import check_rule
 from ..rules import Rule, following
-from ..wrappers import Wrapper
 from ._change import change
 
 PyTree = Any
@@ -137,9 +137,7 @@ def transformation(rule: Any, lr: Any = None, **numbers: Any) -> optax.GradientT
     >>> optax.apply_updates(params, updates)["w"].round(5).tolist(), float(optax.tree.get(state, "learning_rate"))
     ([0.5, 1.5], 0.5)
     """
-    if not isinstance(rule, (Rule, Wrapper, Groups)):
-        hint = " (call it: it is a factory)" if callable(rule) else ""
-        raise TypeError(f"transformation takes a rule such as lrtheory.rules.adam(), not {rule!r}{hint}")
+    check_rule("transformation", rule)
     given = dict(numbers) if lr is None else {"lr": lr, **numbers}
     made = Transformation(rule, _checked(repr(rule), given))
     made.first  # noqa: B018  (refuses what is unknown or out of range, now)

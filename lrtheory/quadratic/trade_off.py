@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..numbers import check_rule
 from ..rules import Rule
 from .linear_step import LinearStep, linear_step
 from .moments import NoisyQuadratic
@@ -137,6 +138,7 @@ def tune(
     ValueError
         If no lr reaches the target for some batch size.
     """
+    check_rule("quadratic.tune", rule)
     with jax.enable_x64(True):
         problem = jax.tree.map(lambda x: jnp.asarray(x, float), problem)
         best = Tuned(*(np.full(len(batches), x) for x in (0.0, np.inf, np.nan, np.nan)))

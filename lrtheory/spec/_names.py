@@ -66,11 +66,11 @@ def _ours(spec: Spec) -> Any:
         return schedules.get(name) if name in schedules.names() else schedules.plateau
     absent = rules.ABSENT.get(name.lower())
     close = nearest(name, [n for names in rooms.values() for n in names])
-    reason = (
-        absent
-        or f"there are {', '.join([*rules.names(), *WRAPPERS])}, and the schedules {', '.join(rooms['schedules'])}{close}; expected one of them, {EXPECTED}"
+    there = f"there are {', '.join([*rules.names(), *WRAPPERS])}, and the schedules {', '.join(rooms['schedules'])}"
+    raise SpecError.of(
+        spec,
+        f"no rule named {name!r}{'' if absent else close}: {absent or f'{there}; expected one of them, {EXPECTED}'}",
     )
-    raise SpecError.of(spec, f"no rule named {name!r}: {reason}")
 
 
 WRAPPERS = ("accumulate", "average_weights", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "flatten")

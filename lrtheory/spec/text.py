@@ -266,10 +266,10 @@ def is_number(value: Any) -> bool:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean …`` for a message, or nothing."""
+    """``; did you mean …`` for a message, or nothing; ``paged_adamw_8bit`` may mean ``adamw``."""
     lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), list(lower), 1, 0.6)
-    return f"; did you mean {lower[close[0]]!r}" if close else ""
+    close = difflib.get_close_matches(name.lower(), list(lower), 1, 0.6) or set(name.lower().split("_")) & set(lower)
+    return f"; did you mean {lower[min(close)]!r}" if close else ""
 
 
 def inside(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from ..numbers import Number, check_hyper
+from ..numbers import Number, check_hyper, check_rule
 from ..rules import Rule, SparseGradient, check_state, flatten_like
 from ..units import Units
 
@@ -34,6 +34,7 @@ class Wrapper(ABC):
     options: Mapping[str, Any]
 
     def __post_init__(self) -> None:
+        check_rule(self.name, self.rule)
         taken = [number for number in self.numbers if number in self.rule.Hyper._fields]
         if taken:
             raise ValueError(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ..numbers import check_rule
 from ..rules import Rule, SparseGradient, as_array, compute_dtype, flatten_like
 from ._wrapper import PyTree, Wrapper, bare
 
@@ -211,10 +212,10 @@ def flatten(rule: Rule, *, largest: int = LARGEST) -> Flattened:
         raise TypeError(
             f"flatten takes a Rule, and {rule!r} is a wrapper of one: put it around flatten({bare(rule)!r})"
         )
+    check_rule("flatten", rule)
     if not isinstance(rule, Rule):
-        hint = " (call it: it is a factory)" if callable(rule) else ""
         raise TypeError(
-            f"flatten takes a rule such as lrtheory.rules.adam(), not {rule!r}{hint}; of groups, flatten the rule of each"
+            f"flatten takes a rule such as lrtheory.rules.adam(), not {rule!r}: of groups, flatten the rule of each"
         )
     if isinstance(largest, bool) or not isinstance(largest, int) or largest < 0:
         raise ValueError(f"flatten: largest={largest!r} must be a whole number of entries, 0 or more")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lrtheory import dims, spec
+from lrtheory import dims, rules, spec
 from lrtheory.cli.app import run
 from lrtheory.dims.audit import row
 from lrtheory.dims.target import TargetError, infer_target
@@ -147,6 +147,21 @@ def test_bad_target_is_one_clear_message(target, capsys):
     assert out == ""
     assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err
+
+
+def test_text_and_a_factory_of_rules_are_told_what_to_do():
+    with pytest.raises(TypeError, match=r"not text: lrtheory.dims.target.infer_target\('sgd'\) reads it"):
+        dims.infer("sgd")
+    with pytest.raises(TypeError, match=r"lion is the factory of a rule: call it, lion\(\)"):
+        dims.infer(rules.lion)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("paged_adamw_8bit", "adamw"), ("lion_32bit", "lion"), ("adamw_torch", "adamw")]
+)
+def test_name_that_another_library_has_leads_to_ours(name, meant):
+    with pytest.raises(TargetError, match=f"no rule named '{name}'; did you mean '{meant}': there are"):
+        infer_target(name)
 
 
 def test_command_shows_the_table_and_underlines_the_line(capsys, monkeypatch):

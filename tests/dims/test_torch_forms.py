@@ -470,7 +470,7 @@ class TakesUnitsAway(Signs):
 
 @pytest.mark.parametrize("optimizer", [OnBits, TakesUnitsAway])
 def test_bits_of_a_quantity_are_not_read(optimizer):
-    assert "view, of a quantity as torch.int" in dims.infer(optimizer).verdict
+    assert "the bits 'of a quantity'" in dims.infer(optimizer).verdict
 
 
 class Searches(Signs):
@@ -631,6 +631,32 @@ class AsComplex(Signs):
 
 def test_complex_numbers_keep_units():
     assert dims.infer(AsComplex).hyper == {"lr": SGD}
+
+
+class InParts(Signs):
+    """Heavy ball that keeps its momentum as a size and what is left, both 0 at first, and puts it into shape again."""
+
+    shaped = staticmethod(torch.Tensor.reshape_as)
+
+    def direction(self, p, group):
+        state = self.state[p]
+        kept, size = state.get("kept", torch.zeros_like(p)), state.get("size", p.new_zeros(()))
+        momentum = self.shaped((kept * size).reshape(-1), kept).lerp_(p.grad, 0.1)
+        state["size"] = momentum.abs().amax()
+        state["kept"] = momentum / state["size"]
+        return momentum
+
+
+class InStridedParts(InParts):
+    """The same by a view that has no rule of its own."""
+
+    shaped = staticmethod(lambda x, like: x.as_strided(like.shape, like.stride()))
+
+
+@pytest.mark.parametrize("optimizer", [InParts, InStridedParts])
+def test_zeros_in_another_shape_fit_any_units(optimizer):
+    found = dims.infer(optimizer)
+    assert (found.verdict, found.hyper, found.state["size"]) == ("proven", {"lr": SGD}, GRADIENT)
 
 
 def by_a_factory(params, eps=1e-8):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from fractions import Fraction
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
 
-from lrtheory import rules
+from lrtheory import effective, in_place, rules, sharding, wrappers
 from lrtheory.units import Units
 
 PARAMS = {"w": jnp.array([1.0, 2.0]), "b": jnp.array([0.5])}
@@ -170,3 +173,29 @@ def test_no_parameters_at_all_is_no_error() -> None:
     moved, state = rule.step(rule.hyper(), {}, rule.init({}), {})
     assert moved == {}
     assert state.t == {}
+
+
+DOORS = {
+    "accumulate": lambda rule: wrappers.accumulate(rule, every=2),
+    "average_weights": wrappers.average_weights,
+    "clip_by_norm": wrappers.clip_by_norm,
+    "flatten": wrappers.flatten,
+    "in_place.init": lambda rule: in_place.init(rule, {}),
+    "in_place.step": in_place.step,
+    "effective": lambda rule: effective.measure(rule, None, None, {}, {}, {}),
+    "sharding.state_specs": lambda rule: sharding.state_specs(rule, {}, {}),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_factory_that_was_not_called_is_told_and_so_is_what_is_no_rule(door):
+    with pytest.raises(
+        TypeError,
+        match=rf"{door} takes a rule such as lrtheory.rules.adam\(\), not the factory lion: call it, lion\(\)",
+    ):
+        DOORS[door](rules.lion)
+    for other in ("adam", None, Fraction(1, 2)):
+        with pytest.raises(
+            TypeError, match=re.escape(f"{door} takes a rule such as lrtheory.rules.adam(), not {other!r}")
+        ):
+            DOORS[door](other)

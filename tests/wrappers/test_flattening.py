@@ -230,7 +230,7 @@ def test_tensors_that_are_joined_have_no_hyperparameters_of_their_own() -> None:
     ("call", "error", "message"),
     [
         (lambda: wrappers.flatten(wrappers.clip_by_value(rules.adam())), TypeError, r"is a wrapper of one: put it around flatten\(adam\(\)\)"),
-        (lambda: wrappers.flatten(rules.adam), TypeError, "flatten takes a rule .*call it: it is a factory"),
+        (lambda: wrappers.flatten(rules.adam), TypeError, "flatten takes a rule .*call it, adam"),
         (lambda: wrappers.flatten(groups.by_pattern(rules.adam(), {"all": "*"})), TypeError, "of groups, flatten the rule of each"),
         (lambda: wrappers.flatten(rules.adam(), largest=-1), ValueError, "largest=-1 must be a whole number"),
         (lambda: stepped(grads={"b": None}), ValueError, r"grads\['b'\] is None; .* give zeros, or use the rule inside"),

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ...rules import Rule
 from ...units import GRADIENT, LOSS, PARAM, Units
 from .._jaxpr.program import Program, accepted_shapes, example_params, infer_program
 from ..dimensions import Dimensions
@@ -75,6 +76,8 @@ def infer_optax(
 def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Mapping[str, Any]) -> Any:
     transformation = factory(**numbers, **options)
     if not (hasattr(transformation, "init") and hasattr(transformation, "update")):
+        if isinstance(transformation, Rule):
+            raise NotATransformationError(f"{name} is the factory of a rule: call it, {name}()")
         raise NotATransformationError(
             f"{name} returned {type(transformation).__name__}, not an optimizer: "
             "an optax transformation with init and update is needed"
