@@ -30,6 +30,13 @@ SCALES = [(a, c) for a in (1.0, 256.0, 1 / 256) for c in (1.0, 256.0, 1 / 256) i
 SIZES = (1.0, 1e-8)
 # Further: a bare number beside parameters or beside a loss may act only where those are very small, or very large.
 FAR = [(x, 1.0) for x in (2.0**-32, 2.0**32)] + [(1.0, x) for x in (2.0**-32, 2.0**32)]
+# Where a guard may act on what is small: gradients or parameters are larger, and neither is smaller.
+LARGER = [(2.0**32, 1.0), (2.0**32, 2.0**32)]
+
+
+def trials(status: str) -> list[tuple[float, list[tuple[float, float]]]]:
+    """Sizes of gradients, and the scales of loss and parameters at which a law of this status is tried with them."""
+    return [(1.0, [*SCALES, *FAR]), (SIZES[1], SCALES)] if status == "proven" else [(1.0, [*SCALES, *LARGER])]
 
 
 def disagreement(loss: float, params: float, size: float, what: str, apart: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...compiling import quickly_compiled
 from ...units import GRADIENT, PURE, Units
-from .._verdict import SCALES, SIZES, disagreement
+from .._verdict import disagreement, trials
 from ..dimensions import Dimensions
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def evidence_against(program: Program, found: Dimensions) -> str | None:
     """What a run says that does not obey the units found; ``None`` where all do."""
     with jax.enable_x64(True), np.errstate(all="ignore"):
         run = _Runs(program)
-        for size in SIZES if found.status == "proven" else SIZES[:1]:
+        for size, scales in trials(found.status):
             base = run.updates(found.hyper, size, 1.0, 1.0)
-            for loss, params in SCALES:
+            for loss, params in scales:
                 other = run.updates(found.hyper, size, loss, params)
                 for name, expected in base.items():
                     apart = np.abs(other[name] / found.update.factor(loss, params) - expected)

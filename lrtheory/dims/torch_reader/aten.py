@@ -21,7 +21,7 @@ from .._jaxpr.walk import strange
 from .._kernel.equations import Origin
 from .._kernel.ledger import Ledger
 from .._kernel.value import PURE_VALUE, Value, number
-from .functions import TABLE, Call, TorchRule, binary, keep
+from .functions import TABLE, Call, TorchRule, binary, converted, keep
 from .mode import UnitsMode, memory
 from .numbers import FrameOrigin
 
@@ -189,15 +189,6 @@ def _weight_norm(c: Call) -> list[Value]:
     return [c.apply("div", c.apply("mul", c.self, c.value(1, "g")), length), length]
 
 
-def _converted(c: Call) -> Value:
-    """A change of dtype: rounding to whole numbers wants a pure number."""
-    dtype = c.kwargs.get("dtype")
-    floating = isinstance(c.args[0], torch.Tensor) and c.args[0].is_floating_point()
-    if dtype is not None and floating and not (dtype.is_floating_point or dtype.is_complex or dtype is torch.bool):
-        return c.apply("floor", c.self)
-    return c.self
-
-
 def _read_out(c: Call) -> Value:
     """A number that Python computes with from here on must not change."""
     if isinstance(c.args[0], torch.Tensor) and c.args[0].is_floating_point():
@@ -218,7 +209,7 @@ _ATEN: dict[str, TorchRule] = {
                      "segment_reduce"), keep),
     **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d",
                      "fractional_max_pool2d", "nll_loss_forward", "nll_loss2d_forward"), _first),
-    "_to_copy": _converted, "_local_scalar_dense": _read_out, "item": _read_out,
+    "_to_copy": converted, "_local_scalar_dense": _read_out, "item": _read_out,
     **dict.fromkeys(("convolution", "_convolution", "convolution_overrideable", "mkldnn_convolution", "_slow_conv2d_forward"), _convolution),
     **dict.fromkeys(("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
                      "_scaled_dot_product_efficient_attention", "_scaled_dot_product_fused_attention_overrideable"), _attention),

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import TINY, Ledger
 from .._kernel.value import PURE_VALUE, Rare, Value, number
@@ -53,6 +55,36 @@ TorchRule = Callable[[Call], Value | list[Value]]
 def keep(c: Call) -> Value:
     """The first argument's units: a view, a copy, a sum."""
     return c.self if c.self.is_zero else c.self.but(constant=None)
+
+
+def converted(c: Call) -> Value:
+    """Another dtype: rounding to whole numbers wants a pure number."""
+    dtype = _dtype(c)
+    whole = dtype is not None and not (dtype.is_floating_point or dtype.is_complex or dtype is torch.bool)
+    return c.apply("floor", c.self) if whole and c.args[0].is_floating_point() else c.self
+
+
+def viewed(c: Call) -> Value:
+    """Another shape; another dtype is the same bits, of which a factor makes others."""
+    if _dtype(c) is None:
+        return c.self
+    c.ledger.pure(c.self, "reads as bits", FrameOrigin.here())
+    return PURE_VALUE.but(measured=c.self.measured)
+
+
+def _dtype(c: Call) -> torch.dtype | None:
+    """The dtype that is asked for: itself, by a tensor that has it, or by the name of a type of tensors."""
+    for x in (*c.args[1:], *c.kwargs.values()):
+        if isinstance(x, (torch.dtype, torch.Tensor)):
+            return x if isinstance(x, torch.dtype) else x.dtype
+        if isinstance(x, str) and x.endswith("Tensor"):
+            return torch.empty(0).type(x).dtype
+    return None
+
+
+def signed(c: Call) -> Value:
+    """The first argument's units; of what is never negative something that may be."""
+    return keep(c).but(nonnegative=False)
 
 
 def unary(primitive: str) -> TorchRule:
@@ -103,6 +135,12 @@ def _times(c: Call, factor: Any, value: Value) -> Value:
     return value.but(constant=known, nonnegative=value.nonnegative and factor > 0)
 
 
+def quotient(c: Call) -> Value:
+    """``self/other``, rounded where that is asked for."""
+    ratio = c.apply("div", c.self, c.value(1, "other"))
+    return ratio if c.kwargs.get("rounding_mode") is None else c.apply("floor", ratio)
+
+
 def swapped(primitive: str, name: str = "other") -> TorchRule:
     """An operator with its operands the other way round."""
     return lambda c: c.apply(primitive, c.value(1, name), c.self)
@@ -111,6 +149,12 @@ def swapped(primitive: str, name: str = "other") -> TorchRule:
 def of_kept(primitive: str) -> TorchRule:
     """A shared rule of the first argument, whose entries are moved or added up."""
     return lambda c: c.apply(primitive, keep(c))
+
+
+def length(c: Call) -> Value:
+    """Never negative; of order 0 it counts entries."""
+    order = c.given(1, "ord", c.kwargs.get("p"))
+    return PURE_VALUE if type(order) in (int, float) and order == 0 else c.apply("abs", keep(c))
 
 
 def addcmul(c: Call) -> Value:
@@ -151,9 +195,19 @@ def close(c: Call) -> Value:
 
 def noise(c: Call) -> Value:
     """Random numbers between, or around and as wide as, given ones; standard ones are pure."""
-    first = 1 if c.in_place else 0
-    given = [c.known(x) for x in (*c.args[first:], *c.kwargs.values()) if _is_quantity(x)]
-    units = c.ledger.same(given, "draws noise between", FrameOrigin.here()) if given else None
+    return _between(c, "draws noise between", [*c.args[1 if c.in_place else 0 :], *c.kwargs.values()])
+
+
+def spaced(count: int) -> TorchRule:
+    """Numbers at equal distances, of which the first so many arguments say where they start, end, and how far apart."""
+    return lambda c: _between(
+        c, "takes numbers between", [*c.args[:count], *(c.kwargs.get(n) for n in ("start", "end", "step"))]
+    )
+
+
+def _between(c: Call, what: str, numbers: Sequence[Any]) -> Value:
+    given = [c.known(x) for x in numbers if _is_quantity(x)]
+    units = c.ledger.same(given, what, FrameOrigin.here()) if given else None
     return PURE_VALUE if units is None else Value(units)
 
 
@@ -213,7 +267,7 @@ def pure_operands(c: Call) -> Value:
 
 def factors(*pure_at: int) -> TorchRule:
     """A decomposition: orthogonal factors are pure, the others have the matrix's units."""
-    return lambda c: [PURE_VALUE if position in pure_at else keep(c) for position in range(3)]
+    return lambda c: [PURE_VALUE if position in pure_at else signed(c) for position in range(3)]
 
 
 def solve_triangular(right: int, left: int, name: str) -> TorchRule:
@@ -223,7 +277,7 @@ def solve_triangular(right: int, left: int, name: str) -> TorchRule:
         matrix, other = c.value(left, name), c.value(right, "B")
         if c.kwargs.get("unitriangular", any(x is True for x in c.args[4:5])):
             c.ledger.pure(matrix, "takes for ones the diagonal of", FrameOrigin.here())
-        return [c.apply("div", other, matrix), matrix]
+        return [c.apply("div", other, matrix.but(nonnegative=False)), matrix]
 
     return rule
 
@@ -234,6 +288,13 @@ def solve_factored(c: Call) -> Value:
     if factored.or_pure != PURE_EXPRESSION:
         raise refused("torch function", "lu_solve, of factors that have units,")
     return c.value(2, "B")
+
+
+def inverse(c: Call) -> Value:
+    """One over the matrix, of which singular values below a bound may be left out."""
+    if c.kwargs.get("atol") is not None:
+        c.apply("lt", c.self, c.value(9, "atol"))
+    return c.apply("div", number(1.0), signed(c))
 
 
 def determinant(c: Call) -> Value:
@@ -269,7 +330,7 @@ def reduced_into(c: Call) -> Value:
 def least_squares(c: Call) -> list[Value]:
     """The solution, squares of what is left, the rank, and singular values."""
     right = c.value(1, "B")
-    return [c.apply("div", right, keep(c)), c.apply("square", right), PURE_VALUE, keep(c)]
+    return [c.apply("div", right, signed(c)), c.apply("square", right), PURE_VALUE, keep(c)]
 
 
 def scaled_by_power(c: Call) -> Value:
@@ -286,7 +347,11 @@ def step_function(c: Call) -> Value:
 def without_nan(c: Call) -> Value:
     """Another value in the place of nan and inf."""
     finite = PURE_VALUE.but(measured=True, rare=Rare(False, "a tested value is not finite"), identity=object())
-    return c.apply("select_n", finite, c.value(1, "nan", 0.0), c.self)
+    value = c.self
+    for position, name in enumerate(("nan", "posinf", "neginf"), start=1):
+        if c.given(position, name) is not None:
+            value = c.apply("select_n", finite, c.value(position, name), value)
+    return value
 
 
 def einsum(c: Call) -> Value:
@@ -320,9 +385,8 @@ def extreme(primitive: str) -> TorchRule:
 
 def where(c: Call) -> Value:
     """A choice, entry by entry; of a condition alone, the places where it holds."""
-    if c.given(1, "self") is None:
-        return PURE_VALUE
-    return c.apply("select_n", c.self, c.value(2, "other"), c.value(1, "self"))
+    chosen = c.given(1, "input", c.kwargs.get("self"))
+    return PURE_VALUE if chosen is None else c.apply("select_n", c.self, c.value(2, "other"), c.known(chosen))
 
 
 def derivative(c: Call) -> list[Value]:
@@ -336,7 +400,7 @@ def derivative(c: Call) -> list[Value]:
         for x, v in zip(outputs, along * len(outputs) if along == [None] else along, strict=True)
     ]
     total = Value(c.ledger.same(terms, "differentiates the sum of", FrameOrigin.here()))
-    return [c.apply("div", total, c.known(x)).but(constant=None) for x in inputs]
+    return [c.apply("div", total, c.known(x)).but(constant=None, nonnegative=False) for x in inputs]
 
 
 def resized(c: Call) -> Value:
@@ -356,6 +420,11 @@ def constant(x: float) -> TorchRule:
 
 def given_data(c: Call) -> Value:
     """A tensor made of Python numbers, all of one unit."""
+    return puts_together(c, c.args[0])
+
+
+def puts_together(c: Call, data: Any) -> Value:
+    """Numbers in lists, all of one unit."""
     flat: list[Any] = []
 
     def collect(data: Any) -> None:
@@ -365,7 +434,7 @@ def given_data(c: Call) -> Value:
         else:
             flat.append(data)
 
-    collect(c.args[0])
+    collect(data)
     values = [c.known(x) for x in flat]
     return values[0] if len(values) == 1 else Value(c.ledger.same(values, "puts side by side", FrameOrigin.here()))
 
@@ -389,8 +458,8 @@ def truth(outcome: bool, condition: str) -> TorchRule:
 
 TABLE: dict[str, TorchRule] = {
     # moved, copied, summed over axes
-    **dict.fromkeys(("clone", "detach", "view", "view_as", "reshape", "reshape_as", "flatten", "contiguous", "to", "float",
-                     "double", "half", "bfloat16", "type", "type_as", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
+    **dict.fromkeys(("clone", "detach", "view_as", "reshape", "reshape_as", "flatten", "contiguous", "float", "double",
+                     "half", "bfloat16", "cpu", "t", "transpose", "permute", "squeeze", "unsqueeze",
                      "expand", "expand_as", "real", "view_as_real", "view_as_complex", "requires_grad", "coalesce",
                      "_values", "sparse_mask", "to_dense", "to_sparse", "resolve_conj", "resolve_neg", "alias", "deepcopy", "moveaxis",
                      "movedim", "swapaxes", "swapdims", "ravel", "unflatten", "atleast_1d", "atleast_2d", "tile", "repeat",
@@ -399,9 +468,11 @@ TABLE: dict[str, TorchRule] = {
                      "roll", "flip", "diag", "diagonal", "trace", "amax", "amin", "median", "imag", "triu", "tril",
                      "masked_select", "unbind", "split", "chunk", "tensor_split", "unfold", "sort", "topk", "kthvalue", "msort",
                      "quantile", "nanquantile", "nanmean", "nanmedian", "mode", "cummax", "cummin",
-                     "fliplr", "flipud", "take_along_dim", "sum_to_size", "leaky_relu", "hsplit", "vsplit", "dsplit", "copysign",
-                     *(f"fft_{name}" for name in ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn")),
-                     "diag_embed", "diff", "aminmax"), keep),
+                     "fliplr", "flipud", "take_along_dim", "sum_to_size", "leaky_relu", "hsplit", "vsplit", "dsplit",
+                     "diag_embed", "aminmax"), keep),
+    **dict.fromkeys((*(f"fft_{name}" for name in ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn")),
+                     "diff", "copysign", "linalg_eigvalsh", "linalg_eigvals"), signed),
+    **dict.fromkeys(("to", "type", "type_as"), converted), "view": viewed,
     # one unit
     "add": plus("add"), "sub": plus("sub"), "subtract": plus("sub"), "radd": plus("add"), "rsub": swapped("sub"),
     "maximum": binary("max"), "minimum": binary("min"), "max": extreme("max"), "min": extreme("min"),
@@ -424,8 +495,9 @@ TABLE: dict[str, TorchRule] = {
     "std_mean": lambda c: [c.apply("abs", keep(c)), keep(c)],
     "constant": argument(1, "val"),
     # products and powers
-    "mul": times, "multiply": times, "rmul": times, "div": binary("div"),
-    "divide": binary("div"), "true_divide": binary("div"), "truediv": binary("div"), "rdiv": swapped("div"),
+    "mul": times, "multiply": times, "rmul": times, "div": quotient, "divide": quotient,
+    **dict.fromkeys(("floor_divide", "floordiv"), lambda c: c.apply("floor", quotient(c))),
+    "rfloordiv": lambda c: c.apply("floor", c.apply("div", c.value(1, "other"), c.self)), "true_divide": binary("div"), "truediv": binary("div"), "rdiv": swapped("div"),
     "rtruediv": swapped("div"),
     **dict.fromkeys(("mm", "matmul", "bmm", "mv", "dot", "vdot", "inner", "outer", "ger",
                      "kron", "tensordot", "linalg_matmul", "linalg_vecdot"), binary("mul")),
@@ -433,8 +505,8 @@ TABLE: dict[str, TorchRule] = {
     **dict.fromkeys(("linalg_multi_dot", "chain_matmul"), product), "ldexp": scaled_by_power, "float_power": binary("pow", "exponent"),
     "sqrt": unary("sqrt"), "rsqrt": unary("rsqrt"), "square": unary("square"),
     "reciprocal": lambda c: c.apply("div", number(1.0), c.self), "pow": binary("pow", "exponent"), "rpow": swapped("pow"),
-    **dict.fromkeys(("norm", "linalg_vector_norm", "vector_norm", "linalg_norm", "linalg_matrix_norm", "std"),
-                    of_kept("abs")),  # a length: never negative
+    **dict.fromkeys(("norm", "linalg_vector_norm", "vector_norm", "linalg_norm", "linalg_matrix_norm"), length),
+    "std": of_kept("abs"),
     "dist": binary("sub"), "var": of_kept("square"), "prod": product_of_all,
     "neg": unary("neg"), "negative": unary("neg"), "abs": unary("abs"), "absolute": unary("abs"),
     # no power: pure numbers only
@@ -451,36 +523,38 @@ TABLE: dict[str, TorchRule] = {
     "isinf": truth(True, "a tested value is not finite"),
     "logical_and": binary("and"), "bitwise_and": binary("and"), "and": binary("and"),
     "logical_or": binary("or"), "bitwise_or": binary("or"), "or": binary("or"),
-    "logical_xor": binary("or"), "xor": binary("or"), "bitwise_xor": binary("or"), "logical_not": unary("not"), "bitwise_not": unary("not"), "invert": unary("not"),
+    **dict.fromkeys(("logical_xor", "xor", "bitwise_xor"), pure), "logical_not": unary("not"), "bitwise_not": unary("not"), "invert": unary("not"),
     **dict.fromkeys(("sign", "sgn", "signbit", "argmax", "argmin", "argsort", "nonzero", "count_nonzero", "numel",
-                     "_indices", "indices", "bool", "is_nonzero", "bincount"), pure),
+                     "_indices", "indices", "bool", "is_nonzero"), pure),
+    "bincount": lambda c: PURE_VALUE if c.given(1, "weights") is None else c.value(1, "weights").but(constant=None),
     # made anew
     **dict.fromkeys(("zeros", "zeros_like", "new_zeros", "zero"), constant(0.0)),
     **dict.fromkeys(("empty", "empty_like", "new_empty", "empty_strided"), constant(math.nan)),
     **dict.fromkeys(("ones", "ones_like", "new_ones"), constant(1.0)),
     "full": argument(1, "fill_value"), "full_like": argument(1, "fill_value"), "new_full": argument(2, "fill_value"),
     "fill": argument(1, "value"), "copy": argument(1, "src"), "tensor": given_data, "as_tensor": given_data, "asarray": given_data,
-    "scalar_tensor": given_data, "new_tensor": argument(1, "data"), "sparse_coo_tensor": argument(1, "values"),
+    "scalar_tensor": given_data, "new_tensor": lambda c: puts_together(c, c.given(1, "data")), "sparse_coo_tensor": argument(1, "values"),
     "new": argument(2, "values"),
     "normal": noise, "uniform": noise, "trunc_normal": noise,
     "exponential": lambda c: c.apply("div", number(1.0), c.value(1, "lambd", 1.0)),  # as wide as one over its rate
     "bernoulli": pure_operands, "log_normal": pure_operands,
-    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "arange", "randint", "randint_like", "randperm",
-                     "linspace", "random", "geometric"), lambda c: PURE_VALUE),
+    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "random", "geometric"),
+                    lambda c: PURE_VALUE),
+    "linspace": spaced(2), "arange": spaced(3), "range": spaced(3),
     **dict.fromkeys(("resize", "resize_as"), resized),
     "eye": lambda c: PURE_VALUE.but(name=EYE),
     "grad": derivative,
     # matrices taken apart
     "svd": factors(0, 2), "linalg_svd": factors(0, 2), "qr": factors(0), "linalg_qr": factors(0),
     "linalg_eigh": factors(1), "symeig": factors(1), "svd_lowrank": factors(0, 2),
-    **dict.fromkeys(("linalg_svdvals", "linalg_eigvalsh"), keep), "linalg_solve": swapped("div", "B"),
-    **dict.fromkeys(("inverse", "linalg_inv", "pinverse", "linalg_pinv"), lambda c: c.apply("div", number(1.0), keep(c))),
+    "linalg_svdvals": keep, "linalg_solve": lambda c: c.apply("div", c.value(1, "B"), signed(c)),
+    **dict.fromkeys(("inverse", "linalg_inv", "pinverse", "linalg_pinv"), inverse),
     **dict.fromkeys(("linalg_solve_triangular",), solve_triangular(1, 0, "A")), "triangular_solve": solve_triangular(0, 1, "A"),
-    "linalg_lu_solve": solve_factored, "cholesky_solve": lambda c: c.apply("div", c.self, c.apply("square", c.value(1, "L"))),
-    "cholesky_inverse": lambda c: c.apply("div", number(1.0), c.apply("square", keep(c))),
-    **dict.fromkeys(("linalg_eig", "eig"), factors(1)), "linalg_eigvals": keep, "linalg_lstsq": least_squares,
+    "linalg_lu_solve": solve_factored, "cholesky_solve": lambda c: c.apply("div", c.self, c.apply("square", c.value(1, "L"))).but(nonnegative=False),
+    "cholesky_inverse": lambda c: c.apply("div", number(1.0), c.apply("square", keep(c))).but(nonnegative=False),
+    **dict.fromkeys(("linalg_eig", "eig"), factors(1)), "linalg_lstsq": least_squares,
     **dict.fromkeys(("det", "linalg_det"), determinant), **dict.fromkeys(("matrix_power", "linalg_matrix_power"), matrix_power),
     **dict.fromkeys(("slogdet", "linalg_slogdet"), sign_and_logarithm), "logdet": lambda c: sign_and_logarithm(c)[1],
-    "cov": of_kept("square"), "corrcoef": pure, "linalg_cond": pure,
-    "cholesky": unary("cholesky"), "linalg_cholesky": unary("cholesky"), "einsum": einsum,
+    "cov": lambda c: c.apply("square", keep(c)).but(nonnegative=False), "corrcoef": pure, "linalg_cond": pure,
+    **dict.fromkeys(("cholesky", "linalg_cholesky"), lambda c: c.apply("cholesky", signed(c))), "einsum": einsum,
 }  # fmt: skip

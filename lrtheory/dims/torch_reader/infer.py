@@ -18,7 +18,7 @@ from .._kernel.expression import Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
-from .._verdict import FAR, SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled
+from .._verdict import FAR, SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled, trials
 from ..dimensions import Dimensions
 from .arguments import Numbers, argument_of, default_numbers, entries_of, held_notes, rescaled_numbers
 from .completing import completed
@@ -254,12 +254,10 @@ class _Attempt:
         come out without one of its lines: what that line computes may never be used.
         """
         if found.status in ("proven", "guarded"):
-            return replace(
-                found, unknown=self._evidence(found, numbers, SIZES if found.status == "proven" else SIZES[:1])
-            )
-        everywhere = (*SCALES, *FAR)
+            return replace(found, unknown=self._evidence(found, numbers, trials(found.status)))
+        everywhere = [(size, [*SCALES, *FAR]) for size in SIZES]
         for law in (found, *self.without_a_line) if found.status == "broken" else ():
-            if self._evidence(law, numbers, SIZES, 1e-9, everywhere) is None:
+            if self._evidence(law, numbers, everywhere, 1e-9) is None:
                 why = f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
                 return replace(law, breaks=found.breaks, notes=found.notes, unknown=why)
         return found
@@ -268,9 +266,8 @@ class _Attempt:
         self,
         found: Dimensions,
         numbers: Numbers | None,
-        sizes: Sequence[float],
+        tried_at: Sequence[tuple[float, Sequence[tuple[float, float]]]],
         tolerance: float = 1e-6,
-        scales: Sequence[tuple[float, float]] = SCALES,
     ) -> str | None:
         """What a run says that does not obey the units found; ``None`` where all do."""
         of: Program = found.program
@@ -294,7 +291,7 @@ class _Attempt:
                     path.append([p.detach() / params for p in problem.params.values()])
             return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
 
-        for size in sizes:
+        for size, scales in tried_at:
             out_of_range, tried = None, []
             try:
                 base = run(size, 1.0)

@@ -15,7 +15,7 @@ from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import Ledger
 from .._kernel.value import PURE_VALUE, Value, number
 from .functions import TABLE, Call
-from .numbers import FrameOrigin, carry, refused, value_of
+from .numbers import Carried, FrameOrigin, carry, refused, value_of
 
 # Outside the table, and without a say in what the numbers are: shapes and places in memory, names, hooks.
 HARMLESS = frozenset(
@@ -29,6 +29,8 @@ HARMLESS = frozenset(
 )  # fmt: skip
 
 
+#: What a first argument may be called.
+_FIRST = ("input", "self", "tensors", "condition", "sorted_sequence", "data", "A", "tensor")
 _COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne")
 #: What becomes of a sum over processes has the units of the summands; a product, or bits put together, has not.
 _KEEP_UNITS = ("SUM", "AVG", "MIN", "MAX")
@@ -92,7 +94,7 @@ class UnitsMode(TorchFunctionMode):
         key = memory(tensor)
         self._partly.pop(key, None)
         self._at_zero.pop(key, None)
-        self._known[key] = value
+        self._known[key] = value.but(nonnegative=False) if tensor.is_complex() else value
         self._alive[key] = tensor
 
     def known(self, x: Any) -> Value:
@@ -121,6 +123,8 @@ class UnitsMode(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if self.paused:
             return func(*args, **kwargs)
+        if not args and (first := next(iter(kwargs), None)) in _FIRST:  # rules look for it by its place
+            args = (kwargs.pop(first),)
         name, in_place = _plain_name(func)
         if name.startswith("_foreach_"):
             return self._for_each(func, name.removeprefix("_foreach_"), in_place, args, kwargs)
@@ -134,9 +138,12 @@ class UnitsMode(TorchFunctionMode):
         raw = getattr(func, "__name__", type(func).__name__)
         harmless = raw in HARMLESS or (raw.startswith("__") and raw[2:-2] in HARMLESS)
         if rule is None or harmless:
+            given = [t for t in _tensors([*args, *kwargs.values()]) if _has_numbers(t)]
+            before = [t._version for t in given]
             result = func(*args, **kwargs)
             if not harmless:
-                self._refuse_unknown(raw, result, args, kwargs)
+                numbers = [x for x in (*args, *kwargs.values()) if isinstance(x, Carried)]
+                self._refuse_unknown(raw, result, [*given, *numbers], before != [t._version for t in given])
             return result
         if name == "setitem" and _is_mask(args[1], args[0]):
             return self._write_where(func, *args)
@@ -253,15 +260,14 @@ class UnitsMode(TorchFunctionMode):
                 self.note(leaf.grad, slope)
         return result
 
-    def _refuse_unknown(self, name: str, result: Any, args: Any, kwargs: Any) -> None:
+    def _refuse_unknown(self, name: str, result: Any, given: Sequence[Any], writes: bool) -> None:
         """A function outside the table may look at what is no float, and hand on tensors that were there before."""
-        given = [t for t in _tensors([*args, *kwargs.values()]) if _has_numbers(t)]
         made = _tensors(result)
         if not given:
             for item in made:
                 self.note(item, _constant(item))
             return
-        writes = (name.endswith("_") and not name.startswith("__")) or name.startswith("__i")
+        writes = writes or (name.endswith("_") and not name.startswith("__")) or name.startswith("__i")
         if not writes and all(self.known(t).or_pure == PURE_EXPRESSION for t in given):
             for item in made:
                 if memory(item) not in self._known:  # of a view, what is known stays: zeros fit any units
@@ -285,7 +291,10 @@ def memory(tensor: torch.Tensor) -> Any:
     """Where a tensor's entries are: the same for views."""
     if tensor.is_sparse or tensor.numel() == 0:
         return id(tensor)
-    return tensor.untyped_storage().data_ptr()
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except NotImplementedError:
+        raise refused("tensor inside", "torch.func") from None
 
 
 def _is_mask(places: Any, tensor: torch.Tensor) -> bool:
@@ -321,7 +330,7 @@ def _constant(tensor: torch.Tensor) -> Value:
 
 def _plain_name(func: Any) -> tuple[str, bool]:
     """The table's name of a function, and whether it writes into its first argument."""
-    name: str = getattr(func, "__name__", type(func).__name__)
+    name: str = getattr(func, "__name__", type(func).__name__).partition(".")[0]  # "add.Tensor": one of several
     if name == "__get__":
         return "get", False
     if name == "__float__":  # not the method of that name

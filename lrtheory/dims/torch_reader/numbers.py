@@ -143,13 +143,41 @@ class Carried:
 class UnitFloat(Carried, float):
     """A float with units."""
 
+    def __new__(cls, x: Any = 0.0) -> Any:
+        """What a program makes as another of its kind is a plain float; :func:`carry` makes those with units."""
+        return x if isinstance(x, Carried) else builtins.float(x)
+
     def __hash__(self) -> int:
         return float.__hash__(self)
 
     def __float__(self) -> float:
+        return self._without_units("float")
+
+    def _without_units(self, name: str) -> Any:
         if self.value.or_pure != PURE_EXPRESSION:
-            raise refused("function", "float")
+            raise refused("function", name)
         return plain(self)
+
+    @property
+    def real(self) -> Any:
+        """The number itself."""
+        return self
+
+    def conjugate(self) -> Any:
+        """The number itself."""
+        return self
+
+    def is_integer(self) -> bool:
+        """Of a pure number."""
+        return self._without_units("is_integer").is_integer()
+
+    def as_integer_ratio(self) -> tuple[int, int]:
+        """Of a pure number, as ``fractions`` and ``statistics`` ask."""
+        return self._without_units("as_integer_ratio").as_integer_ratio()
+
+    def hex(self) -> str:
+        """Of a pure number."""
+        return self._without_units("hex").hex()
 
 
 class UnitInt(Carried, int):
@@ -163,7 +191,7 @@ def carry(x: Any, value: Value, ledger: Ledger) -> Any:
     """The number ``x``, with what is known of it."""
     if isinstance(x, (bool, complex)):
         return x
-    carried: Any = UnitInt(x) if isinstance(x, int) else UnitFloat(x)
+    carried: Any = UnitInt(x) if isinstance(x, int) else builtins.float.__new__(UnitFloat, x)
     carried.value, carried.ledger = value, ledger
     return carried
 
@@ -337,7 +365,7 @@ class _Torch:
         return getattr(torch, name)
 
 
-_STAND_INS = {id(math): StandIn(math, "math"), id(np): StandIn(np, "NumPy"), id(torch): _Torch()}
+_STAND_INS = {id(np): StandIn(np, "NumPy"), id(torch): _Torch()}
 _OF_MATH = {
     id(f): _function("math", name, f) for name, f in vars(math).items() if callable(f) and not name.startswith("_")
 }
@@ -345,14 +373,14 @@ _OF_MATH = {
 
 @contextlib.contextmanager
 def standing_in(modules: list[ModuleType]) -> Iterator[None]:
-    """Let ``math``, NumPy, functions taken from ``math``, ``float`` and ``torch.Tensor(data)`` keep units in these modules.
+    """Let NumPy, functions taken from ``math``, ``float`` and ``torch.Tensor(data)`` keep units in these modules.
 
-    All is put back. Torch's own modules never make a tensor by its type.
+    So does ``math`` itself, wherever it is imported. All is put back. Torch's own modules never make a tensor by its type.
     """
     stand_ins = {**_STAND_INS, **_OF_MATH}
     saved: list[tuple[ModuleType, str, Any, bool]] = []
     try:
-        for module in modules:
+        for module in [math, *modules]:
             names = vars(module)
             own = module.__name__.startswith("torch.")
             replacements = {

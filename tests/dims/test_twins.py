@@ -1,0 +1,166 @@
+"""Pairs of optimizers: one whose bound is a hyperparameter obeys a law, its twin has a bare number in that place.
+
+The bare numbers act far from where optimizers are tried first, so that they are found only by whoever follows them.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from lrtheory import dims  # noqa: E402
+
+
+class Bounded(torch.optim.Optimizer):
+    """Gradient descent that does something to parameters beyond a bound."""
+
+    bare: float | None = None
+    act: Callable[..., Any]
+
+    def __init__(self, params, lr=1e-3, bound=0.5):
+        super().__init__(params, {"lr": lr, "bound": bound})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad, alpha=-group["lr"])
+                type(self).act(p, group["bound"] if self.bare is None else self.bare)
+
+
+def pair(act, bare):
+    """The optimizer and its twin."""
+    return [type(name, (Bounded,), {"act": staticmethod(act), "bare": number, "__module__": __name__})
+            for name, number in (("Lawful", None), ("Twin", bare))]  # fmt: skip
+
+
+def says(number, p, bound):
+    """Half the parameters where a number is larger than the bound."""
+    if number > bound:
+        p.mul_(0.5)
+
+
+def in_a_thread(p, bound):
+    thread = threading.Thread(target=lambda: p.data.clamp_(-bound, bound))
+    thread.start()
+    thread.join()
+
+
+def without_functions(p, bound):
+    with torch._C.DisableTorchFunction():
+        p.clamp_(-float(bound), float(bound))
+
+
+# The kind, what is done, and whether a number is lost on the way even where it is lawful.
+OUT_OF_SIGHT = {
+    "text": lambda p, bound: says(float(f"{p.norm().item():.9g}"), p, bound),
+    "text of a tensor": lambda p, bound: says(float(f"{p.norm():.9g}"), p, bound),
+    "bytes": lambda p, bound: says(struct.unpack("d", struct.pack("d", p.norm().item()))[0], p, bound),
+    "a thread": in_a_thread,
+    "no functions are seen": without_functions,
+}
+
+
+@pytest.mark.parametrize("kind", OUT_OF_SIGHT)
+def test_bare_number_out_of_sight_is_found_where_it_acts_far_away(kind):
+    lawful, twin = (dims.infer(optimizer) for optimizer in pair(OUT_OF_SIGHT[kind], 1e5))
+    assert lawful.status == "unknown", lawful.verdict  # of the bound nothing is known
+    assert twin.verdict.startswith("unknown (numbers do not obey these units")
+
+
+def scaled_where(places, p):
+    p.mul_(torch.where(places, 0.5, 1.0))
+
+
+def places_below(f):
+    """Where a function of what is never negative is far below 0."""
+    return lambda p, bound: scaled_where((f(p.abs().reshape(len(p), -1)) < -bound).any(), p)
+
+
+def square(x):
+    return x @ x.T
+
+
+def from_its_module(p, bound):
+    import math  # not where the reader looks for it
+
+    says(math.sqrt((p * p).sum().item()), p, bound)
+
+
+FOLLOWED = {
+    "whole numbers": lambda p, bound: scaled_where((p / bound).to(torch.int32) != 0, p),
+    "whole numbers by another's type": lambda p, bound: scaled_where((p / bound).type_as(torch.arange(1)) != 0, p),
+    "rounded division": lambda p, bound: p.sub_(torch.div(p, bound, rounding_mode="trunc") * bound),
+    "floor division": lambda p, bound: p.sub_(p // bound * bound, alpha=0.5),
+    "one of a function's forms": lambda p, bound: torch.ops.aten.clamp_.default(p, -bound, bound),
+    "a list beside a quantity": lambda p, bound: scaled_where(
+        torch.gt(*p.new_tensor([p.norm().item(), bound])), p),
+    "arguments by name": lambda p, bound: scaled_where(torch.where(p > 0, input=p, other=-p) > bound, p),
+    "the first argument by name": lambda p, bound: p.copy_(torch.clamp(input=p, min=-bound, max=bound)),
+    "numbers at equal distances": lambda p, bound: scaled_where(
+        torch.bucketize(p, torch.linspace(-bound, bound, 5, dtype=p.dtype)) % 5 == 0, p),
+    "numbers a step apart": lambda p, bound: scaled_where(
+        torch.bucketize(p, torch.arange(-bound, 2 * bound, bound, dtype=p.dtype)) % 3 == 0, p),
+    "sums by number": lambda p, bound: scaled_where(
+        torch.bincount(torch.zeros(p.numel(), dtype=torch.long), weights=p.abs().flatten()) > bound, p),
+    "a part of a number": lambda p, bound: says(p.norm().item().real, p, bound),
+    "math of its own import": from_its_module,
+    "a pseudoinverse that leaves out": lambda p, bound: p.mul_(
+        1 + 0.1 * (torch.linalg.pinv(p.reshape(len(p), -1), atol=bound / 1e9) @ p.reshape(len(p), -1)).trace()),
+    "differences": places_below(lambda x: x.flatten().diff()),
+    "frequencies": places_below(lambda x: torch.fft.fft(x.flatten()).real),
+    "other signs": places_below(lambda x: torch.copysign(x, -torch.ones_like(x))),
+    "factors": places_below(lambda x: torch.linalg.qr(x)[1]),
+    "eigenvalues": places_below(lambda x: torch.linalg.eigvalsh(torch.triu(square(x), 1) + torch.triu(square(x), 1).T)),
+    "solutions": places_below(lambda x: torch.linalg.solve(square(x[:1, :1]), -x[:1, :1])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", FOLLOWED)
+def test_bare_number_is_followed_to_where_it_is_compared(kind):
+    lawful, twin = (dims.infer(optimizer, judge=False) for optimizer in pair(FOLLOWED[kind], 1e5))
+    assert lawful.verdict == "proven"
+    assert twin.status == "broken", twin.verdict
+
+
+def bits(p, bound):
+    scaled_where((p.abs() / bound).view(torch.int64) >> 52 > 1023, p)
+
+
+REFUSED = {
+    "hardtanh": lambda p, bound: torch.nn.functional.hardtanh(p, -1e5, 1e5, inplace=True),
+    "logspace": lambda p, bound: scaled_where(p > torch.logspace(0, bound / 1e5, 2)[1], p),
+    "torch.func": lambda p, bound: p.copy_(torch.func.vmap(lambda x: x.clamp(-bound, bound))(p)),
+    "as_integer_ratio": lambda p, bound: says(p.norm().item().as_integer_ratio()[0], p, bound),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_not_followed_is_refused_by_name(name):
+    found = dims.infer(pair(REFUSED[name], 1e5)[0])
+    assert found.status == "unknown"
+    assert name in found.verdict
+
+
+def test_bits_are_no_quantity():
+    lawful, twin = (dims.infer(optimizer, judge=False) for optimizer in pair(bits, 1e5))
+    assert lawful.verdict == "proven"
+    assert twin.breaks[0].statement.startswith("reads as bits")
+
+
+def test_what_stands_for_infinity_is_a_guard():
+    _, twin = pair(lambda p, bound: p.nan_to_num_(0.0, posinf=bound), 1e5)
+    assert dims.infer(twin, judge=False).verdict.startswith("proven unless a tested value is not finite")
+
+
+def test_order_0_counts():
+    def act(p, bound):
+        p.sub_(p / torch.linalg.vector_norm(p, ord=0), alpha=0.1).clamp_(max=bound)
+
+    assert [dims.infer(optimizer, judge=False).status for optimizer in pair(act, 1e5)] == ["proven", "broken"]
