@@ -24,7 +24,7 @@ def evidence_against(program: Program, found: Dimensions) -> str | None:
     """What a run says that does not obey the units found; ``None`` where all do."""
     with jax.enable_x64(True), np.errstate(all="ignore"):
         run = _Runs(program)
-        for size, scales in trials(found.status):
+        for size, scales in trials(found):
             base = run.updates(found.hyper, size, 1.0, 1.0)
             for loss, params in scales:
                 other = run.updates(found.hyper, size, loss, params)

@@ -268,7 +268,7 @@ class _Attempt:
         come out without one of its lines: what that line computes may never be used.
         """
         if found.status in ("proven", "guarded"):
-            return replace(found, unknown=self._evidence(found, numbers, trials(found.status)))
+            return replace(found, unknown=self._evidence(found, numbers, trials(found)))
         everywhere = [(size, [*SCALES, *FAR]) for size in SIZES]
         for law in (found, *self.without_a_line) if found.status == "broken" else ():
             if self._evidence(law, numbers, everywhere, 1e-9) is None:

@@ -57,7 +57,8 @@ class _Partly:
     def beside_the_rest(self, ledger: Ledger) -> Value:
         """What is known of it when it is read while something is left of what was there."""
         units = ledger.same([self.before, *self.written], "writes into one array", self.origin)
-        return self.before.but(units=units, constant=None, identity=object(), origin=self.origin)
+        zeros = any(v.is_zero or v.often_zero for v in self.written)
+        return self.before.but(units=units, constant=None, identity=object(), origin=self.origin, often_zero=zeros)
 
 
 class UnitsMode(TorchFunctionMode):
@@ -182,7 +183,9 @@ class UnitsMode(TorchFunctionMode):
         if isinstance(result, torch.Tensor):
             one = value if isinstance(value, Value) else value[0]
             if not _has_numbers(result) and one.units is not None:
-                one = PURE_VALUE.but(measured=one.measured, rare=one.rare, constant=one.constant)
+                one = PURE_VALUE.but(
+                    measured=one.measured, rare=one.rare, constant=one.constant, often_zero=one.often_zero
+                )
             self.note(result, one)
         elif isinstance(result, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in result):
             each = [value] * len(result) if isinstance(value, Value) else value
