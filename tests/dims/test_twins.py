@@ -151,7 +151,7 @@ def test_what_is_not_followed_is_refused_by_name(name):
 def test_bits_are_no_quantity():
     lawful, twin = (dims.infer(optimizer, judge=False) for optimizer in pair(bits, 1e5))
     assert lawful.verdict == "proven"
-    assert twin.breaks[0].statement.startswith("reads as bits")
+    assert "the bits 'of a quantity'" in twin.verdict
 
 
 def test_what_stands_for_infinity_is_a_guard():
@@ -164,3 +164,40 @@ def test_order_0_counts():
         p.sub_(p / torch.linalg.vector_norm(p, ord=0), alpha=0.1).clamp_(max=bound)
 
     assert [dims.infer(optimizer, judge=False).status for optimizer in pair(act, 1e5)] == ["proven", "broken"]
+
+
+# --- exactly 0 is no degenerate input where ordinary ones make it: a count, an index, what is rounded or put to 0 ---
+
+ORDINARY_ZEROS = {
+    "a bound": lambda x: torch.relu(x) == 0,
+    "an upper bound": lambda x: x.clamp(max=0) == 0,
+    "a mask": lambda x: x * (x > 0) == 0,
+    "a choice": lambda x: torch.where(x > 0, x, 0.0).abs() <= 0,
+    "filled places": lambda x: x.masked_fill(x < 0, 0.0) == 0,
+    "scattered places": lambda x: torch.zeros_like(x).scatter(0, x.argmax(0, keepdim=True), x) == 0,
+    "a count": lambda x: (x > 0).sum(-1, keepdim=True) == 0,
+    "an index": lambda x: x.argmax() == 0,
+    "a whole number": lambda x: (x / x.abs().max()).int() == 0,
+    "rounded": lambda x: torch.round(x / x.abs().max()) == 0,
+    "two that differ": lambda x: ~torch.logical_xor(x != 0, x.abs() > 0),
+}
+
+
+@pytest.mark.parametrize("kind", ORDINARY_ZEROS)
+def test_zeros_of_ordinary_inputs_are_no_guards(kind):
+    def act(p, bound):
+        p.copy_(torch.where(ORDINARY_ZEROS[kind](p), 0.0 if bound == 0.5 else bound, p))
+
+    lawful, twin = (dims.infer(optimizer, judge=False) for optimizer in pair(act, 1e-13))
+    assert lawful.breaks == ()
+    assert twin.status == "broken"
+
+
+def test_zero_of_a_sum_of_ordinary_zeros_is_a_guard():
+    _, twin = pair(lambda p, bound: p.copy_(torch.where(torch.relu(p).sum() == 0, bound, p)), 1e-13)
+    assert dims.infer(twin).verdict.startswith("proven unless a tested value is exactly 0")
+
+
+def test_zeros_that_coincide_are_found_in_numbers_on_small_gradients():
+    _, twin = pair(lambda p, bound: p.copy_(torch.where(torch.maximum(p, 0.5 * p) - p == 0, bound, p)), 1e-11)
+    assert dims.infer(twin).verdict.startswith("unknown (numbers do not obey these units")

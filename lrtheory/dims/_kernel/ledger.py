@@ -177,7 +177,7 @@ class Ledger:
             threshold = other.constant
             if _is_below(other, value):
                 return None
-            if threshold is None or not value.measured:
+            if threshold is None or not value.measured or value.often_zero:
                 continue
             if threshold == 0:
                 return _against_zero(op, value)

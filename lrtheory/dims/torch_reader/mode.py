@@ -57,7 +57,8 @@ class _Partly:
     def beside_the_rest(self, ledger: Ledger) -> Value:
         """What is known of it when it is read while something is left of what was there."""
         units = ledger.same([self.before, *self.written], "writes into one array", self.origin)
-        return self.before.but(units=units, constant=None, identity=object(), origin=self.origin)
+        zeros = any(v.is_zero or v.often_zero for v in self.written)
+        return self.before.but(units=units, constant=None, identity=object(), origin=self.origin, often_zero=zeros)
 
 
 class UnitsMode(TorchFunctionMode):
@@ -70,6 +71,7 @@ class UnitsMode(TorchFunctionMode):
         super().__init__()
         self.constants = constants
         self.ledger = ledger
+        self.calls = 0
         self.paused = False
         self._known: dict[Any, Value] = {}
         self._partly: dict[Any, _Partly] = {}
@@ -123,6 +125,7 @@ class UnitsMode(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if self.paused:
             return func(*args, **kwargs)
+        self.calls += 1
         if not args and (first := next(iter(kwargs), None)) in _FIRST:  # rules look for it by its place
             args = (kwargs.pop(first),)
         name, in_place = _plain_name(func)
@@ -180,7 +183,9 @@ class UnitsMode(TorchFunctionMode):
         if isinstance(result, torch.Tensor):
             one = value if isinstance(value, Value) else value[0]
             if not _has_numbers(result) and one.units is not None:
-                one = PURE_VALUE.but(measured=one.measured, rare=one.rare, constant=one.constant)
+                one = PURE_VALUE.but(
+                    measured=one.measured, rare=one.rare, constant=one.constant, often_zero=one.often_zero
+                )
             self.note(result, one)
         elif isinstance(result, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in result):
             each = [value] * len(result) if isinstance(value, Value) else value
