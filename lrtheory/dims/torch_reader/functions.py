@@ -64,11 +64,15 @@ def converted(c: Call) -> Value:
     return c.apply("floor", c.self) if whole and c.args[0].is_floating_point() else c.self
 
 
+#: What is done with the bits of a quantity may break its law, or be a way to round it.
+BITS = "reads as bits"
+
+
 def viewed(c: Call) -> Value:
     """Another shape; another dtype is the same bits, of which a factor makes others."""
     if _dtype(c) is None:
         return c.self
-    c.ledger.pure(c.self, "reads as bits", FrameOrigin.here())
+    c.ledger.pure(c.self, BITS, FrameOrigin.here())
     return PURE_VALUE.but(measured=c.self.measured)
 
 

@@ -23,6 +23,7 @@ from ..dimensions import Dimensions
 from .ageing import AGES, Counters
 from .arguments import Numbers, argument_of, default_numbers, entries_of, held_notes, rescaled_numbers
 from .completing import completed
+from .functions import BITS
 from .mode import UnitsMode
 from .numbers import Carried, carry, standing_in
 from .problem import Form, SmallProblem, forms, moved
@@ -31,6 +32,8 @@ from .running import NotAnOptimizerError, Program, as_written, modules_of, seede
 # RAdam's branch changes after five steps. After the first steps, more follow until so many have shown nothing new and
 # every parameter has moved, so that what happens every tenth step is seen; a whole number may say how often it happens.
 FIRST_STEPS, QUIET_STEPS, MOST_STEPS = 8, 12, 250
+# Steps with so many calls search along lines or solve problems of their own: a few that show nothing new are enough.
+LONG_STEP, QUIET_LONG_STEPS = 2000, 4
 # What a number that is 0 by default is run with, so that the code it switches on is seen.
 SWITCHED_ON = 0.01
 # A break that more lines share is not looked into line by line.
@@ -70,29 +73,35 @@ def infer_torch(
     def read(held: Mapping[str, str]) -> Walked:
         """Of the forms of parameters that some insist on, and of the zeros, which may exclude each other, what runs."""
         failures: list[Exception] = []
-        of_sparse: Walked | None = None
+        unread: list[Walked] = []
+        idle: Form | None = None
         on = zeros - set(held)
         subsets = [on, *(on - {name} for name in sorted(on)), set[str]()] if on else [on]
         for form, switched in (works and [(works[0][0], works[0][1] - set(held))]) or itertools.product(
             forms(shapes), subsets
         ):
+            if form is idle:
+                continue
             try:
                 reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
                 kept = Program(optimizer, numbers, others, form, FIRST_STEPS)
-                unread = Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
-                if "sparse" not in form.shapes:
-                    return unread
-                of_sparse = unread  # what fails with dense gradients may yet want another form of them
+                reading = Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
+                if "sparse" not in form.shapes and not unread:
+                    return reading
+                unread.append(reading)  # what fails with dense gradients may yet want another form of them
                 failures.append(error)
                 continue
             except Exception as error:
                 failures.append(error)
                 continue
-            works.append((form, switched))
-            return reading
-        if of_sparse is not None:
-            return of_sparse
+            if reading.found.unknown is None:
+                works.append((form, switched))
+                return reading
+            idle = form  # nothing moved, as it may in another form
+            unread.extend([] if failures else [reading])
+        if unread:
+            return unread[0]
         raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failures[0]}") from failures[0]
 
     try:
@@ -197,13 +206,15 @@ class _Attempt:
                             ledger.demand(state[path], value.units, what, value.origin, value.constant)
 
             steps, quiet, news, counters, still = 0, 0, _News(ledger), Counters(instance), set(form.shapes)
-            while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < QUIET_STEPS:
+            while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < (
+                QUIET_STEPS if mode.calls < LONG_STEP * steps else QUIET_LONG_STEPS
+            ):
                 if steps == MOST_STEPS:
                     break
                 step(steps)
                 steps += 1
                 counters.look()
-                still = set(form.shapes) - moved(before, problem.params)
+                still -= moved(before, problem.params)  # some come back to where they were
                 quiet = 0 if news.any() or still else quiet + 1
             program = replace(program, steps=steps)
             for age in AGES if not still else ():
@@ -243,6 +254,9 @@ class _Attempt:
         diagnosis = diagnose(ledger, {name: numbers[name] for name in held})
         found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, shapes, notes=notes)
         found = replace(found, program=program)
+        bits = [e for e in ledger.equations if e.what == BITS]
+        if bits and diagnosis.breaks:
+            raise UnknownOperationError("bits", "of a quantity", bits[0].origin.location())
         lines = {link.location for broken in diagnosis.breaks for link in broken.chain} - {None}
         equations = ledger.equations
         for line in lines if len(lines) <= _LINES_TRIED else ():

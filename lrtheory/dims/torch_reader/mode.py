@@ -71,6 +71,7 @@ class UnitsMode(TorchFunctionMode):
         super().__init__()
         self.constants = constants
         self.ledger = ledger
+        self.calls = 0
         self.paused = False
         self._known: dict[Any, Value] = {}
         self._partly: dict[Any, _Partly] = {}
@@ -124,6 +125,7 @@ class UnitsMode(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if self.paused:
             return func(*args, **kwargs)
+        self.calls += 1
         if not args and (first := next(iter(kwargs), None)) in _FIRST:  # rules look for it by its place
             args = (kwargs.pop(first),)
         name, in_place = _plain_name(func)
