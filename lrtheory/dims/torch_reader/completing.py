@@ -59,7 +59,7 @@ def _is_missing(default: Any) -> bool:
 
 def _like(optimizer: Any, make: Callable[..., Any], parameters: list[inspect.Parameter]) -> Any:
     made: Any = make
-    made.__name__, made.__module__ = optimizer.__name__, optimizer.__module__
+    made.__name__, made.__qualname__, made.__module__ = optimizer.__name__, optimizer.__qualname__, optimizer.__module__
     made.__signature__ = inspect.Signature(parameters)
     return made
 
