@@ -201,3 +201,62 @@ def test_zero_of_a_sum_of_ordinary_zeros_is_a_guard():
 def test_zeros_that_coincide_are_found_in_numbers_on_small_gradients():
     _, twin = pair(lambda p, bound: p.copy_(torch.where(torch.maximum(p, 0.5 * p) - p == 0, bound, p)), 1e-11)
     assert dims.infer(twin).verdict.startswith("unknown (numbers do not obey these units")
+
+
+# --- what happens late: counters are put forward ---
+
+
+def _in_state(optimizer, p):
+    state = optimizer.state[p]
+    state["t"] = state.get("t", 0) + 1
+    return state["t"]
+
+
+def _in_a_tensor(optimizer, p):
+    state = optimizer.state[p]
+    state["t"] = state.get("t", torch.zeros(())) + 1
+    return state["t"]
+
+
+def _in_the_group(optimizer, p):
+    group = optimizer.param_groups[0]
+    group["t"] = group.get("t", 0) + 1  # twice a step, with two parameters
+    return group["t"]
+
+
+def _in_an_attribute(optimizer, p):
+    optimizer.t = getattr(optimizer, "t", 0) + 1
+    return optimizer.t
+
+
+class Late(Bounded):
+    count: Callable[..., Any]
+    when: Callable[..., Any]
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad, alpha=-group["lr"])
+                if type(self).when(type(self).count(self, p)):
+                    p.sub_(p.grad.sign() * (group["bound"] if self.bare is None else self.bare))  # LATE
+
+
+@pytest.mark.parametrize("count", [_in_state, _in_a_tensor, _in_the_group, _in_an_attribute])
+@pytest.mark.parametrize("when", [lambda t: t > 500, lambda t: t % 1000 == 0], ids=["switched", "now and then"])
+def test_what_happens_late_is_seen(count, when):
+    kinds = {"count": staticmethod(count), "when": staticmethod(when), "__module__": __name__}
+    lawful, twin = (dims.infer(type("Later", (Late,), {"bare": b, **kinds})) for b in (None, 1e-3))
+    assert lawful.verdict == "proven"
+    assert str(lawful.hyper["bound"]) == "[param]"  # that it is seen, and in numbers too
+    assert twin.status == "broken"
+    assert "# LATE" in twin.breaks[0].location.source
+    assert "put forward to step 1,000 and 100,000 after those" in lawful.notes
+
+
+def test_what_knows_of_a_hundred_steps_is_not_put_forward():
+    table = [False] * 300
+    kinds = {"count": staticmethod(_in_state), "when": staticmethod(table.__getitem__), "__module__": __name__}
+    found = dims.infer(type("Ends", (Late,), kinds))
+    assert found.verdict == "proven"
+    assert not any("put forward" in note for note in found.notes)

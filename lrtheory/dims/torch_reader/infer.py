@@ -20,6 +20,7 @@ from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
 from .._verdict import FAR, SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled, trials
 from ..dimensions import Dimensions
+from .ageing import AGES, Counters
 from .arguments import Numbers, argument_of, default_numbers, entries_of, held_notes, rescaled_numbers
 from .completing import completed
 from .functions import BITS
@@ -188,16 +189,11 @@ class _Attempt:
             closure = program.takes_closure(instance)
             periods = [x for x in (*self.numbers.values(), *self.others.values(), *vars(instance).values(),
                                    *instance.param_groups[0].values()) if type(x) is int and 1 < x <= 100]  # fmt: skip
-            steps, quiet, news, still = 0, 0, _News(ledger), set(form.shapes)
-            while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < (
-                QUIET_STEPS if mode.calls < LONG_STEP * steps else QUIET_LONG_STEPS
-            ):
-                if steps == MOST_STEPS:
-                    break
-                problem.give_gradients(steps)
+
+            def step(number: int) -> None:
+                problem.give_gradients(number)
                 with mode:
                     instance.step(*([mode.paused_while(problem.evaluate)] if closure else []))
-                steps += 1
                 for name, p in problem.params.items():
                     at = mode.known(p)
                     ledger.demand(at.or_pure, Expression(PARAM), "moves parameters by", at.origin)
@@ -208,13 +204,40 @@ class _Attempt:
                                 state[path] = ledger.unknown(path, STATE)
                             what = f"updates the state {path}:"
                             ledger.demand(state[path], value.units, what, value.origin, value.constant)
+
+            steps, quiet, news, counters, still = 0, 0, _News(ledger), Counters(instance), set(form.shapes)
+            while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < (
+                QUIET_STEPS if mode.calls < LONG_STEP * steps else QUIET_LONG_STEPS
+            ):
+                if steps == MOST_STEPS:
+                    break
+                step(steps)
+                steps += 1
+                counters.look()
                 still -= moved(before, problem.params)  # some come back to where they were
                 quiet = 0 if news.any() or still else quiet + 1
+            program = replace(program, steps=steps)
+            for age in AGES if not still else ():
+                if (written := counters.put_forward(age)) is None:
+                    break
+                for tensor in written:
+                    mode.note(tensor, PURE_VALUE)
+                known = len(ledger.equations)
+                try:
+                    step(steps)
+                except UnknownOperationError:
+                    raise
+                except Exception:  # it is no such optimizer that may be put forward
+                    del ledger.equations[known:]
+                    break
+                program = replace(program, ages=(*program.ages, age))
         if still:
             why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
             return Walked(Dimensions(self.target, unknown=why))
         shapes = list(form.shapes)
         notes = [f"covers the branches that {steps} steps took" + ("" if len(shapes) > 1 else f" on a {shapes[0]}")]
+        if program.ages:
+            notes.append(f"put forward to step {' and '.join(f'{age:,}' for age in program.ages)} after those")
         notes.extend(form.notes())
         if compiled:
             notes.append("what torch.compile is given is run as it is written")
@@ -230,7 +253,6 @@ class _Attempt:
         notes.extend(f"{name} is held at {self.numbers[name]:g}: {why}" for name, why in held.items())
         diagnosis = diagnose(ledger, {name: numbers[name] for name in held})
         found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, shapes, notes=notes)
-        program = replace(program, steps=steps)
         found = replace(found, program=program)
         bits = [e for e in ledger.equations if e.what == BITS]
         if bits and diagnosis.breaks:
@@ -301,9 +323,14 @@ class _Attempt:
                     raise _OutOfRangeError(str(error)) from error
                 train(instance)
                 closure = of.takes_closure(instance)
-                for step in range(min(of.steps, 20) if closure else of.steps):  # each is many
+                counters, last = Counters(instance), min(of.steps, 20) if closure else of.steps  # each is many
+                for step in range(last + len(of.ages)):
+                    if step >= last:
+                        counters.put_forward(of.ages[step - last])
                     problem.give_gradients(step)
                     instance.step(*([problem.evaluate] if closure else []))
+                    if step < last:
+                        counters.look()
                     path.append([p.detach() / params for p in problem.params.values()])
             return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
 
