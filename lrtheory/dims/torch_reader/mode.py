@@ -15,7 +15,7 @@ from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import Ledger
 from .._kernel.value import PURE_VALUE, Value, number
 from .functions import TABLE, Call
-from .numbers import Carried, FrameOrigin, carry, refused, value_of
+from .numbers import Carried, FrameOrigin, carry, refused, value_of, went
 
 # Outside the table, and without a say in what the numbers are: shapes and places in memory, names, hooks.
 HARMLESS = frozenset(
@@ -160,6 +160,8 @@ class UnitsMode(TorchFunctionMode):
         if isinstance(overwritten, torch.Tensor) and old is not None and isinstance(value, Value):
             self.overwrite(overwritten, old, value)
             return result
+        if name == "bool" and type(result) is bool:
+            went(self.ledger, self.known(args[0]), result)
         result = self.note_all(result, value)
         if with_number and isinstance(result, torch.Tensor):
             self._at_zero[memory(result)] = getattr(operator, name)(0, args[1])

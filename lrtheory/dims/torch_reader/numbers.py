@@ -77,6 +77,12 @@ def apply(ledger: Ledger, name: str, *values: Value, same: bool = False) -> Valu
     return value.but(origin=site.at, deferred=(), identity=object() if value.identity is None else value.identity)
 
 
+def went(ledger: Ledger, truth: Value, way: bool) -> None:
+    """Note which way a program goes by a truth value that depends on data and may well be another."""
+    if truth.measured and truth.rare is None:
+        ledger.ways.setdefault(FrameOrigin.here(), set()).add(way)
+
+
 def refused(kind: str, name: str) -> UnknownOperationError:
     """The error for what cannot be followed, with the line that is running."""
     return UnknownOperationError(kind, name, FrameOrigin.here().location())
@@ -234,7 +240,8 @@ def _comparison(compute: Callable[[Any, Any], bool], primitive: str) -> Callable
             return NotImplemented
         theirs = value_of(other)
         if not self.ledger.checking or self.value.measured or theirs.measured:
-            apply(self.ledger, primitive, self.value, theirs, same=self is other)
+            truth = apply(self.ledger, primitive, self.value, theirs, same=self is other)
+            went(self.ledger, truth, compute(plain(self), plain(other)))
         return compute(plain(self), plain(other))
 
     return compare
