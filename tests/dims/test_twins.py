@@ -287,3 +287,38 @@ def test_ways_that_both_were_seen_or_that_no_data_decide_are_not_named(compare):
             p.mul_(0.5)
 
     assert not any("not seen" in note for note in dims.infer(pair(act, None)[0], judge=False).notes)
+
+
+# --- masks that happen to cover all places, and an eps of the dtype ---
+
+
+class Masked(Bounded):
+    """Where the gradient is neither negative nor above a bound, which no run shows, what was there is left."""
+
+    bare = 1.0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                direction = torch.full_like(p, self.bare)
+                direction[p.grad <= 0] = p.grad[p.grad <= 0]
+                above = p.grad > 1e-30 * group["bound"]
+                direction[above] = p.grad[above]  # LEFT
+                p.sub_(direction, alpha=group["lr"])
+
+
+def test_masks_that_cover_all_places_by_chance_leave_what_was_there():
+    found = dims.infer(Masked, judge=False)
+    assert found.status == "broken"
+    assert "# LEFT" in found.breaks[0].location.source
+
+
+def test_eps_of_the_dtype_is_that_of_single_floats():
+    def act(p, bound):
+        p.sub_(p / (p.norm() + torch.finfo(p.dtype).eps), alpha=bound)
+
+    found = dims.infer(pair(act, None)[0])
+    assert found.status == "broken"
+    assert found.breaks[0].literal == torch.finfo(torch.float32).eps
+    assert torch.finfo(torch.float64).eps < 1e-15  # as it was

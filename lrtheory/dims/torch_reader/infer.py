@@ -235,7 +235,8 @@ class _Attempt:
             why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
             return Walked(Dimensions(self.target, unknown=why))
         shapes = list(form.shapes)
-        notes = [f"covers the branches that {steps} steps took" + ("" if len(shapes) > 1 else f" on a {shapes[0]}")]
+        on = " and ".join(f"a {name} of shape {shape}" for name, shape in form.shapes.items())
+        notes = [f"covers the branches that {steps} steps took on {on}"]
         if program.ages:
             notes.append(f"put forward to step {' and '.join(f'{age:,}' for age in program.ages)} after those")
         notes.extend(_one_way(ledger))
