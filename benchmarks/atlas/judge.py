@@ -67,9 +67,10 @@ def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
         steps = int(min(STEPS, max(SHORT, seconds / (each * runs))))
         apart, where = _law(run, numbers, found, sizes, steps)
         return Judged("agrees" if apart <= max(FAILS, roundoff) else "disagrees", apart, where, steps)
-    for _, size in REACH:  # hyperparameters may be refused when they are tried, but these are as given
-        run(numbers, 1.0, 1.0, size, SHORT)
-    apart, where = _search(run, numbers, found, max(HOLDS, roundoff / 100), ends)
+    # what may be tried only where the hyperparameters are taken that were given, and within what its own dtype can hold
+    reach = [(by, size) for by, size in REACH if not (found.status == "unknown" and roundoff and by * size < 1e-16)]
+    reach = list(_runnable(run, numbers, reach))
+    apart, where = _search(run, numbers, found, reach, max(HOLDS, roundoff / 100), ends)
     holds = apart <= max(HOLDS, roundoff / 100)
     says = "finds a law" if holds and found.status == "unknown" else "disagrees" if holds else "agrees"
     if found.status == "unknown" and not holds:
@@ -86,6 +87,21 @@ def judge(found: Dimensions, seconds: float = 60.0) -> Judged:
         if kept > max(FAILS, roundoff):
             return Judged("disagrees", kept, f"with {found.survives}, which is said to survive", SHORT)
     return Judged(says, apart, where, SHORT)
+
+
+def _runnable(
+    run: Run, numbers: Mapping[str, float], reach: Sequence[tuple[float, float]]
+) -> Iterator[tuple[float, float]]:
+    """Where the run as given succeeds; raises what goes wrong on gradients of plain size, or on both others."""
+    failed: dict[float, Exception] = {}
+    for size in sorted({size for _, size in reach}, key=lambda size: abs(math.log(size))):
+        try:
+            run(numbers, 1.0, 1.0, size, SHORT)
+        except Exception as error:
+            failed[size] = error
+            if size == 1.0 or len(failed) > 1:
+                raise
+    yield from ((by, size) for by, size in reach if size not in failed)
 
 
 def _law(
@@ -143,7 +159,14 @@ def _candidates(numbers: Sequence[str]) -> Iterator[dict[str, float]]:
         yield {**dict.fromkeys(rates, r), **dict.fromkeys(eps, e), **dict.fromkeys(decays, d)}
 
 
-def _search(run: Run, numbers: Mapping[str, float], found: Dimensions, holds: float, ends: float) -> tuple[float, str]:
+def _search(
+    run: Run,
+    numbers: Mapping[str, float],
+    found: Dimensions,
+    reach: Sequence[tuple[float, float]],
+    holds: float,
+    ends: float,
+) -> tuple[float, str]:
     """The worse of the best that can be had for another loss, and for other parameters: both must fail for no law to hold."""
     worst, where = 0.0, ""
     for name, of_loss, of_params in (("the loss", 1, 0), ("the parameters", 0, 1)):
@@ -156,18 +179,21 @@ def _search(run: Run, numbers: Mapping[str, float], found: Dimensions, holds: fl
             of_params: int = of_params,
             failed: list[Exception] = failed,
         ) -> float:
-            largest = 0.0
-            for by, size in REACH:
+            largest, tried = 0.0, False
+            for by, size in reach:
                 try:
                     factors = {n: by**p for n, p in powers.items()}
                     apart = _apart(run, numbers, factors, by**of_loss, by**of_params, size, SHORT)
                 except REFUSALS as error:
                     failed[0] = error
                     return math.inf
-                largest = max(largest, apart)
+                except Exception as error:  # a fault of its own at this scale says nothing of a law
+                    failed[0] = error
+                    continue
+                largest, tried = max(largest, apart), True
                 if largest >= least:
                     break
-            return largest
+            return largest if tried else math.inf
 
         units = [found.hyper.get(n) for n in numbers]
         first = {n: float(u.loss if of_loss else u.param) for n, u in zip(numbers, units, strict=True) if u is not None}
@@ -249,11 +275,12 @@ def path(
 
     made = {n: torch.nn.Parameter((normal(s) * scale).to(form.dtype)) for n, s in form.shapes.items()}
     curvature = {n: (normal(s).abs() + 0.3).to(form.dtype) for n, s in form.shapes.items()}
+    lowest: dict[str, Any] = dict.fromkeys(made, 0.0)
     rows = []
 
     def closure() -> Any:
         if form.graph:
-            return steep_bowl(made, curvature, loss * size, scale)
+            return steep_bowl({n: p - lowest[n] for n, p in made.items()}, curvature, loss * size, scale)
         height = torch.zeros((), dtype=form.dtype)
         for p, c in zip(made.values(), curvature.values(), strict=True):
             slope = c * p.detach() * (loss * size / scale**2)
@@ -272,9 +299,10 @@ def path(
                 instance = program.make(made, numbers)
                 instance.load_state_dict(saved)
                 train(instance)
-            for p, c in zip(made.values(), curvature.values(), strict=True):
+            for (n, p), c in zip(made.items(), curvature.values(), strict=True):
                 if closed and form.graph:
-                    break
+                    p.grad, lowest[n] = None, (normal(p.shape) * scale).to(form.dtype)
+                    continue
                 grad = (normal(p.shape) * 10.0 ** (step % 4 - 2) * (size * loss / scale)).to(form.dtype)
                 if form.graph:
                     grad = grad + c * (p - p.detach()) * (size * loss / scale**2)
@@ -305,9 +333,10 @@ def _of_program(program: Any, output: Units) -> Run:
             grads, t = inputs
             values = {"value": scales[0] * (5.0 + jnp.sin(t) ** 2), "grad": grads}
             more: dict[str, Any] = {name: values[name] for name in program.extra}
-            if program.evaluates:
+            if program.functions:
                 value, slope = jax.value_and_grad(lambda p: height(p, scales))(params)
-                more = {"value": value, "grad": slope, "value_fn": lambda p: height(p, scales)}
+                functions = dict.fromkeys(program.functions, lambda p: height(p, scales))
+                more = {"value": value, "grad": slope, **functions}
             update, state = program.step(numbers, state, grads, params, more)
             if not moves:
                 walk = jax.tree.map(lambda p: p + scales[1] * jnp.sin(t), params)

@@ -111,12 +111,17 @@ def _of_class(name: str, cls: type) -> Any:
     """One that gathers from other processes is in a group of this one alone."""
     from lrtheory.dims import infer
 
-    if hasattr(sys.modules[cls.__module__], "dist"):
+    if any(_is_of_processes(x) for base in cls.__mro__ for x in vars(sys.modules[base.__module__]).values()):
         import torch.distributed as dist
         from torch._C._distributed_c10d import HashStore
 
         dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     return infer(cls, **ARGUMENTS.get(name, {}))
+
+
+def _is_of_processes(x: Any) -> bool:
+    name = x.__name__ if inspect.ismodule(x) else getattr(x, "__module__", None)
+    return isinstance(name, str) and name.startswith("torch.distributed")
 
 
 def _classes(name: str) -> dict[str, type]:

@@ -30,13 +30,14 @@ SCALES = [(a, c) for a in (1.0, 256.0, 1 / 256) for c in (1.0, 256.0, 1 / 256) i
 SIZES = (1.0, 1e-8)
 # Further: a bare number beside parameters or beside a loss may act only where those are very small, or very large.
 FAR = [(x, 1.0) for x in (2.0**-32, 2.0**32)] + [(1.0, x) for x in (2.0**-32, 2.0**32)]
-# Where a guard may act on what is small: gradients or parameters are larger, and neither is smaller.
+# Where a bound may guard what is small: gradients or parameters are larger, and neither is smaller.
 LARGER = [(2.0**32, 1.0), (2.0**32, 2.0**32)]
 
 
-def trials(status: str) -> list[tuple[float, list[tuple[float, float]]]]:
-    """Sizes of gradients, and the scales of loss and parameters at which a law of this status is tried with them."""
-    return [(1.0, [*SCALES, *FAR]), (SIZES[1], SCALES)] if status == "proven" else [(1.0, [*SCALES, *LARGER])]
+def trials(found: Dimensions) -> list[tuple[float, list[tuple[float, float]]]]:
+    """Sizes of gradients, and the scales of loss and parameters at which a law is tried with them."""
+    bounded = any(guard.threshold is not None for guard in found.guards)
+    return [(1.0, [*SCALES, *LARGER])] if bounded else [(1.0, [*SCALES, *FAR]), (SIZES[1], SCALES)]
 
 
 def disagreement(loss: float, params: float, size: float, what: str, apart: float) -> str:
@@ -115,7 +116,8 @@ def diagnose(ledger: Ledger, held: Mapping[str, float] | None = None) -> Solved:
         if residual.is_pure:
             continue
         if _is_footnote(equation.guard, residual):
-            guards[GuardFound(equation.origin.location(), equation.guard.condition, residual)] = None
+            guard = equation.guard
+            guards[GuardFound(equation.origin.location(), guard.condition, residual, guard.threshold)] = None
         elif (line := _line(equation, number)) not in lines_broken:
             lines_broken.add(line)
             chain = (*solver.sources(equation.difference), number)

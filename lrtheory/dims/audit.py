@@ -27,8 +27,6 @@ OPTAX_ARGUMENTS: Mapping[str, str] = {
     "scale": "step_size=0.1",
     "trace": "decay=0.9",
     "scale_by_backtracking_linesearch": "max_backtracking_steps=5",
-    "differentially_private_aggregate": "l2_norm_clip=1.0, noise_multiplier=0.1, seed=0",
-    "dpsgd": "l2_norm_clip=1.0, noise_multiplier=0.1, seed=0",
     "scale_by_zoom_linesearch": "max_linesearch_steps=5",
 }
 

@@ -57,6 +57,8 @@ class GuardFound:
     location: Location | None
     condition: str
     residual: Units
+    threshold: float | None = None
+    """The number that bounds it; ``None`` for what is exactly 0 or not finite."""
 
     def __str__(self) -> str:
         return f"{self.condition}" + (f" ({self.location})" if self.location else "")

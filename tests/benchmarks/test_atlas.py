@@ -118,15 +118,37 @@ def test_a_search_that_time_ends_does_not_agree():
     assert (said.says, said.where) == ("no law found in the time", "the parameters ×256")
 
 
-def test_hyperparameters_that_fail_as_given_are_no_agreement():
-    class Refusing(Hiding):
-        def step(self, closure=None):
-            if any(bool((p.grad.abs() > 1e6).any()) for group in self.param_groups for p in group["params"]):
-                raise ValueError("too large")
-            super().step()
+class Refuses(torch.optim.Optimizer):
+    most, least = 1e6, 0.0
 
-    with pytest.raises(ValueError, match="too large"):
-        judge(infer(Refusing))
+    def step(self, closure=None):
+        sizes = [p.grad.abs().max() for group in self.param_groups for p in group["params"]]
+        if not all(self.least < size < self.most for size in sizes):
+            raise TypeError("a fault")
+        super().step()
+
+
+class RefusingHidden(Refuses, Hiding):
+    """A break."""
+
+
+class RefusingOpen(Refuses, Open):
+    """A law."""
+
+
+def test_gradients_at_which_it_fails_as_given_are_left_out():
+    found = infer(RefusingHidden)
+    assert judge(found).says == "agrees"
+    program = replace(infer(Open).program, optimizer=RefusingOpen)
+    assert judge(replace(infer(Open), breaks=found.breaks, program=program)).says == "disagrees"
+
+
+@pytest.mark.parametrize("sizes", [{"most": 100.0, "least": 1e-5}, {"most": 1e-3}])
+def test_what_fails_as_given_is_no_agreement(sizes):
+    found = infer(RefusingHidden)
+    narrow = type("Narrow", (RefusingHidden,), sizes)
+    with pytest.raises(TypeError, match="a fault"):
+        judge(replace(found, program=replace(found.program, optimizer=narrow)))
 
 
 class Bounded(Open):
@@ -207,6 +229,38 @@ def test_what_is_not_read_is_found_numerically_and_not_proven():
     found = replace(infer(Open), unknown="native code")
     assert judge(found).says == "finds a law"
     assert judge(replace(infer(Hiding), unknown="native code")).says == "finds no law"
+
+
+class InBits(torch.optim.Optimizer):
+    """The open one in bfloat16, its parameters rounded at random by arithmetic on their bits."""
+
+    hidden = 0.0
+
+    def __init__(self, params, lr=1e-2, eps=1e-8):
+        super().__init__(params, {"lr": lr, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                assert p.dtype == torch.bfloat16
+                g = p.grad.float()
+                after = p.float() - group["lr"] * g / (g.abs() + group["eps"] + self.hidden)
+                bits = torch.randint_like(after, dtype=torch.int32, low=0, high=1 << 16)
+                bits.add_(after.view(torch.int32)).bitwise_and_(-65536)
+                p.copy_(bits.view(torch.float32))
+
+
+class InBitsHiding(InBits):
+    hidden = 1e-8
+
+
+def test_bits_in_bfloat16_are_judged_in_numbers():
+    found, broken = infer(InBits), infer(InBitsHiding)
+    assert found.unknown is not None
+    assert "the bits 'of a quantity'" in found.unknown
+    assert judge(found).says == "finds a law"
+    assert judge(broken).says == "finds no law"
 
 
 def test_page_has_every_optimizer_and_no_markup_of_theirs():

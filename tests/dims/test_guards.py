@@ -68,6 +68,18 @@ BREAKS = {
     "first_step": lambda h, t, g, p: jnp.where(t == 0, 1.0, g),
     "sign_of_a_signed_value": lambda h, t, g, p: jnp.where(g > 0, 1.0, g),
     "number_of_the_user": lambda h, t, g, p: jnp.where(h["momentum"] == 0, 1.0, g),
+    "zero_of_a_bound": lambda h, t, g, p: jnp.where(jax.nn.relu(g) == 0, 1e-13, g),
+    "zero_of_a_mask": lambda h, t, g, p: jnp.where(jnp.abs(g * (g * p > 0)) > 0, g, 1e-13),
+    "zero_of_a_count": lambda h, t, g, p: jnp.where(jnp.sum(g > 0) == 0, 1e-13, g),
+    "zero_of_an_index": lambda h, t, g, p: jnp.where(jnp.argmax(g) == 0, 1e-13, g),
+    "zero_of_a_whole_number": lambda h, t, g, p: jnp.where((g / norm(g)).astype(int) == 0, 1e-13, g),
+    "zeros_of_places": lambda h, t, g, p: jnp.where(jnp.zeros_like(g).at[0].set(norm(g)) == 0, 1e-13, g),
+    "whole_numbers_are_others": lambda h, t, g, p: jnp.where(
+        norm(g) / norm(p) == 1000, 0.0, jnp.where((norm(g) / norm(p)).astype(int) == 1000, 1e-3, g)
+    ),
+    "negative_frequencies": lambda h, t, g, p: jnp.maximum(jnp.fft.fft(jnp.abs(g)).real, -1e3),
+    "negative_factors": lambda h, t, g, p: jnp.maximum(jnp.linalg.qr(jnp.abs(g)[:, None])[1].ravel(), -1e3) * g,
+    "compared_in_order": lambda h, t, g, p: g * jnp.searchsorted(jnp.array([0.0, 1e5]), norm(p)),
 }
 
 

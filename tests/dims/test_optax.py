@@ -10,10 +10,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy.optimize import minimize
 
-from lrtheory.dims import Dimensions
+from lrtheory.dims import Dimensions, infer
 from lrtheory.dims.audit import row, targets
 from lrtheory.dims.optax_reader.infer import default_numbers
 from lrtheory.spec import parse, resolve
@@ -51,7 +52,8 @@ class Runs:
             self.factory, {**dict(zip(names, spec.args, strict=False)), **spec.kwargs}
         )
         self.numbers = numbers
-        self.evaluates = any(word in target for word in ("linesearch", "optax.lbfgs"))
+        searches = any(word in target for word in ("linesearch", "optax.lbfgs"))
+        self.evaluates = "value_fn" if searches else "obj_fn" if target == "optax.contrib.sophia" else ""
         self.compiled = jax.jit(self._updates, static_argnames="held")
 
     def _updates(
@@ -67,7 +69,7 @@ class Runs:
             more = {"value": loss} if takes_value else {}
             if self.evaluates:
                 value, gradient = jax.value_and_grad(loss_of)(p)
-                more = {"value": value, "grad": gradient, "value_fn": loss_of}
+                more = {"value": value, "grad": gradient, self.evaluates: loss_of}
             updates, state = transformation.update(g, state, p, **more)
             return state, updates
 
@@ -175,3 +177,27 @@ def test_broken_target_fails_whatever_its_numbers_become(target):
             if tried[scale, size] > 1e-6:
                 return
     pytest.fail(f"{target}: numbers obey a law, but {found.verdict}: {tried}")
+
+
+def curved(learning_rate=0.1, slip=0.0):
+    """Steps by the gradient over the second derivative along signs, which the update asks of the loss itself."""
+
+    def update(updates: Any, state: Any, params: Any = None, obj_fn: Any = None, **extra: Any) -> Any:
+        if obj_fn is None:
+            raise ValueError("give the loss")
+        ones = jax.tree.map(jnp.ones_like, params)
+        along = jax.jvp(jax.grad(obj_fn), (params,), (ones,))[1]
+        return jax.tree.map(lambda g, h: -learning_rate * g / (jnp.abs(h) + slip), updates, along), state
+
+    return optax.GradientTransformationExtraArgs(lambda params: (), update)
+
+
+def test_second_derivatives_of_the_loss_itself_have_units():
+    found = infer(curved, hyper={"learning_rate": 0.1})
+    assert (found.verdict, str(found.hyper["learning_rate"])) == ("proven", "1")
+    assert infer(curved, hyper={"learning_rate": 0.1}, slip=1e-3).status == "broken"
+
+
+@pytest.mark.parametrize("name", ["sophia", "dpsgd", "differentially_private_aggregate"])
+def test_gradients_of_examples_and_the_loss_itself_are_given_to_those_that_want_them(name):
+    assert row(targets("optax.contrib")[f"optax.contrib.{name}"]).status == "proven"

@@ -81,7 +81,8 @@ CASES: list[Case] = [
     ("atan2", jnp.arctan2, [X, Y], [G, G], [PURE]),
     *((name, lambda x, y, f=f: f(x, y).astype(x.dtype), [X, Y], [G, G], [PURE])
       for name, f in (("eq", jnp.equal), ("ne", jnp.not_equal), ("lt", jnp.less), ("le", jnp.less_equal),
-                      ("gt", jnp.greater), ("ge", jnp.greater_equal))),
+                      ("gt", jnp.greater), ("ge", jnp.greater_equal),
+                      *((name, getattr(lax, f"{name}_p").bind) for name in ("eq_to", "lt_to", "le_to")))),
     ("mul", lambda x, y: x * y, [X, Y], [G, P], [G.times(P)]),
     ("div", lambda x, y: x / y, [X, Y], [G, P], [G.times(P.power(-1))]),
     ("dot_general", lambda x, y: x @ y, [X, Y], [G, P], [G.times(P)]),

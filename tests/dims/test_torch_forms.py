@@ -354,7 +354,52 @@ class OfGroupsAlone(Signs):
         torch.optim.Optimizer.__init__(self, param_groups, {})
 
 
+class OfAVector(Signs):
+    def direction(self, p, group):
+        return p.grad / torch.dot(p.grad, p.grad).sqrt()
+
+
+class ComesBack(Signs):
+    """Goes out in one step and back in the next."""
+
+    def direction(self, p, group):
+        there = self.state[p].setdefault("start", p.detach().clone())
+        if not torch.equal(there, p):
+            return (p - there) / group["lr"]
+        return p.grad.sign()
+
+
+class WaitsForAClosure(Signs):
+    def step(self, closure=None):
+        if closure is not None:
+            closure()
+            super().step()
+
+
+class InBfloat16(Signs):
+    def direction(self, p, group):
+        assert p.dtype == torch.bfloat16
+        return p.grad.sign()
+
+
+class Converges(OfTheLoss):
+    """Second derivatives reach the lowest point exactly, where there is nothing to divide by."""
+
+    def __init__(self, params, lr=1.0):
+        super().__init__(params, lr)
+
+    def slopes(self, closure, params):
+        for slope, curvature in super().slopes(closure, params):
+            size = slope.norm().item()
+            yield slope / size * size, curvature
+
+
 CASES = [
+    (OfAVector, {"lr": PARAM}, "on a vector"),
+    (ComesBack, {"lr": PARAM}, "covers the branches"),
+    (WaitsForAClosure, {"lr": PARAM}, "with a closure"),
+    (InBfloat16, {"lr": PARAM}, "run in bfloat16"),
+    (Converges, {"lr": PURE}, "whose result can be differentiated"),
     (SignByPlaces, {"lr": PARAM}, "covers the branches"),
     (SignInThree, {"lr": PARAM}, "covers the branches"),
     (Configured, {"config.lr": PARAM, "config.betas[0]": PURE, "config.betas[1]": PURE}, "covers the branches"),
@@ -393,6 +438,55 @@ def test_slip_is_named_at_its_line(optimizer):
     found = dims.infer(type(optimizer.__name__, (optimizer,), {"slip": 1e-3, "__module__": __name__}))
     assert found.status == "broken"
     assert any(b.location is not None and "# SLIP" in b.location.source for b in found.breaks)
+
+
+class Still(Signs):
+    def step(self, closure=None):
+        return None
+
+
+def test_what_never_moves_is_not_proven():
+    assert "matrix and vector did not move" in dims.infer(Still).verdict
+
+
+class OnBits(Signs):
+    """Rounds at random, by arithmetic on the bits of its steps."""
+
+    def direction(self, p, group):
+        update = p.grad.sign().float() * group["lr"]
+        bits = torch.randint_like(update, dtype=torch.int32, low=0, high=1 << 16)
+        bits.add_(update.view(dtype=torch.int32)).bitwise_and_(-65536)
+        return bits.view(dtype=torch.float32) / group["lr"]
+
+
+class TakesUnitsAway(Signs):
+    """What is written into the bits of a gradient is a pure number to whoever looks at them alone."""
+
+    def direction(self, p, group):
+        g = p.grad.clone()
+        g.view(torch.int64).add_(0)
+        return p.grad + 1e-13 * g * g
+
+
+@pytest.mark.parametrize("optimizer", [OnBits, TakesUnitsAway])
+def test_bits_of_a_quantity_are_not_read(optimizer):
+    assert "the bits 'of a quantity'" in dims.infer(optimizer).verdict
+
+
+class Searches(Signs):
+    """Looks at a hundred places and steps as it would have without."""
+
+    def direction(self, p, group):
+        for _ in range(100):
+            p.grad.norm()
+        return p.grad.sign()
+
+
+def test_steps_of_many_calls_are_fewer(monkeypatch):
+    monkeypatch.setattr(importlib.import_module("lrtheory.dims.torch_reader.infer"), "LONG_STEP", 100)
+    found = dims.infer(Searches)
+    assert (found.verdict, found.hyper) == ("proven", {"lr": PARAM})
+    assert any(note.startswith("covers the branches that 8 steps took") for note in found.notes)
 
 
 class ClipsNorms(ClipsValues):

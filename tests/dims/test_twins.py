@@ -151,7 +151,7 @@ def test_what_is_not_followed_is_refused_by_name(name):
 def test_bits_are_no_quantity():
     lawful, twin = (dims.infer(optimizer, judge=False) for optimizer in pair(bits, 1e5))
     assert lawful.verdict == "proven"
-    assert twin.breaks[0].statement.startswith("reads as bits")
+    assert "the bits 'of a quantity'" in twin.verdict
 
 
 def test_what_stands_for_infinity_is_a_guard():
@@ -164,3 +164,161 @@ def test_order_0_counts():
         p.sub_(p / torch.linalg.vector_norm(p, ord=0), alpha=0.1).clamp_(max=bound)
 
     assert [dims.infer(optimizer, judge=False).status for optimizer in pair(act, 1e5)] == ["proven", "broken"]
+
+
+# --- exactly 0 is no degenerate input where ordinary ones make it: a count, an index, what is rounded or put to 0 ---
+
+ORDINARY_ZEROS = {
+    "a bound": lambda x: torch.relu(x) == 0,
+    "an upper bound": lambda x: x.clamp(max=0) == 0,
+    "a mask": lambda x: x * (x > 0) == 0,
+    "a choice": lambda x: torch.where(x > 0, x, 0.0).abs() <= 0,
+    "filled places": lambda x: x.masked_fill(x < 0, 0.0) == 0,
+    "scattered places": lambda x: torch.zeros_like(x).scatter(0, x.argmax(0, keepdim=True), x) == 0,
+    "a count": lambda x: (x > 0).sum(-1, keepdim=True) == 0,
+    "an index": lambda x: x.argmax() == 0,
+    "a whole number": lambda x: (x / x.abs().max()).int() == 0,
+    "rounded": lambda x: torch.round(x / x.abs().max()) == 0,
+    "two that differ": lambda x: ~torch.logical_xor(x != 0, x.abs() > 0),
+}
+
+
+@pytest.mark.parametrize("kind", ORDINARY_ZEROS)
+def test_zeros_of_ordinary_inputs_are_no_guards(kind):
+    def act(p, bound):
+        p.copy_(torch.where(ORDINARY_ZEROS[kind](p), 0.0 if bound == 0.5 else bound, p))
+
+    lawful, twin = (dims.infer(optimizer, judge=False) for optimizer in pair(act, 1e-13))
+    assert lawful.breaks == ()
+    assert twin.status == "broken"
+
+
+def test_zero_of_a_sum_of_ordinary_zeros_is_a_guard():
+    _, twin = pair(lambda p, bound: p.copy_(torch.where(torch.relu(p).sum() == 0, bound, p)), 1e-13)
+    assert dims.infer(twin).verdict.startswith("proven unless a tested value is exactly 0")
+
+
+def test_zeros_that_coincide_are_found_in_numbers_on_small_gradients():
+    _, twin = pair(lambda p, bound: p.copy_(torch.where(torch.maximum(p, 0.5 * p) - p == 0, bound, p)), 1e-11)
+    assert dims.infer(twin).verdict.startswith("unknown (numbers do not obey these units")
+
+
+# --- what happens late: counters are put forward ---
+
+
+def _in_state(optimizer, p):
+    state = optimizer.state[p]
+    state["t"] = state.get("t", 0) + 1
+    return state["t"]
+
+
+def _in_a_tensor(optimizer, p):
+    state = optimizer.state[p]
+    state["t"] = state.get("t", torch.zeros(())) + 1
+    return state["t"]
+
+
+def _in_the_group(optimizer, p):
+    group = optimizer.param_groups[0]
+    group["t"] = group.get("t", 0) + 1  # twice a step, with two parameters
+    return group["t"]
+
+
+def _in_an_attribute(optimizer, p):
+    optimizer.t = getattr(optimizer, "t", 0) + 1
+    return optimizer.t
+
+
+class Late(Bounded):
+    count: Callable[..., Any]
+    when: Callable[..., Any]
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad, alpha=-group["lr"])
+                if type(self).when(type(self).count(self, p)):
+                    p.sub_(p.grad.sign() * (group["bound"] if self.bare is None else self.bare))  # LATE
+
+
+@pytest.mark.parametrize("count", [_in_state, _in_a_tensor, _in_the_group, _in_an_attribute])
+@pytest.mark.parametrize("when", [lambda t: t > 500, lambda t: t % 1000 == 0], ids=["switched", "now and then"])
+def test_what_happens_late_is_seen(count, when):
+    kinds = {"count": staticmethod(count), "when": staticmethod(when), "__module__": __name__}
+    lawful, twin = (dims.infer(type("Later", (Late,), {"bare": b, **kinds})) for b in (None, 1e-3))
+    assert lawful.verdict == "proven"
+    assert str(lawful.hyper["bound"]) == "[param]"  # that it is seen, and in numbers too
+    assert twin.status == "broken"
+    assert "# LATE" in twin.breaks[0].location.source
+    assert "put forward to step 1,000 and 100,000 after those" in lawful.notes
+
+
+def test_what_knows_of_a_hundred_steps_is_not_put_forward():
+    table = [False] * 300
+    kinds = {"count": staticmethod(_in_state), "when": staticmethod(table.__getitem__), "__module__": __name__}
+    found = dims.infer(type("Ends", (Late,), kinds))
+    assert found.verdict == "proven"
+    assert not any("put forward" in note for note in found.notes)
+
+
+# --- branches by data that always go one way are named ---
+
+ONE_WAY = {
+    "False": lambda p, bound: p.mul_(0.5 if p.norm() > 1e9 * bound else 1.0),
+    "True": lambda p, bound: p.mul_(1.0 if p.norm().item() < 1e9 * bound else 0.5),
+}
+
+
+@pytest.mark.parametrize("way", ONE_WAY)
+def test_way_that_data_never_took_is_named(way):
+    found = dims.infer(pair(ONE_WAY[way], 1e5)[0], judge=False)
+    (note,) = [note for note in found.notes if note.startswith("the other way was not seen: ")]
+    assert f" came out {way} in every step: " in note
+    assert "1e9 * bound" in note
+
+
+@pytest.mark.parametrize(
+    "compare", [lambda p, bound: p.norm() > 0, lambda p, bound: p.flatten()[0].item() > 0, lambda p, bound: bound > 0]
+)
+def test_ways_that_both_were_seen_or_that_no_data_decide_are_not_named(compare):
+    def act(p, bound):
+        if compare(p.add_(torch.randn_like(p) * bound), bound):
+            p.mul_(0.5)
+
+    assert not any("not seen" in note for note in dims.infer(pair(act, None)[0], judge=False).notes)
+
+
+# --- masks that happen to cover all places, and an eps of the dtype ---
+
+
+class Masked(Bounded):
+    """Where the gradient is neither negative nor above a bound, which no run shows, what was there is left."""
+
+    bare = 1.0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                direction = torch.full_like(p, self.bare)
+                direction[p.grad <= 0] = p.grad[p.grad <= 0]
+                above = p.grad > 1e-30 * group["bound"]
+                direction[above] = p.grad[above]  # LEFT
+                p.sub_(direction, alpha=group["lr"])
+
+
+def test_masks_that_cover_all_places_by_chance_leave_what_was_there():
+    found = dims.infer(Masked, judge=False)
+    assert found.status == "broken"
+    assert "# LEFT" in found.breaks[0].location.source
+
+
+def test_eps_of_the_dtype_is_that_of_single_floats():
+    def act(p, bound):
+        p.sub_(p / (p.norm() + torch.finfo(p.dtype).eps), alpha=bound)
+
+    found = dims.infer(pair(act, None)[0])
+    assert found.status == "broken"
+    assert found.breaks[0].literal == torch.finfo(torch.float32).eps
+    assert torch.finfo(torch.float64).eps < 1e-15  # as it was

@@ -24,7 +24,7 @@ def evidence_against(program: Program, found: Dimensions) -> str | None:
     """What a run says that does not obey the units found; ``None`` where all do."""
     with jax.enable_x64(True), np.errstate(all="ignore"):
         run = _Runs(program)
-        for size, scales in trials(found.status):
+        for size, scales in trials(found):
             base = run.updates(found.hyper, size, 1.0, 1.0)
             for loss, params in scales:
                 other = run.updates(found.hyper, size, loss, params)
@@ -64,9 +64,9 @@ class _Runs:
             leaves = [x / scales[1] for x in jax.tree.leaves(p)]
             return scales[0] * sum(jnp.sum(jnp.square(x) + x**4) for x in leaves)
 
-        if self._program.evaluates:
+        if self._program.functions:
             value, slope = jax.value_and_grad(loss)(params)
-            more = {"value": value, "grad": slope, "value_fn": loss}
+            more = {"value": value, "grad": slope, **dict.fromkeys(self._program.functions, loss)}
         return self._program.step(numbers, state, grads, params, more)
 
     def _inputs(self, step: int, gradient: float, loss: float, params: float) -> Iterator[Any]:

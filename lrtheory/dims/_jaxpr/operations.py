@@ -54,6 +54,17 @@ def keep(site: Site, values: Values) -> Value:
     return value.but(constant=0.0 if value.is_zero else None, name="", identity=None)
 
 
+def added_up(site: Site, values: Values) -> Value:
+    """A sum of entries; of floats it is not 0 where some of them are."""
+    (value,) = values
+    return keep(site, values).but(often_zero=value.often_zero and site.eqn.invars[0].aval.dtype.kind != "f")
+
+
+def signed(site: Site, values: Values) -> Value:
+    """The first operand's units; of what is never negative something that may be."""
+    return keep(site, values).but(nonnegative=False)
+
+
 def broadcast(site: Site, values: Values) -> Value:
     """The first operand with every entry as it was; where entries change places, it is another array."""
     operand, result = site.eqn.invars[0].aval, site.eqn.outvars[0].aval
@@ -93,20 +104,22 @@ def multiply(site: Site, values: Values) -> Value:
     left, right = values
     units = site.ledger.product(left, right)
     nonnegative = site.squares or (left.nonnegative and right.nonnegative)
-    return Value(units, 0.0 if left.is_zero or right.is_zero else None, nonnegative, measured(values))
+    zero = 0.0 if left.is_zero or right.is_zero else None
+    return Value(units, zero, nonnegative, measured(values), left.often_zero or right.often_zero)
 
 
 def contract(site: Site, values: Values) -> Value:
     """A sum of products."""
     product = multiply(site, values[:2])
-    return product.but(nonnegative=values[0].nonnegative and values[1].nonnegative)
+    return product.but(nonnegative=values[0].nonnegative and values[1].nonnegative, often_zero=False)
 
 
 def divide(site: Site, values: Values) -> Value:
     """Units subtract."""
     left, right = values
     units = site.ledger.quotient(left, right)
-    return Value(units, 0.0 if left.is_zero else None, left.nonnegative and right.nonnegative, measured(values))
+    nonnegative = left.nonnegative and right.nonnegative
+    return Value(units, 0.0 if left.is_zero else None, nonnegative, measured(values), left.often_zero)
 
 
 def power(exponent: Fraction | int, *, nonnegative: bool) -> One:
@@ -114,7 +127,8 @@ def power(exponent: Fraction | int, *, nonnegative: bool) -> One:
 
     def rule(site: Site, values: Values) -> Value:
         (base,) = values
-        return Value(site.ledger.power(base, exponent), None, nonnegative or base.nonnegative, base.measured)
+        units = site.ledger.power(base, exponent)
+        return Value(units, None, nonnegative or base.nonnegative, base.measured, base.often_zero)
 
     return rule
 
@@ -131,7 +145,7 @@ def general_power(site: Site, values: Values) -> Value:
     if exponent.constant is not None and math.isfinite(exponent.constant):
         even = exponent.constant % 2 == 0
         units = site.ledger.power(base, rational(exponent.constant))
-        return Value(units, None, even or base.nonnegative, measured(values))
+        return Value(units, None, even or base.nonnegative, measured(values), base.often_zero)
     site.ledger.exponents |= {exponent.name, *(site.ledger.names[n] for n, _ in exponent.or_pure.terms)}
     site.ledger.pure(exponent, "raises to a power of", site.at)
     units = site.ledger.pure(base, "raises to a varying power", site.at)
@@ -150,14 +164,19 @@ def transcendental(what: str, *, nonnegative: bool = False) -> One:
     def rule(site: Site, values: Values) -> Value:
         for value in values:
             site.ledger.pure(value, what, site.at)
-        return PURE_VALUE.but(nonnegative=nonnegative, measured=measured(values))
+        return PURE_VALUE.but(nonnegative=nonnegative, measured=measured(values), often_zero=what == "rounds")
 
     return rule
 
 
 def forget(site: Site, values: Values) -> Value:
-    """A pure number that a positive factor on the operand does not change: a sign, an index, a truth value."""
-    return PURE_VALUE.but(measured=measured(values))
+    """A pure number that a positive factor on the operand does not change: an index, a truth value."""
+    return PURE_VALUE.but(measured=measured(values), often_zero=True)
+
+
+def sign(site: Site, values: Values) -> Value:
+    """Of the operand, and 0 where that is."""
+    return PURE_VALUE.but(measured=values[0].measured, often_zero=values[0].often_zero)
 
 
 def ratio_only(what: str) -> One:
@@ -179,7 +198,8 @@ def extreme(*, lower: bool) -> One:
         )
         signs = [v.nonnegative for v in values]
         nonnegative = any(signs) if lower else all(signs)
-        return Value(units, nonnegative=nonnegative, measured=measured(values))
+        at_zero = any(v.is_zero for v in values) and not (lower and all(signs))
+        return Value(units, None, nonnegative, measured(values), at_zero or any(v.often_zero for v in values))
 
     return rule
 
@@ -201,6 +221,7 @@ def join(what: str, operands: slice = slice(None)) -> One:
             0.0 if all(v.is_zero for v in parts) else None,
             all(v.nonnegative for v in parts),
             measured(parts),
+            any(v.often_zero or v.is_zero for v in parts),
         )
 
     return rule
@@ -216,6 +237,7 @@ def select(site: Site, values: Values) -> Value:
     else:
         chosen = Value(site.ledger.same(cases, "chooses between", site.at))
     constants = {v.constant for v in cases}
+    usual = [v for outcome, v in enumerate(cases) if predicate.rare is None or bool(outcome) != predicate.rare.outcome]
     kept = [
         d
         for outcome, case in enumerate(cases)
@@ -226,6 +248,7 @@ def select(site: Site, values: Values) -> Value:
         constant=constants.pop() if len(constants) == 1 else None,
         nonnegative=all(v.nonnegative for v in cases),
         measured=measured(values),
+        often_zero=any(v.often_zero or v.is_zero for v in usual),
         deferred=(*predicate.deferred, *kept, *chosen.deferred),
     )
 
@@ -238,7 +261,7 @@ def compare(name: str) -> One:
             rare: Rare | None = Rare(name == "ne", "a tested value is nan")
         else:
             rare = site.ledger.comparison(name, values[0], values[1], site.at)
-        return PURE_VALUE.but(measured=measured(values), rare=rare)
+        return PURE_VALUE.but(measured=measured(values), rare=rare, often_zero=True)
 
     return rule
 
@@ -255,7 +278,7 @@ def logical(rare_when: bool) -> One:
             kept = Rare(rares[0].outcome, " or ".join(texts), max(thresholds, default=None))
         else:  # one rare operand is enough where it forces the outcome: rare and anything, anything or never-rare
             kept = next((r for r in rares if r.outcome is not rare_when), None)
-        return PURE_VALUE.but(measured=measured(values), rare=kept)
+        return PURE_VALUE.but(measured=measured(values), rare=kept, often_zero=True)
 
     return rule
 
@@ -264,7 +287,7 @@ def logical_not(site: Site, values: Values) -> Value:
     """The other outcome is the rare one."""
     rare = values[0].rare
     flipped = None if rare is None else Rare(not rare.outcome, rare.condition, rare.threshold)
-    return PURE_VALUE.but(measured=values[0].measured, rare=flipped)
+    return PURE_VALUE.but(measured=values[0].measured, rare=flipped, often_zero=True)
 
 
 def convert(site: Site, values: Values) -> Value:
@@ -275,6 +298,7 @@ def convert(site: Site, values: Values) -> Value:
         site.ledger.pure(value, "rounds", site.at)
         if value.constant is not None and math.isfinite(value.constant):
             return number(math.trunc(value.constant))
+        return value.but(identity=None, often_zero=True)
     if dtype is not None and dtype.kind == "b" and site.eqn.invars[0].aval.dtype.kind not in "iub":
         return PURE_VALUE.but(measured=value.measured)
     return value

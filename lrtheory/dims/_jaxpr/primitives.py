@@ -30,7 +30,8 @@ TABLE: dict[str, Operation] = {
                      "device_put", "sharding_constraint", "name"), on.broadcast),
     **dict.fromkeys(("transpose", "real", "conj", "reduce_precision", "reduce_max", "reduce_min", "cummax", "cummin",
                      "slice", "rev", "reduce_and", "reduce_or"), lambda site, values: values[0].but(identity=None)),
-    **dict.fromkeys(("reduce_sum", "cumsum", "dynamic_slice", "reduce_window_sum", "reduce_window_max",
+    "reduce_sum": on.added_up,
+    **dict.fromkeys(("cumsum", "dynamic_slice", "reduce_window_sum", "reduce_window_max",
                      "reduce_window_min", "fft", "imag", "psum", "pmax", "pmin", "all_gather", "ppermute"), keep),
     "neg": on.negate,
     "abs": on.magnitude,
@@ -58,6 +59,7 @@ TABLE: dict[str, Operation] = {
     "select_n": on.select,
     "atan2": on.ratio_only("takes the angle of"),
     **{name: on.compare(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    **{f"{name}_to": on.compare(name) for name in ("eq", "lt", "le")},  # of floats, where nan has a place too
     # products and powers
     "mul": on.multiply,
     "div": on.divide,
@@ -78,7 +80,8 @@ TABLE: dict[str, Operation] = {
     "cumlogsumexp": transcendental("takes the exponential of"),
     "nextafter": transcendental("takes the neighbouring float of"),
     # blind to a positive factor
-    **dict.fromkeys(("sign", "argmax", "argmin", "reduce_xor", "xor", "shift_left", "shift_right_arithmetic",
+    "sign": on.sign,
+    **dict.fromkeys(("argmax", "argmin", "reduce_xor", "xor", "shift_left", "shift_right_arithmetic",
                      "shift_right_logical", "population_count", "clz"), on.forget),
     "bitcast_convert_type": transcendental("reads as bits"),
     "is_finite": lambda site, values: PURE_VALUE.but(measured=True, rare=Rare(False, "a tested value is not finite")),
@@ -86,11 +89,11 @@ TABLE: dict[str, Operation] = {
     "or": logical(rare_when=True),
     "not": on.logical_not,
     # linear algebra
-    "cholesky": power(Fraction(1, 2), nonnegative=False),
+    "cholesky": lambda site, values: power(Fraction(1, 2), nonnegative=False)(site, [on.signed(site, values)]),
     # an orthogonal factor and vectors are pure, triangular factors and values have the matrix's units
-    "qr": lambda site, values: [PURE_VALUE, *(keep(site, values) for _ in site.eqn.outvars[1:])],
+    "qr": lambda site, values: [PURE_VALUE, *(on.signed(site, values) for _ in site.eqn.outvars[1:])],
     "svd": lambda site, values: [keep(site, values).but(nonnegative=True), *(PURE_VALUE for _ in site.eqn.outvars[1:])],
-    "eigh": lambda site, values: [PURE_VALUE if v.aval.ndim == site.eqn.invars[0].aval.ndim else keep(site, values)
+    "eigh": lambda site, values: [PURE_VALUE if v.aval.ndim == site.eqn.invars[0].aval.ndim else on.signed(site, values)
                                   for v in site.eqn.outvars],
     "triangular_solve": on.triangular_solve,
     # indices and random numbers

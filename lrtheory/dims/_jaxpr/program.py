@@ -53,7 +53,7 @@ class Program:
     params: PyTree = field(default_factory=example_params)  # shapes
     # further inputs of the step, such as the value of the loss
     extra: Mapping[str, tuple[Any, Units]] = field(default_factory=dict)
-    evaluates: bool = False  # whether the step takes the loss itself too, as value_fn among the extra inputs
+    functions: tuple[str, ...] = ()  # names by which the step takes the loss itself too, among the extra inputs
     # what the step's first result must be in; None to accept any, as of a transformation to be chained
     update: Units | None = PARAM
     held: Mapping[str, float] = field(default_factory=dict)  # numbers that were not traced

@@ -39,7 +39,9 @@ def walk(ledger: Ledger, closed: Any, values: Values, call: Origin | None = None
             if getattr(var.aval, "size", 0) == 1:
                 ledger.uniform.add(identity)
             deferred = value.deferred if handed_on is None else handed_on
-            env[var] = value.but(origin=site.at, identity=identity, deferred=deferred)
+            complex_ = getattr(getattr(var.aval, "dtype", None), "kind", "") == "c"
+            known = value.but(nonnegative=False) if complex_ else value
+            env[var] = known.but(origin=site.at, identity=identity, deferred=deferred)
     return [read(atom) for atom in jaxpr.outvars]
 
 

@@ -176,6 +176,32 @@ class _Matrices:
         return {**jax.tree.map(jnp.zeros_like, params), **updates}, state
 
 
+class _PerExample:
+    """A transformation that wants the gradients of each example; here those of two."""
+
+    def __init__(self, transformation: Any) -> None:
+        self.init, self._transformation = transformation.init, transformation
+
+    def update(self, grads: Any, state: Any, params: Any = None) -> Any:
+        """The gradient that is given, once as it is and once as of an example that differs from it."""
+        each = jax.tree.map(lambda g: jnp.stack([g, g[::-1] / 2]), grads)
+        return self._transformation.update(each, state, params)
+
+
+def dpsgd(learning_rate=1e-3, l2_norm_clip=1.0, noise_multiplier=0.1):
+    """SGD on clipped gradients of two examples, with noise."""
+    return _PerExample(
+        optax.contrib.dpsgd(
+            learning_rate, l2_norm_clip=l2_norm_clip, noise_multiplier=noise_multiplier, seed=0, momentum=0.9
+        )
+    )
+
+
+def differentially_private_aggregate(l2_norm_clip=1.0, noise_multiplier=0.1):
+    """The mean of the clipped gradients of two examples, with noise."""
+    return _PerExample(optax.contrib.differentially_private_aggregate(l2_norm_clip, noise_multiplier, 0))
+
+
 def sam(learning_rate=1e-3, rho=0.05):
     """Sharpness-aware SGD, whose adversary takes a normalised step."""
     adversary = optax.chain(optax.contrib.normalize(), optax.sgd(rho))

@@ -22,6 +22,8 @@ Factory = Callable[..., Any]
 
 
 LEARNING_RATES = ("learning_rate", "max_learning_rate")
+#: What an update that evaluates the loss calls it: line searches, and estimates of second derivatives.
+_LOSS = ("value_fn", "obj_fn")
 
 
 class NotATransformationError(TypeError):
@@ -57,7 +59,7 @@ def infer_optax(
         hyper=dict(hyper),
         params=params,
         extra=extra,
-        evaluates=bool(functions),
+        functions=tuple(functions),
         update=update,
         held=_hidden_numbers(factory, hyper, options),
         expected=expected or {},
@@ -99,15 +101,17 @@ def _extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[
 
         try:
             jax.eval_shape(update, params, {name: shape for name, (shape, _) in inputs.items()})
-        except TypeError:
+        except (TypeError, ValueError):
             return False
         return True
 
     if runs(value, {}):
         return value, {}
     whole = {**value, "grad": (params, GRADIENT)}
-    functions = {"value_fn": loss}
-    return (whole, functions) if runs(whole, functions) else ({}, {}) if runs({}, {}) else (value, {})
+    for name in _LOSS:
+        if runs(whole, {name: loss}):
+            return whole, {name: loss}
+    return ({}, {}) if runs({}, {}) else (value, {})
 
 
 def _held(

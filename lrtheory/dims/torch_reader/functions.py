@@ -64,11 +64,15 @@ def converted(c: Call) -> Value:
     return c.apply("floor", c.self) if whole and c.args[0].is_floating_point() else c.self
 
 
+#: What is done with the bits of a quantity may break its law, or be a way to round it.
+BITS = "reads as bits"
+
+
 def viewed(c: Call) -> Value:
     """Another shape; another dtype is the same bits, of which a factor makes others."""
     if _dtype(c) is None:
         return c.self
-    c.ledger.pure(c.self, "reads as bits", FrameOrigin.here())
+    c.ledger.pure(c.self, BITS, FrameOrigin.here())
     return PURE_VALUE.but(measured=c.self.measured)
 
 
@@ -80,6 +84,11 @@ def _dtype(c: Call) -> torch.dtype | None:
         if isinstance(x, str) and x.endswith("Tensor"):
             return torch.empty(0).type(x).dtype
     return None
+
+
+def added_up(c: Call) -> Value:
+    """A sum of entries; of floats it is not 0 where some of them are."""
+    return keep(c).but(often_zero=c.self.often_zero and not c.args[0].is_floating_point())
 
 
 def signed(c: Call) -> Value:
@@ -154,7 +163,7 @@ def of_kept(primitive: str) -> TorchRule:
 def length(c: Call) -> Value:
     """Never negative; of order 0 it counts entries."""
     order = c.given(1, "ord", c.kwargs.get("p"))
-    return PURE_VALUE if type(order) in (int, float) and order == 0 else c.apply("abs", keep(c))
+    return PURE_VALUE if type(order) in (int, float) and order == 0 else c.apply("abs", added_up(c))
 
 
 def addcmul(c: Call) -> Value:
@@ -447,8 +456,8 @@ def product_of_all(c: Call) -> Value:
 
 
 def pure(c: Call) -> Value:
-    """An index, a sign, a truth value: blind to a positive factor."""
-    return PURE_VALUE.but(measured=c.self.measured if c.args and hasattr(c.args[0], "dtype") else False)
+    """An index, a truth value: blind to a positive factor."""
+    return PURE_VALUE.but(measured=bool(c.args) and hasattr(c.args[0], "dtype") and c.self.measured, often_zero=True)
 
 
 def truth(outcome: bool, condition: str) -> TorchRule:
@@ -464,7 +473,8 @@ TABLE: dict[str, TorchRule] = {
                      "_values", "sparse_mask", "to_dense", "to_sparse", "resolve_conj", "resolve_neg", "alias", "deepcopy", "moveaxis",
                      "movedim", "swapaxes", "swapdims", "ravel", "unflatten", "atleast_1d", "atleast_2d", "tile", "repeat",
                      "repeat_interleave", "broadcast_to", "conj", "adjoint", "rot90", "tolist", "any", "all"), lambda c: c.self),
-    **dict.fromkeys(("sum", "nansum", "mean", "cumsum", "getitem", "index_select", "gather", "take", "select", "narrow",
+    **dict.fromkeys(("sum", "nansum", "mean"), added_up),
+    **dict.fromkeys(("cumsum", "getitem", "index_select", "gather", "take", "select", "narrow",
                      "roll", "flip", "diag", "diagonal", "trace", "amax", "amin", "median", "imag", "triu", "tril",
                      "masked_select", "unbind", "split", "chunk", "tensor_split", "unfold", "sort", "topk", "kthvalue", "msort",
                      "quantile", "nanquantile", "nanmean", "nanmedian", "mode", "cummax", "cummin",
@@ -524,7 +534,8 @@ TABLE: dict[str, TorchRule] = {
     "logical_and": binary("and"), "bitwise_and": binary("and"), "and": binary("and"),
     "logical_or": binary("or"), "bitwise_or": binary("or"), "or": binary("or"),
     **dict.fromkeys(("logical_xor", "xor", "bitwise_xor"), pure), "logical_not": unary("not"), "bitwise_not": unary("not"), "invert": unary("not"),
-    **dict.fromkeys(("sign", "sgn", "signbit", "argmax", "argmin", "argsort", "nonzero", "count_nonzero", "numel",
+    **dict.fromkeys(("sign", "sgn"), unary("sign")),
+    **dict.fromkeys(("signbit", "argmax", "argmin", "argsort", "nonzero", "count_nonzero", "numel",
                      "_indices", "indices", "bool", "is_nonzero"), pure),
     "bincount": lambda c: PURE_VALUE if c.given(1, "weights") is None else c.value(1, "weights").but(constant=None),
     # made anew

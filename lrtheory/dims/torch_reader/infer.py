@@ -13,15 +13,17 @@ import numpy as np
 import torch
 
 from ...units import PARAM, Units
-from .._kernel.equations import Demand, UnknownOperationError
+from .._kernel.equations import Demand, Location, UnknownOperationError
 from .._kernel.expression import Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
 from .._verdict import FAR, SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled, trials
 from ..dimensions import Dimensions
+from .ageing import AGES, Counters
 from .arguments import Numbers, argument_of, default_numbers, entries_of, held_notes, rescaled_numbers
 from .completing import completed
+from .functions import BITS
 from .mode import UnitsMode
 from .numbers import Carried, carry, standing_in
 from .problem import Form, SmallProblem, forms, moved
@@ -30,6 +32,8 @@ from .running import NotAnOptimizerError, Program, as_written, modules_of, seede
 # RAdam's branch changes after five steps. After the first steps, more follow until so many have shown nothing new and
 # every parameter has moved, so that what happens every tenth step is seen; a whole number may say how often it happens.
 FIRST_STEPS, QUIET_STEPS, MOST_STEPS = 8, 12, 250
+# Steps with so many calls search along lines or solve problems of their own: a few that show nothing new are enough.
+LONG_STEP, QUIET_LONG_STEPS = 2000, 4
 # What a number that is 0 by default is run with, so that the code it switches on is seen.
 SWITCHED_ON = 0.01
 # A break that more lines share is not looked into line by line.
@@ -69,29 +73,35 @@ def infer_torch(
     def read(held: Mapping[str, str]) -> Walked:
         """Of the forms of parameters that some insist on, and of the zeros, which may exclude each other, what runs."""
         failures: list[Exception] = []
-        of_sparse: Walked | None = None
+        unread: list[Walked] = []
+        idle: Form | None = None
         on = zeros - set(held)
         subsets = [on, *(on - {name} for name in sorted(on)), set[str]()] if on else [on]
         for form, switched in (works and [(works[0][0], works[0][1] - set(held))]) or itertools.product(
             forms(shapes), subsets
         ):
+            if form is idle:
+                continue
             try:
                 reading = attempt.read(form, switched, held, zeros)
             except UnknownOperationError as error:
                 kept = Program(optimizer, numbers, others, form, FIRST_STEPS)
-                unread = Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
-                if "sparse" not in form.shapes:
-                    return unread
-                of_sparse = unread  # what fails with dense gradients may yet want another form of them
+                reading = Walked(Dimensions(attempt.target, unknown=str(error), program=kept))
+                if "sparse" not in form.shapes and not unread:
+                    return reading
+                unread.append(reading)  # what fails with dense gradients may yet want another form of them
                 failures.append(error)
                 continue
             except Exception as error:
                 failures.append(error)
                 continue
-            works.append((form, switched))
-            return reading
-        if of_sparse is not None:
-            return of_sparse
+            if reading.found.unknown is None:
+                works.append((form, switched))
+                return reading
+            idle = form  # nothing moved, as it may in another form
+            unread.extend([] if failures else [reading])
+        if unread:
+            return unread[0]
         raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failures[0]}") from failures[0]
 
     try:
@@ -179,14 +189,11 @@ class _Attempt:
             closure = program.takes_closure(instance)
             periods = [x for x in (*self.numbers.values(), *self.others.values(), *vars(instance).values(),
                                    *instance.param_groups[0].values()) if type(x) is int and 1 < x <= 100]  # fmt: skip
-            steps, quiet, news = 0, 0, _News(ledger)
-            while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < QUIET_STEPS:
-                if steps == MOST_STEPS:
-                    break
-                problem.give_gradients(steps)
+
+            def step(number: int) -> None:
+                problem.give_gradients(number)
                 with mode:
                     instance.step(*([mode.paused_while(problem.evaluate)] if closure else []))
-                steps += 1
                 for name, p in problem.params.items():
                     at = mode.known(p)
                     ledger.demand(at.or_pure, Expression(PARAM), "moves parameters by", at.origin)
@@ -197,13 +204,42 @@ class _Attempt:
                                 state[path] = ledger.unknown(path, STATE)
                             what = f"updates the state {path}:"
                             ledger.demand(state[path], value.units, what, value.origin, value.constant)
-                still = set(form.shapes) - moved(before, problem.params)
+
+            steps, quiet, news, counters, still = 0, 0, _News(ledger), Counters(instance), set(form.shapes)
+            while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < (
+                QUIET_STEPS if mode.calls < LONG_STEP * steps else QUIET_LONG_STEPS
+            ):
+                if steps == MOST_STEPS:
+                    break
+                step(steps)
+                steps += 1
+                counters.look()
+                still -= moved(before, problem.params)  # some come back to where they were
                 quiet = 0 if news.any() or still else quiet + 1
+            program = replace(program, steps=steps)
+            for age in AGES if not still else ():
+                if (written := counters.put_forward(age)) is None:
+                    break
+                for tensor in written:
+                    mode.note(tensor, PURE_VALUE)
+                known = len(ledger.equations)
+                try:
+                    step(steps)
+                except UnknownOperationError:
+                    raise
+                except Exception:  # it is no such optimizer that may be put forward
+                    del ledger.equations[known:]
+                    break
+                program = replace(program, ages=(*program.ages, age))
         if still:
             why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
             return Walked(Dimensions(self.target, unknown=why))
         shapes = list(form.shapes)
-        notes = [f"covers the branches that {steps} steps took" + ("" if len(shapes) > 1 else f" on a {shapes[0]}")]
+        on = " and ".join(f"a {name} of shape {shape}" for name, shape in form.shapes.items())
+        notes = [f"covers the branches that {steps} steps took on {on}"]
+        if program.ages:
+            notes.append(f"put forward to step {' and '.join(f'{age:,}' for age in program.ages)} after those")
+        notes.extend(_one_way(ledger))
         notes.extend(form.notes())
         if compiled:
             notes.append("what torch.compile is given is run as it is written")
@@ -219,8 +255,10 @@ class _Attempt:
         notes.extend(f"{name} is held at {self.numbers[name]:g}: {why}" for name, why in held.items())
         diagnosis = diagnose(ledger, {name: numbers[name] for name in held})
         found = dimensions(self.target, ledger, diagnosis, unknowns, state, paths, shapes, notes=notes)
-        program = replace(program, steps=steps)
         found = replace(found, program=program)
+        bits = [e for e in ledger.equations if e.what == BITS]
+        if bits and diagnosis.breaks:
+            raise UnknownOperationError("bits", "of a quantity", bits[0].origin.location())
         lines = {link.location for broken in diagnosis.breaks for link in broken.chain} - {None}
         equations = ledger.equations
         for line in lines if len(lines) <= _LINES_TRIED else ():
@@ -254,7 +292,7 @@ class _Attempt:
         come out without one of its lines: what that line computes may never be used.
         """
         if found.status in ("proven", "guarded"):
-            return replace(found, unknown=self._evidence(found, numbers, trials(found.status)))
+            return replace(found, unknown=self._evidence(found, numbers, trials(found)))
         everywhere = [(size, [*SCALES, *FAR]) for size in SIZES]
         for law in (found, *self.without_a_line) if found.status == "broken" else ():
             if self._evidence(law, numbers, everywhere, 1e-9) is None:
@@ -285,9 +323,14 @@ class _Attempt:
                     raise _OutOfRangeError(str(error)) from error
                 train(instance)
                 closure = of.takes_closure(instance)
-                for step in range(min(of.steps, 20) if closure else of.steps):  # each is many
+                counters, last = Counters(instance), min(of.steps, 20) if closure else of.steps  # each is many
+                for step in range(last + len(of.ages)):
+                    if step >= last:
+                        counters.put_forward(of.ages[step - last])
                     problem.give_gradients(step)
                     instance.step(*([problem.evaluate] if closure else []))
+                    if step < last:
+                        counters.look()
                     path.append([p.detach() / params for p in problem.params.values()])
             return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
 
@@ -312,6 +355,17 @@ class _Attempt:
             except Exception as error:
                 return f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}"
         return None
+
+
+def _one_way(ledger: Ledger) -> Iterator[str]:
+    """Lines where Python went by a comparison of data, and always the same way."""
+    ways: dict[Location, set[bool]] = {}
+    for origin, came_out in ledger.ways.items():
+        if (at := origin.location()) is not None:
+            ways.setdefault(at._replace(callers=()), set()).update(came_out)
+    for at, came_out in ways.items():
+        if len(came_out) == 1:
+            yield f"the other way was not seen: {at} came out {came_out.pop()} in every step: {at.source.strip()}"
 
 
 def _measured(units: Units) -> Value:

@@ -48,8 +48,10 @@ class Form:
             yield "run with groups: use_muon is true for matrices, false for vectors"
         elif self.handed != "as a list":
             yield f"run with parameters given {self.handed}"
-        if self.dtype is not torch.float64:
+        if self.dtype is torch.float32:
             yield "run in float32: in float64 it fails"
+        elif self.dtype is torch.bfloat16:
+            yield "run in bfloat16, since it takes nothing else: what changes parameters by less than a 256th may not be seen"
         if self.closure:
             yield "run with a closure" + " whose result can be differentiated" * self.graph
         elif self.graph:
@@ -57,6 +59,7 @@ class Form:
 
 
 _PLAIN = (Form({"matrix": (4, 3), "vector": (5,)}), Form({"matrix": (4, 3)}), Form({"sparse": (4, 3)}))
+_VECTOR = Form({"vector": (5,)})
 
 
 def forms(shapes: Mapping[str, tuple[int, ...]] | None) -> Sequence[Form]:
@@ -64,7 +67,9 @@ def forms(shapes: Mapping[str, tuple[int, ...]] | None) -> Sequence[Form]:
     plain = (Form(dict(shapes)),) if shapes else _PLAIN
     others = [{"closure": True}, {"graph": True}, {"dtype": torch.float32}, {"closure": True, "graph": True}]
     others += [{"handed": how} for how in ("in groups", "by name", "as a module")]
-    return (*plain, *(replace(form, **other) for form in plain[:2] for other in others))
+    others += [{"dtype": torch.bfloat16}]
+    last = () if shapes else (_VECTOR, replace(_VECTOR, graph=True))
+    return (*plain, *(replace(form, **other) for form in plain[:2] for other in others), *last)
 
 
 class SmallProblem:
@@ -81,6 +86,7 @@ class SmallProblem:
         self._loss, self._scale, self._note, self._form = loss, params, note, form
         self.params = {name: torch.nn.Parameter(self._random(shape) * params) for name, shape in form.shapes.items()}
         self._curvature = {name: self._random(shape).abs() + 0.5 for name, shape in form.shapes.items()}
+        self._lowest: dict[str, Any] = dict.fromkeys(form.shapes, 0.0)
         for p in self.params.values():
             note(p, PARAM)
 
@@ -88,8 +94,15 @@ class SmallProblem:
         return torch.randn(shape, generator=self._generator, dtype=torch.float64).to(self._form.dtype)
 
     def give_gradients(self, step: int) -> None:
-        """A gradient for every parameter, unless it takes them from the loss itself."""
+        """A gradient for every parameter, unless it takes them from the loss itself: then the bowl moves away.
+
+        Second derivatives come so close to the lowest point of a bowl that stays where it is that nothing is left to see.
+        """
         if self._form.closure and self._form.graph:
+            shapes = self._form.shapes.items()
+            self._lowest = {name: self._random(shape) * self._scale for name, shape in shapes} if step else self._lowest
+            for p in self.params.values():
+                p.grad = None
             return
         for name, p in self.params.items():
             g = self._random(tuple(p.shape)) * 10.0 ** (step % 3 - 1) * (self._loss / self._scale)
@@ -104,7 +117,8 @@ class SmallProblem:
     def evaluate(self) -> torch.Tensor:
         """The bowl's height, with its slopes as gradients; or a height to differentiate, as often as one likes."""
         if self._form.closure and self._form.graph:
-            height = steep_bowl(self.params, self._curvature, self._loss, self._scale)
+            above = {name: p - self._lowest[name] for name, p in self.params.items()}
+            height = steep_bowl(above, self._curvature, self._loss, self._scale)
             self._note(height, LOSS)
             return height
         height = torch.zeros((), dtype=self._form.dtype)

@@ -31,6 +31,7 @@ class Program:
     others: Mapping[str, Any]
     form: Form
     steps: int
+    ages: tuple[int, ...] = ()  # steps that it is put forward to after those
 
     def make(self, params: Mapping[str, torch.nn.Parameter], numbers: Mapping[str, Any]) -> Any:
         """The optimizer of parameters by name. Raises NotAnOptimizerError for what is none."""
