@@ -551,7 +551,7 @@ def test_steps_of_many_calls_are_fewer(monkeypatch):
     monkeypatch.setattr(importlib.import_module("lrtheory.dims.torch_reader.infer"), "LONG_STEP", 100)
     found = dims.infer(Searches)
     assert (found.verdict, found.hyper) == ("proven", {"lr": PARAM})
-    assert "covers the branches that 8 steps took" in found.notes
+    assert any(note.startswith("covers the branches that 8 steps took") for note in found.notes)
 
 
 class ClipsNorms(ClipsValues):
