@@ -10,10 +10,12 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
+
+from .uses import USES
 
 ROOT = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("packages.txt")
@@ -21,6 +23,10 @@ PACKAGES = ROOT / ".atlas" / "site-packages"
 #: What some classes insist on though their signature has it optional, or for want of a default.
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "ivon.IVON": {"ess": 1e3},
+    # of parameters of about 1, those under the threshold move; by default the lr is made of it
+    "pytorch_optimizer.SaRA": {"threshold": 1.0, "lr": 1e-3},
+    # parameters come in pairs whose product stands for a matrix
+    "pytorch_optimizer.LoRARite": {"shapes": {"left": (2, 4), "right": (3, 2)}},
 }
 #: Read from the project's own environment.
 OWN = ("lrtheory", "keras", "optax", "optax.contrib", "torch", "transformers")
@@ -143,7 +149,9 @@ def _of_class(name: str, cls: type) -> Any:
     from lrtheory.dims import infer
 
     _alone(cls)
-    return infer(cls, **ARGUMENTS.get(name, {}))
+    use = USES.get(name)
+    found = infer(use(cls) if use else cls, **ARGUMENTS.get(name, {}))
+    return replace(found, notes=(*found.notes, f"used as it is documented. {use.__doc__}")) if use else found
 
 
 def _to_check(name: str, cls: type) -> tuple[Any, Mapping[str, Any]]:
@@ -151,8 +159,8 @@ def _to_check(name: str, cls: type) -> tuple[Any, Mapping[str, Any]]:
     from lrtheory.dims.torch_reader.completing import completed
 
     _alone(cls)
-    arguments = ARGUMENTS.get(name, {})
-    return completed(cls, arguments)[0], arguments
+    arguments, use = ARGUMENTS.get(name, {}), USES.get(name)
+    return completed(use(cls) if use else cls, arguments)[0], arguments
 
 
 def _alone(cls: type) -> None:
@@ -161,7 +169,8 @@ def _alone(cls: type) -> None:
         import torch.distributed as dist
         from torch._C._distributed_c10d import HashStore
 
-        dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+        if not dist.is_initialized():
+            dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
 
 
 def _is_of_processes(x: Any) -> bool:

@@ -210,10 +210,10 @@ class EveryThirtieth(EveryTenth):
             p.sub_(h["lr"] * g / (g.norm() + 1e-3))  # HERE
 
 
-@pytest.mark.parametrize(("optimizer", "still"), [(Never, "matrix and vector"), (VectorsNever, "vector")])
-def test_nothing_is_proven_of_what_does_not_move(optimizer, still):
-    found = dims.infer(optimizer)
-    assert found.verdict.startswith(f"unknown (no step was seen: {still} did not move")
+def test_nothing_is_proven_of_what_does_not_move():
+    assert dims.infer(Never).verdict.startswith("unknown (no step was seen: matrix and vector did not move")
+    found = dims.infer(VectorsNever)  # moves matrices, of which alone something is said
+    assert next(note for note in found.notes if "covers" in note).endswith("steps took on a matrix of shape (4, 3)")
 
 
 @pytest.mark.parametrize("optimizer", [EveryTenth, EveryThirtieth])

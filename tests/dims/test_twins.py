@@ -260,3 +260,65 @@ def test_what_knows_of_a_hundred_steps_is_not_put_forward():
     found = dims.infer(type("Ends", (Late,), kinds))
     assert found.verdict == "proven"
     assert not any("put forward" in note for note in found.notes)
+
+
+# --- branches by data that always go one way are named ---
+
+ONE_WAY = {
+    "False": lambda p, bound: p.mul_(0.5 if p.norm() > 1e9 * bound else 1.0),
+    "True": lambda p, bound: p.mul_(1.0 if p.norm().item() < 1e9 * bound else 0.5),
+}
+
+
+@pytest.mark.parametrize("way", ONE_WAY)
+def test_way_that_data_never_took_is_named(way):
+    found = dims.infer(pair(ONE_WAY[way], 1e5)[0], judge=False)
+    (note,) = [note for note in found.notes if note.startswith("the other way was not seen: ")]
+    assert f" came out {way} in every step: " in note
+    assert "1e9 * bound" in note
+
+
+@pytest.mark.parametrize(
+    "compare", [lambda p, bound: p.norm() > 0, lambda p, bound: p.flatten()[0].item() > 0, lambda p, bound: bound > 0]
+)
+def test_ways_that_both_were_seen_or_that_no_data_decide_are_not_named(compare):
+    def act(p, bound):
+        if compare(p.add_(torch.randn_like(p) * bound), bound):
+            p.mul_(0.5)
+
+    assert not any("not seen" in note for note in dims.infer(pair(act, None)[0], judge=False).notes)
+
+
+# --- masks that happen to cover all places, and an eps of the dtype ---
+
+
+class Masked(Bounded):
+    """Where the gradient is neither negative nor above a bound, which no run shows, what was there is left."""
+
+    bare = 1.0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                direction = torch.full_like(p, self.bare)
+                direction[p.grad <= 0] = p.grad[p.grad <= 0]
+                above = p.grad > 1e-30 * group["bound"]
+                direction[above] = p.grad[above]  # LEFT
+                p.sub_(direction, alpha=group["lr"])
+
+
+def test_masks_that_cover_all_places_by_chance_leave_what_was_there():
+    found = dims.infer(Masked, judge=False)
+    assert found.status == "broken"
+    assert "# LEFT" in found.breaks[0].location.source
+
+
+def test_eps_of_the_dtype_is_that_of_single_floats():
+    def act(p, bound):
+        p.sub_(p / (p.norm() + torch.finfo(p.dtype).eps), alpha=bound)
+
+    found = dims.infer(pair(act, None)[0])
+    assert found.status == "broken"
+    assert found.breaks[0].literal == torch.finfo(torch.float32).eps
+    assert torch.finfo(torch.float64).eps < 1e-15  # as it was

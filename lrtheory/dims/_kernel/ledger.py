@@ -33,6 +33,7 @@ class Ledger:
         self.equations: list[Equation] = []
         self.exponents: set[str] = set()  # names of the numbers that stand in an exponent
         self.checking = False  # while a constructor runs: its comparisons of numbers are checks of ranges
+        self.ways: dict[Origin, set[bool]] = {}  # how comparisons of data came out that Python went by
         self.fine: list[Origin] = []  # lines whose demands hold whatever the units are
         self._seen: set[object] = set()
         self._identities: dict[object, int] = {}

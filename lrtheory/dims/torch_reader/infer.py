@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ...units import PARAM, Units
-from .._kernel.equations import Demand, UnknownOperationError
+from .._kernel.equations import Demand, Location, UnknownOperationError
 from .._kernel.expression import Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.solver import Solver
@@ -235,9 +235,11 @@ class _Attempt:
             why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
             return Walked(Dimensions(self.target, unknown=why))
         shapes = list(form.shapes)
-        notes = [f"covers the branches that {steps} steps took" + ("" if len(shapes) > 1 else f" on a {shapes[0]}")]
+        on = " and ".join(f"a {name} of shape {shape}" for name, shape in form.shapes.items())
+        notes = [f"covers the branches that {steps} steps took on {on}"]
         if program.ages:
             notes.append(f"put forward to step {' and '.join(f'{age:,}' for age in program.ages)} after those")
+        notes.extend(_one_way(ledger))
         notes.extend(form.notes())
         if compiled:
             notes.append("what torch.compile is given is run as it is written")
@@ -293,7 +295,7 @@ class _Attempt:
             return replace(found, unknown=self._evidence(found, numbers, trials(found)))
         everywhere = [(size, [*SCALES, *FAR]) for size in SIZES]
         for law in (found, *self.without_a_line) if found.status == "broken" else ():
-            if self._evidence(law, numbers, everywhere, 1e-9) is None:
+            if self._evidence(law, numbers, everywhere, 1e-9, wholly=True) is None:
                 why = f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
                 return replace(law, breaks=found.breaks, notes=found.notes, unknown=why)
         return found
@@ -304,6 +306,8 @@ class _Attempt:
         numbers: Numbers | None,
         tried_at: Sequence[tuple[float, Sequence[tuple[float, float]]]],
         tolerance: float = 1e-6,
+        *,
+        wholly: bool = False,  # whether a scale whose hyperparameters are refused is one of those that do not obey
     ) -> str | None:
         """What a run says that does not obey the units found; ``None`` where all do."""
         of: Program = found.program
@@ -348,11 +352,24 @@ class _Attempt:
                         travel = float((expected - expected[0]).nan_to_num(1e300).abs().max())
                         if apart > tolerance * travel:
                             return disagreement(loss, params, size, name, apart / (travel or apart))
-                if out_of_range is not None and np.linalg.matrix_rank(np.array([(0.0, 0.0), *tried])) < 2:
-                    raise out_of_range  # what is left says nothing of the loss, or of the parameters
+                if out_of_range is not None and (
+                    wholly or np.linalg.matrix_rank(np.array([(0.0, 0.0), *tried])) < 2
+                ):  # what is left says nothing of the loss, or of the parameters
+                    raise out_of_range
             except Exception as error:
                 return f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}"
         return None
+
+
+def _one_way(ledger: Ledger) -> Iterator[str]:
+    """Lines where Python went by a comparison of data, and always the same way."""
+    ways: dict[Location, set[bool]] = {}
+    for origin, came_out in ledger.ways.items():
+        if (at := origin.location()) is not None:
+            ways.setdefault(at._replace(callers=()), set()).update(came_out)
+    for at, came_out in ways.items():
+        if len(came_out) == 1:
+            yield f"the other way was not seen: {at} came out {came_out.pop()} in every step: {at.source.strip()}"
 
 
 def _measured(units: Units) -> Value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,23 +14,26 @@ from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import Ledger
 from .._kernel.value import PURE_VALUE, Value, number
 from .functions import TABLE, Call
-from .numbers import Carried, FrameOrigin, carry, refused, value_of
+from .numbers import Carried, FrameOrigin, carry, refused, value_of, went
 
 # Outside the table, and without a say in what the numbers are: shapes and places in memory, names, hooks.
 HARMLESS = frozenset(
     ("size", "dim", "ndimension", "nelement", "stride", "is_floating_point", "is_complex", "is_contiguous", "len",
      "element_size", "storage_offset", "data_ptr", "hash", "repr", "format", "str", "get", "set", "delete", "get_device",
      "dense_dim", "sparse_dim", "_nnz", "is_coalesced", "is_same_size", "is_set_to", "is_signed", "is_inference", "iter",
-     "requires_grad_", "retain_grad", "register_hook", "has_names", "untyped_storage", "result_type", "index",
+     "requires_grad_", "retain_grad", "has_names", "untyped_storage", "result_type", "index",
      "broadcast_tensors", "share_memory_", "detach_", "is_shared", "is_pinned", "record_stream", "_is_view", "dir",
-     "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "register_post_accumulate_grad_hook", "is_sparse",
+     "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "is_sparse",
      "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_")
 )  # fmt: skip
 
 
 #: What a first argument may be called.
 _FIRST = ("input", "self", "tensors", "condition", "sorted_sequence", "data", "A", "tensor")
-_COMPARISONS = ("gt", "lt", "ge", "le", "eq", "ne")
+_HOOKS = ("register_hook", "register_post_accumulate_grad_hook")
+#: Signs of a number of which a comparison with 0 is true.
+_SIGNS = {"gt": {1}, "lt": {-1}, "ge": {0, 1}, "le": {-1, 0}, "eq": {0}, "ne": {-1, 1}}
+_ALL_SIGNS = {-1, 0, 1}
 #: What becomes of a sum over processes has the units of the summands; a product, or bits put together, has not.
 _KEEP_UNITS = ("SUM", "AVG", "MIN", "MAX")
 
@@ -46,13 +48,13 @@ class _Partly:
     before: Value
     covered: torch.Tensor
     written: list[Value] = field(default_factory=list)
-    leaves_out_zeros: bool = True
+    signs: dict[Any, set[int]] = field(default_factory=dict)  # of what was compared, those in whose places is written
     origin: FrameOrigin = field(default_factory=lambda: FrameOrigin(()))
 
     @property
     def all_gone(self) -> bool:
-        """Whether nothing is left of what was there, whatever the data: one mask, or two signs, may leave zeros out."""
-        return len(self.written) > 1 and not self.leaves_out_zeros and bool(self.covered.all())
+        """Whether nothing is left of what was there, whatever the data: it is written in the places of every sign."""
+        return _ALL_SIGNS in self.signs.values() and bool(self.covered.all())
 
     def beside_the_rest(self, ledger: Ledger) -> Value:
         """What is known of it when it is read while something is left of what was there."""
@@ -71,11 +73,12 @@ class UnitsMode(TorchFunctionMode):
         super().__init__()
         self.constants = constants
         self.ledger = ledger
-        self.calls = 0
+        self.calls = self._hooks_called = 0
+        self._slopes: list[tuple[torch.Tensor, Value]] = []  # of what is differentiated at this moment
         self.paused = False
         self._known: dict[Any, Value] = {}
         self._partly: dict[Any, _Partly] = {}
-        self._at_zero: dict[Any, bool] = {}  # what a comparison with a number says of an entry that is 0
+        self._signs: dict[Any, tuple[Any, set[int]]] = {}  # of a comparison with 0: what of, and where it is true
         self._only_signs = False
         self._alive: dict[Any, Any] = {}  # memory that is kept is not handed out again under the same address
 
@@ -95,7 +98,7 @@ class UnitsMode(TorchFunctionMode):
         """Write down what is known of a tensor."""
         key = memory(tensor)
         self._partly.pop(key, None)
-        self._at_zero.pop(key, None)
+        self._signs.pop(key, None)
         self._known[key] = value.but(nonnegative=False) if tensor.is_complex() else value
         self._alive[key] = tensor
 
@@ -137,6 +140,8 @@ class UnitsMode(TorchFunctionMode):
             return self._between_processes(func, args, kwargs)
         if name == "backward":
             return self._backward(func, args, kwargs)
+        if name in _HOOKS and len(args) == 2:
+            return func(args[0], self._seen(*args))
         rule = TABLE.get(name)
         raw = getattr(func, "__name__", type(func).__name__)
         harmless = raw in HARMLESS or (raw.startswith("__") and raw[2:-2] in HARMLESS)
@@ -150,8 +155,8 @@ class UnitsMode(TorchFunctionMode):
             return result
         if name == "setitem" and _is_mask(args[1], args[0]):
             return self._write_where(func, *args)
-        with_number = name in _COMPARISONS and len(args) == 2 and type(args[1]) in (int, float)
-        self._only_signs = with_number and args[1] == 0  # what is said of signs does not depend on units
+        with_zero = name in _SIGNS and len(args) == 2 and type(args[1]) in (int, float) and args[1] == 0
+        self._only_signs = with_zero  # what is said of signs does not depend on units
         value = rule(Call(self.ledger, args, kwargs, self.known, in_place))
         self._only_signs = False
         overwritten = args[0] if in_place and args else kwargs.get("out")
@@ -160,9 +165,14 @@ class UnitsMode(TorchFunctionMode):
         if isinstance(overwritten, torch.Tensor) and old is not None and isinstance(value, Value):
             self.overwrite(overwritten, old, value)
             return result
+        if name == "bool" and type(result) is bool and not self.ledger.checking:
+            went(self.ledger, self.known(args[0]), result)
         result = self.note_all(result, value)
-        if with_number and isinstance(result, torch.Tensor):
-            self._at_zero[memory(result)] = getattr(operator, name)(0, args[1])
+        if with_zero and isinstance(result, torch.Tensor):
+            self._signs[memory(result)] = memory(args[0]), _SIGNS[name]
+        elif name in ("invert", "logical_not", "bitwise_not") and memory(args[0]) in self._signs:
+            of, signs = self._signs[memory(args[0])]
+            self._signs[memory(result)] = of, _ALL_SIGNS - signs
         return result
 
     def _carried(self, result: Any, value: Value) -> Any:
@@ -225,7 +235,8 @@ class UnitsMode(TorchFunctionMode):
         partly.written.append(self.known(written))
         partly.origin = FrameOrigin.here()
         partly.covered |= mask
-        partly.leaves_out_zeros &= not self._at_zero.get(memory(mask), True)
+        of, signs = self._signs.get(memory(mask), (None, set[int]()))
+        partly.signs[of] = partly.signs.get(of, set()) | signs
         if partly.all_gone:
             units = self.ledger.same(partly.written, "writes into one array", partly.origin)
             self.note(tensor, PURE_VALUE.but(units=units, origin=partly.origin, identity=object()))
@@ -251,19 +262,45 @@ class UnitsMode(TorchFunctionMode):
         return result
 
     def _backward(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Adds to the gradients of all that a loss was computed from."""
+        """Adds to the gradients of all that a loss was computed from, and calls their hooks."""
         leaves = _leaves(args[0])
+        hooks, versions = self._hooks_called, [leaf._version for leaf in leaves]
         before = [leaf.grad for leaf in leaves]
         call = Call(self.ledger, args, kwargs, self.known)
         along = call.given(1, "gradient")
         loss = call.self if along is None else call.apply("mul", call.self, self.known(along))
         slopes = [call.apply("div", loss, self.known(leaf)).but(constant=None) for leaf in leaves]
         slopes = [s if g is None else call.apply("add", self.known(g), s) for g, s in zip(before, slopes, strict=True)]
+        self._slopes = list(zip(leaves, slopes, strict=True))
         result = func(*args, **kwargs)
-        for leaf, slope in zip(leaves, slopes, strict=True):
-            if leaf.grad is not None:
-                self.note(leaf.grad, slope)
+        seen = hooks != self._hooks_called
+        if not seen and versions != [leaf._version for leaf in leaves]:
+            raise refused("torch function", "backward, which changes parameters,")
+        self._note_slopes(again=not seen)
+        self._slopes = []
         return result
+
+    def _note_slopes(self, *, again: bool = False) -> None:
+        for leaf, slope in self._slopes:
+            if leaf.grad is not None and (again or memory(leaf.grad) not in self._known):
+                self.note(leaf.grad, slope)
+
+    def _seen(self, tensor: torch.Tensor, hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A hook, which is called amid a pass backward, where no mode sees calls; it may not change the gradient on its way."""
+
+        def seen(x: Any) -> Any:
+            self._hooks_called += 1
+            self._note_slopes()
+            for slope in [slope for leaf, slope in self._slopes if leaf is tensor and x is not tensor]:
+                self.note(x, slope)
+            before = self._known.get(memory(x))
+            with self:
+                result = hook(x)
+            if x is not tensor and (self._known.get(memory(x)) is not before or not (result is None or result is x)):
+                raise refused("hook", "that changes a gradient")
+            return result
+
+        return seen
 
     def _refuse_unknown(self, name: str, result: Any, given: Sequence[Any], writes: bool) -> None:
         """A function outside the table may look at what is no float, and hand on tensors that were there before."""

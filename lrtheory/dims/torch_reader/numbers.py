@@ -77,6 +77,12 @@ def apply(ledger: Ledger, name: str, *values: Value, same: bool = False) -> Valu
     return value.but(origin=site.at, deferred=(), identity=object() if value.identity is None else value.identity)
 
 
+def went(ledger: Ledger, truth: Value, way: bool) -> None:
+    """Note which way a program goes by a truth value that may well be another."""
+    if truth.rare is None:
+        ledger.ways.setdefault(FrameOrigin.here(), set()).add(way)
+
+
 def refused(kind: str, name: str) -> UnknownOperationError:
     """The error for what cannot be followed, with the line that is running."""
     return UnknownOperationError(kind, name, FrameOrigin.here().location())
@@ -234,7 +240,9 @@ def _comparison(compute: Callable[[Any, Any], bool], primitive: str) -> Callable
             return NotImplemented
         theirs = value_of(other)
         if not self.ledger.checking or self.value.measured or theirs.measured:
-            apply(self.ledger, primitive, self.value, theirs, same=self is other)
+            truth = apply(self.ledger, primitive, self.value, theirs, same=self is other)
+            if truth.measured:
+                went(self.ledger, truth, compute(plain(self), plain(other)))
         return compute(plain(self), plain(other))
 
     return compare
@@ -365,6 +373,12 @@ class _Torch:
         return getattr(torch, name)
 
 
+def _finfo(dtype: torch.dtype | None = None) -> Any:
+    """What floats are like in training, where they are single: an eps of theirs is no tiny number."""
+    return _FINFO(torch.float32 if dtype in (None, torch.float64) else dtype)
+
+
+_FINFO = torch.finfo
 _STAND_INS = {id(np): StandIn(np, "NumPy"), id(torch): _Torch()}
 _OF_MATH = {
     id(f): _function("math", name, f) for name, f in vars(math).items() if callable(f) and not name.startswith("_")
@@ -378,6 +392,7 @@ def standing_in(modules: list[ModuleType]) -> Iterator[None]:
     So does ``math`` itself, wherever it is imported. All is put back. Torch's own modules never make a tensor by its type.
     """
     stand_ins = {**_STAND_INS, **_OF_MATH}
+    torch.finfo = _finfo
     saved: list[tuple[ModuleType, str, Any, bool]] = []
     try:
         for module in [math, *modules]:
@@ -393,6 +408,7 @@ def standing_in(modules: list[ModuleType]) -> Iterator[None]:
                 setattr(module, name, replacement)
         yield
     finally:
+        torch.finfo = _FINFO
         for module, name, value, there in reversed(saved):
             if there:
                 setattr(module, name, value)
