@@ -179,7 +179,7 @@ def _search(
             of_params: int = of_params,
             failed: list[Exception] = failed,
         ) -> float:
-            largest, tried = 0.0, False
+            largest, plainly = 0.0, False
             for by, size in reach:
                 try:
                     factors = {n: by**p for n, p in powers.items()}
@@ -190,10 +190,10 @@ def _search(
                 except Exception as error:  # a fault of its own at this scale says nothing of a law
                     failed[0] = error
                     continue
-                largest, tried = max(largest, apart), True
+                largest, plainly = max(largest, apart), plainly or (by, size) == (BY, 1.0)
                 if largest >= least:
                     break
-            return largest if tried else math.inf
+            return largest if plainly else math.inf  # where it fails at plain sizes, the rest shows nothing
 
         units = [found.hyper.get(n) for n in numbers]
         first = {n: float(u.loss if of_loss else u.param) for n, u in zip(numbers, units, strict=True) if u is not None}

@@ -321,6 +321,14 @@ def sign_and_logarithm(c: Call) -> list[Value]:
     return [PURE_VALUE, c.apply("log", determinant(c))]
 
 
+def softplus(c: Call) -> Value:
+    """log(1 + exp(beta·self))/beta, and self where beta·self is above the threshold."""
+    beta = c.known(c.given(1, "beta", 1))
+    scaled = c.apply("mul", c.self, beta)
+    c.apply("gt", scaled, c.known(c.given(2, "threshold", 20)))
+    return c.apply("div", c.apply("exp", scaled), beta)
+
+
 def product(c: Call) -> Value:
     """Of the matrices in a list, or of all operands."""
     operands = c.args[0] if isinstance(c.args[0], (list, tuple)) else c.args
@@ -478,7 +486,7 @@ TABLE: dict[str, TorchRule] = {
                      "roll", "flip", "diag", "diagonal", "trace", "amax", "amin", "median", "imag", "triu", "tril",
                      "masked_select", "unbind", "split", "chunk", "tensor_split", "unfold", "sort", "topk", "kthvalue", "msort",
                      "quantile", "nanquantile", "nanmean", "nanmedian", "mode", "cummax", "cummin",
-                     "fliplr", "flipud", "take_along_dim", "sum_to_size", "leaky_relu", "hsplit", "vsplit", "dsplit",
+                     "fliplr", "flipud", "take_along_dim", "sum_to_size", "hsplit", "vsplit", "dsplit",
                      "diag_embed", "aminmax"), keep),
     **dict.fromkeys((*(f"fft_{name}" for name in ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn")),
                      "diff", "copysign", "linalg_eigvalsh", "linalg_eigvals"), signed),
@@ -525,7 +533,8 @@ TABLE: dict[str, TorchRule] = {
                                       "atan", "asinh", "acosh", "atanh", "erfc")},
     "sigmoid": unary("logistic"), "cumprod": unary("cumprod"), "softmax": unary("exp"), "frac": unary("floor"),
     "int": unary("floor"), "long": unary("floor"), "trunc": unary("floor"), "log2": unary("log"),
-    "log10": unary("log"), "logsumexp": unary("exp"), "softplus": unary("exp"),
+    "log10": unary("log"), "logsumexp": unary("exp"), "softplus": softplus,
+    "leaky_relu": lambda c: c.apply("max", c.self, c.apply("mul", c.self, c.known(c.given(1, "negative_slope", 0.01)))),
     # comparisons, signs and truth values
     **{name: binary(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "equal": binary("eq"), "atan2": binary("atan2"), "isclose": close, "allclose": close,
