@@ -80,6 +80,8 @@ def _build(
     for variable in optimizer.variables:
         leaf = next((n for n in params if variable.name.startswith(f"{n}_")), "")
         slot = variable.name.removeprefix(f"{leaf}_")
+        if re.fullmatch(r"variable(_\d+)?", slot):  # without a name of its own Keras counts all that were ever made
+            slot = "unnamed"
         places.append((slot if (slot, leaf) not in places else f"{slot}_{len(places)}", leaf))
     return optimizer, places
 

@@ -10,9 +10,12 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
+
+from .uses import USES
 
 ROOT = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("packages.txt")
@@ -20,6 +23,10 @@ PACKAGES = ROOT / ".atlas" / "site-packages"
 #: What some classes insist on though their signature has it optional, or for want of a default.
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "ivon.IVON": {"ess": 1e3},
+    # of parameters of about 1, those under the threshold move; by default the lr is made of it
+    "pytorch_optimizer.SaRA": {"threshold": 1.0, "lr": 1e-3},
+    # parameters come in pairs whose product stands for a matrix
+    "pytorch_optimizer.LoRARite": {"shapes": {"left": (2, 4), "right": (3, 2)}},
 }
 #: Read from the project's own environment.
 OWN = ("lrtheory", "keras", "optax", "optax.contrib", "torch", "transformers")
@@ -115,8 +122,11 @@ def _of_class(name: str, cls: type) -> Any:
         import torch.distributed as dist
         from torch._C._distributed_c10d import HashStore
 
-        dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
-    return infer(cls, **ARGUMENTS.get(name, {}))
+        if not dist.is_initialized():
+            dist.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
+    use = USES.get(name)
+    found = infer(use(cls) if use else cls, **ARGUMENTS.get(name, {}))
+    return replace(found, notes=(*found.notes, f"used as it is documented. {use.__doc__}")) if use else found
 
 
 def _is_of_processes(x: Any) -> bool:

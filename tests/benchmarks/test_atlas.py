@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.atlas import judge as judging
-from benchmarks.atlas import page
+from benchmarks.atlas import keras, page, uses
 from benchmarks.atlas.__main__ import reasons
 from benchmarks.atlas.entry import relative, verdict
 from benchmarks.atlas.judge import judge
@@ -261,6 +263,59 @@ def test_bits_in_bfloat16_are_judged_in_numbers():
     assert "the bits 'of a quantity'" in found.unknown
     assert judge(found).says == "finds a law"
     assert judge(broken).says == "finds no law"
+
+
+class OfASample(Open):
+    """Steps by what was gathered while its parameters were elsewhere."""
+
+    hidden = 0.0
+
+    @contextlib.contextmanager
+    def sampled_params(self, train):
+        places = [p for group in self.param_groups for p in group["params"]]
+        before = [p.data for p in places]
+        for p in places:
+            p.data = p.data * 1.5
+        yield
+        for p, value in zip(places, before, strict=True):
+            p.data = value
+            self.state[p]["sampled"] = p.grad / (p.grad.abs() + self.param_groups[0]["eps"] + self.hidden)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            p.sub_(self.state[p]["sampled"], alpha=self.param_groups[0]["lr"])
+
+
+class WarmedUp(Open):
+    hidden = 0.0
+
+    def warmup_step(self):
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["size"] = p.grad.norm() + self.param_groups[0]["eps"] + self.hidden
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            p.sub_(p.grad / self.state[p]["size"], alpha=self.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize(("use", "cls"), [(uses.sampled, OfASample), (uses.warmed_up, WarmedUp)])
+def test_what_is_used_as_documented_is_read_and_so_is_its_broken_twin(use, cls):
+    found = infer(use(cls))
+    assert (found.verdict, str(found.hyper["eps"])) == ("proven", "[loss]/[param]")
+    assert judge(found, 5).says == "agrees"
+    assert infer(use(type(cls.__name__, (cls,), {"hidden": 1e-8, "__module__": __name__}))).status == "broken"
+
+
+def test_state_without_a_name_is_found_again():
+    if load_keras().backend.backend() != "jax":
+        pytest.skip("Keras is imported on another backend")
+    make, numbers = keras.factory("Nadam")
+    params = {"matrix": np.ones((2, 3), np.float32), "vector": np.ones(2, np.float32)}
+    first, second = (make(**numbers).init(params) for _ in range(2))
+    assert list(first) == list(second)
+    assert "unnamed" in first
 
 
 def test_page_has_every_optimizer_and_no_markup_of_theirs():

@@ -359,6 +359,69 @@ class OfAVector(Signs):
         return p.grad / torch.dot(p.grad, p.grad).sqrt()
 
 
+class InBackward(Signs):
+    """Moves parameters by hooks, while the loss is differentiated."""
+
+    def __init__(self, model, lr=1e-3):
+        super().__init__(model.parameters(), lr)
+        self.hook(list(model.parameters()))
+
+    def hook(self, params):
+        for p in params:
+            p.register_post_accumulate_grad_hook(self.move)
+
+    @torch.no_grad()
+    def move(self, p):
+        p.sub_(self.direction(p, self.param_groups[0]), alpha=self.param_groups[0]["lr"]).add_(self.slip)  # SLIP
+        p.grad = None
+
+    def step(self, closure):
+        closure().backward()
+
+
+class OnGradients(InBackward):
+    """Moves the parameter by the gradient that is on its way to it."""
+
+    def hook(self, params):
+        for p in params:
+            p.register_hook(lambda g, p=p: self.moves(p, g))
+
+    @torch.no_grad()
+    def moves(self, p, g):
+        p.data.sub_(g.sign(), alpha=self.param_groups[0]["lr"]).add_(self.slip)  # SLIP
+
+
+class InSecret(InBackward):
+    """Hooks where no call is seen, and twice as much as any law allows, too small for a run to tell."""
+
+    def hook(self, params):
+        self.nodes = [p.expand_as(p).grad_fn.next_functions[0][0] for p in params]
+        for p, node in zip(params, self.nodes, strict=True):
+            node.register_hook(lambda *_, p=p: self.move(p))
+
+    def direction(self, p, group):
+        return p.grad.sign() + 1e-13 * p.grad
+
+
+class OnTheWay(OnGradients):
+    """Hands on another gradient than came."""
+
+    def moves(self, p, g):
+        super().moves(p, g)
+        return g + 1e-13 * g * g
+
+    def step(self, closure):
+        super().step(closure)
+        with torch.no_grad():
+            for p in self.param_groups[0]["params"]:
+                p.sub_(p.grad, alpha=self.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize(("optimizer", "words"), [(InSecret, "changes parameters"), (OnTheWay, "changes a gradient")])
+def test_hooks_that_cannot_be_followed_are_refused(optimizer, words):
+    assert words in dims.infer(optimizer).verdict
+
+
 class ComesBack(Signs):
     """Goes out in one step and back in the next."""
 
@@ -395,6 +458,8 @@ class Converges(OfTheLoss):
 
 
 CASES = [
+    (InBackward, {"lr": PARAM}, "given as a module"),
+    (OnGradients, {"lr": PARAM}, "given as a module"),
     (OfAVector, {"lr": PARAM}, "on a vector"),
     (ComesBack, {"lr": PARAM}, "covers the branches"),
     (WaitsForAClosure, {"lr": PARAM}, "with a closure"),
@@ -707,6 +772,27 @@ def test_scales_that_a_constructor_refuses_are_left_out_while_others_speak():
     assert dims.infer(Bounded).verdict == "proven"
     assert "is out of range" in dims.infer(BoundedTwice).verdict
     assert dims.infer(BoundedOutOfSight).verdict.startswith("unknown (numbers do not obey these units")
+
+
+class Overshadowed(Signs):
+    """Beside gradients it averages their product with lr, which is small beside them at the scales that beta allows."""
+
+    def __init__(self, params, lr=1e-6, beta=0.9):
+        if not 0 <= beta < 1:
+            raise ValueError(f"beta = {beta} is out of range")
+        super().__init__(params, lr, beta=beta)
+
+    def direction(self, p, group):
+        before = self.state[p].setdefault("before", torch.zeros_like(p))
+        update = before.lerp(p.grad, 1 - group["beta"]).sign()  # AVERAGE
+        before.mul_(group["beta"]).add_(p.grad, alpha=(1 - group["beta"]) * group["lr"])
+        return update
+
+
+def test_break_is_not_refuted_where_hyperparameters_are_refused():
+    found = dims.infer(Overshadowed)
+    assert found.status == "broken"
+    assert any(b.location is not None and "# AVERAGE" in b.location.source for b in found.breaks)
 
 
 class Idle(Signs):

@@ -295,7 +295,7 @@ class _Attempt:
             return replace(found, unknown=self._evidence(found, numbers, trials(found)))
         everywhere = [(size, [*SCALES, *FAR]) for size in SIZES]
         for law in (found, *self.without_a_line) if found.status == "broken" else ():
-            if self._evidence(law, numbers, everywhere, 1e-9) is None:
+            if self._evidence(law, numbers, everywhere, 1e-9, wholly=True) is None:
                 why = f"{found.verdict}, but in numbers the law holds: what breaks it may never act"
                 return replace(law, breaks=found.breaks, notes=found.notes, unknown=why)
         return found
@@ -306,6 +306,8 @@ class _Attempt:
         numbers: Numbers | None,
         tried_at: Sequence[tuple[float, Sequence[tuple[float, float]]]],
         tolerance: float = 1e-6,
+        *,
+        wholly: bool = False,  # whether a scale whose hyperparameters are refused is one of those that do not obey
     ) -> str | None:
         """What a run says that does not obey the units found; ``None`` where all do."""
         of: Program = found.program
@@ -350,8 +352,10 @@ class _Attempt:
                         travel = float((expected - expected[0]).nan_to_num(1e300).abs().max())
                         if apart > tolerance * travel:
                             return disagreement(loss, params, size, name, apart / (travel or apart))
-                if out_of_range is not None and np.linalg.matrix_rank(np.array([(0.0, 0.0), *tried])) < 2:
-                    raise out_of_range  # what is left says nothing of the loss, or of the parameters
+                if out_of_range is not None and (
+                    wholly or np.linalg.matrix_rank(np.array([(0.0, 0.0), *tried])) < 2
+                ):  # what is left says nothing of the loss, or of the parameters
+                    raise out_of_range
             except Exception as error:
                 return f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}"
         return None

@@ -21,15 +21,16 @@ HARMLESS = frozenset(
     ("size", "dim", "ndimension", "nelement", "stride", "is_floating_point", "is_complex", "is_contiguous", "len",
      "element_size", "storage_offset", "data_ptr", "hash", "repr", "format", "str", "get", "set", "delete", "get_device",
      "dense_dim", "sparse_dim", "_nnz", "is_coalesced", "is_same_size", "is_set_to", "is_signed", "is_inference", "iter",
-     "requires_grad_", "retain_grad", "register_hook", "has_names", "untyped_storage", "result_type", "index",
+     "requires_grad_", "retain_grad", "has_names", "untyped_storage", "result_type", "index",
      "broadcast_tensors", "share_memory_", "detach_", "is_shared", "is_pinned", "record_stream", "_is_view", "dir",
-     "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "register_post_accumulate_grad_hook", "is_sparse",
+     "is_nonzero", "is_neg", "is_conj", "promote_types", "is_tensor", "is_sparse",
      "_version", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_")
 )  # fmt: skip
 
 
 #: What a first argument may be called.
 _FIRST = ("input", "self", "tensors", "condition", "sorted_sequence", "data", "A", "tensor")
+_HOOKS = ("register_hook", "register_post_accumulate_grad_hook")
 #: Signs of a number of which a comparison with 0 is true.
 _SIGNS = {"gt": {1}, "lt": {-1}, "ge": {0, 1}, "le": {-1, 0}, "eq": {0}, "ne": {-1, 1}}
 _ALL_SIGNS = {-1, 0, 1}
@@ -72,7 +73,8 @@ class UnitsMode(TorchFunctionMode):
         super().__init__()
         self.constants = constants
         self.ledger = ledger
-        self.calls = 0
+        self.calls = self._hooks_called = 0
+        self._slopes: list[tuple[torch.Tensor, Value]] = []  # of what is differentiated at this moment
         self.paused = False
         self._known: dict[Any, Value] = {}
         self._partly: dict[Any, _Partly] = {}
@@ -138,6 +140,8 @@ class UnitsMode(TorchFunctionMode):
             return self._between_processes(func, args, kwargs)
         if name == "backward":
             return self._backward(func, args, kwargs)
+        if name in _HOOKS and len(args) == 2:
+            return func(args[0], self._seen(*args))
         rule = TABLE.get(name)
         raw = getattr(func, "__name__", type(func).__name__)
         harmless = raw in HARMLESS or (raw.startswith("__") and raw[2:-2] in HARMLESS)
@@ -258,19 +262,45 @@ class UnitsMode(TorchFunctionMode):
         return result
 
     def _backward(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Adds to the gradients of all that a loss was computed from."""
+        """Adds to the gradients of all that a loss was computed from, and calls their hooks."""
         leaves = _leaves(args[0])
+        hooks, versions = self._hooks_called, [leaf._version for leaf in leaves]
         before = [leaf.grad for leaf in leaves]
         call = Call(self.ledger, args, kwargs, self.known)
         along = call.given(1, "gradient")
         loss = call.self if along is None else call.apply("mul", call.self, self.known(along))
         slopes = [call.apply("div", loss, self.known(leaf)).but(constant=None) for leaf in leaves]
         slopes = [s if g is None else call.apply("add", self.known(g), s) for g, s in zip(before, slopes, strict=True)]
+        self._slopes = list(zip(leaves, slopes, strict=True))
         result = func(*args, **kwargs)
-        for leaf, slope in zip(leaves, slopes, strict=True):
-            if leaf.grad is not None:
-                self.note(leaf.grad, slope)
+        seen = hooks != self._hooks_called
+        if not seen and versions != [leaf._version for leaf in leaves]:
+            raise refused("torch function", "backward, which changes parameters,")
+        self._note_slopes(again=not seen)
+        self._slopes = []
         return result
+
+    def _note_slopes(self, *, again: bool = False) -> None:
+        for leaf, slope in self._slopes:
+            if leaf.grad is not None and (again or memory(leaf.grad) not in self._known):
+                self.note(leaf.grad, slope)
+
+    def _seen(self, tensor: torch.Tensor, hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A hook, which is called amid a pass backward, where no mode sees calls; it may not change the gradient on its way."""
+
+        def seen(x: Any) -> Any:
+            self._hooks_called += 1
+            self._note_slopes()
+            for slope in [slope for leaf, slope in self._slopes if leaf is tensor and x is not tensor]:
+                self.note(x, slope)
+            before = self._known.get(memory(x))
+            with self:
+                result = hook(x)
+            if x is not tensor and (self._known.get(memory(x)) is not before or not (result is None or result is x)):
+                raise refused("hook", "that changes a gradient")
+            return result
+
+        return seen
 
     def _refuse_unknown(self, name: str, result: Any, given: Sequence[Any], writes: bool) -> None:
         """A function outside the table may look at what is no float, and hand on tensors that were there before."""

@@ -67,7 +67,7 @@ def forms(shapes: Mapping[str, tuple[int, ...]] | None) -> Sequence[Form]:
     plain = (Form(dict(shapes)),) if shapes else _PLAIN
     others = [{"closure": True}, {"graph": True}, {"dtype": torch.float32}, {"closure": True, "graph": True}]
     others += [{"handed": how} for how in ("in groups", "by name", "as a module")]
-    others += [{"dtype": torch.bfloat16}]
+    others += [{"handed": "as a module", "closure": True, "graph": True}, {"dtype": torch.bfloat16}]
     last = () if shapes else (_VECTOR, replace(_VECTOR, graph=True))
     return (*plain, *(replace(form, **other) for form in plain[:2] for other in others), *last)
 
