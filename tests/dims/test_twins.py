@@ -101,6 +101,8 @@ FOLLOWED = {
     "one of a function's forms": lambda p, bound: torch.ops.aten.clamp_.default(p, -bound, bound),
     "a list beside a quantity": lambda p, bound: scaled_where(
         torch.gt(*p.new_tensor([p.norm().item(), bound])), p),
+    "a list made a tensor of a kind": lambda p, bound: scaled_where(p.new([p.norm().item()]) > bound, p),
+    "a chance": lambda p, bound: scaled_where(torch.empty(()).geometric_((bound / (p.norm() + bound)).item()) > 9, p),
     "arguments by name": lambda p, bound: scaled_where(torch.where(p > 0, input=p, other=-p) > bound, p),
     "the first argument by name": lambda p, bound: p.copy_(torch.clamp(input=p, min=-bound, max=bound)),
     "numbers at equal distances": lambda p, bound: scaled_where(

@@ -321,14 +321,6 @@ def sign_and_logarithm(c: Call) -> list[Value]:
     return [PURE_VALUE, c.apply("log", determinant(c))]
 
 
-def softplus(c: Call) -> Value:
-    """log(1 + exp(beta·self))/beta, and self where beta·self is above the threshold."""
-    beta = c.known(c.given(1, "beta", 1))
-    scaled = c.apply("mul", c.self, beta)
-    c.apply("gt", scaled, c.known(c.given(2, "threshold", 20)))
-    return c.apply("div", c.apply("exp", scaled), beta)
-
-
 def product(c: Call) -> Value:
     """Of the matrices in a list, or of all operands."""
     operands = c.args[0] if isinstance(c.args[0], (list, tuple)) else c.args
@@ -353,6 +345,12 @@ def least_squares(c: Call) -> list[Value]:
 def scaled_by_power(c: Call) -> Value:
     """``self·2^other``."""
     return c.apply("mul", c.self, c.apply("exp2", c.value(1, "other")))
+
+
+def softplus(c: Call) -> Value:
+    """``log(1 + exp(beta·self)) / beta``."""
+    beta = c.value(1, "beta", 1)
+    return c.apply("div", c.apply("log1p", c.apply("exp", c.apply("mul", c.self, beta))), beta)
 
 
 def step_function(c: Call) -> Value:
@@ -554,11 +552,11 @@ TABLE: dict[str, TorchRule] = {
     "full": argument(1, "fill_value"), "full_like": argument(1, "fill_value"), "new_full": argument(2, "fill_value"),
     "fill": argument(1, "value"), "copy": argument(1, "src"), "tensor": given_data, "as_tensor": given_data, "asarray": given_data,
     "scalar_tensor": given_data, "new_tensor": lambda c: puts_together(c, c.given(1, "data")), "sparse_coo_tensor": argument(1, "values"),
-    "new": argument(2, "values"),
+    "new": lambda c: puts_together(c, c.args[1]) if isinstance(c.given(1, "data"), list) else c.value(2, "values"),
     "normal": noise, "uniform": noise, "trunc_normal": noise,
     "exponential": lambda c: c.apply("div", number(1.0), c.value(1, "lambd", 1.0)),  # as wide as one over its rate
-    "bernoulli": pure_operands, "log_normal": pure_operands,
-    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "random", "geometric"),
+    **dict.fromkeys(("bernoulli", "geometric", "log_normal"), pure_operands),
+    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like", "randint", "randint_like", "randperm", "random"),
                     lambda c: PURE_VALUE),
     "linspace": spaced(2), "arange": spaced(3), "range": spaced(3),
     **dict.fromkeys(("resize", "resize_as"), resized),
