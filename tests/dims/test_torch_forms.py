@@ -422,6 +422,26 @@ def test_hooks_that_cannot_be_followed_are_refused(optimizer, words):
     assert words in dims.infer(optimizer).verdict
 
 
+class Softened(Signs):
+    def __init__(self, params, lr=1e-3, smooth=50.0):
+        super().__init__(params, lr, smooth=smooth)
+
+    def direction(self, p, group):
+        return p.grad / torch.nn.functional.softplus(p.grad.abs(), self.sharpness(group))
+
+    def sharpness(self, group):
+        return group["smooth"]
+
+
+class SoftenedByABareNumber(Softened):
+    def sharpness(self, group):
+        return 50.0
+
+
+def test_softplus_of_a_quantity_wants_a_sharpness_with_units():
+    assert dims.infer(SoftenedByABareNumber).status == "broken"
+
+
 class ComesBack(Signs):
     """Goes out in one step and back in the next."""
 
@@ -460,6 +480,7 @@ class Converges(OfTheLoss):
 CASES = [
     (InBackward, {"lr": PARAM}, "given as a module"),
     (OnGradients, {"lr": PARAM}, "given as a module"),
+    (Softened, {"lr": PARAM, "smooth": GRADIENT.power(-1)}, "covers the branches"),
     (OfAVector, {"lr": PARAM}, "on a vector"),
     (ComesBack, {"lr": PARAM}, "covers the branches"),
     (WaitsForAClosure, {"lr": PARAM}, "with a closure"),

@@ -347,6 +347,12 @@ def scaled_by_power(c: Call) -> Value:
     return c.apply("mul", c.self, c.apply("exp2", c.value(1, "other")))
 
 
+def softplus(c: Call) -> Value:
+    """``log(1 + exp(beta·self)) / beta``."""
+    beta = c.value(1, "beta", 1)
+    return c.apply("div", c.apply("log1p", c.apply("exp", c.apply("mul", c.self, beta))), beta)
+
+
 def step_function(c: Call) -> Value:
     """0 or 1, and at 0 another value."""
     c.ledger.pure(c.value(1, "values"), "puts beside 0 and 1", FrameOrigin.here())
@@ -525,7 +531,7 @@ TABLE: dict[str, TorchRule] = {
                                       "atan", "asinh", "acosh", "atanh", "erfc")},
     "sigmoid": unary("logistic"), "cumprod": unary("cumprod"), "softmax": unary("exp"), "frac": unary("floor"),
     "int": unary("floor"), "long": unary("floor"), "trunc": unary("floor"), "log2": unary("log"),
-    "log10": unary("log"), "logsumexp": unary("exp"), "softplus": unary("exp"),
+    "log10": unary("log"), "logsumexp": unary("exp"), "softplus": softplus,
     # comparisons, signs and truth values
     **{name: binary(name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     "equal": binary("eq"), "atan2": binary("atan2"), "isclose": close, "allclose": close,
