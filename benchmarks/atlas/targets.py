@@ -23,6 +23,9 @@ PACKAGES = ROOT / ".atlas" / "site-packages"
 #: What some classes insist on though their signature has it optional, or for want of a default.
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "ivon.IVON": {"ess": 1e3},
+    # how long a training is
+    "ranger21.Ranger21": {"num_epochs": 10, "num_batches_per_epoch": 10},
+    "ranger21.Ranger21abel": {"num_epochs": 10, "num_batches_per_epoch": 10},
     # of parameters of about 1, those under the threshold move; by default the lr is made of it
     "pytorch_optimizer.SaRA": {"threshold": 1.0, "lr": 1e-3},
     # parameters come in pairs whose product stands for a matrix

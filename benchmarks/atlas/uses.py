@@ -5,6 +5,7 @@ Each takes the class and gives what is read in its place; the docstring ends up 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -84,7 +85,22 @@ def of_the_scaled_loss(cls: Any) -> Any:
     return _named(make, cls)
 
 
+def matrices_apart(cls: Any) -> Any:
+    """Its first argument are the matrices among the parameters."""
+    _, *rest = inspect.signature(cls).parameters.values()
+
+    def make(params: Any, **arguments: Any) -> Any:
+        params = list(params)
+        return cls([p for p in params if p.ndim > 1], params, **arguments)
+
+    made: Any = _named(make, cls)
+    made.__signature__ = inspect.Signature(rest)
+    return made
+
+
 USES: Mapping[str, Callable[[Any], Any]] = {
+    "adam_atan2_pytorch.MuonAdamAtan2": matrices_apart,
+    "adam_atan2_pytorch.PolarAdamAtan2": matrices_apart,
     "ivon.IVON": sampled,
     "pytorch_optimizer.AdaLOMO": fused_into_backward,
     "pytorch_optimizer.GSAM": around_sgd_with_a_schedule_of_rho,
