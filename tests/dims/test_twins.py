@@ -256,6 +256,25 @@ def test_what_happens_late_is_seen(count, when):
     assert "put forward to step 1,000 and 100,000 after those" in lawful.notes
 
 
+class InAWindow(Late):
+    """Steps that the code itself names, and no round ones."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad, alpha=-group["lr"])
+                if 300 < _in_state(self, p) < 400:
+                    p.sub_(p.grad.sign() * 1e-3)  # LATE
+
+
+def test_steps_that_the_code_names_are_seen():
+    found = dims.infer(InAWindow)
+    assert "put forward to step 300, 301, 400, 401, 1,000 and 100,000 after those" in found.notes
+    assert found.status == "broken"
+    assert "# LATE" in found.breaks[0].location.source
+
+
 def test_what_knows_of_a_hundred_steps_is_not_put_forward():
     table = [False] * 300
     kinds = {"count": staticmethod(_in_state), "when": staticmethod(table.__getitem__), "__module__": __name__}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, MutableMapping
+from types import CodeType
 from typing import Any
 
 import torch
@@ -11,6 +13,25 @@ Place = tuple[MutableMapping[Any, Any], Any, Any]
 
 #: Steps that are gone to: past warmups and switches, and round ones, when what happens now and then does.
 AGES = (1_000, 100_000)
+# Of whole numbers in the optimizer's code, which may be steps of its own: so many, and from so large on.
+_OWN, _LARGE = 3, 100
+
+
+def ages(optimizer: Any) -> list[int]:
+    """Those, and the steps that its own code names, with those after."""
+    left: list[Any] = [
+        getattr(inspect.unwrap(method), "__code__", None)
+        for base in type(optimizer).__mro__
+        if not base.__module__.startswith(("torch.", "builtins"))
+        for method in vars(base).values()
+        if inspect.isfunction(method)
+    ]
+    own: set[int] = set()
+    while left:
+        constants = getattr(left.pop(), "co_consts", ())
+        left += [x for x in constants if isinstance(x, CodeType)]
+        own |= {x for x in constants if type(x) is int and _LARGE <= x <= AGES[-1]}
+    return sorted({*AGES, *(x + after for x in sorted(own)[:_OWN] for after in (0, 1))})
 
 
 class Counters:

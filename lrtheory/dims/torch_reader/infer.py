@@ -20,7 +20,7 @@ from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
 from .._verdict import FAR, SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled, trials
 from ..dimensions import Dimensions
-from .ageing import AGES, Counters
+from .ageing import Counters, ages
 from .arguments import Numbers, argument_of, default_numbers, entries_of, held_notes, rescaled_numbers
 from .completing import completed
 from .functions import BITS
@@ -217,7 +217,7 @@ class _Attempt:
                 still -= moved(before, problem.params)  # some come back to where they were
                 quiet = 0 if news.any() or still else quiet + 1
             program = replace(program, steps=steps)
-            for age in AGES if not still else ():
+            for age in ages(instance) if not still else ():
                 if (written := counters.put_forward(age)) is None:
                     break
                 for tensor in written:
@@ -238,7 +238,8 @@ class _Attempt:
         on = " and ".join(f"a {name} of shape {shape}" for name, shape in form.shapes.items())
         notes = [f"covers the branches that {steps} steps took on {on}"]
         if program.ages:
-            notes.append(f"put forward to step {' and '.join(f'{age:,}' for age in program.ages)} after those")
+            *first, last = (f"{age:,}" for age in program.ages)
+            notes.append(f"put forward to step {' and '.join(filter(None, (', '.join(first), last)))} after those")
         notes.extend(_one_way(ledger))
         notes.extend(form.notes())
         if compiled:
