@@ -33,7 +33,7 @@ def entry(
 ) -> dict[str, Any]:
     """Everything in plain types; what cannot be read has a status of ``refused`` and the reason.
 
-    Where ``before`` has the same verdict it stands, and nothing is run again.
+    Where ``before`` has the same verdict its numbers stand, and nothing is run again.
     """
     made: dict[str, Any] = {"name": name, "distribution": distribution, "version": version}
     try:
@@ -42,7 +42,7 @@ def entry(
         return {**made, "status": "refused", "reason": relative((str(error).splitlines() or ["?"])[0])[:300]}
     made |= verdict(found)
     if before is not None and _same(made, before):
-        return dict(before)
+        return {**before, "notes": made["notes"]}
     try:
         judged = judge(found, seconds)
         made["numbers"] = judged.as_json()
@@ -58,7 +58,8 @@ def entry(
 def _same(made: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
     """Whether the verdict is the one of before; a law found in numbers is no verdict of the code."""
     as_read = {**before, "status": "unknown" if before["status"] == "numerical" else before["status"]}
-    return {field: as_read.get(field) for field in made} == json.loads(json.dumps(made))
+    said = json.loads(json.dumps({field: value for field, value in made.items() if field != "notes"}))
+    return {field: as_read.get(field) for field in said} == said
 
 
 def verdict(found: Dimensions) -> dict[str, Any]:
