@@ -144,7 +144,7 @@ def _text(text: str) -> tuple[str, Mapping[str, Any]]:
     from lrtheory.dims.target import TargetError
 
     if text.startswith(COMBINED):
-        raise TargetError("it combines others, and what is checked of it would be theirs")
+        raise TargetError("it is read within a composition of ours, and what is checked would be that")
     return text, {}
 
 

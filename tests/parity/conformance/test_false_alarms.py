@@ -167,3 +167,8 @@ class NamesItsDecay(HeavyBall):
 
 def test_text_beside_a_decay_is_no_decay() -> None:
     assert parity.check(NamesItsDecay, only=["at-rest", "descent"]).failures == []
+
+
+def test_a_part_that_has_an_lr_and_no_minus_is_a_part() -> None:
+    report = parity.check(optax.scale_by_rprop, arguments={"learning_rate": 0.01}, only=["descent"])
+    assert report["descent"].status == "noted", report
