@@ -275,12 +275,59 @@ def test_steps_that_the_code_names_are_seen():
     assert "# LATE" in found.breaks[0].location.source
 
 
+class EndsAndGoesOn(Late):
+    """Refuses one step, does something of its own long after, and counts anew from then on."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                t = _in_state(self, p)
+                if t == 300:
+                    raise ValueError("not now")
+                p.add_(p.grad, alpha=-group["lr"])
+                if t > 500:
+                    self.state[p]["late"] = self.state[p].get("late", 0) + 1
+                    p.sub_(p.grad.sign() * (group["bound"] if self.bare is None else self.bare))  # LATE
+
+
+def test_a_step_that_is_refused_is_told_and_those_after_it_are_seen():
+    lawful, twin = (
+        dims.infer(type("Later", (EndsAndGoesOn,), {"bare": b, "__module__": __name__})) for b in (None, 1e-3)
+    )
+    assert lawful.verdict == "proven"
+    assert "could not be put forward to step 300: ValueError: not now" in lawful.notes
+    assert (twin.status, "# LATE" in twin.breaks[0].location.source) == ("broken", True)
+
+
+class SumsItsRate(torch.optim.Optimizer):
+    """A tensor that grows by lr in every step is no counter, though with an lr of 1 it looks like one."""
+
+    def __init__(self, params, lr=1.0):
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                state["sum"] = state.get("sum", torch.zeros(())) + group["lr"]
+                p.sub_(p.grad * group["lr"] ** 2 / state["sum"])
+
+
+@pytest.mark.parametrize("lr", [1.0, 0.7])
+def test_what_grows_by_a_hyperparameter_keeps_its_units(lr):
+    found = dims.infer(SumsItsRate, lr=lr)
+    assert (found.verdict, str(found.hyper["lr"])) == ("proven", "[param]²/[loss]")
+
+
 def test_what_knows_of_a_hundred_steps_is_not_put_forward():
     table = [False] * 300
     kinds = {"count": staticmethod(_in_state), "when": staticmethod(table.__getitem__), "__module__": __name__}
     found = dims.infer(type("Ends", (Late,), kinds))
     assert found.verdict == "proven"
-    assert not any("put forward" in note for note in found.notes)
+    assert not any(note.startswith("put forward") for note in found.notes)
+    assert "could not be put forward to step 1,000: IndexError: list index out of range" in found.notes
 
 
 # --- branches by data that always go one way are named ---

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from types import CodeType
 from typing import Any
 
@@ -35,10 +35,14 @@ def ages(optimizer: Any) -> list[int]:
 
 
 class Counters:
-    """The whole numbers of an optimizer that grow by as much in every step: its own, its groups' and its states'."""
+    """The whole numbers of an optimizer that grow by as much in every step: its own, its groups' and its states'.
 
-    def __init__(self, optimizer: Any) -> None:
-        self._optimizer = optimizer
+    ``counts`` says by name and value what may be one: a sum of lr is none, though it looks like one where lr is 1.
+    """
+
+    def __init__(self, optimizer: Any, counts: Callable[[Any, Any], bool]) -> None:
+        self._optimizer, self._counts = optimizer, counts
+        self.names: set[Any] = set()  # of those that were put forward
         self._seen: list[dict[tuple[int, Any], int]] = []
 
     def look(self) -> None:
@@ -50,6 +54,8 @@ class Counters:
         first, second, last = self._seen
         for place in _whole(self._optimizer):
             at = id(place[0]), place[1]
+            if at not in last or not self._counts(*place[1:]):  # the former comes with a late step
+                continue
             grows = last[at] - second.get(at, last[at])
             if grows > 0 and at in first and second[at] - first[at] == grows:
                 yield place, grows
@@ -58,6 +64,7 @@ class Counters:
         """Let the next step be the one of that number. The tensors that were written; ``None`` where nothing counts."""
         found = list(self._found())
         for (holder, key, value), grows in found:
+            self.names.add(key)
             before = (age - 1) * grows
             if isinstance(value, torch.Tensor):
                 with torch.no_grad():

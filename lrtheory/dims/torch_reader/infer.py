@@ -205,7 +205,10 @@ class _Attempt:
                             what = f"updates the state {path}:"
                             ledger.demand(state[path], value.units, what, value.origin, value.constant)
 
-            steps, quiet, news, counters, still = 0, 0, _News(ledger), Counters(instance), set(form.shapes)
+            steps, quiet, news, still = 0, 0, _News(ledger), set(form.shapes)
+            counters = Counters(
+                instance, lambda _, x: not isinstance(x, torch.Tensor) or mode.known(x).or_pure == PURE_VALUE.units
+            )
             while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < (
                 QUIET_STEPS if mode.calls < LONG_STEP * steps else QUIET_LONG_STEPS
             ):
@@ -217,20 +220,20 @@ class _Attempt:
                 still -= moved(before, problem.params)  # some come back to where they were
                 quiet = 0 if news.any() or still else quiet + 1
             program = replace(program, steps=steps)
+            unreached: list[str] = []
             for age in ages(instance) if not still else ():
                 if (written := counters.put_forward(age)) is None:
                     break
                 for tensor in written:
                     mode.note(tensor, PURE_VALUE)
-                known = len(ledger.equations)
                 try:
                     step(steps)
                 except UnknownOperationError:
                     raise
-                except Exception:  # it is no such optimizer that may be put forward
-                    del ledger.equations[known:]
-                    break
-                program = replace(program, ages=(*program.ages, age))
+                except Exception as error:
+                    unreached.append(f"could not be put forward to step {age:,}: {type(error).__name__}: {error}"[:200])
+                else:
+                    program = replace(program, ages=(*program.ages, age), counters=frozenset(counters.names))
         if still:
             why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
             return Walked(Dimensions(self.target, unknown=why))
@@ -240,6 +243,7 @@ class _Attempt:
         if program.ages:
             *first, last = (f"{age:,}" for age in program.ages)
             notes.append(f"put forward to step {' and '.join(filter(None, (', '.join(first), last)))} after those")
+        notes.extend(unreached)
         notes.extend(_one_way(ledger))
         notes.extend(form.notes())
         if compiled:
@@ -326,7 +330,10 @@ class _Attempt:
                     raise _OutOfRangeError(str(error)) from error
                 train(instance)
                 closure = of.takes_closure(instance)
-                counters, last = Counters(instance), min(of.steps, 20) if closure else of.steps  # each is many
+                counters, last = (
+                    Counters(instance, lambda name, _: name in of.counters),
+                    min(of.steps, 20) if closure else of.steps,
+                )  # each is many
                 for step in range(last + len(of.ages)):
                     if step >= last:
                         counters.put_forward(of.ages[step - last])

@@ -32,6 +32,7 @@ class Program:
     form: Form
     steps: int
     ages: tuple[int, ...] = ()  # steps that it is put forward to after those
+    counters: frozenset[Any] = frozenset()  # by the names of these
 
     def make(self, params: Mapping[str, torch.nn.Parameter], numbers: Mapping[str, Any]) -> Any:
         """The optimizer of parameters by name. Raises NotAnOptimizerError for what is none."""
