@@ -145,13 +145,13 @@ def check_counts(**counts: Any) -> None:
             raise ValueError(f"{name}={value!r} must be a whole number, 1 or more")
 
 
-def check_rule(who: str, rule: Any, more: str = "") -> None:
+def check_rule(who: str, rule: Any) -> None:
     """Refuse what is no rule, and say so of a factory that was not called."""
     if not all(hasattr(rule, part) for part in ("hyper", "init", "step")):
         named = getattr(rule, "__name__", repr(rule))
         ours = str(getattr(rule, "__module__", "")).startswith(f"{__package__}.")
         given = f"the factory {named}: call it, {named}()" if ours and callable(rule) else repr(rule)
-        raise TypeError(f"{who} takes a rule such as lrtheory.rules.adam(), not {given}{more}")
+        raise TypeError(f"{who} takes a rule such as lrtheory.rules.adam(), not {given}")
 
 
 def check_hyper(rule: Any, hyper: Any) -> None:

@@ -22,6 +22,7 @@ from lrtheory.outputs import replace_all
 
 from .conformance import conformance
 from .entry import SCHEMA, UNRESUMED, UNSAVED, entry
+from .page import LATE
 from .targets import NOT_LISTED, PARTS, ROOT, Subject, distributions, look_up, parts, pinned, targets, version_of
 
 KEPT, CHECKED = ROOT / ".atlas" / "results", ROOT / ".atlas" / "checked"
@@ -130,7 +131,7 @@ def _package(name: str, wanted: list[str], arguments: argparse.Namespace, ends: 
         for folder, make, instead in _jobs(about, subject, limit):
             path = folder / f"{target}.json"
             before = json.loads(path.read_text()) if path.exists() else {}
-            anew = {"all", "changed", before.get("status", "checks")} & again
+            anew = ({"all", "checks"} if folder is CHECKED else {"all", "changed", before.get("status")}) & again
             passed_over = folder is {"units": CHECKED, "checks": KEPT}.get(arguments.only)
             if passed_over or (before.get("version") == version and not anew) or time.monotonic() > ends:
                 continue
@@ -154,7 +155,7 @@ def _jobs(
     )
     yield (
         CHECKED,
-        lambda before: before or {**about, "conformance": conformance(subject, limit / 4)},
+        lambda _: {**about, "conformance": conformance(subject, limit / 4)},
         lambda why: {**about, "conformance": {"cannot": why}},
     )
 
@@ -171,9 +172,7 @@ def _made(path: Path, make: Callable[[], Any], instead: Callable[[str], Any], li
     how = _apart(job, 40 * limit)  # others may be busy
     if not path.exists():
         late = how is None or how in (-signal.SIGXCPU, -signal.SIGKILL)
-        replace_all(
-            {path: json.dumps(instead(f"no answer within {limit:g} s" if late else f"its process ended with {how}"))}
-        )
+        replace_all({path: json.dumps(instead(f"{LATE} {limit:g} s" if late else f"its process ended with {how}"))})
     return json.loads(path.read_text())
 
 

@@ -19,13 +19,15 @@ STATUSES = {
     "unknown": "nothing can be said",
     "refused": "not run here",
 }
+#: Why nothing is said of what took longer than its limit.
+LATE = "no answer within"
 #: Why nothing is said, by a part of the reason.
 CAUSES = {
     "numbers do not obey": "numbers do not obey the units that were read",
     "may never act": "a line breaks the law, and numbers obey it",
     "no units rule": "an operation without a rule of units",
     "did not move": "parameters that do not move on the small problem",
-    "not read within": "no answer within the time limit",
+    LATE: "no answer within the time limit",
     "could not be run": "cannot be run with the law's hyperparameters",
     "required keyword-only": "calls a function of torch as another version has it",
     "state_steps": "calls a function of torch as another version has it",
@@ -53,9 +55,9 @@ def html() -> str:
     )
     causes = Counter(cause(e) for e in whole if e["status"] in ("unknown", "refused"))
     without = "".join(f"<li>{escape(words)}: {count}</li>" for words, count in causes.most_common())
-    failing = Counter(check for e in whole for check in e.get("conformance", {}).get("failed", ()))
-    checked = [e["conformance"] for e in whole if "passed" in e.get("conformance", {})]
-    without_fault = sum("failed" not in c for c in checked)
+    failing = Counter(check for e in whole for check in _failed(e))
+    checked = [e for e in whole if "passed" in e.get("conformance", {})]
+    without_fault = sum(not _failed(e) for e in checked)
     fails = "".join(f"<tr><td>{escape(check)}</td><td>{count}</td></tr>" for check, count in failing.most_common())
     unlisted = "".join(f"<li><code>{escape(n)}</code>: {escape(why)}</li>" for n, why in data["not_listed"].items())
     choices = "".join(f'<option value="{s}">{s} ({counts[s]})</option>' for s in STATUSES if counts[s])
@@ -87,7 +89,7 @@ def _row(entry: Mapping[str, Any]) -> str:
     lr = lr if entry["status"] in ("proven", "guarded", "numerical") else ""
     words = "lr has no units" if lr == "1" else f"lr in {escape(lr)}" if lr else ""
     conformance = entry.get("conformance", {})
-    failed = len(conformance.get("failed", ()))
+    failed = len(_failed(entry))
     checks = (
         f"fails {failed} check{'s' * (failed != 1)}"
         if failed
@@ -149,6 +151,12 @@ def _details(entry: Mapping[str, Any]) -> Iterator[str]:
         yield f"<p><small>{escape('; '.join(entry['notes']))}</small></p>"
 
 
+def _failed(entry: Mapping[str, Any]) -> dict[str, str]:
+    """Checks that it fails, those among them that are known to."""
+    found = entry.get("conformance", {})
+    return {**found.get("failed", {}), **found.get("expected_failure", {})}
+
+
 def _conformance(found: Mapping[str, Any]) -> Iterator[str]:
     if "cannot" in found:
         yield f"<p>Conformance: could not be checked: {escape(found['cannot'])}</p>"
@@ -158,6 +166,8 @@ def _conformance(found: Mapping[str, Any]) -> Iterator[str]:
     for field, words in (("failed", "fails"), ("expected_failure", "fails, as is known")):
         for check, cause in found.get(field, {}).items():
             yield f"<p>{words} <code>{escape(check)}</code>: {escape(cause)}</p>"
+    for note in found.get("notes", ()):
+        yield f"<p><small>{escape(note)}</small></p>"
     if "not_run" in found:
         yield f"<p><small>not run: {escape(', '.join(f'{check} ({why})' for check, why in found['not_run'].items()))}</small></p>"
 

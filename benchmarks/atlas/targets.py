@@ -154,7 +154,7 @@ def _of_class(name: str, cls: type) -> Any:
     _alone(cls)
     use = USES.get(name)
     found = infer(use(cls) if use else cls, **ARGUMENTS.get(name, {}))
-    return replace(found, notes=(*found.notes, f"used as it is documented. {use.__doc__}")) if use else found
+    return replace(found, notes=(*found.notes, f"how it is used here: {use.__doc__}")) if use else found
 
 
 def _to_check(name: str, cls: type) -> tuple[Any, Mapping[str, Any]]:

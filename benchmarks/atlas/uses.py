@@ -12,7 +12,7 @@ from typing import Any
 
 
 def _named(used: Any, cls: type) -> Any:
-    used.__name__, used.__module__ = cls.__name__, cls.__module__
+    used.__name__, used.__qualname__, used.__module__ = cls.__name__, cls.__qualname__, cls.__module__
     return used
 
 
@@ -86,7 +86,7 @@ def of_the_scaled_loss(cls: Any) -> Any:
 
 
 def matrices_apart(cls: Any) -> Any:
-    """Its first argument are the matrices among the parameters."""
+    """Its first argument is the matrices among the parameters."""
     _, *rest = inspect.signature(cls).parameters.values()
 
     def make(params: Any, **arguments: Any) -> Any:

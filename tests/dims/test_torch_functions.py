@@ -160,10 +160,8 @@ def test_function_refuses_what_has_no_units(function, operands, units):
     assert read(function, operands, units)[1]
 
 
-class Bent(torch.optim.Optimizer):
-    """Divides by a bent gradient, whose bend is a hyperparameter, or a constant in the broken twin."""
-
-    constant = None
+class LeakyRelu(torch.optim.Optimizer):
+    """Divides by a bent gradient, whose bend is a hyperparameter."""
 
     def __init__(self, params, lr=1e-2, bend=2.0):
         super().__init__(params, {"lr": lr, "bend": bend})
@@ -171,24 +169,12 @@ class Bent(torch.optim.Optimizer):
     def step(self, closure=None):
         for group in self.param_groups:
             for p in group["params"]:
-                p.data.sub_(p.grad / self.bent(p.grad.abs(), self.constant or group["bend"]), alpha=group["lr"])
+                p.data.sub_(p.grad / torch.nn.functional.leaky_relu(-p.grad.abs(), group["bend"]), alpha=group["lr"])
 
 
-class Softplus(Bent):
-    def bent(self, g, bend):
-        return torch.nn.Softplus(bend)(g)
-
-
-class LeakyRelu(Bent):
-    def bent(self, g, bend):
-        return torch.nn.functional.leaky_relu(-g, bend)
-
-
-def test_number_that_bends_a_function_has_the_units_that_it_needs():
-    soft, leaky = infer(Softplus), infer(LeakyRelu)
-    assert (soft.verdict, str(soft.hyper["bend"])) == ("proven", "[param]/[loss]")
-    assert (leaky.verdict, str(leaky.hyper["bend"])) == ("proven", "1")
-    assert infer(type("Twin", (Softplus,), {"constant": 2.0, "__module__": __name__})).status == "broken"
+def test_number_that_bends_a_function_is_pure_and_not_free():
+    found = infer(LeakyRelu)
+    assert (found.verdict, str(found.hyper["bend"]), "bend" in found.free) == ("proven", "1", False)
 
 
 def test_factors_in_one_array_have_no_units():

@@ -177,7 +177,9 @@ class OptaxTarget(JaxTarget):
         super().__init__(*names)
         self.make, self.given, self.rate = make, dict(given), rate
         of_optax = str(getattr(make, "__module__", "")).startswith("optax.")
-        scales = str(getattr(make, "__name__", "")).startswith("scale_by_")  # rprop's has an lr, and no minus
+        # Those leave the minus to scale_by_learning_rate, scale_by_rprop too, which has an lr.
+        name = str(getattr(make, "__name__", ""))
+        scales = name.startswith("scale_by_") and name != "scale_by_learning_rate"
         self.is_part = not self.is_instance and of_optax and (rate is None or scales)
         self.decays_inside = self.is_instance or not any(map(is_decay, _parameters(make)))
         if rate is not None and isinstance(given.get(rate), (int, float)):

@@ -172,3 +172,9 @@ def test_text_beside_a_decay_is_no_decay() -> None:
 def test_a_part_that_has_an_lr_and_no_minus_is_a_part() -> None:
     report = parity.check(optax.scale_by_rprop, arguments={"learning_rate": 0.01}, only=["descent"])
     assert report["descent"].status == "noted", report
+    minus = parity.check(optax.scale_by_learning_rate, arguments={"learning_rate": 0.1}, only=["descent"])
+    assert minus["descent"].status == "passed"
+    without = parity.check(
+        optax.scale_by_learning_rate, arguments={"learning_rate": 0.1, "flip_sign": False}, only=["descent"]
+    )
+    assert without["descent"].status == "failed"
