@@ -131,6 +131,62 @@ def test_bare_number_is_followed_to_where_it_is_compared(kind):
     assert twin.status == "broken", twin.verdict
 
 
+def into_whole_numbers(write):
+    """Writes into a tensor of whole numbers, which it returns."""
+
+    def rounded(x):
+        whole = torch.zeros(x.shape, dtype=torch.int64)
+        write(whole, x)
+        return whole
+
+    return rounded
+
+
+ROUNDED = {
+    "a type of tensors": lambda x: x.type(torch.LongTensor),
+    "as a tensor": lambda x: torch.as_tensor(x, dtype=torch.int64),
+    "a tensor of a number": lambda x: torch.tensor(x.norm().item(), dtype=torch.int64),
+    "full of a number": lambda x: torch.full((), x.norm().item(), dtype=torch.int64),
+    "another's like": lambda x: torch.full_like(x, x.norm().item(), dtype=torch.int64),
+    "copied": into_whole_numbers(lambda whole, x: whole.copy_(x)),
+    "copied, of many": into_whole_numbers(lambda whole, x: torch._foreach_copy_([whole], [x])),
+    "written": into_whole_numbers(lambda whole, x: whole.__setitem__(slice(None), x)),
+    "written where": into_whole_numbers(lambda whole, x: whole.__setitem__(whole == 0, x.norm().item())),
+    "filled": into_whole_numbers(lambda whole, x: whole.fill_(x.norm().item())),
+    "summed": lambda x: x.sum(dtype=torch.int64),
+}
+
+
+@pytest.mark.parametrize("kind", ROUNDED)
+def test_what_becomes_a_whole_number_is_pure(kind):
+    def act(p, bound):
+        length = bound if bound == 1e11 else p.norm()
+        scaled_where(ROUNDED[kind](p / length) != 0, p)
+
+    lawful, twin = (dims.infer(optimizer, judge=False) for optimizer in pair(act, 1e11))
+    assert lawful.verdict == "proven"
+    assert twin.status == "broken", twin.verdict
+    assert twin.breaks[0].statement.startswith("rounds a quantity in [param]")
+
+
+def test_zeros_of_what_became_whole_numbers_are_no_guards():
+    def act(p, bound):
+        whole = torch.as_tensor(p / p.abs().max(), dtype=torch.int64)
+        p.copy_(torch.where(whole == 0, 0.0 if bound == 0.5 else bound, p))
+
+    lawful, twin = (dims.infer(optimizer, judge=False) for optimizer in pair(act, 1e-13))
+    assert lawful.breaks == ()
+    assert twin.status == "broken"
+
+
+def test_indices_beside_entries_are_pure():
+    def act(p, bound):
+        entries, places = p.flatten().sort()
+        p.sub_(entries.abs().max(0).values * (places.sum() / p.numel() ** 2), alpha=0.1)
+
+    assert dims.infer(pair(act, None)[0], judge=False).verdict == "proven"
+
+
 def bits(p, bound):
     scaled_where((p.abs() / bound).view(torch.int64) >> 52 > 1023, p)
 

@@ -77,18 +77,22 @@ def viewed(c: Call) -> Value:
 
 
 def _dtype(c: Call) -> torch.dtype | None:
-    """The dtype that is asked for: itself, by a tensor that has it, or by the name of a type of tensors."""
+    """The dtype that is asked for: itself, by a tensor that has it, or by a type of tensors or its name."""
     for x in (*c.args[1:], *c.kwargs.values()):
         if isinstance(x, (torch.dtype, torch.Tensor)):
             return x if isinstance(x, torch.dtype) else x.dtype
+        if isinstance(x, type) and isinstance(getattr(x, "dtype", None), torch.dtype):
+            return x.dtype
         if isinstance(x, str) and x.endswith("Tensor"):
             return torch.empty(0).type(x).dtype
     return None
 
 
 def added_up(c: Call) -> Value:
-    """A sum of entries; of floats it is not 0 where some of them are."""
-    return keep(c).but(often_zero=c.self.often_zero and not c.args[0].is_floating_point())
+    """A sum of entries, once they have the dtype that is asked for; of floats it is not 0 where some of them are."""
+    value = c.self if c.kwargs.get("dtype") is None else converted(c)
+    value = value if value.is_zero else value.but(constant=None)
+    return value.but(often_zero=value.often_zero and not c.args[0].is_floating_point())
 
 
 def signed(c: Call) -> Value:

@@ -14,7 +14,7 @@ from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import Ledger
 from .._kernel.value import PURE_VALUE, Value, number
 from .functions import TABLE, Call
-from .numbers import Carried, FrameOrigin, carry, refused, value_of, went
+from .numbers import Carried, FrameOrigin, apply, carry, refused, value_of, went
 
 # Outside the table, and without a say in what the numbers are: shapes and places in memory, names, hooks.
 HARMLESS = frozenset(
@@ -75,6 +75,7 @@ class UnitsMode(TorchFunctionMode):
         self.ledger = ledger
         self.calls = self._hooks_called = 0
         self._slopes: list[tuple[torch.Tensor, Value]] = []  # of what is differentiated at this moment
+        self._written: list[int] = []  # their versions, if only what is seen writes into them
         self.paused = False
         self._known: dict[Any, Value] = {}
         self._partly: dict[Any, _Partly] = {}
@@ -183,6 +184,7 @@ class UnitsMode(TorchFunctionMode):
 
     def overwrite(self, tensor: torch.Tensor, old: Value, new: Value) -> None:
         """Write down what was written into a tensor, or into a part of its memory."""
+        new = self._whole(tensor, new)
         if not tensor.is_sparse and tensor.numel() * tensor.element_size() < tensor.untyped_storage().nbytes():
             units = self.ledger.same([old, new], "writes into one array", FrameOrigin.here())  # part of an array
             new = new.but(units=units, constant=new.constant if old.constant == new.constant else None)
@@ -191,19 +193,27 @@ class UnitsMode(TorchFunctionMode):
     def note_all(self, result: Any, value: Value | Sequence[Value]) -> Any:
         """Write down what is known of every tensor in a result, and give Python's floats their units."""
         if isinstance(result, torch.Tensor):
-            one = value if isinstance(value, Value) else value[0]
+            one = self._whole(result, value if isinstance(value, Value) else value[0])
             if not _has_numbers(result) and one.units is not None:
                 one = PURE_VALUE.but(
                     measured=one.measured, rare=one.rare, constant=one.constant, often_zero=one.often_zero
                 )
             self.note(result, one)
         elif isinstance(result, (list, tuple)) and any(isinstance(item, torch.Tensor) for item in result):
-            each = [value] * len(result) if isinstance(value, Value) else value
+            each = _beside_indices(result, value) if isinstance(value, Value) else value
             for item, one in zip(result, each, strict=False):
                 self.note_all(item, one)
         elif isinstance(value, Value):
             return self._carried(result, value)
         return result
+
+    def _whole(self, tensor: torch.Tensor, value: Value) -> Value:
+        """What is known of a value as the dtype of a tensor has it: of whole numbers, rounded."""
+        if value.units is None or _has_numbers(tensor) or tensor.dtype is torch.bool:
+            return value
+        if value.units != PURE_EXPRESSION:
+            return apply(self.ledger, "floor", value)
+        return value.but(often_zero=True, identity=object()) if value.measured and value.rare is None else value
 
     def _for_each(self, func: Any, name: str, in_place: bool, args: Any, kwargs: Any) -> Any:
         rule = TABLE.get(name)
@@ -232,7 +242,7 @@ class UnitsMode(TorchFunctionMode):
         if key not in self._partly:
             self._partly[key] = _Partly(self.known(tensor), torch.zeros_like(mask))
         partly = self._partly[key]
-        partly.written.append(self.known(written))
+        partly.written.append(self._whole(tensor, self.known(written)))
         partly.origin = FrameOrigin.here()
         partly.covered |= mask
         of, signs = self._signs.get(memory(mask), (None, set[int]()))
@@ -271,13 +281,13 @@ class UnitsMode(TorchFunctionMode):
         loss = call.self if along is None else call.apply("mul", call.self, self.known(along))
         slopes = [call.apply("div", loss, self.known(leaf)).but(constant=None) for leaf in leaves]
         slopes = [s if g is None else call.apply("add", self.known(g), s) for g, s in zip(before, slopes, strict=True)]
-        self._slopes = list(zip(leaves, slopes, strict=True))
+        outer = self._slopes, self._written  # of a pass in a hook of another
+        self._slopes, self._written = list(zip(leaves, slopes, strict=True)), list(versions)
         result = func(*args, **kwargs)
-        seen = hooks != self._hooks_called
-        if not seen and versions != [leaf._version for leaf in leaves]:
+        if self._written != [leaf._version for leaf in leaves]:  # by more than what hooks were seen to do
             raise refused("torch function", "backward, which changes parameters,")
-        self._note_slopes(again=not seen)
-        self._slopes = []
+        self._note_slopes(again=hooks == self._hooks_called)
+        self._slopes, self._written = outer
         return result
 
     def _note_slopes(self, *, again: bool = False) -> None:
@@ -294,8 +304,11 @@ class UnitsMode(TorchFunctionMode):
             for slope in [slope for leaf, slope in self._slopes if leaf is tensor and x is not tensor]:
                 self.note(x, slope)
             before = self._known.get(memory(x))
+            leaves, written = [leaf for leaf, _ in self._slopes], self._written
+            versions = [leaf._version for leaf in leaves]
             with self:
                 result = hook(x)
+            written[:] = [w + leaf._version - v for w, leaf, v in zip(written, leaves, versions, strict=True)]
             if x is not tensor and (self._known.get(memory(x)) is not before or not (result is None or result is x)):
                 raise refused("hook", "that changes a gradient")
             return result
@@ -321,6 +334,13 @@ class UnitsMode(TorchFunctionMode):
 def _has_numbers(tensor: torch.Tensor) -> bool:
     """Whether its entries may have units: they are no indices and no truth values."""
     return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _beside_indices(results: Sequence[Any], value: Value) -> list[Value]:
+    """The same value for all, but for indices beside the entries that they are of."""
+    index = [isinstance(item, torch.Tensor) and not _has_numbers(item) for item in results]
+    indices = value if index[0] or value.units is None else value.but(units=PURE_EXPRESSION)
+    return [indices if is_index else value for is_index in index]
 
 
 def _tensors(x: Any) -> list[torch.Tensor]:
