@@ -215,7 +215,7 @@ NOT_CALLED = {
     "expand_dims", "stop_gradient", "add_any", "reduce_xor", "shift_left", "shift_right_arithmetic",
     "shift_right_logical", "population_count", "clz", "bitcast_convert_type", "iota", "random_bits", "random_seed",
     "random_split", "random_fold_in", "random_wrap", "random_unwrap", "random_clone", "threefry2x32",
-    "rng_bit_generator", "empty2", "loss_value", "loss_gradient",
+    "rng_bit_generator", "empty2", "loss_value", "loss_gradient", "loss_curvature",
 }  # fmt: skip
 
 
