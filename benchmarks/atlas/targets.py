@@ -162,7 +162,7 @@ def _to_check(name: str, cls: type) -> tuple[Any, Mapping[str, Any]]:
     from lrtheory.dims.torch_reader.completing import completed
 
     _alone(cls)
-    arguments, use = ARGUMENTS.get(name, {}), USES.get(name)
+    arguments, use = {n: x for n, x in ARGUMENTS.get(name, {}).items() if n != "shapes"}, USES.get(name)
     return completed(use(cls) if use else cls, arguments)[0], arguments
 
 
