@@ -15,7 +15,7 @@ from importlib.metadata import distribution, version
 from pathlib import Path
 from typing import Any
 
-from .uses import USES
+from .uses import BESIDE, USES
 
 ROOT = Path(__file__).parents[2]
 PINNED = Path(__file__).with_name("packages.txt")
@@ -108,7 +108,12 @@ def targets(name: str) -> dict[str, Subject]:
             for n, text in audited(name).items()
         }
     return {
-        n: Subject(lambda n=n, cls=cls: _of_class(n, cls), lambda n=n, cls=cls: _to_check(n, cls), "torch")
+        n: Subject(
+            lambda n=n, cls=cls: _of_class(n, cls),
+            lambda n=n, cls=cls: _to_check(n, cls),
+            "torch",
+            BESIDE if n in USES else (),
+        )
         for n, cls in sorted(_classes(name).items())
         if n not in NOT_LISTED
     }

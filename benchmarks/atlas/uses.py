@@ -98,6 +98,8 @@ def matrices_apart(cls: Any) -> Any:
     return made
 
 
+#: Checks of what stands around the class there: it hands over closures, and takes lists of parameters and no groups.
+BESIDE = ("tree", "closure", "param-groups", "add-param-group")
 USES: Mapping[str, Callable[[Any], Any]] = {
     "adam_atan2_pytorch.MuonAdamAtan2": matrices_apart,
     "adam_atan2_pytorch.PolarAdamAtan2": matrices_apart,
