@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -27,20 +25,9 @@ def conformance(subject: Subject, seconds: float) -> dict[str, Any]:
     except TargetError as error:
         return {"cannot": str(error)}
     only = [id for id in suite.checks(subject.kind) if id not in (*_IN_THE_ATLAS, *subject.beside)]
-    found = _checked(target, arguments, only, subject.kind, seconds)
-    if "cannot" in found and callable(target) and "lr" not in arguments:
-        lr = inspect.signature(target).parameters.get("lr")
-        if lr is not None and lr.default is None:  # as where its units are read
-            found = _checked(target, {**arguments, "lr": 1e-3}, only, subject.kind, seconds)
-    return found
-
-
-def _checked(
-    target: Any, arguments: Mapping[str, Any], only: Sequence[str], kind: str, seconds: float
-) -> dict[str, Any]:
     try:
         # Compiling takes longer than all checks.
-        with as_written(target) if kind == "torch" and callable(target) else nullcontext():
+        with as_written(target) if subject.kind == "torch" and callable(target) else nullcontext():
             report = parity.check(target, arguments=arguments, only=only, time_limit=seconds, own_process=False)
     except TargetError as error:
         return {"cannot": relative(str(error).splitlines()[0])[:300]}

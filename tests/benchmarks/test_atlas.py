@@ -14,7 +14,7 @@ from benchmarks.atlas import entry as entries
 from benchmarks.atlas import judge as judging
 from benchmarks.atlas import keras as reading_keras
 from benchmarks.atlas import page, uses
-from benchmarks.atlas.__main__ import reasons
+from benchmarks.atlas.__main__ import _with_checks, reasons
 from benchmarks.atlas.conformance import conformance
 from benchmarks.atlas.entry import entry, relative, verdict
 from benchmarks.atlas.judge import judge
@@ -75,10 +75,15 @@ def test_conformance_has_causes_and_says_what_could_not_be_checked():
     assert (set(found["failed"]), found["passed"]) == ({"quiet", "resume"}, 2)
     assert "failed" not in conformance(replace(subject, beside=(*most, "quiet", "resume")), 60.0)
     assert set(conformance(Subject(lambda: None, lambda: ("torch.optim.Nothing", {}), "torch"), 60.0)) == {"cannot"}
+    faulty = type("Faulty", (Careless,), {"step": lambda self, closure=None: {}["no"]})
+    assert conformance(Subject(lambda: None, lambda: (faulty, {"lr": 0.1}), "torch"), 60.0)["cannot"].startswith(
+        "first step: raises KeyError"
+    )
 
 
 def test_every_optimizer_was_checked_or_says_why_not():
-    assert [e["name"] for e in ATLAS["optimizers"] if not {"passed", "cannot"} & set(e.get("conformance", {}))] == []
+    found = {e["name"]: e.get("conformance", {}) for e in ATLAS["optimizers"]}
+    assert [name for name, c in found.items() if not c.get("passed") and not c.get("cannot")] == []
 
 
 def test_every_entry_is_of_a_pinned_version():
@@ -382,3 +387,27 @@ def test_state_of_keras_has_the_same_names_in_every_build_and_order(name):
     assert first == again
     assert set(first) == set(turned)
     assert len(set(first)) == len(first) >= 8
+
+
+def test_what_fails_at_plain_sizes_is_no_law_though_it_holds_elsewhere():
+    def run(numbers, loss, params, size, steps):
+        if size == 1.0 and 256.0 in (loss, params):
+            raise KeyError("of its own")
+        return np.arange(steps, dtype=float)[:, None]
+
+    found = infer(Hiding)
+    with pytest.raises(KeyError, match="of its own"):
+        judging._search(run, {"lr": 0.1}, found, judging.REACH, judging.HOLDS, float("inf"))
+    elsewhere = [(by, size) for by, size in judging.REACH if size != 1.0]
+    assert (
+        judging._search(lambda *given: run(*given[:3], 2.0, 20), {"lr": 0.1}, found, judging.REACH, 1e-9, 1e9)[0] == 0
+    )
+    with pytest.raises(ValueError, match="no hyperparameters"):
+        judging._search(run, {"lr": 0.1}, found, elsewhere, judging.HOLDS, float("inf"))
+
+
+def test_an_oddity_that_a_check_tells_is_told_once():
+    kept = {"odd": [f"{entries.UNRESUMED}: saved", "changes nothing: x"]}
+    assert _with_checks(kept, {"failed": {"resume": "differs"}})["odd"] == ["changes nothing: x"]
+    assert _with_checks(kept, {"failed": {"quiet": "prints"}})["odd"] == kept["odd"]
+    assert "odd" not in _with_checks({}, {"failed": {"resume": "differs"}})

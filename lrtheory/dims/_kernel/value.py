@@ -42,9 +42,8 @@ class Value:
     nonnegative: bool = False  # whether it is known to be 0 or more for all real inputs
     # whether it depends on gradients, parameters or state in floating point: values that a user does not set
     measured: bool = False
-    often_zero: bool = (
-        False  # whether ordinary inputs make it exactly 0: a count, an index, what a choice or bound set to 0
-    )
+    # whether ordinary inputs make it exactly 0: a count, an index, what a choice or bound set to 0
+    often_zero: bool = False
     rare: Rare | None = None  # for truth values: which outcome only occurs for degenerate input
     name: str = ""  # what it is called in messages, where it has a name
     origin: Any = None  # the line that made it

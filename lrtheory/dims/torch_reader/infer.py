@@ -330,10 +330,8 @@ class _Attempt:
                     raise _OutOfRangeError(str(error)) from error
                 train(instance)
                 closure = of.takes_closure(instance)
-                counters, last = (
-                    Counters(instance, lambda name, _: name in of.counters),
-                    min(of.steps, 20) if closure else of.steps,
-                )  # each is many
+                counters = Counters(instance, lambda name, _: name in of.counters)
+                last = min(of.steps, 20) if closure else of.steps  # with a closure each is many
                 for step in range(last + len(of.ages)):
                     if step >= last:
                         counters.put_forward(of.ages[step - last])

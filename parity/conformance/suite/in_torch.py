@@ -72,18 +72,15 @@ def closure(target: Any) -> None:
     session = target.start(run.params)
 
     def act(step: int) -> None:
-        calls: list[None] = []
+        calls: list[bool] = []
         returned: Any = None
 
         def evaluate() -> torch.Tensor:
-            calls.append(None)
-            demand(
-                torch.is_grad_enabled(),
-                "the closure is evaluated without recording gradients: torch.enable_grad() is missing",
-            )
+            calls.append(torch.is_grad_enabled())
             session.optimizer.zero_grad()
-            terms = [(p * target.as_gradient(run.at(step)[n]).to_dense()).sum() for n, p in session.tensors.items()]
-            loss = torch.stack(terms).sum()
+            with torch.enable_grad():  # so that the demand below says what is wrong, and no exception on the way
+                terms = [(p * target.as_gradient(run.at(step)[n]).to_dense()).sum() for n, p in session.tensors.items()]
+                loss = torch.stack(terms).sum()
             loss.backward()
             if target.sparse:
                 session.give(run.at(step))
@@ -92,6 +89,7 @@ def closure(target: Any) -> None:
         for _ in range(target.calls):
             returned = session.optimizer.step(evaluate)
         demand(calls, "step(closure) does not evaluate the closure")
+        demand(all(calls), "the closure is evaluated without recording gradients: torch.enable_grad() is missing")
         demand(returned is not None, "step(closure) returns None, and not the closure's value")
 
     walk = walked(session, range(run.steps), act)

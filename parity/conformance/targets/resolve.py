@@ -15,13 +15,12 @@ from lrtheory.spec import resolve as resolve_spec
 
 from ..outcome import told
 from .jax_target import OptaxTarget, RuleTarget
-from .target import RATES, Target
+from .target import DEFAULT_LR, RATES, Target
 
 EXPECTED = (
     "an optax transformation or a factory of one, a torch.optim.Optimizer class or a factory of one, a rule, or a SPEC "
     "such as 'optax.adam' or 'torch.optim.SGD(lr=0.1)'"
 )
-DEFAULT_LR = 1e-3
 
 
 def resolve(target: Any, arguments: Mapping[str, Any] | None = None) -> Target:

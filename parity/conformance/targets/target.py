@@ -18,6 +18,8 @@ Arrays = Mapping[str, np.ndarray]
 
 #: What the lr and the weight decay are called.
 RATES = ("learning_rate", "lr")
+#: What stands in for an lr that has no default.
+DEFAULT_LR = 1e-3
 _DECAY = re.compile(r"weight_decay(_|$)|wd$|lambd$")
 
 #: Calls in which a target that adds gradients up must have moved.

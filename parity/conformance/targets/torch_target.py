@@ -18,7 +18,7 @@ from lrtheory.dims.torch_reader.problem import needs_closure
 
 from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from .target import Session, Target, going_on, is_decay
+from .target import DEFAULT_LR, Session, Target, going_on, is_decay
 
 
 class TorchTarget(Target):
@@ -34,12 +34,12 @@ class TorchTarget(Target):
         self._decays: set[str] = set()
 
     @functools.cached_property
-    def arguments_taken(self) -> set[str]:
+    def arguments_taken(self) -> Mapping[str, inspect.Parameter]:
         """Of the constructor."""
         try:
-            return set(inspect.signature(self.make).parameters)
+            return inspect.signature(self.make).parameters
         except (TypeError, ValueError):
-            return set()
+            return {}
 
     def optimizer(self, params: Any, **changes: Any) -> Any:
         """A fresh optimizer of tensors or of parameter groups."""
@@ -101,7 +101,7 @@ class TorchTarget(Target):
             self.lr = float(group["lr"]) if isinstance(group.get("lr"), (int, float)) else None
             self.maximizes = bool(group.get("maximize", False))
             decays = {n for n, x in group.items() if is_decay(n) and isinstance(x, (int, float)) and x}
-            self._decays = decays & self.arguments_taken
+            self._decays = decays & set(self.arguments_taken)
             self.decays_inside = decays != self._decays
             session.step(self._ones)
             self._settle_calls(session, self._ones)
@@ -110,7 +110,13 @@ class TorchTarget(Target):
         sparse = {f"sparse {' and '.join(MATRICES)}": functools.partial(run, MATRICES, sparse=True)}
         closed = {f"{what} with a closure": functools.partial(form, closure=True) for what, form in dense.items()}
         forms = {**dense, **sparse, **closed}
-        if refused := self._first_that_runs(forms):
+        refused = self._first_that_runs(forms)
+        lr = self.arguments_taken.get("lr")
+        if refused and lr is not None and lr.default is None and "lr" not in self.given:
+            self.given["lr"] = DEFAULT_LR
+            self.notes += (f"lr = {DEFAULT_LR:g}: with its default of None it {refused}",)
+            refused = self._first_that_runs(forms)
+        if refused:
             self.shapes, self.sparse, self.closure, self.trouble = SHAPES, False, False, refused
             if not made:
                 raise TargetError(f"{self.name} cannot be made: it {refused}")

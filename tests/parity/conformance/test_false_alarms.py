@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import optax
 import pytest
 import torch
 from mutants.optimizers import Adam, HeavyBall
 
 import parity
+from parity.conformance import TargetError
 
 
 def accumulated(k: int, rule=optax.adamw):
@@ -178,3 +181,31 @@ def test_a_part_that_has_an_lr_and_no_minus_is_a_part() -> None:
         optax.scale_by_learning_rate, arguments={"learning_rate": 0.1, "flip_sign": False}, only=["descent"]
     )
     assert without["descent"].status == "failed"
+
+
+class WantsAnLr(HeavyBall):
+    def __init__(self, params, lr=None):
+        super().__init__(params, lr=lr * 1.0)
+
+
+def test_one_that_cannot_go_without_an_lr_gets_one_and_says_so() -> None:
+    report = parity.check(WantsAnLr, only=["first-step", "descent", "schedule"])
+    report.require()
+    assert report.notes[0].startswith("lr = 0.001: with its default of None it raises TypeError")
+    with pytest.raises(TargetError, match="cannot be made"):
+        parity.check(WantsAnLr, arguments={"lr": None}, only=["first-step"])
+
+
+class SwallowsWhatItsClosureRaises(torch.optim.SGD):
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with contextlib.suppress(Exception), torch.no_grad():
+                loss = closure()
+        super().step()
+        return loss
+
+
+def test_a_closure_without_gradients_is_seen_where_its_exception_is_not() -> None:
+    result = parity.check(SwallowsWhatItsClosureRaises, arguments={"lr": 0.1}, only=["closure"])["closure"]
+    assert (result.status, "without recording gradients" in result.cause) == ("failed", True)
