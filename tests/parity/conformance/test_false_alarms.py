@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import optax
 import pytest
@@ -184,7 +185,7 @@ def test_a_part_that_has_an_lr_and_no_minus_is_a_part() -> None:
 
 
 class WantsAnLr(HeavyBall):
-    def __init__(self, params, lr=None):
+    def __init__(self, params, lr: Any = None):
         super().__init__(params, lr=lr * 1.0)
 
 
