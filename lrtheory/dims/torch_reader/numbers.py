@@ -295,7 +295,8 @@ def _function(kind: str, name: str, compute: Callable[..., Any]) -> Callable[...
             raise refused(f"{kind} function", name)
         ledger = with_units[0].ledger
         result = compute(*map(plain, args))
-        values = map(value_of, args if _FUNCTIONS[name] != "log" else args[:1])
+        values = [value_of(x) for x in (args if _FUNCTIONS[name] != "log" else args[:1])]
+        values = [apply(ledger, "abs", v) for v in values] if name == "hypot" else values
         units = apply(ledger, _FUNCTIONS[name], *values)
         return carry(int(result) if isinstance(result, int) else builtins.float(result), units, ledger)
 
