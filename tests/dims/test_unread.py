@@ -141,6 +141,17 @@ class Once(Kept):
         return p.grad.sign() * self.factor
 
 
+class Chosen(Signs):
+    """Only the constructor looks at it, as if to check its range."""
+
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        super().__init__(params, lr)
+        self.centred = momentum > 0
+
+    def direction(self, p, group):
+        return (p.grad - p.grad.mean() if self.centred else p.grad).sign()
+
+
 class PastTheUnits(Kept):
     """What reads it is nothing that units are followed through."""
 
@@ -148,7 +159,7 @@ class PastTheUnits(Kept):
         return p.grad.sign() * float(str(group["momentum"]))
 
 
-@pytest.mark.parametrize("optimizer", [Asked, Compared, OfNumpy, Handed, Once, PastTheUnits])
+@pytest.mark.parametrize("optimizer", [Asked, Compared, OfNumpy, Handed, Once, Chosen, PastTheUnits])
 def test_number_that_acts_is_not_accused(optimizer):
     found = dims.infer(optimizer, momentum=0.5)
     assert (found.unread, [note for note in found.notes if "is given" in note]) == ({}, [])

@@ -384,20 +384,28 @@ class _Attempt:
         return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
 
     def unread(self, found: Dimensions) -> dict[str, str]:
-        """Floats that no operation took in any reading, and whose other values make the same run."""
+        """Floats that no operation took in any reading, and whose other values make the same run, as far as they are taken."""
         of: Program | None = found.program
-        names = [n for n in found.hyper if n not in self.ever_read and of and isinstance(of.numbers[n], float)]
-        if of is None or not names:
+        floats = [n for n in found.hyper if n not in self.ever_read and of and isinstance(of.numbers[n], float)]
+        if of is None or not floats:
             return {}
-        try:
-            base = self._run(of, of.numbers)
-            changed = {n: self._run(of, {**of.numbers, n: of.numbers[n] * 0.75 or SWITCHED_ON}) for n in names}
-        except Exception:  # what cannot be tried is not said
-            return {}
-        same = [
-            n for n in names if all(map(torch.equal, map(torch.nan_to_num, base), map(torch.nan_to_num, changed[n])))
-        ]
-        return {n: UNREAD if n in self.out_of_reach else NOT_READ_HERE for n in same}
+
+        def path(**changed: Any) -> list[torch.Tensor] | None:
+            try:
+                return [p.nan_to_num() for p in self._run(of, {**of.numbers, **changed})]
+            except _OutOfRangeError:
+                return None
+            except Exception:  # fails where it did not, or cannot be tried at all
+                return []
+
+        def acts(name: str) -> bool:
+            value = of.numbers[name]
+            others = (path(**{name: x}) for x in (0.75 * value or SWITCHED_ON, 2 * value or 0.5, 0.0))
+            taken = [other for other in others if other is not None]
+            return not (base and taken and all(other and all(map(torch.equal, base, other)) for other in taken))
+
+        base = path()
+        return {n: UNREAD if n in self.out_of_reach else NOT_READ_HERE for n in floats if not acts(n)}
 
 
 def _one_way(ledger: Ledger) -> Iterator[str]:
