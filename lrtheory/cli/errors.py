@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -52,7 +53,7 @@ def input_errors(*kinds: type[Exception]) -> Iterator[None]:
 def written() -> Iterator[None]:
     """Stdout that shows ``?`` for what its encoding lacks, and of which one line says that it is full."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure") and not is_unicode(stream):
+        if isinstance(stream, io.TextIOWrapper) and not is_unicode(stream):
             stream.reconfigure(errors="replace")
     try:
         try:
@@ -64,7 +65,7 @@ def written() -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO) or error.filename:
             raise
         complain(f"the output could not be written: {error.strerror}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left of it goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of it goes nowhere
         sys.exit(FAILED)
 
 
