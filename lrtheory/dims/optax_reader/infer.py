@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 import re
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from ...rules import Rule
 from ...units import GRADIENT, LOSS, PARAM, Units
 from .._jaxpr.program import Program, accepted_shapes, example_params, infer_program
-from ..dimensions import Dimensions
+from ..dimensions import UNREAD, Dimensions
 from .loss import loss
 
 Factory = Callable[..., Any]
@@ -39,6 +40,7 @@ def infer_optax(
     target: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     judge: bool = True,
+    sources: Mapping[str, tuple[Factory, str]] | None = None,  # whose argument each number is, if not this factory's
     **options: Any,
 ) -> Dimensions:
     """Units of the hyperparameters and state of the transformation that a factory makes with these options.
@@ -69,8 +71,12 @@ def infer_optax(
         note = "takes updates in [param], not gradients"
         of_updates = infer_program(replace(program, gradient=PARAM, notes=(*program.notes, note)), judge=judge)
         if of_updates.status != "broken":
-            return of_updates
-    return result
+            result = of_updates
+    sources = sources or {n: (factory, n) for n in hyper if n in _parameters(factory)}
+    unread = {n: UNREAD if n in sources and not _uses(*sources[n]) else how for n, how in result.unread.items()}
+    unusual = [n for n, (whose, own) in sources.items() if _parameters(whose)[own].default != hyper[n]]
+    result = replace(result, unread=unread)
+    return replace(result, notes=(*result.notes, *result.of_no_use(unusual)))
 
 
 def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Mapping[str, Any]) -> Any:
@@ -146,15 +152,31 @@ def _held(
     return held
 
 
-def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mapping[str, Any]) -> dict[str, float]:
-    """Defaults of the factory's signature that were neither traced nor passed."""
+def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
     try:
-        parameters = inspect.signature(factory).parameters
+        return inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return {}
+
+
+def _uses(factory: Factory, argument: str) -> bool:
+    """Whether any line of a factory's own, or of the functions in it, takes its argument."""
+    left = [getattr(inspect.unwrap(factory), "__code__", None)]
+    while left:
+        if (code := left.pop()) is None:
+            return True  # it has no code to look at
+        for taken in (i.argval for i in dis.get_instructions(code) if i.opname.startswith("LOAD")):
+            if {argument, "locals"}.intersection(taken if isinstance(taken, tuple) else (taken,)):
+                return True
+        left += [x for x in code.co_consts if inspect.iscode(x)]
+    return False
+
+
+def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mapping[str, Any]) -> dict[str, float]:
+    """Defaults of the factory's signature that were neither traced nor passed."""
     return {
         name: float(p.default)
-        for name, p in parameters.items()
+        for name, p in _parameters(factory).items()
         if isinstance(p.default, float) and name not in hyper and name not in options
     }
 
