@@ -117,6 +117,8 @@ def closure(target: Any) -> None:
 )
 def param_groups(target: Any, run: Run) -> None:
     """The second group's lr is three times the first's."""
+    if target.lr is None:
+        raise Skip("its parameter groups have no lr that could be moved")
     names = list(run.shapes)
     lr = target.lr or 1e-3
     parts = (names[:1], 1), (names[1:], 3)

@@ -22,7 +22,7 @@ from lrtheory.rules import Rule, SparseGradient
 from ..comparing import Walk
 from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from .target import Session, Target, going_on, is_decay
+from .target import Session, Target, curvature, going_on, is_decay
 
 
 class Functions(NamedTuple):
@@ -296,13 +296,14 @@ class RuleTarget(JaxTarget):
 
 
 def _curved(grads: Any, at: Any, scale: tuple[Any, Any]) -> Callable[[Any], Any]:
-    """A loss that has these gradients there, and derivatives of the first four orders."""
+    """A loss that has these gradients there, and :func:`curvature`."""
 
     def height(p: Any, g: Any, centre: Any) -> Any:
-        above, curvature = (p - centre) / scale[1], 1.0 + jnp.arange(p.size).reshape(p.shape) % 3
-        return jnp.sum(g * p) + scale[0] * jnp.sum(curvature * above**2 / 2 + above**4 / 12)
+        above = (p - centre) / scale[1]
+        heights = curvature(p.shape) * (above**2 / 2 + jnp.logaddexp(above, -above))
+        return jnp.sum(g * p) + scale[0] * jnp.sum(heights)
 
-    return lambda params: sum(jax.tree.leaves(jax.tree.map(height, params, grads, at)))
+    return lambda params: sum(jax.tree.leaves(jax.tree.map(height, params, grads, at)), 0.0)
 
 
 def as_tree(arrays: Any) -> dict[str, Any]:

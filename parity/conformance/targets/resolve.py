@@ -93,7 +93,7 @@ def _of_object(target: Any, given: dict[str, Any], names: tuple[str, str, str]) 
         notes, made = _with_rate(target, given, skip=1), target
         if hasattr(target, "__name__") and _parameters(target, 0):
             made, chosen = completed(target, given)
-            notes = (*notes, *chosen)
+            notes = (*notes, *chosen, *_with_rate(made, given, skip=1))
         _refuse_lacking(names[0], made, given, skip=1)
         return TorchTarget(made, given, *names, notes, written=target)
     return _of_factory(target, given, names)

@@ -31,6 +31,15 @@ def is_decay(name: str) -> bool:
     return _DECAY.match(name) is not None
 
 
+def curvature(shape: tuple[int, ...]) -> np.ndarray:
+    """What a loss that is differentiated twice has times x²/2 + log cosh x, at a distance of x from where a step began.
+
+    Its derivatives of all orders act, and none but the first grows: far away it is no steeper than methods of second
+    and third order take for granted, whose Lipschitz constants are 1 by default.
+    """
+    return (1 + np.arange(int(np.prod(shape))) % 3).reshape(shape) / 8
+
+
 class Session(ABC):
     """One optimizer at work on one set of parameters."""
 

@@ -17,12 +17,13 @@ import torch
 from lrtheory import dims
 from lrtheory.dims.target import TargetError
 from lrtheory.dims.torch_reader.arguments import constructor_arguments, default_numbers, rescaled_numbers
-from lrtheory.dims.torch_reader.problem import OTHERWISE, Form, needs_closure, steep_bowl
+from lrtheory.dims.torch_reader.problem import OTHERWISE, Form, needs_closure
 from lrtheory.dims.torch_reader.running import train
 
+from ..comparing import Failed
 from ..outcome import Skip
-from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from .target import DEFAULT_LR, Session, Target, going_on, is_decay
+from ..runs import MATRICES, SHAPES, VECTORS, WITHOUT_SCALAR, Run
+from .target import CALLS, DEFAULT_LR, Session, Target, curvature, going_on, is_decay
 
 
 class TorchTarget(Target):
@@ -107,9 +108,9 @@ class TorchTarget(Target):
 
     def settle(self) -> None:
         """All shapes, or matrices alone, dense or sparse, or in another form, where the target refuses the rest."""
-        made = []
+        made, idle = [], []
 
-        def run(form: Form, sparse: int = 0) -> None:
+        def run(form: Form, sparse: int = 0, *, idly: bool = False) -> None:
             self.form, self.shapes, self.sparse = form, form.shapes, sparse
             session = self.start(self._ones)
             made.append(session)
@@ -121,14 +122,20 @@ class TorchTarget(Target):
             self.decays_inside = decays != self._decays and form.handed != "in groups"
             session.step(self._ones)
             self._settle_calls(session, self._ones)
+            if not idly and all(np.array_equal(p, self._ones[name]) for name, p in session.params().items()):
+                idle.append(form)
+                raise Failed(f"does not move in {CALLS} steps")
 
         plain = [Form(shapes) for shapes in (SHAPES, WITHOUT_SCALAR, MATRICES)]
         forms = {_words(form): functools.partial(run, form) for form in plain}
         forms |= {f"{kind} {' and '.join(MATRICES)}": functools.partial(run, Form(MATRICES), sparse)
                   for kind, sparse in (("sparse", 2), ("sparse rows of", 1))}  # fmt: skip
-        others = (replace(form, **more) for more, form in itertools.product(OTHERWISE, plain))
+        others = [replace(form, **more) for more, form in itertools.product(OTHERWISE, plain)]
+        others += [Form(VECTORS), Form(VECTORS, graph=True)]
         forms |= {_words(form): functools.partial(run, form) for form in others}
         refused = self._first_that_runs(forms)
+        if refused and idle and idle[0] in plain:  # where it moves in no other form either
+            refused = self._first_that_runs({_words(idle[0]): functools.partial(run, idle[0], idly=True)})
         lr = self.arguments_taken.get("lr")
         if refused and lr is not None and lr.default is None and "lr" not in self.given:
             self.given["lr"] = DEFAULT_LR
@@ -187,9 +194,11 @@ class _TorchSession(Session):
         """What has the gradients of this step where the step began; one that is differentiated again is curved there."""
         terms = [(self.tensors[name] * g.to_dense()).sum() for name, g in self._gradients.items()]
         if self._target.form.graph:
-            above = {n: self.tensors[n] - self._at[n] for n in self._gradients}
-            curvature = {n: (1.0 + torch.arange(p.numel()) % 3).reshape(p.shape) for n, p in above.items()}
-            terms.append(steep_bowl(above, curvature, *self._scale))
+            loss, size = self._scale
+            for name in self._gradients:
+                above = (self.tensors[name] - self._at[name]) / size
+                heights = above**2 / 2 + torch.logaddexp(above, -above)
+                terms.append(loss * (torch.tensor(curvature(above.shape)) * heights).sum().to(above.dtype))
         return share * torch.stack(terms).sum()
 
     def give(self, grads: Mapping[str, np.ndarray | None]) -> None:
