@@ -22,8 +22,8 @@ from lrtheory.dims.torch_reader.running import train
 
 from ..comparing import Failed
 from ..outcome import Skip
-from ..runs import MATRICES, SHAPES, VECTORS, WITHOUT_SCALAR, Run
-from .target import CALLS, DEFAULT_LR, Session, Target, curvature, going_on, is_decay
+from ..runs import MATRICES, SHAPES, VECTORS, WITHOUT_SCALAR, Run, standard
+from .target import CALLS, DEFAULT_LR, Session, Target, curvature, follow, going_on, is_decay
 
 
 class TorchTarget(Target):
@@ -122,7 +122,7 @@ class TorchTarget(Target):
             self.decays_inside = decays != self._decays and form.handed != "in groups"
             session.step(self._ones)
             self._settle_calls(session, self._ones)
-            if not idly and all(np.array_equal(p, self._ones[name]) for name, p in session.params().items()):
+            if not idly and self._stands_still(session):
                 idle.append(form)
                 raise Failed(f"does not move in {CALLS} steps")
 
@@ -146,6 +146,16 @@ class TorchTarget(Target):
             self.form, self.shapes, self.sparse, self.trouble = Form(SHAPES), SHAPES, 0, refused
             if not made:
                 raise TargetError(f"{self.name} cannot be made: it {refused}")
+
+    def _stands_still(self, session: Session) -> bool:
+        """Whether it has not moved from ones, where gradients of ones may have no effect by design, nor does elsewhere."""
+        if not all(np.array_equal(p, self._ones[name]) for name, p in session.params().items()):
+            return False
+        try:
+            walk = follow(self, standard(self.shapes))
+        except Exception:  # which a check tells
+            return False
+        return all(bool(np.all(path == path[0])) for path in walk.values())
 
 
 class _TorchSession(Session):

@@ -57,6 +57,13 @@ class StandsStill(HeavyBall):
         pass
 
 
+class AcrossTheParameter(HeavyBall):
+    """Takes away what of a gradient is along the parameter: of ones at ones nothing is left."""
+
+    def direction(self, p, g, state, group):
+        return g - p * (p * g).sum() / (p * p).sum()
+
+
 class OfVectors(HeavyBall):
     """Differentiates entry by entry, of vectors alone; with a loss that it is to differentiate itself it stands still."""
 
@@ -217,6 +224,10 @@ def test_what_it_wants_is_found_out_told_and_checked(sound, note, only) -> None:
 def test_what_is_broken_of_that_kind_is_caught(broken, check) -> None:
     result = execute(suite.get("torch", check), prepare(broken), shrinking=0)
     assert result.status == "failed", result
+
+
+def test_one_that_stands_still_at_ones_alone_is_not_taken_for_idle() -> None:
+    assert prepare(AcrossTheParameter).notes == ()
 
 
 def test_what_does_not_apply_says_why() -> None:
