@@ -12,6 +12,8 @@ CORE_TESTS ?= $(wildcard $(addprefix tests/,rules effective wrappers schedules s
 CORE_FIRST := tests/rules/test_contract.py tests/dims/test_rules.py tests/explaining/test_wrapped.py tests/schedules/test_transforms.py
 # Bytecode is kept: five thousand tests are imported by every worker.
 unexport PYTHONDONTWRITEBYTECODE
+# pip would make bytecode of all that it installs, a minute and a half; what is imported makes its own, a part of it.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 
 .PHONY: report test test-core test-core-first lint types deep bench atlas gpu-check docs clean
 
@@ -54,7 +56,7 @@ atlas: $(VENV)/.installed .atlas/.installed
 
 .atlas/.installed: benchmarks/atlas/packages.txt
 	rm -rf .atlas/site-packages
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .atlas/site-packages -r $<
+	$(BIN)/python $(INSTALL) --no-deps --target .atlas/site-packages -r $<
 	touch $@
 
 # Parity, laws and speed on whatever accelerator JAX finds, into docs/gpu.md. Uses what is installed and installs nothing.
@@ -70,13 +72,13 @@ docs: $(VENV)-docs/.installed
 # torch first and by its exact version: a range would bring the CUDA build, several gigabytes, where a CPU build would do.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' constraints.txt)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python $(INSTALL) $$(grep '^torch==' constraints.txt)
+	$(BIN)/python $(INSTALL) -c constraints.txt -e '.[dev]'
 	touch $@
 
 $(VENV)-core/.installed: pyproject.toml constraints-core.txt
 	$(CORE_PYTHON) -m venv $(VENV)-core
-	$(VENV)-core/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-core.txt -e '.[core-test]'
+	$(VENV)-core/bin/python $(INSTALL) -c constraints-core.txt -e '.[core-test]'
 	touch $@
 
 # Of its own, so that building reads neither torch nor optax; what .venv has already, if it is there, is not installed again.
@@ -85,7 +87,7 @@ $(VENV)-docs/.installed: pyproject.toml constraints.txt
 	if [ -e $(VENV)/.installed ]; then \
 	  $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
 	    > "$$($(VENV)-docs/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth"; fi
-	$(VENV)-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(VENV)-docs/bin/python $(INSTALL) -c constraints.txt -e '.[docs]'
 	touch $@
 
 clean:

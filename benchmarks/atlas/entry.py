@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lrtheory.dims import Dimensions, Location
+from lrtheory.dims.dimensions import UNREAD
 
 from .judge import judge, path
 
@@ -75,7 +76,13 @@ def verdict(found: Dimensions) -> dict[str, Any]:
         "survives": found.survives,
         "guards": [{**place(g.location), "says": relative(g.condition)} for g in dict.fromkeys(found.guards)],
         "notes": [relative(note) for note in found.notes],
+        **({"unread": unread} if (unread := nowhere_read(found)) else {}),
     }
+
+
+def nowhere_read(found: Dimensions) -> list[str]:
+    """Numbers that no step can read."""
+    return [name for name, how in found.unread.items() if how == UNREAD]
 
 
 def place(at: Location | None) -> dict[str, Any]:
@@ -96,8 +103,8 @@ def relative(text: str) -> str:
 
 
 def oddities(found: Dimensions) -> Iterator[str]:
-    """Numbers and switches that change nothing in 40 steps, and a state that does not go on as it was."""
-    program, steps = found.program, 40
+    """Other numbers and switches that change nothing in 40 steps, and a state that does not go on as it was."""
+    program, steps, unread = found.program, 40, nowhere_read(found)
     base = path(program, program.numbers, steps)
 
     def same(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
@@ -106,7 +113,8 @@ def oddities(found: Dimensions) -> Iterator[str]:
         except Exception:
             return False
 
-    idle = [n for n, x in program.numbers.items() if same({**program.numbers, n: x * 0.75 if x else 0.01}, {})]
+    numbers = {n: x * 0.75 if x else 0.01 for n, x in program.numbers.items() if n not in unread}
+    idle = [n for n, x in numbers.items() if same({**program.numbers, n: x}, {})]
     for name, parameter in inspect.signature(program.optimizer).parameters.items():
         if isinstance(parameter.default, bool) and not any(how in name for how in _HOW):
             value = program.others.get(name, parameter.default)

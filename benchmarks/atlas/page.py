@@ -25,12 +25,12 @@ LATE = "no answer within"
 CAUSES = {
     "numbers do not obey": "numbers do not obey the units that were read",
     "may never act": "a line breaks the law, and numbers obey it",
+    "'numpy'": "hands gradients to NumPy, where they are not followed",
     "no units rule": "an operation without a rule of units",
     "did not move": "parameters that do not move on the small problem",
     LATE: "no answer within the time limit",
     "could not be run": "cannot be run with the law's hyperparameters",
-    "required keyword-only": "calls a function of torch as another version has it",
-    "state_steps": "calls a function of torch as another version has it",
+    "with other arguments": "calls a function of torch as another version has it",
     "CUDA": "wants a GPU",
     "missing": "wants arguments that only its user knows",
     "has no attribute": "wraps a model, or another optimizer",
@@ -144,7 +144,8 @@ def _details(entry: Mapping[str, Any]) -> Iterator[str]:
         )
         where = f" ({numbers['where']})" if numbers.get("where") else ""
         yield f"<p>In numbers: {escape(numbers['says'])}{apart}{escape(where)}, {numbers.get('steps', 0)} steps.</p>"
-    for words in entry.get("odd", []):
+    unread = [f"with these options nothing in the step reads {', '.join(entry['unread'])}"] if "unread" in entry else []
+    for words in (*unread, *entry.get("odd", [])):
         yield f"<p><strong>Odd:</strong> {escape(words)}</p>"
     yield from _conformance(entry.get("conformance", {}))
     if entry.get("notes"):

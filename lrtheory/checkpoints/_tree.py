@@ -41,8 +41,24 @@ def is_part_of_optax(value: Any) -> bool:
         isinstance(value, Mapping)
         and bool(FIELDS & set(value))
         and all(isinstance(value[key], Mapping) or is_array(value[key]) for key in FIELDS & set(value))
-        and not any(is_array(entry) and getattr(entry, "ndim", 0) for key, entry in value.items() if key not in FIELDS)
+        and not any(_is_large(key, entry) for key, entry in value.items() if key not in FIELDS)
     )
+
+
+def _is_large(key: str, entry: Any) -> bool:
+    """Whether an entry is more than the numbers that stand beside a part's moments: then the dict is a run's own, with an ``ema``."""
+    if isinstance(entry, (Mapping, list, tuple)):
+        return bool(entry) and key != "base_optimizer_state" and any(map(is_array, _inside(entry)))
+    return is_array(entry) and bool(getattr(entry, "ndim", 0))
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    """What dicts and lists in one another hold."""
+    if isinstance(value, (Mapping, list, tuple)):
+        for entry in value.values() if isinstance(value, Mapping) else value:
+            yield from _inside(entry)
+    else:
+        yield value
 
 
 def is_scheduler(value: Any) -> bool:
@@ -155,6 +171,9 @@ def checkpoint(tree: Any, path: str, kind: str) -> Checkpoint:
     found.look(tree)
     if not found.optimizers and not found.parts:
         raise CheckpointError(f"{path} {_without(tree, found)}; give the file that has optimizer.state_dict() in it")
+    if found.optimizers:  # of torch: what looks like a part of optax is an average under that name
+        found.others += found.parts
+        found.parts = {}
     roots = {at.partition(".")[0] for at in found.parts}
     own = [p for p in found.weights if not set(AVERAGES) & set(p.lower().replace("_", ".").split("."))]
     own = [

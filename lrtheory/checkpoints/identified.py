@@ -33,14 +33,15 @@ def told_shape(raw: Mapping[str, np.ndarray]) -> tuple[int, ...] | None:
         return None
 
 
-def counted(raw: Mapping[str, np.ndarray]) -> float | None:
-    """Steps, as they stand there."""
-    return next((count for name in COUNTS if (count := scalar(raw.get(name))) is not None), None)
+def counted(raw: Mapping[str, np.ndarray], framework: str) -> float | None:
+    """Steps, as they stand there. In torch a ``t`` is none: LBFGS calls the length of its last step so."""
+    names = [name for name in COUNTS if name != "t" or framework != "torch"]
+    return next((count for name in names if (count := scalar(raw.get(name))) is not None), None)
 
 
 def counts_of(saved: SavedOptimizer) -> list[float]:
     """The finite counts of all tensors."""
-    counts = [counted(arrays_of(kept)) for kept in saved.state.values()]
+    counts = [counted(arrays_of(kept), saved.framework) for kept in saved.state.values()]
     return [n for n in counts if n is not None and np.isfinite(n)]
 
 
@@ -195,7 +196,7 @@ def _tensor(
         "step" not in raw and (step := array(group.numbers.get("step"))) is not None
     ):  # some fused kernels count by group
         raw = {**raw, "step": step}
-    count = counted(raw)
+    count = counted(raw, saved.framework)
     if any(value.dtype.kind == "c" for value in raw.values()):  # rules take real parameters
         rule = None
     names = slot_names(saved.framework, rule) if rule is not None else {}

@@ -30,16 +30,21 @@ def command(target: str, seed: int, json: bool) -> int:
             if not isinstance(given, tuple) or len(given) < 2:
                 raise SpecError(f"{short(target)} returned {type(given).__name__}, not a tuple (loss, params, *data)")
             found = symmetries(*given)
-            tried = found.verify(seed) if found.runner is not None else None
+            tried, why = None, "shapes alone cannot be run"
+            if found.runner is not None:
+                try:
+                    tried = found.verify(seed)
+                except ValueError as error:
+                    why = str(error)
     if json:
         verified = tried.as_json() if tried is not None else None
         print_json("symmetries/1", {"target": target, **found.as_json(), "verified": verified})
     else:
-        _tell(Console(highlight=False), found, tried)
+        _tell(Console(highlight=False), found, tried, why)
     return 1 if tried is not None and tried.wrong else 0
 
 
-def _tell(console: Console, found: Symmetries, tried: Verification | None) -> None:
+def _tell(console: Console, found: Symmetries, tried: Verification | None, why: str) -> None:
     number = {guard: at for at, guard in enumerate(found.guards, 1)}
 
     def section(title: str, lines: Iterable[str]) -> None:
@@ -69,7 +74,7 @@ def _tell(console: Console, found: Symmetries, tried: Verification | None) -> No
     section("fixed", (f"{', '.join(names)}: {line}" for line, names in lines.items()))
     section("notes", found.notes)
     if tried is None:
-        console.print(Text("not verified: shapes alone cannot be run", "yellow"))
+        console.print(Text(f"not verified: {why}", "yellow"))
         return
     good = len(tried.trials) - len(tried.wrong) - len(tried.untried)
     console.print(

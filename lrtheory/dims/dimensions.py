@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ..units import PARAM, Units
 from ._kernel.equations import Location
+
+#: What is said of a number that nothing can read, and of one that nothing was seen to read.
+UNREAD, NOT_READ_HERE = "nothing in the step reads it", "the step, as it was run here, does not read it"
 
 
 class ChainLink(NamedTuple):
@@ -88,6 +91,8 @@ class Dimensions:
         What was held fixed, and which branches were covered.
     proviso : str
         For numbers that no law allows to be anything but 0: that they are, and what breaks where they are not.
+    unread : mapping of str to str
+        Numbers that no step was seen to read, and whether any can.
     program : object
         What was read, with its numbers, for whoever wants to run it again.
     """
@@ -103,6 +108,7 @@ class Dimensions:
     unknown: str | None = None
     notes: tuple[str, ...] = ()
     proviso: str = ""
+    unread: Mapping[str, str] = field(default_factory=dict)
     program: Any = field(default=None, compare=False, repr=False)
 
     @property
@@ -124,6 +130,10 @@ class Dimensions:
             return f"broken at {where[0]}" + (f" and {len(where) - 1} more" if len(where) > 1 else "")
         unless = "unless " + "; ".join(dict.fromkeys(str(g) for g in self.guards)) if self.guards else ""
         return " ".join(part for part in ("proven", self.proviso, unless) if part)
+
+    def of_no_use(self, given: Iterable[str]) -> Iterator[str]:
+        """What is said of numbers that a user has given and no step reads."""
+        yield from (f"{name} is given, and {self.unread[name]}" for name in sorted(given) if name in self.unread)
 
     @property
     def survives(self) -> str | None:

@@ -138,12 +138,13 @@ def _of_optax(root: Part) -> Numbered:
     names = [name for _, (own, _, _) in found for name in own]
     full = len(set(names)) < len(names)  # two parts have a number of one name
     paths: dict[str, str] = {}
+    sources: dict[str, tuple[Callable[..., Any], str]] = {}
     for p, (own, _, _) in found:
         for name, value in own.items():
             if p.value(name) is None or name == "every_k_schedule":  # the lr of optax.adadelta() is none; a count
                 continue
             shown = p.path + name if full else name
-            numbers[shown], paths[shown] = value, p.path + name
+            numbers[shown], paths[shown], sources[shown] = value, p.path + name, (p.factory, name)
         for name, value in p.given.items():
             if isinstance(value, Part) and is_schedule(value.spec) and name != "every_k_schedule":
                 shown = p.path + name if full or name in numbers else name
@@ -170,7 +171,7 @@ def _of_optax(root: Part) -> Numbered:
         moves = len(called) > 1 and any(is_optimizer(p.factory) or p.name in _RATES for p in called)
         update = PARAM if moves or is_optimizer(root.factory) else None
         result = infer_optax(
-            lambda **new: make(new), hyper=numbers, update=update, target=root.spec.name, shapes=shapes
+            lambda **new: make(new), hyper=numbers, update=update, target=root.spec.name, shapes=shapes, sources=sources
         )
         return replace(result, notes=(*notes, *result.notes))
 

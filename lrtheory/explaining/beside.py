@@ -69,6 +69,11 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
             reach = np.maximum(np.abs(path - path[0]).max(0), 1e-300)
             lost = 0.0 if np.array_equal(np.isnan(path), np.isnan(other[name])) else np.inf
             off = max(off, float(np.nan_to_num(gap / reach, nan=lost).max()))
+        acted = any(np.any(np.isfinite(path) & (path != path[0])) for path in one.values())
+        if off == 0 and not acted:
+            return Seen(
+                None, f"run beside the old for {steps} steps in float64: no parameter moved to a finite value in either"
+            )
         return Seen(off, f"run beside the old for {steps} steps in float64: {in_words(off)}")
     if refused or parse(old).full_name.startswith(("torch.optim.", "optax.")):
         refused = refused or f"it cannot be run: {why}"

@@ -55,6 +55,11 @@ class TorchName:
         """Torch's argument for one of our numbers: a name, or a name and a position in its tuple."""
         return self.numbers.get(number, BETAS.get(number, number))
 
+    def entries(self, argument: str) -> int:
+        """How many numbers a tuple of its arguments has."""
+        named = (*BETAS.values(), *self.numbers.values())
+        return 1 + max(name[1] for name in named if isinstance(name, tuple) and name[0] == argument)
+
     def arguments(self, options: Mapping[str, Any], hyper: Any) -> dict[str, Any]:
         """Constructor arguments for our options and numbers."""
         given: dict[str, Any] = {}

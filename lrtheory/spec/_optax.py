@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import rules, wrappers
 from ..names.optax import CHAINS, EXECUTION, NAMES
+from ..words import first_line
 from ..wrappers import Wrapper
 from ._reading import NoRuleError, Reading, made
 from .curves import Curve, of_part
@@ -90,6 +91,7 @@ def read_optax(spec: Spec) -> Reading:
         For a chain of other parts, or a factory that is none of our rules.
     """
     root = part(spec)
+    _check_made(root)
     notes = [note for p in root.all() for note in p.notes]
     every, inside = 1, root
     if root.name == "MultiSteps":
@@ -130,6 +132,16 @@ def read_optax(spec: Spec) -> Reading:
     return Reading(spec.text, "optax", rule, hyper, write, tuple(notes), curve)
 
 
+def _check_made(root: Part) -> None:
+    """Refuse what optax itself does; what has a part that is not evaluated, such as a mask, is not made here."""
+    try:
+        root.make()
+    except SpecError:
+        return
+    except Exception as error:
+        raise SpecError.of(root.spec, f"optax refuses it: {first_line(error)}") from error
+
+
 def optax_rule(spec: Spec, sequence: list[Part]) -> tuple[Any, dict[str, Any]]:
     """The rule that parts in a row are, whose numbers all are known, and its numbers.
 
@@ -165,6 +177,8 @@ def _every(root: Part) -> int:
     every = root.value("every_k_schedule")
     if not isinstance(every, int) or isinstance(every, bool):
         raise NoRuleError.of(root.spec, "a number of calls a step that changes is none of our wrappers")
+    if every < 1:
+        raise SpecError.of(root.spec, f"every_k_schedule={every}: no step is ever taken; it must be 1 or more")
     if root.value("use_grad_mean") is not True or root.value("should_skip_update_fn") is not None:
         raise NoRuleError.of(root.spec, "only the mean of the gradients of all calls is one of our wrappers")
     return every
@@ -174,7 +188,9 @@ def _sequence(root: Part, notes: list[str]) -> list[Part]:
     """The transformations one after the other, with what does nothing to a finite step taken off."""
     if root.name in ("chain", "named_chain"):
         given = next(iter(root.given.values()), ())
-        entries = [entry[1] if isinstance(entry, tuple) and len(entry) == 2 else entry for entry in given]
+        entries = given
+        if root.name == "named_chain":
+            entries = [e[1] if isinstance(e, tuple) and len(e) == 2 and isinstance(e[0], str) else e for e in given]
         inner = [entry for entry in entries if isinstance(entry, Part)]
         if not inner or len(inner) < len(entries):
             raise SpecError.of(

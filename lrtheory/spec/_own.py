@@ -42,6 +42,8 @@ def built(spec: Spec) -> tuple[Rule | Wrapper, dict[str, Any], str]:
     else:
         numbers = {}
         if isinstance(given.get("betas"), (list, tuple)) and len(given["betas"]) == 2:
+            if twice := [name for name in ("beta1", "beta2") if name in given]:
+                raise SpecError.of(spec, f"{twice[0]} is given twice, in betas too")
             given["beta1"], given["beta2"] = given.pop("betas")
     options = {n: v for n, v in given.items() if n in inspect.signature(factory).parameters}
     try:

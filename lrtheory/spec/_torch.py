@@ -84,10 +84,13 @@ def torch_rule(name: str, given: Mapping[str, Any], text: str) -> tuple[Rule, di
         argument, entry = argument if isinstance(argument, tuple) else (argument, None)
         value = given.get(argument)
         if argument in given and entry is not None:
-            if not isinstance(value, (list, tuple)) or len(value) <= entry:
-                raise SpecError(f"{text}: {argument}={written(value)} must be a tuple, as in betas=(0.9, 0.999)")
+            size = names.entries(argument)
+            if not isinstance(value, (list, tuple)) or len(value) != size:
+                raise SpecError(
+                    f"{text}: {argument}={written(value)} must be a tuple of {size} numbers, as in betas=(0.9, 0.999)"
+                )
             value = value[entry]
-        if value is not None:
+        if value is not None or (argument in given and entry is None):  # None is an entry, as in Adafactor's eps
             numbers[number] = value
     # Adam without decoupled= has a default decay of 0 even where AdamW's is 0.01.
     if name == "Adam" and options.get("decoupled"):

@@ -187,6 +187,10 @@ def part(spec: Spec, path: str = "") -> Part:
         raise SpecError(
             f"{short(spec.text)} needs arguments: give {', '.join(missing)}, as in {spec.full_name}({missing[0]}=...)"
         )
+    if spec.name.startswith("optax.inject_") and isinstance(next(iter(given.values()), None), Spec):
+        inner = next(iter(given.values()))
+        if inner.called and spec.through is None and not isinstance(factory, type):
+            raise SpecError.of(spec, f"it takes what makes an optimizer: write {spec.name}({inner.name})(...)")
     through = part(replace(spec.through, through=None)) if spec.through else None
     if spec.through is not None and not spec.through.name.startswith("optax.inject_"):
         raise SpecError.of(spec, "of calls that return what is called again, optax.inject_hyperparams is read")

@@ -105,6 +105,7 @@ class Figures:
         self._steps: list[Step] = []
         self._rules: dict[int, str] = {}
         self._reasons: dict[int, str] = {}
+        self._not_finite: dict[int, int] = {}
         self._read: dict[str, Any] = {}
         self._carried: dict[int, tuple[int, Any]] = {}
 
@@ -125,6 +126,8 @@ class Figures:
                     self._measure(alike[i : i + TOGETHER])
             for step, entries, row in zip(steps, read, self._rows, strict=True):
                 for tensor, figures in row.items():
+                    if not np.isfinite(entries[tensor].after).all():
+                        self._not_finite.setdefault(tensor, step.number)
                     figures["grad_norm"] = entries[tensor].grad_norm_of(_size(self.record.tensors[tensor]))
                     figures["clip_factor"] = _factor(step.clips, tensor, figures["clip_factor"])
         self._steps += steps
@@ -157,6 +160,7 @@ class Figures:
                 "rule": self._rules.get(number, ""),
                 "reason": line["missing"] or self._reasons.get(number, ""),
                 "sampled": [line["count"], _size(line)],
+                "not_finite": self._not_finite.get(number),
             })  # fmt: skip
         last = steps[-1] if steps else None
         taken = ended.get("steps", last.number + 1 if last else 0)
@@ -225,19 +229,18 @@ class Figures:
         """Our state of each tensor of a group that can be measured, the shape it is measured in, and slots not known."""
         steps = step.number + (0 if self.record.fields.get("fresh", True) else LONG)
         found: dict[int, tuple[Any, tuple[int, ...], tuple[str, ...]]] = {}
-        if not by_coordinates(rule):
-            floor = next(iter(entries.values())).before.dtype
-            for tensor, entry in entries.items():
-                shape = tuple(self.record.tensors[tensor]["shape"])
+        floor = next(iter(entries.values())).before.dtype
+        alike: dict[Any, list[int]] = {}
+        for tensor, entry in entries.items():
+            shape = tuple(self.record.tensors[tensor]["shape"])
+            if not shape or not by_coordinates(rule):  # what is kept of a scalar has the shape of a count
                 if int(np.prod(shape)) != entry.before.size:
                     self._reasons[tensor] = f"{rule!r} looks at whole tensors, and this one is larger than the sample"
                     continue
                 like = entry.before.reshape(shape)
-                kept = {k: v.reshape(shape) if np.size(v) == like.size else v for k, v in entry.state.items()}
+                kept = {k: np.reshape(v, shape) if np.size(v) == like.size else v for k, v in entry.state.items()}
                 self._kept(found, [tensor], rule, hyper, kept, like, steps, floor)
-            return found
-        alike: dict[Any, list[int]] = {}
-        for tensor, entry in entries.items():
+                continue
             scalars = [(k, float(v)) for k, v in sorted(entry.state.items()) if _is_scalar(v, entry)]
             arrays = [(k, np.asarray(v).dtype) for k, v in sorted(entry.state.items()) if not _is_scalar(v, entry)]
             alike.setdefault((str(scalars), str(arrays), entry.before.dtype), []).append(tensor)

@@ -19,7 +19,8 @@ class Watched:
         The optimizer's name and class.
     tensors : list of dict
         ``name``, ``shape``, ``dtype``, ``group``, ``module``, ``rule`` (as it is written, or "" where none is known), ``reason``
-        (why, or what is missing) and ``sampled`` (how many coordinates, of all).
+        (why, or what is missing), ``sampled`` (how many coordinates, of all) and ``not_finite`` (the first measured step after
+        which it had nan or infinity, or ``None``).
     steps : array of int
         Which steps were measured, from 0.
     figures : dict of str to array of (steps, tensors)

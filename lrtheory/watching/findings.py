@@ -125,7 +125,7 @@ def rewritten(watched: Watched, medians: Medians) -> Given:
     for i in _groups_of(watched, (moves > REWRITTEN) & matrices):
         own, lr = float(np.median(moves[i])), float(np.median(medians["nominal_lr"][i]))
         names = _names(watched, i)
-        text = f" was rewritten again and again: a step is {own:.0%} of its size."
+        text = f" {'was' if len(names) == 1 else 'were'} rewritten again and again: a step is {own:.0%} of its size."
         yield _found(text, f'{_group_line(names)}, "lr": {lr * TYPICAL / own:.1g}}}', names, relative_update=own, lr=lr)
 
 
@@ -179,9 +179,10 @@ def clipping(watched: Watched, medians: Medians) -> Given:
 def decay_on_norms(watched: Watched, medians: Medians) -> Given:
     """Weight decay on biases and on the scales of normalisation."""
     decay = [float(value) for value in middle(watched.groups["weight_decay"])]
+    stepped = ~(np.isnan(medians["nominal_lr"]) & np.isnan(medians["relative_update"]))  # frozen ones are left out
     hit = [
-        t["group"] < len(decay) and decay[t["group"]] > 0 and (len(t["shape"]) < 2 or "Norm" in t["module"])
-        for t in watched.tensors
+        moved and t["group"] < len(decay) and decay[t["group"]] > 0 and (len(t["shape"]) < 2 or "Norm" in t["module"])
+        for t, moved in zip(watched.tensors, stepped, strict=True)
     ]
     names = _names(watched, [int(i) for i in np.flatnonzero(hit)])
     if names and any(len(t["shape"]) >= 2 for t in watched.tensors):
@@ -225,8 +226,11 @@ def scheduler_calls(watched: Watched, medians: Medians) -> Given:
 
 
 def lr_at_zero(watched: Watched, medians: Medians) -> Given:
-    """An lr that is 0 long before the end."""
+    """An lr that is 0 long before the end, or all the time."""
     lr = np.nanmax(watched.groups["lr"], axis=1, initial=0)
+    if lr.max() == 0 and not np.isnan(watched.groups["lr"]).all():
+        fix = "give an lr above 0; where a schedule begins at 0, step it after each optimizer.step()"
+        yield _found("lr was 0 at every measured step: nothing was learnt.", fix, steps=watched.taken)
     alive = np.flatnonzero(lr > 1e-8 * lr.max())
     if lr.max() > 0 and len(lr) >= LEAST:
         last = int(watched.steps[alive[-1]])
@@ -235,6 +239,18 @@ def lr_at_zero(watched: Watched, medians: Medians) -> Given:
             text = f"lr is 0 after step {last} of {watched.taken}: the rest of the run learnt nothing."
             fix = f"plan the schedule for {watched.taken} steps, such as T_max={watched.taken} or total_steps={watched.taken}"
             yield _found(text, fix, last_step_with_lr=last, steps=watched.taken)
+
+
+def not_finite(watched: Watched, medians: Medians) -> Given:
+    """Parameters with nan or infinity, which no later step mends."""
+    hit = [i for i, t in enumerate(watched.tensors) if t.get("not_finite") is not None]
+    if hit:
+        first = min(watched.tensors[i]["not_finite"] for i in hit)
+        text = (
+            f": nan or infinity was first seen after step {first} of {watched.taken}; nothing is learnt from there on."
+        )
+        fix = "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)  # or a smaller lr, from a checkpoint before it"
+        yield _found(text, fix, _names(watched, hit), first_step=first, steps=watched.taken)
 
 
 def skipped(watched: Watched, medians: Medians) -> Given:
@@ -271,6 +287,7 @@ def decay_longer_than_run(watched: Watched, medians: Medians) -> Given:
 
 #: Checks of one optimizer by the id of what they find.
 CHECKS: dict[str, Callable[[Watched, Medians], Given]] = {
+    "not-finite": not_finite,
     "hardly-moves": hardly_moves,
     "rewritten": rewritten,
     "eps-dominates": eps_dominates,

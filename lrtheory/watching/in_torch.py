@@ -41,6 +41,7 @@ class TorchWatch(Watch):
         self.recorders: list[Recorder] = []
         self._schedulers = Schedulers()
         self._handles: list[Any] = []
+        self._outside: list[str] | None = None
         self._names, self._modules = dict[int, str](), dict[int, str]()
         if model is not None:
             self.know(model)
@@ -84,7 +85,7 @@ class TorchWatch(Watch):
         return recorder
 
     def cover(self) -> None:
-        """Write which parameters of the model are in no optimizer, and which in several."""
+        """Write which parameters of the model are in no optimizer, at no call so far, and which are in several."""
         seen: dict[int, int] = {}
         for recorder in self.recorders:
             for p in (p for group in recorder.optimizer.param_groups for p in group["params"]):
@@ -92,6 +93,8 @@ class TorchWatch(Watch):
         outside = []
         if self._model is not None:
             outside = [self._names[id(p)] for p in self._model.parameters() if p.requires_grad and id(p) not in seen]
+            outside = [name for name in outside if self._outside is None or name in self._outside]
+            self._outside = outside
         twice = [self._names.get(i, "a parameter without a name") for i, times in seen.items() if times > 1]
         if self._writer is not None:
             self._writer.line("coverage", outside=outside, twice=twice)
@@ -100,6 +103,8 @@ class TorchWatch(Watch):
         """Take the hooks off and end the recording."""
         if self.closed:
             return
+        if self._outside:  # some may have been added to a group since
+            self.cover()
         for handle in self._handles:
             handle.remove()
         for recorder in self.recorders:

@@ -66,6 +66,8 @@ class Table:
 
     def __str__(self) -> str:
         columns = self.columns()
+        if not columns:
+            return "\n".join(self.lines)
         widths = [max(map(len, (head, *cells))) for head, cells in columns.items()]
         lines = [_line(columns, widths), _line(["─" * width for width in widths], widths)]
         lines += [_line(row, widths) for row in zip(*columns.values(), strict=True)]

@@ -36,6 +36,14 @@ def left_to_python(function: Any) -> Any:
     return function
 
 
+def is_fresh(optimizer: Any) -> bool:
+    """Whether no step was taken: nothing is kept, or counts of 0 beside it, as Adagrad has from the start."""
+    import torch
+
+    counts = [kept.get("step") if isinstance(kept, Mapping) else None for kept in optimizer.state.values()]
+    return all(count is not None and not torch.as_tensor(count).any() for count in counts)
+
+
 class Recorder:
     """The two hooks of one optimizer.
 
@@ -79,7 +87,7 @@ class Recorder:
         self._told = set[str]()
         self._schedulers = schedulers
         if writer is not None:
-            fresh = not optimizer.state
+            fresh = is_fresh(optimizer)
             writer.line("optimizer", optimizer=number, name=name, **{"class": kind[0]}, reason=kind[1], fresh=fresh)
 
     def hooks(self) -> tuple[Any, Any]:
@@ -188,9 +196,15 @@ class Recorder:
         if known == self._known:
             return
         if self._known:
-            self.tell(f"parameters changed before step {self.step}: from there on they are recorded as new ones")
+            self.tell(
+                f"parameters changed before step {self.step}: those that did are recorded as new ones from there on"
+            )
+        kept = dict(zip(self._known, self._tensors, strict=True))
         self._known, self._tensors = known, []
         for place, (g, p) in enumerate(present):
+            if (same := kept.pop(known[place], None)) is not None:
+                self._tensors.append(same)
+                continue
             i, self._next = self._next, self._next + 1
             name = self._names.get(id(p)) or self._own_name(g, p) or f"{place}"
             missing = "" if p.is_floating_point() else f"{plain_dtype(p)} is not a real floating-point dtype"

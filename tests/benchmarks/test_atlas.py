@@ -406,6 +406,19 @@ def test_what_fails_at_plain_sizes_is_no_law_though_it_holds_elsewhere():
         judging._search(run, {"lr": 0.1}, found, elsewhere, judging.HOLDS, float("inf"))
 
 
+class Forgetful(Careless):
+    def __init__(self, params, lr=1e-3, warmth=0.5):
+        super().__init__(params, lr=lr)
+
+
+def test_a_number_that_nothing_reads_is_told_once():
+    made = entry("a.Forgetful", "a", "1", lambda: infer(Forgetful), 20.0)
+    assert made["unread"] == ["warmth"]
+    assert not any("warmth" in words for words in made["odd"])
+    assert "nothing in the step reads warmth" in "".join(page._details(made))
+    assert "unread" not in verdict(infer(torch.optim.SGD))
+
+
 def test_an_oddity_that_a_check_tells_is_told_once():
     kept = {"odd": [f"{entries.UNRESUMED}: saved", "changes nothing: x"]}
     assert _with_checks(kept, {"failed": {"resume": "differs"}})["odd"] == ["changes nothing: x"]

@@ -14,7 +14,7 @@ import schedulefree
 import torch
 
 from lrtheory.checkpoints import Judgement, judge, read
-from lrtheory.checkpoints._tree import checkpoint
+from lrtheory.checkpoints._tree import checkpoint, is_part_of_optax
 
 from .saved_runs import model, two_groups
 
@@ -246,3 +246,34 @@ def test_checkpoint_of_an_older_torch_is_read():
         kept["step"] = int(kept["step"])
     assert sound(judged(saved)).optimizers[0]["kind"] == "torch.optim.Adam or torch.optim.AdamW"
     sound(judged(saved, "torch.optim.AdamW(lr=1e-3)"))
+
+
+@pytest.mark.parametrize("where", ["ema", "mu", "averages.ema", "ema.shadow"])
+def test_average_called_as_a_part_of_optax_hides_no_optimizer(where):
+    """People save ``{"net": …, "ema": …, "opt": …}``, and optax has a part with a field of that name."""
+    saved = trained(OPTIMIZERS["Adam"])
+    average: Any = dict(saved["model"])
+    for name in reversed(where.split(".")[1:]):
+        average = {name: average}
+    saved = {"net": saved["model"], where.partition(".")[0]: average, "opt": saved["optimizer"]}
+    (found,) = sound(judged(saved)).optimizers
+    assert found["kind"] == "torch.optim.Adam"
+    assert not is_part_of_optax({"params": saved["net"], "ema": average, "opt_state": {"count": np.zeros(())}})
+    for kept in saved["opt"]["state"].values():
+        kept["step"] = torch.tensor(1.0)
+    assert "count-does-not-fit-moments" in [fault.id for fault in judged(saved).faults]
+
+
+def test_length_of_a_step_is_no_count_of_steps():
+    """LBFGS keeps a ``t``, by which others count."""
+    optimizer = torch.optim.LBFGS([torch.nn.Parameter(torch.ones(3))], lr=0.5, max_iter=2)
+    (p,) = optimizer.param_groups[0]["params"]
+
+    def loss():
+        optimizer.zero_grad()
+        (found := (p - torch.arange(3.0)).square().sum()).backward()
+        return found
+
+    optimizer.step(loss)
+    assert 0 < optimizer.state[p]["t"] < 1
+    sound(judged({"model": {"p": p.detach()}, "optimizer": optimizer.state_dict(), "step": 6}))

@@ -124,6 +124,7 @@ def test_verification_finds_a_wrong_generator():
         (lambda p: jnp.sum(jnp.abs(p["w"])), {"w": np.ones(3, complex)}, TypeError, "complex"),
         (lambda p: jnp.sum(p["n"]) * 1.0, {"n": np.arange(3)}, ValueError, "no real array"),
         (3, {"w": np.ones(3)}, TypeError, "give a function"),
+        (lambda p: jnp.sum(p["a.b"]), {"a.b": np.ones(2), "a": {"b": np.ones(2)}}, ValueError, "called 'a.b'"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(loss, params, error, words):
@@ -147,3 +148,24 @@ def test_what_was_not_seen_to_hold_does_not_pass():
     assert not unseen.passed
     assert not unseen.wrong
     assert not Verification((), {}, 1e-16).passed
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        (lambda p: jnp.sum(jax.ops.segment_prod(p["w"], jnp.array([0, 0, 1]), 2)), "has no derivative: scatter_mul"),
+        (lambda p: jnp.sum(jnp.log(p["w"]) + jnp.log(-p["w"])), "the loss is nan at random parameters"),
+    ],
+)
+def test_what_cannot_be_tried_is_said_in_a_sentence(loss, words):
+    found = symmetries(loss, {"w": np.ones(3, np.float32)})
+    with pytest.raises(ValueError, match=words):
+        found.verify(0)
+
+
+def test_parameters_that_must_be_positive_are_tried_where_they_are():
+    """At half of the places that are drawn the logarithm of a scale is nan, which says nothing of a symmetry."""
+    params = {"w": np.ones(3, np.float32), "scale": np.ones(3, np.float32)}
+    found = symmetries(lambda p: jnp.sum(jnp.log(p["w"] / p["scale"]) ** 2), params)
+    assert [str(g) for g in found.generators] == ["scale ×k, w ×k"]
+    assert all(found.verify(seed).passed for seed in range(4))

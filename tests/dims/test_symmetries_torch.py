@@ -174,3 +174,72 @@ def test_bad_modules_are_refused_in_a_sentence():
         of(nn.ReLU(), torch.ones(3))
     with pytest.raises(TypeError, match="complex"):
         of(nn.Linear(3, 2, dtype=torch.complex64), torch.ones(4, 3, dtype=torch.complex64))
+
+
+def length(t: Any) -> Any:
+    return t.square().sum().sqrt()
+
+
+AT = torch.tensor([0, 1, 2, 0, 1, 2])
+#: A loss of tensors a (6,) and b (3,): its symmetries, and the tensors that it never reads.
+OPERATIONS = {
+    "a value below a threshold": (lambda a, b: F.threshold(a, 0.0, 1.0).sum() / length(a), [], ["b"]),
+    "zero below a threshold": (lambda a, b: F.threshold(a, 0.0, 0.0).sum() / length(a), ["a ×k"], ["b"]),
+    "products by index": (lambda a, b: b.scatter_reduce(0, AT, a, "prod").sum() / length(a) / length(b), [], []),
+    "extremes by index": (lambda a, b: b.scatter_reduce(0, AT, a, "amax").sum() / length(a), ["a ×k, b ×k"], []),
+    "products of segments": (lambda a, b: torch.segment_reduce(a, "prod", lengths=torch.tensor([2, 4])).sum() / a[0], [], ["b"]),
+    "sums of segments from a number on": (
+        lambda a, b: torch.segment_reduce(a, "sum", lengths=torch.tensor([2, 4]), initial=1.0).sum() / a[0], [], ["b"],
+    ),
+    "a place in an order": (lambda a, b: (b * a[:3].argsort()).sum() / length(b), ["a ×k", "b ×k"], []),
+    "a sign of another": (lambda a, b: b.copysign(a[:3]).sum() / length(b), ["a ×k", "b ×k"], []),
+    "an orthogonal factor": (lambda a, b: torch.linalg.qr(a.view(3, 2)).Q.abs().sum(), ["a ×k"], ["b"]),
+    "an operation without a rule": (lambda a, b: F.bilinear(b[None], b[None], b.expand(1, 3, 3)).sum(), [], ["a"]),
+    "weights of classes in a sum": (
+        lambda a, b: F.nll_loss(a.view(2, 3).log_softmax(-1), AT[:2], b.detach(), reduction="sum"), [], [],
+    ),
+    "weights of classes in a mean": (
+        lambda a, b: F.nll_loss(a.view(2, 3).log_softmax(-1), AT[:2], b.detach()), ["b ×k"], [],
+    ),
+    "a shape alone": (lambda a, b: (torch.ones_like(b) * a[:3]).sum() / length(a), ["a ×k"], ["b"]),
+}  # fmt: skip
+
+
+class Two(nn.Module):
+    def __init__(self, **tensors: torch.Tensor) -> None:
+        super().__init__()
+        for name, tensor in tensors.items():
+            setattr(self, name, nn.Parameter(tensor))
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_nothing_false_is_said_of_an_operation(name):
+    loss, generators, unread = OPERATIONS[name]
+    module = Two(a=torch.linspace(0.5, 1.7, 6), b=torch.linspace(0.4, 1.1, 3))
+    found = symmetries(lambda m: loss(m.a, m.b), module)
+    assert [str(g) for g in found.generators] == generators
+    assert list(found.unread) == unread
+    tried = found.verify(0)
+    assert not tried.wrong
+    assert not tried.not_slopes
+
+
+def test_a_learned_temperature_and_a_checkpoint_can_be_tried():
+    """A tensor without axes, and a forward pass that is repeated when slopes are asked for."""
+    from torch.utils.checkpoint import checkpoint
+
+    module = Two(w=torch.randn(4, 3), t=torch.tensor(0.7))
+
+    def loss(m: Any, x: Any) -> Any:
+        scores: Any = checkpoint(lambda x: x @ m.w / m.t, x, use_reentrant=False)
+        return F.cross_entropy(scores, torch.arange(5) % 3)
+
+    found = symmetries(loss, module, torch.randn(5, 4))
+    assert [str(g) for g in found.generators] == ["w ×k, t ×k"]
+    assert found.verify(0).passed
+
+
+def test_a_loss_without_a_derivative_is_named():
+    found = symmetries(lambda m: (m.a // m.b).sum(), Two(a=torch.rand(3), b=torch.rand(3)))
+    with pytest.raises(ValueError, match=r"no derivative: .*floor_divide"):
+        found.verify(0)

@@ -208,6 +208,30 @@ def through_a_factory(params, lr=1e-3, eps=1e-8):
     return torch.optim.Adam(params, lr=lr, eps=eps)
 
 
+class ClipsNumbers(torch.optim.Optimizer):
+    """Bounds numbers, where torch would bound tensors."""
+
+    def __init__(self, params, lr=1e-3, low=0.5, high=2.0, bare=False):
+        super().__init__(params, {"lr": lr, "low": low, "high": high})
+        self.bare = 3.0 if bare else None
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                size = np.clip(p.grad.norm().item(), group["low"], self.bare or group["high"])
+                p.sub_(p.grad / np.clip(size, min=group["low"]), alpha=group["lr"])
+
+
+def test_bounds_of_numpy_have_the_units_of_what_they_bound():
+    found, gradient = dims.infer(ClipsNumbers), Units.parse("[loss]/[param]")
+    assert (found.verdict, found.hyper) == ("proven", {"lr": dims.PARAM, "low": gradient, "high": gradient})
+    found = dims.infer(ClipsNumbers, bare=True)
+    assert found.status == "broken"
+    assert found.breaks[0].location is not None
+    assert "np.clip" in found.breaks[0].location.source
+
+
 def test_factory_is_read_like_a_class():
     found = dims.infer(through_a_factory)
     assert found.verdict == "proven"

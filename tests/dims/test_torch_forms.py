@@ -731,6 +731,35 @@ def test_what_cannot_be_chosen_is_asked_for():
         dims.infer(Insists)
 
 
+class StopsOnTheThird(ByName):
+    steps = 0
+
+    def step(self, closure=None):
+        self.steps += 1
+        if self.steps == 3:
+            raise RuntimeError("no third step")
+        super().step()
+
+
+class CallsAsOfOld(OfAModule):
+    def direction(self, p, group):
+        functions = importlib.import_module("torch.optim._functional")
+        functions.sgd([p], [p.grad], [None], weight_decay=0.0, momentum=0.0, lr=group["lr"])
+        return p.grad
+
+
+FURTHEST = [
+    (StopsOnTheThird, r'step 3 fails: no third step at .*: raise RuntimeError\("no third step"\)'),
+    (CallsAsOfOld, "step 1 fails: sgd.. missing .*; torch .* has sgd.. with other arguments at .*: functions.sgd"),
+]
+
+
+@pytest.mark.parametrize(("optimizer", "reason"), FURTHEST)
+def test_reason_is_that_of_the_form_that_got_furthest(optimizer, reason):
+    with pytest.raises(NotAnOptimizerError, match=reason):
+        dims.infer(optimizer)
+
+
 class AsComplex(Signs):
     """Pairs of entries taken for complex numbers, and back."""
 

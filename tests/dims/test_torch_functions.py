@@ -63,6 +63,10 @@ CASES = [
     ("corrcoef", torch.corrcoef, [X], [G], [PURE]),
     ("linalg_cond", torch.linalg.cond, [X], [G], [PURE]),
     ("cdist", torch.cdist, [X, Y], [G, G], [G]),
+    ("cdist", lambda x, y: torch.cdist(x, y, p=0.0), [X, Y], [G, G], [PURE]),  # it counts entries that differ
+    ("dist", torch.dist, [X, Y], [G, G], [G]),
+    ("hypot", torch.hypot, [X, Y], [G, G], [G]),
+    ("diff", lambda x, y: torch.diff(x, prepend=y), [X, Y], [G, G], [G]),
     ("linalg_cross", torch.linalg.cross, [X, Y], [G, P], [GP]),
     ("cosine_similarity", lambda x, y: torch.nn.functional.cosine_similarity(x, y, eps=0), [X, Y], [G, P], [PURE]),
     ("normalize", lambda x: torch.nn.functional.normalize(x, eps=0), [X], [G], [PURE]),
@@ -154,7 +158,8 @@ def test_planted_rule_is_found_out(name, monkeypatch):
     ("function", "operands", "units"),
     [*((f, o, [P, P.power(3)]) for _, f, o, us, _ in CASES if us == [G, G]),
      *((f, o, [G] * len(us)) for n, f, o, us, _ in CASES if all(u.is_pure for u in us) and "lu" not in n),
-     (CASES[8][1], [L, Y], [G, P]), (torch.heaviside, [X, U], [G, G]), (torch.ldexp, [X, Y], [G, P])],
+     (CASES[8][1], [L, Y], [G, P]), (lambda x: torch.hypot(x.square(), torch.tensor(-1.0)), [X], [G]),
+     (torch.heaviside, [X, U], [G, G]), (torch.ldexp, [X, Y], [G, P])],
 )  # fmt: skip
 def test_function_refuses_what_has_no_units(function, operands, units):
     assert read(function, operands, units)[1]

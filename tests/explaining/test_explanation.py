@@ -199,6 +199,13 @@ def test_wrong_family_warns_on_the_page(capsys) -> None:
     assert "warning: the linear rule is derived" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("spec", ["adam(lr=0)", "adam(lr=float('inf'))", "optax.set_to_zero()"])
+def test_bitwise_is_not_said_of_runs_in_which_nothing_moved(spec: str) -> None:
+    found = explain(spec, loss=8.0)
+    assert found.exactness == "exact"
+    assert "no parameter moved to a finite value" in found.notes[-1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

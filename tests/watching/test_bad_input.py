@@ -59,7 +59,7 @@ def test_swapped_parameters_are_recorded_as_new_ones(model: Any, tmp_path: Any) 
         "parameters changed before step 2", "parameters changed before step 4",
     ]  # fmt: skip
     (found,) = run.optimizers
-    assert [t["dtype"] for t in found.tensors] == ["float32"] * 6 + ["float64"] * 6 + ["float64"] * 6 + ["float32"]
+    assert [t["dtype"] for t in found.tensors] == ["float32"] * 6 + ["float64"] * 6 + ["float32"]
     assert np.isfinite(found.figures["relative_update"][2:4, 6]).all()
     assert found.groups["lr"].shape == (5, 2)
 
@@ -271,3 +271,54 @@ def test_process_that_is_gone_without_a_word_leaves_its_record(tmp_path: Any, ca
     assert record.end is None
     assert app.run(["watch", str(out)]) == 0
     assert "the recording was not closed: the last measured step is 4" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("name", ["AdamW", "RMSprop", "Adafactor"])
+def test_scalar_parameter_is_measured_at_every_step(name: str, tmp_path: Any) -> None:
+    """A temperature, or the scale of CLIP: what is kept of it has the shape that a count has."""
+    scale, vector = torch.nn.Parameter(torch.tensor(2.0)), torch.nn.Parameter(torch.tensor([2.0]))
+    optimizer = getattr(torch.optim, name)([scale, vector], lr=0.1)
+    with lrtheory.watch(optimizer, every=1, out=tmp_path / "run") as watch:
+        for step in range(4):
+            optimizer.zero_grad()
+            ((scale - step) ** 2 + (vector - step).square().sum()).backward()
+            optimizer.step()
+    (found,) = run_of(watch).optimizers
+    assert [t["reason"] for t in found.tensors] == ["", ""]
+    assert not np.isnan(found.figures["harmonic_mean"]).any()
+    np.testing.assert_allclose(*found.figures["harmonic_mean"].T, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("make", "fresh"), [(torch.optim.Adagrad, True), (torch.optim.SGD, True), (torch.optim.Adam, False)]
+)
+def test_state_that_is_there_from_the_start_is_no_step(make: Any, fresh: bool, model: Any, tmp_path: Any) -> None:
+    optimizer = make(model.parameters(), lr=1e-2)
+    if not fresh:
+        train(model, optimizer, 1)
+    with lrtheory.watch(optimizer, model=model, every=1, out=tmp_path / "run") as watch:
+        train(model, optimizer, 1)
+    assert any("had taken steps" in note for note in run_of(watch).notes) != fresh
+
+
+def test_layer_that_is_added_later_is_covered_and_others_keep_their_rows(model: Any, tmp_path: Any) -> None:
+    """Layers are unfrozen one after the other: those that were there go on, and a frozen one has no decay."""
+    first, *rest = model.parameters()
+    second = rest.pop(0).requires_grad_(False)
+    optimizer = torch.optim.AdamW([second, *rest], lr=1e-2)
+    with lrtheory.watch(optimizer, model=model, every=1, out=tmp_path / "run") as watch:
+        train(model, optimizer, 3)
+        optimizer.add_param_group({"params": [first]})
+        train(model, optimizer, 3)
+    table = watch.summary()
+    assert sorted(row.name for row in table.rows) == sorted(name for name, _ in model.named_parameters())
+    ids = {finding.id: finding.where for finding in watch.findings()}
+    assert "in-no-group" not in ids
+    assert "0.bias" not in ids["decay-on-norms"]
+    assert "4.bias" in ids["decay-on-norms"]
+
+
+def test_run_without_a_step_has_a_summary(model: Any, tmp_path: Any) -> None:
+    with lrtheory.watch(sgd(model), model=model, out=tmp_path / "run") as watch:
+        pass
+    assert str(watch.summary()) == "SGD: 0 steps, 0 measured, 0 skipped"

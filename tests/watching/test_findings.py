@@ -80,6 +80,16 @@ def unused(model: Any) -> Any:
     return grouped(model), act
 
 
+def poisoned(model: Any) -> Any:
+    steps = iter(range(STEPS))
+
+    def act() -> None:
+        if next(steps) == STEPS // 2:
+            model[0].weight.grad[0, 0] = torch.nan
+
+    return grouped(model), act
+
+
 def cosine_of(steps: int) -> Callable[[Any], Any]:
     return lambda optimizer: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
 
@@ -112,6 +122,12 @@ PLANTED: dict[str, tuple[str, Callable[[Any], Any], Any]] = {
         ),
         torch.float32,
     ),
+    "never above 0": (
+        "lr-at-zero",
+        lambda m: scheduled(m, lambda o: torch.optim.lr_scheduler.LambdaLR(o, lambda s: s // 1000), lambda s: int(s > 0)),
+        torch.float32,
+    ),
+    "nan": ("not-finite", poisoned, torch.float32),
     "slow decay": ("decay-longer-than-run", lambda m: (grouped(m, decay=1e-2), nothing), torch.float32),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from .._kernel.expression import PURE_EXPRESSION, Expression
 from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.value import PURE_VALUE, Value
 from .._verdict import Walked, diagnose, dimensions, settled
-from ..dimensions import Dimensions
+from ..dimensions import NOT_READ_HERE, Dimensions
 from .judge import evidence_against
 from .walk import walk
 
@@ -153,6 +153,7 @@ def _infer(program: Program) -> Walked:
         results = walk(ledger, step_jaxpr, [*number_values, *state_values, *grads, *params, *extra_values])
         for value in results:
             ledger.settle(value)
+        ledger.read.update(value.name for value in (*first, *results))
     except UnknownOperationError as error:
         return Walked(Dimensions(program.target, unknown=str(error), notes=program.notes, program=program))
 
@@ -171,7 +172,8 @@ def _infer(program: Program) -> Walked:
         program.target, ledger, diagnosis, hyper, state, numeric, _leaf_names(program.params), update, program.notes
     )
     involved = {ledger.names[number] for number in diagnosis.involved}
-    return Walked(replace(found, program=program), ledger.exponents, involved)
+    unread = dict.fromkeys((name for name in hyper if name not in ledger.read), NOT_READ_HERE)
+    return Walked(replace(found, program=program, unread=unread), ledger.exponents, involved)
 
 
 def _read_inputs(jaxpr: Any) -> list[bool]:

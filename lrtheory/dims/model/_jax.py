@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...compiling import known_options
+from ...words import first_line
 from .._jaxpr.sizes import coarsest, sizes_of
 from .._jaxpr.walk import walk
 from .._kernel.equations import Origin
@@ -75,6 +76,8 @@ class _Program:
                 whole.append(name)
         if not self.tensors:
             raise ValueError("the parameters hold no real array: give a pytree of arrays, or a model")
+        if twice := [name for name in self.names if self.names.count(name) > 1]:
+            raise ValueError(f"two tensors are called {twice[0]!r} by their paths: give one of them another key")
         if whole:
             self.notes.append(f"not real, and taken as data: {', '.join(whole)}")
         self.concrete = not any(isinstance(x, jax.ShapeDtypeStruct) for x in (*self.tensors, *self.inputs))
@@ -118,12 +121,15 @@ class _Program:
 
     def at(self, tensors: Sequence[np.ndarray], *, slopes: bool = True) -> tuple[float, list[np.ndarray]]:
         """The loss and its gradient, in float64 where the program can be run so, as given otherwise."""
-        if self._run is None:
+        if self._run is not None:
+            return self._run(tensors)
+        try:
             try:
                 return self._compiled(np.float64, tensors)
             except (TypeError, ValueError):
                 return self._compiled(None, tensors)
-        return self._run(tensors)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise ValueError(f"the loss has no derivative: {first_line(error)}") from error
 
     def _compiled(self, dtype: Any, tensors: Sequence[np.ndarray]) -> tuple[float, list[np.ndarray]]:
         def arrays(tensors: Sequence[np.ndarray]) -> tuple[list[Any], list[Any]]:

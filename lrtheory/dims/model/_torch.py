@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
+from ...words import first_line
 from .._kernel.equations import Origin
 from .._kernel.expression import PURE_EXPRESSION
 from .._kernel.ledger import HYPER, Ledger
@@ -53,8 +54,10 @@ class _Loss(torch.nn.Module):
         super().__init__()
         self.model, self._loss = model, loss
 
-    def forward(self, *data: Any) -> Any:
-        return self._loss(self.model, *data)
+    def forward(self, *data: Any, then: Callable[[Any], Any] | None = None) -> Any:
+        """The loss, or what ``then`` makes of it while the model still has the tensors that were put in."""
+        result = self._loss(self.model, *data)
+        return result if then is None else then(result)
 
 
 class _Inputs(NamedTuple):
@@ -97,11 +100,11 @@ class _Program:
     def _widened(self, x: torch.Tensor) -> torch.Tensor:
         return x.double() if self._wide and x.is_floating_point() else x
 
-    def run(self, tensors: Mapping[str, torch.Tensor], inputs: _Inputs, mode: Any = None) -> torch.Tensor:
-        """The loss, always with the same random numbers."""
+    def run(self, tensors: Mapping[str, torch.Tensor], inputs: _Inputs, mode: Any = None, then: Any = None) -> Any:
+        """The loss, always with the same random numbers, or what ``then`` makes of it."""
         named = {**{f"model.{name}": t for name, t in tensors.items()}, **inputs.buffers}
         with seeded(), as_written(), mode.watching() if mode else contextlib.nullcontext():
-            return torch.func.functional_call(self._loss, named, inputs.data)
+            return torch.func.functional_call(self._loss, named, inputs.data, {"then": then})
 
     def checked(self, mode: Any) -> torch.Tensor:
         """Run it once, in float64 if it can be run so, and see that it is a loss and leaves alone what it is given."""
@@ -136,21 +139,22 @@ class _Program:
 
     def given(self) -> list[np.ndarray]:
         """The tensors as they were given."""
-        return [t.double().numpy() for t in self.tensors.values()]
+        return [t.double().cpu().numpy() for t in self.tensors.values()]
 
     def at(self, tensors: list[np.ndarray], *, slopes: bool = True) -> tuple[float, list[np.ndarray]]:
         """The loss, and its gradient by tensor."""
         arrays = zip(self.tensors.items(), tensors, strict=True)
-        leaves, inputs = self.copies(
-            {n: torch.from_numpy(x).to(torch.float64 if self._wide else t.dtype) for (n, t), x in arrays}
-        )
-        result = self.run(leaves, inputs)
-        value = float(result.detach())
-        if not slopes:
-            return value, []
-        found: Any = [None] * len(leaves)
-        if result.requires_grad:
-            found = torch.autograd.grad(result, list(leaves.values()), allow_unused=True)
-        return value, [
-            np.zeros(t.shape) if s is None else s.double().numpy() for s, t in zip(found, leaves.values(), strict=True)
-        ]
+        leaves, inputs = self.copies({n: torch.from_numpy(x).to(self._widened(t)) for (n, t), x in arrays})
+        given = list(leaves.values())
+
+        def sloped(result: torch.Tensor) -> tuple[torch.Tensor, Sequence[Any]]:
+            if not slopes or not result.requires_grad:
+                return result, [None] * len(given)
+            try:
+                return result, torch.autograd.grad(result, given, allow_unused=True)
+            except (RuntimeError, TypeError) as error:
+                raise ValueError(f"the loss has no derivative: {first_line(error)}") from error
+
+        result, found = self.run(leaves, inputs, then=sloped)
+        zero = [t.new_zeros(t.shape) if s is None else s for s, t in zip(found, given, strict=True)]
+        return float(result.detach()), [s.detach().double().cpu().numpy() for s in zero] if slopes else []

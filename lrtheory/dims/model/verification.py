@@ -15,6 +15,8 @@ from .generator import Generator, Runner
 FACTORS = (4.0, 0.7)
 #: So much larger is what a guard protects made, that the guard is lost in rounding.
 FAR = 2.0**60
+#: So often are parameters drawn until the loss is a finite number.
+TRIES = 8
 #: So many roundings may a loss that is the same differ by, and so few one that does not depend on a tensor.
 ROUNDINGS, FEW = 1e4, 1e2
 
@@ -107,12 +109,17 @@ class Verification:
 def verify(
     runner: Runner, names: Sequence[str], generators: Sequence[Generator], fixed: Sequence[str], seed: int = 0
 ) -> Verification:
-    """Run the loss at random parameters, each tensor as wide as the given one, and at scaled ones."""
-    rng, given = np.random.default_rng(seed), runner.given()
-    drawn = [rng.normal(size=x.shape) * (np.sqrt(np.mean(x**2)) if np.any(x) else 0.1) for x in given]
+    """Run the loss at random parameters, each tensor as wide as the given one, and at scaled ones.
+
+    Raises
+    ------
+    ValueError
+        Where the loss has no derivative, or is not a finite number.
+    """
+    drawn, here = _start(runner, seed)
 
     def scaled(tensors: list[np.ndarray], exponents: Mapping[str, Any], k: float) -> list[np.ndarray]:
-        return [t * k ** float(exponents.get(name, 0)) for name, t in zip(names, tensors, strict=True)]
+        return [np.asarray(t * k ** float(exponents.get(name, 0))) for name, t in zip(names, tensors, strict=True)]
 
     def change(tensors: list[np.ndarray], value: float, exponents: Mapping[str, Any]) -> float:
         others = [runner.at(scaled(tensors, exponents, k), slopes=False)[0] for k in FACTORS]
@@ -124,9 +131,9 @@ def verify(
         both = [(exponents[n], t, s) for n, t, s in zip(names, tensors, slopes, strict=True) if n in exponents]
         terms = [float(e) * float(np.sum(t * s)) for e, t, s in both]
         size = sum(abs(float(e)) * float(np.linalg.norm(t) * np.linalg.norm(s)) for e, t, s in both)
-        return abs(sum(terms)) / max(size, abs(value), 1e-300)
+        off = abs(sum(terms)) / max(size, abs(value), 1e-300)
+        return math.inf if math.isnan(off) else off
 
-    here = runner.at(drawn)
     trials = []
     for generator in generators:
         near = change(drawn, here[0], generator)
@@ -139,6 +146,21 @@ def verify(
         trials.append(Trial(generator, near, change(far, there[0], generator), euler(far, there, generator)))
     alone = {name: change(drawn, here[0], {name: 1}) for name in fixed}
     return Verification(tuple(trials), alone, runner.precision)
+
+
+def _start(runner: Runner, seed: int) -> tuple[list[np.ndarray], tuple[float, list[np.ndarray]]]:
+    """Parameters at which the loss is finite, and the loss there; after some tries with the signs that were given."""
+    rng, given = np.random.default_rng(seed), runner.given()
+    for at in range(TRIES):
+        drawn = [np.asarray(rng.normal(size=x.shape) * (np.sqrt(np.mean(x**2)) if np.any(x) else 0.1)) for x in given]
+        if at >= TRIES // 2:
+            drawn = [np.where(x == 0, d, np.copysign(d, x)) for x, d in zip(given, drawn, strict=True)]
+        here = runner.at(drawn)
+        if math.isfinite(here[0]):
+            return drawn, here
+    raise ValueError(
+        f"the loss is {here[0]} at random parameters as wide as the given ones: give parameters and data at which it is finite"
+    )
 
 
 def _outwards(generator: Generator) -> float | None:

@@ -14,8 +14,9 @@ import jax.numpy as jnp
 
 from ...rules import Rule
 from ...units import GRADIENT, LOSS, PARAM, Units
+from .._code import takes
 from .._jaxpr.program import Program, accepted_shapes, example_params, infer_program
-from ..dimensions import Dimensions
+from ..dimensions import UNREAD, Dimensions
 from .loss import loss
 
 Factory = Callable[..., Any]
@@ -39,6 +40,7 @@ def infer_optax(
     target: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     judge: bool = True,
+    sources: Mapping[str, tuple[Factory, str]] | None = None,  # whose argument each number is, if not this factory's
     **options: Any,
 ) -> Dimensions:
     """Units of the hyperparameters and state of the transformation that a factory makes with these options.
@@ -69,8 +71,12 @@ def infer_optax(
         note = "takes updates in [param], not gradients"
         of_updates = infer_program(replace(program, gradient=PARAM, notes=(*program.notes, note)), judge=judge)
         if of_updates.status != "broken":
-            return of_updates
-    return result
+            result = of_updates
+    sources = sources or {n: (factory, n) for n in hyper if n in _parameters(factory)}
+    unread = {n: UNREAD if n in sources and not takes(*sources[n]) else how for n, how in result.unread.items()}
+    unusual = [n for n, (whose, own) in sources.items() if _parameters(whose)[own].default != hyper[n]]
+    result = replace(result, unread=unread)
+    return replace(result, notes=(*result.notes, *result.of_no_use(unusual)))
 
 
 def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Mapping[str, Any]) -> Any:
@@ -146,15 +152,18 @@ def _held(
     return held
 
 
-def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mapping[str, Any]) -> dict[str, float]:
-    """Defaults of the factory's signature that were neither traced nor passed."""
+def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
     try:
-        parameters = inspect.signature(factory).parameters
+        return inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return {}
+
+
+def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mapping[str, Any]) -> dict[str, float]:
+    """Defaults of the factory's signature that were neither traced nor passed."""
     return {
         name: float(p.default)
-        for name, p in parameters.items()
+        for name, p in _parameters(factory).items()
         if isinstance(p.default, float) and name not in hyper and name not in options
     }
 

@@ -68,19 +68,20 @@ def argument_of(number: str) -> str:
 
 def constructor_arguments(numbers: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
     """Constructor arguments, with the entries of lists put back."""
-
-    def rebuilt(path: str, value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return type(value)([rebuilt(f"{path}[{i}]", entry) for i, entry in enumerate(value)])
-        if isinstance(value, Mapping):
-            return {key: rebuilt(f"{path}[{key!r}]", entry) for key, entry in value.items()}
-        if is_dataclass(value) and not isinstance(value, type):
-            names = [part.name for part in fields(value) if part.init]
-            return replace(value, **{n: rebuilt(f"{path}.{n}", getattr(value, n)) for n in names})
-        return numbers.get(path, value)
-
     plain = {name: value for name, value in numbers.items() if name == argument_of(name)}
-    return {**{name: rebuilt(name, value) for name, value in others.items()}, **plain}
+    return {**{name: _rebuilt(name, value, numbers) for name, value in others.items()}, **plain}
+
+
+def _rebuilt(path: str, value: Any, numbers: Mapping[str, Any]) -> Any:
+    """A value with the numbers in their places; no closure, whose cycle would keep numbers that nobody else has."""
+    if isinstance(value, (list, tuple)):
+        return type(value)([_rebuilt(f"{path}[{i}]", entry, numbers) for i, entry in enumerate(value)])
+    if isinstance(value, Mapping):
+        return {key: _rebuilt(f"{path}[{key!r}]", entry, numbers) for key, entry in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [part.name for part in fields(value) if part.init]
+        return replace(value, **{n: _rebuilt(f"{path}.{n}", getattr(value, n), numbers) for n in names})
+    return numbers.get(path, value)
 
 
 def rescaled_numbers(numbers: Mapping[str, Any], units: Mapping[str, Units], loss: float, params: float) -> Numbers:

@@ -21,7 +21,7 @@ from .._jaxpr.walk import strange
 from .._kernel.equations import Origin
 from .._kernel.ledger import Ledger
 from .._kernel.value import PURE_VALUE, Value, number
-from .functions import TABLE, Call, TorchRule, binary, converted, keep
+from .functions import TABLE, Call, TorchRule, binary, converted, distance, keep, of_segments
 from .mode import UnitsMode, memory
 from .numbers import FrameOrigin
 
@@ -62,6 +62,8 @@ class AtenMode(TorchDispatchMode):
         if self._needed is not None and at not in self._needed:
             return func(*args, **kwargs)
         before = len(self.ledger.equations)
+        if not name.startswith(_MADE_ANEW[0]) and not name.endswith(_MADE_ANEW[1]):
+            self.ledger.read.update(self.book.known(x).name for x in _tensors((args, kwargs)))
         value = rule(Call(self.ledger, args, kwargs, self.book.known, in_place))
         for equation in self.ledger.equations[before:]:
             if equation.guard is not None and equation.guard.threshold is not None:
@@ -97,6 +99,7 @@ class AtenMode(TorchDispatchMode):
         if self.ledger is None:
             self._tape.append(([tensor], []))
         elif tensor.is_floating_point():
+            self.ledger.read.add(self.book.known(tensor).name)
             _read_out(Call(self.ledger, [tensor], {}, self.book.known))
 
     def _taken_apart(self, func: Any, args: Any, kwargs: Any) -> Any:
@@ -150,7 +153,6 @@ def _pure(what: str) -> TorchRule:
     def rule(c: Call) -> Value:
         value = operation(Site(c.ledger, FrameOrigin.here()), [c.self])
         assert isinstance(value, Value)
-        c.ledger.read.add(c.self.name)
         return value
 
     return rule
@@ -170,18 +172,31 @@ def _convolution(c: Call) -> Value:
 def _attention(c: Call) -> list[Value]:
     """Scores are pure, and what is mixed keeps its units."""
     scores = c.apply("mul", c.self, c.value(1, "key"))
-    mask = c.given(6, "attn_mask")
-    if isinstance(mask, torch.Tensor):
+    mask = next(iter(_tensors((c.args[3:], c.kwargs))), None)  # each kernel has its own place and name for it
+    if mask is not None:
         scores = c.apply("add", scores, c.known(mask))
     scores = c.apply("exp", scores)
     return [c.apply("mul", scores, c.value(2, "value")).but(constant=None), *[PURE_VALUE] * 8]
 
 
+def _threshold(c: Call) -> Value:
+    """Entries above a threshold, and another value in the place of the rest."""
+    above = c.apply("gt", c.self, c.value(1, "threshold"))
+    return c.apply("select_n", above, c.value(2, "value"), c.self)
+
+
 def _prelu(c: Call) -> Value:
     """Positive entries as they are, negative ones times a pure weight."""
     c.ledger.pure(c.value(1, "weight"), "takes as a slope", FrameOrigin.here())
-    c.ledger.read.add(c.value(1, "weight").name)
     return keep(c)
+
+
+def _nll(c: Call) -> list[Value]:
+    """A mean with weights does not feel their size, other reductions do."""
+    weight, mean = c.given(2, "weight"), c.given(3, "reduction", 1) == 1
+    if weight is None:
+        return [keep(c), PURE_VALUE]
+    return [keep(c) if mean else c.apply("mul", keep(c), c.known(weight)), c.known(weight)]
 
 
 def _weight_norm(c: Call) -> list[Value]:
@@ -193,7 +208,6 @@ def _read_out(c: Call) -> Value:
     """A number that Python computes with from here on must not change."""
     if isinstance(c.args[0], torch.Tensor) and c.args[0].is_floating_point():
         c.ledger.pure(c.self, "hands Python the number of", FrameOrigin.here())
-        c.ledger.read.add(c.self.name)
     return PURE_VALUE
 
 
@@ -205,22 +219,22 @@ _ATEN: dict[str, TorchRule] = {
                      "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact2d", "upsample_bilinear2d",
                      "upsample_linear1d", "upsample_trilinear3d", "upsample_bicubic2d", "_upsample_bilinear2d_aa", "pixel_shuffle",
                      "pixel_unshuffle", "im2col", "col2im", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d",
-                     "replication_pad1d", "replication_pad2d", "replication_pad3d", "channel_shuffle", "leaky_relu", "rrelu_with_noise",
-                     "segment_reduce"), keep),
+                     "replication_pad1d", "replication_pad2d", "replication_pad3d", "channel_shuffle", "leaky_relu",
+                     "rrelu_with_noise"), keep),
     **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d",
-                     "fractional_max_pool2d", "nll_loss_forward", "nll_loss2d_forward"), _first),
+                     "fractional_max_pool2d"), _first),
+    **dict.fromkeys(("nll_loss_forward", "nll_loss2d_forward"), _nll),
     "_to_copy": converted, "_local_scalar_dense": _read_out, "item": _read_out,
     **dict.fromkeys(("convolution", "_convolution", "convolution_overrideable", "mkldnn_convolution", "_slow_conv2d_forward"), _convolution),
     **dict.fromkeys(("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
                      "_scaled_dot_product_efficient_attention", "_scaled_dot_product_fused_attention_overrideable"), _attention),
-    "relu": lambda c: c.apply("max", c.self, number(0.0)), "threshold": lambda c: c.apply("max", c.self, c.value(1, "threshold")),
+    "relu": lambda c: c.apply("max", c.self, number(0.0)), "threshold": _threshold,
     "_prelu_kernel": _prelu, "_weight_norm_interface": _weight_norm,
     "constant_pad_nd": lambda c: c.apply("concatenate", c.self, c.value(2, "value", 0.0)),
     "var_mean": lambda c: [c.apply("square", keep(c)), keep(c)], "linalg_cross": binary("mul"),
     **dict.fromkeys(("index_put", "_unsafe_index_put"), binary("dynamic_update_slice", "values", 2)),
     **dict.fromkeys(("slice_scatter", "select_scatter"), binary("dynamic_update_slice", "src", 1)),
-    "scatter_reduce": binary("dynamic_update_slice", "src", 3),
-    **dict.fromkeys(("_euclidean_dist", "_cdist_forward"), binary("sub", "x2", 1)),
+    "_euclidean_dist": binary("sub", "x2"), "_cdist_forward": distance("x2"), "segment_reduce": of_segments,
     "_linalg_svd": lambda c: [PURE_VALUE, keep(c), PURE_VALUE],
     **{name: _pure(text) for name, text in {
         "_softmax": "softmax", "_safe_softmax": "softmax", "_log_softmax": "logarithm of the softmax", "gelu": "gelu", "silu": "silu",
@@ -229,5 +243,7 @@ _ATEN: dict[str, TorchRule] = {
     }.items()},
     "log_sigmoid_forward": lambda c: [c.apply("logistic", c.self), PURE_VALUE],
 }  # fmt: skip
+#: How names begin and end of operations that take a shape, and no numbers, from a tensor.
+_MADE_ANEW = "new_", "_like"
 #: Names that mean another thing among torch's functions, or that are better taken apart.
 _APART = frozenset(("normalize", "cosine_similarity", "softmax", "hypot", "get", "set"))

@@ -170,6 +170,22 @@ def length(c: Call) -> Value:
     return PURE_VALUE if type(order) in (int, float) and order == 0 else c.apply("abs", added_up(c))
 
 
+def distance(name: str = "other") -> TorchRule:
+    """Of two arrays; of order 0 it counts entries that differ."""
+    return lambda c: c.apply("eq" if c.given(2, "p") == 0 else "sub", c.self, c.value(1, name))
+
+
+def largest_side(c: Call) -> Value:
+    """``√(self² + other²)``, which is at least the size of either."""
+    return c.apply("max", c.apply("abs", c.self), c.apply("abs", c.value(1, "other")))
+
+
+def differences(c: Call) -> Value:
+    """Of neighbours, after what is put before and behind."""
+    more = (c.given(3, "prepend"), c.given(4, "append"))
+    return c.apply("concatenate", c.self, *(c.known(x) for x in more if x is not None)).but(nonnegative=False)
+
+
 def addcmul(c: Call) -> Value:
     """``self + value·tensor1·tensor2``."""
     first, second = c.given(1, "tensor1"), c.given(2, "tensor2")
@@ -340,6 +356,13 @@ def reduced_into(c: Call) -> Value:
     return c.apply("cumprod", value) if c.given(4, "reduce") == "prod" else value
 
 
+def of_segments(c: Call) -> Value:
+    """Sums, means or extremes of neighbours, from a number on; of products, pure ones only."""
+    start = c.kwargs.get("initial")
+    value = keep(c) if start is None else c.apply("concatenate", c.self, c.known(start))
+    return c.apply("cumprod", value) if c.given(1, "reduce") == "prod" else value
+
+
 def least_squares(c: Call) -> list[Value]:
     """The solution, squares of what is left, the rank, and singular values."""
     right = c.value(1, "B")
@@ -491,7 +514,7 @@ TABLE: dict[str, TorchRule] = {
                      "fliplr", "flipud", "take_along_dim", "sum_to_size", "hsplit", "vsplit", "dsplit",
                      "diag_embed", "aminmax"), keep),
     **dict.fromkeys((*(f"fft_{name}" for name in ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn")),
-                     "diff", "copysign", "linalg_eigvalsh", "linalg_eigvals"), signed),
+                     "copysign", "linalg_eigvalsh", "linalg_eigvals"), signed),
     **dict.fromkeys(("to", "type", "type_as"), converted), "view": viewed,
     # one unit
     "add": plus("add"), "sub": plus("sub"), "subtract": plus("sub"), "radd": plus("add"), "rsub": swapped("sub"),
@@ -504,11 +527,11 @@ TABLE: dict[str, TorchRule] = {
     "masked_fill": lambda c: c.apply("select_n", c.value(1, "mask"), c.self, c.value(2, "value")),
     **dict.fromkeys(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "block_diag"),
                     lambda c: c.apply("concatenate", *(c.known(t) for t in c.args[0]))),
-    "remainder": binary("rem"), "fmod": binary("rem"), "hypot": binary("max"), "index_add": added_at,
+    "remainder": binary("rem"), "fmod": binary("rem"), "hypot": largest_side, "diff": differences, "index_add": added_at,
     **dict.fromkeys(("select_scatter", "slice_scatter", "diagonal_scatter"), binary("dynamic_update_slice", "src", 1)),
     "index_put": binary("dynamic_update_slice", "values", 2), "masked_scatter": binary("dynamic_update_slice", "source", 2),
     "scatter_reduce": reduced_into, "complex": lambda c: c.apply("concatenate", c.self, c.value(1, "imag")),
-    "searchsorted": binary("lt", "input"), "bucketize": binary("lt", "boundaries"), "cdist": binary("sub", "x2"),
+    "searchsorted": binary("lt", "input"), "bucketize": binary("lt", "boundaries"), "cdist": distance("x2"),
     "relu": lambda c: c.apply("max", c.self, number(0.0)), "heaviside": step_function,
     "scatter": scattered, **dict.fromkeys(("scatter_add", "index_copy", "index_fill"), written_at),
     "normalize": lambda c: _over_length(c, c.self, c.given(3, "eps", 1e-12)), "cosine_similarity": cosine,
@@ -527,7 +550,7 @@ TABLE: dict[str, TorchRule] = {
     "reciprocal": lambda c: c.apply("div", number(1.0), c.self), "pow": binary("pow", "exponent"), "rpow": swapped("pow"),
     **dict.fromkeys(("norm", "linalg_vector_norm", "vector_norm", "linalg_norm", "linalg_matrix_norm"), length),
     "std": of_kept("abs"),
-    "dist": binary("sub"), "var": of_kept("square"), "prod": product_of_all,
+    "dist": distance(), "var": of_kept("square"), "prod": product_of_all,
     "neg": unary("neg"), "negative": unary("neg"), "abs": unary("abs"), "absolute": unary("abs"),
     # no power: pure numbers only
     **{name: unary(name) for name in ("exp", "exp2", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "erf",

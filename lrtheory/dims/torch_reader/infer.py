@@ -19,7 +19,7 @@ from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.solver import Solver
 from .._kernel.value import PURE_VALUE, Value, number
 from .._verdict import FAR, SCALES, SIZES, Walked, diagnose, dimensions, disagreement, settled, trials
-from ..dimensions import Dimensions
+from ..dimensions import NOT_READ_HERE, UNREAD, Dimensions
 from .ageing import Counters, ages
 from .arguments import Numbers, argument_of, default_numbers, entries_of, held_notes, rescaled_numbers
 from .completing import completed
@@ -27,7 +27,8 @@ from .functions import BITS
 from .mode import UnitsMode
 from .numbers import Carried, carry, standing_in
 from .problem import Form, SmallProblem, forms, moved
-from .running import NotAnOptimizerError, Program, as_written, modules_of, seeded, train, unfused
+from .running import NotAnOptimizerError, Program, as_written, failure, modules_of, seeded, train, unfused
+from .unread import out_of_reach, watched
 
 # RAdam's branch changes after five steps. After the first steps, more follow until so many have shown nothing new and
 # every parameter has moved, so that what happens every tenth step is seen; a whole number may say how often it happens.
@@ -72,7 +73,7 @@ def infer_torch(
 
     def read(held: Mapping[str, str]) -> Walked:
         """Of the forms of parameters that some insist on, and of the zeros, which may exclude each other, what runs."""
-        failures: list[Exception] = []
+        failures: list[tuple[int, Exception]] = []  # after how many steps, and -1 where there was nothing to step
         unread: list[Walked] = []
         idle: Form | None = None
         on = zeros - set(held)
@@ -90,10 +91,10 @@ def infer_torch(
                 if "sparse" not in form.shapes and not unread:
                     return reading
                 unread.append(reading)  # what fails with dense gradients may yet want another form of them
-                failures.append(error)
+                failures.append((attempt.steps, error))
                 continue
             except Exception as error:
-                failures.append(error)
+                failures.append((attempt.steps, error))
                 continue
             if reading.found.unknown is None:
                 works.append((form, switched))
@@ -102,7 +103,8 @@ def infer_torch(
             unread.extend([] if failures else [reading])
         if unread:
             return unread[0]
-        raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failures[0]}") from failures[0]
+        steps, error = max(failures, key=lambda one: one[0])  # of the form that got furthest
+        raise NotAnOptimizerError(f"{attempt.target} cannot be run: {failure(error, steps)}") from error
 
     try:
         found = settled(read, {name for name, value in numbers.items() if value == 0})
@@ -122,7 +124,11 @@ def infer_torch(
                 if off.unknown is None and attempt.judged(off, numbers).unknown is None:
                     break
             found = attempt.judged(off)
-    return replace(found, notes=(*found.notes, *chosen, *held_notes(optimizer, numbers, given)))
+    usual, _ = default_numbers(optimizer, {})
+    unusual = {name for name, x in numbers.items() if argument_of(name) in given and x != usual.get(name)}
+    found = replace(found, unread=attempt.unread(found))
+    notes = (*chosen, *held_notes(optimizer, numbers, given), *found.of_no_use(unusual))
+    return replace(found, notes=(*found.notes, *notes))
 
 
 class _News:
@@ -152,10 +158,14 @@ class _Attempt:
     expected: Mapping[str, Units]
     target: str
     without_a_line: list[Dimensions] = field(default_factory=list)  # of a broken reading, what would be the law
+    steps: int = -1  # that the last reading took, and -1 where there was nothing to step
+    ever_read: set[str] = field(default_factory=set)  # names of the numbers that an operation has taken in any reading
+    out_of_reach: set[str] = field(default_factory=set)  # of those that no operation can take
 
     def read(self, form: Form, switched_on: set[str], held: Mapping[str, str], zeros: set[str]) -> Walked:
         """Run it on numbers that carry units, until nothing new is seen."""
-        ledger = Ledger()
+        ledger, self.steps = Ledger(), -1
+        ledger.read = self.ever_read
         self.numbers = {n: x for n, x in self.numbers.items() if argument_of(n) not in form.shapes}
         self.numbers |= self._of_groups(form)
         numbers = {n: SWITCHED_ON if n in switched_on else value for n, value in self.numbers.items()}
@@ -183,8 +193,10 @@ class _Attempt:
         ):
             ledger.checking = True
             with mode:
-                instance = program.make(problem.params, carried)
-            ledger.checking = False
+                references, instance = watched(carried), program.make(problem.params, carried)
+            ledger.checking, self.steps = False, 0
+            carried.clear()
+            self.out_of_reach = out_of_reach(self.optimizer, instance, references)
             train(instance)
             closure = program.takes_closure(instance)
             periods = [x for x in (*self.numbers.values(), *self.others.values(), *vars(instance).values(),
@@ -205,21 +217,21 @@ class _Attempt:
                             what = f"updates the state {path}:"
                             ledger.demand(state[path], value.units, what, value.origin, value.constant)
 
-            steps, quiet, news, still = 0, 0, _News(ledger), set(form.shapes)
+            quiet, news, still = 0, _News(ledger), set(form.shapes)
             counters = Counters(
                 instance, lambda _, x: not isinstance(x, torch.Tensor) or mode.known(x).or_pure == PURE_VALUE.units
             )
-            while steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < (
-                QUIET_STEPS if mode.calls < LONG_STEP * steps else QUIET_LONG_STEPS
+            while self.steps < max(FIRST_STEPS, *(x + 2 for x in periods), 0) or quiet < (
+                QUIET_STEPS if mode.calls < LONG_STEP * self.steps else QUIET_LONG_STEPS
             ):
-                if steps == MOST_STEPS:
+                if self.steps == MOST_STEPS:
                     break
-                step(steps)
-                steps += 1
+                step(self.steps)
+                self.steps += 1
                 counters.look()
                 still -= moved(before, problem.params)  # some come back to where they were
                 quiet = 0 if news.any() or still else quiet + 1
-            program = replace(program, steps=steps)
+            program = replace(program, steps=self.steps)
             unreached: list[str] = []
             for age in ages(instance) if not still else ():
                 if (written := counters.put_forward(age)) is None:
@@ -227,7 +239,7 @@ class _Attempt:
                 for tensor in written:
                     mode.note(tensor, PURE_VALUE)
                 try:
-                    step(steps)
+                    step(self.steps)
                 except UnknownOperationError:
                     raise
                 except Exception as error:
@@ -235,11 +247,11 @@ class _Attempt:
                 else:
                     program = replace(program, ages=(*program.ages, age), counters=frozenset(counters.names))
         if still:
-            why = f"no step was seen: {' and '.join(sorted(still))} did not move in {steps} steps"
+            why = f"no step was seen: {' and '.join(sorted(still))} did not move in {self.steps} steps"
             return Walked(Dimensions(self.target, unknown=why))
         shapes = list(form.shapes)
         on = " and ".join(f"a {name} of shape {shape}" for name, shape in form.shapes.items())
-        notes = [f"covers the branches that {steps} steps took on {on}"]
+        notes = [f"covers the branches that {self.steps} steps took on {on}"]
         if program.ages:
             *first, last = (f"{age:,}" for age in program.ages)
             notes.append(f"put forward to step {' and '.join(filter(None, (', '.join(first), last)))} after those")
@@ -316,39 +328,21 @@ class _Attempt:
     ) -> str | None:
         """What a run says that does not obey the units found; ``None`` where all do."""
         of: Program = found.program
-        values = of.numbers if numbers is None else numbers
         if of.form.dtype is not torch.float64:  # decompositions round off
             tolerance = 1e-3
 
-        def run(loss: float, params: float) -> list[torch.Tensor]:
-            problem = SmallProblem(of.form, loss, params)
-            path = [[p.detach() / params for p in problem.params.values()]]
-            with seeded(), as_written(self.optimizer):
-                try:
-                    instance = of.make(problem.params, rescaled_numbers(values, found.hyper, loss / size, params))
-                except (ValueError, AssertionError) as error:
-                    raise _OutOfRangeError(str(error)) from error
-                train(instance)
-                closure = of.takes_closure(instance)
-                counters = Counters(instance, lambda name, _: name in of.counters)
-                last = min(of.steps, 20) if closure else of.steps  # with a closure each is many
-                for step in range(last + len(of.ages)):
-                    if step >= last:
-                        counters.put_forward(of.ages[step - last])
-                    problem.give_gradients(step)
-                    instance.step(*([problem.evaluate] if closure else []))
-                    if step < last:
-                        counters.look()
-                    path.append([p.detach() / params for p in problem.params.values()])
-            return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
-
         for size, scales in tried_at:
             out_of_range, tried = None, []
+
+            def run(loss: float, params: float, size: float = size) -> list[torch.Tensor]:
+                values = of.numbers if numbers is None else numbers
+                return self._run(of, rescaled_numbers(values, found.hyper, loss, params), loss * size, params)
+
             try:
-                base = run(size, 1.0)
+                base = run(1.0, 1.0)
                 for loss, params in scales:
                     try:
-                        scaled = run(loss * size, params)
+                        scaled = run(loss, params)
                     except _OutOfRangeError as error:
                         out_of_range = error
                         continue
@@ -365,6 +359,53 @@ class _Attempt:
             except Exception as error:
                 return f"numbers could not be run: {(str(error).splitlines() or ['?'])[0]}"
         return None
+
+    def _run(self, of: Program, numbers: Numbers, loss: float = 1.0, params: float = 1.0) -> list[torch.Tensor]:
+        """The parameters over their scale, before the first step and after each, without any units."""
+        problem = SmallProblem(of.form, loss, params)
+        path = [[p.detach() / params for p in problem.params.values()]]
+        with seeded(), as_written(self.optimizer):
+            try:
+                instance = of.make(problem.params, numbers)
+            except (ValueError, AssertionError) as error:
+                raise _OutOfRangeError(str(error)) from error
+            train(instance)
+            closure = of.takes_closure(instance)
+            counters = Counters(instance, lambda name, _: name in of.counters)
+            last = min(of.steps, 20) if closure else of.steps  # with a closure each is many
+            for step in range(last + len(of.ages)):
+                if step >= last:
+                    counters.put_forward(of.ages[step - last])
+                problem.give_gradients(step)
+                instance.step(*([problem.evaluate] if closure else []))
+                if step < last:
+                    counters.look()
+                path.append([p.detach() / params for p in problem.params.values()])
+        return [torch.stack(of_one) for of_one in zip(*path, strict=True)]
+
+    def unread(self, found: Dimensions) -> dict[str, str]:
+        """Floats that no operation took in any reading, and whose other values make the same run, as far as they are taken."""
+        of: Program | None = found.program
+        floats = [n for n in found.hyper if n not in self.ever_read and of and isinstance(of.numbers[n], float)]
+        if of is None or not floats:
+            return {}
+
+        def path(**changed: Any) -> list[torch.Tensor] | None:
+            try:
+                return [p.nan_to_num() for p in self._run(of, {**of.numbers, **changed})]
+            except _OutOfRangeError:
+                return None
+            except Exception:  # fails where it did not, or cannot be tried at all
+                return []
+
+        def acts(name: str) -> bool:
+            value = of.numbers[name]
+            others = (path(**{name: x}) for x in (0.75 * value or SWITCHED_ON, 2 * value or 0.5, 0.0))
+            taken = [other for other in others if other is not None]
+            return not (base and taken and all(other and all(map(torch.equal, base, other)) for other in taken))
+
+        base = path()
+        return {n: UNREAD if n in self.out_of_reach else NOT_READ_HERE for n in floats if not acts(n)}
 
 
 def _one_way(ledger: Ledger) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,6 +130,7 @@ class UnitsMode(TorchFunctionMode):
         if self.paused:
             return func(*args, **kwargs)
         self.calls += 1
+        self.ledger.read.update(x.value.name for x in _numbers((*args, *kwargs.values())))
         if not args and (first := next(iter(kwargs), None)) in _FIRST:  # rules look for it by its place
             args = (kwargs.pop(first),)
         name, in_place = _plain_name(func)
@@ -347,6 +348,14 @@ def _tensors(x: Any) -> list[torch.Tensor]:
     if isinstance(x, torch.Tensor):
         return [x]
     return [t for item in x for t in _tensors(item)] if isinstance(x, (list, tuple)) else []
+
+
+def _numbers(x: Any) -> Iterator[Carried]:
+    for item in x:
+        if isinstance(item, Carried):
+            yield item
+        elif isinstance(item, (list, tuple)):
+            yield from _numbers(item)
 
 
 def memory(tensor: torch.Tensor) -> Any:

@@ -104,6 +104,8 @@ class Carried:
         raise TypeError("a number with units cannot be saved")
 
     def __bool__(self) -> bool:
+        if not self.ledger.checking:
+            self.ledger.read.add(self.value.name)
         return plain(self) != 0
 
     def __neg__(self) -> Any:
@@ -162,6 +164,7 @@ class UnitFloat(Carried, float):
     def _without_units(self, name: str) -> Any:
         if self.value.or_pure != PURE_EXPRESSION:
             raise refused("function", name)
+        self.ledger.read.add(self.value.name)
         return plain(self)
 
     @property
@@ -286,15 +289,26 @@ def _function(kind: str, name: str, compute: Callable[..., Any]) -> Callable[...
             return compute(*args, **kwargs)
         if name in _TESTS:
             return compute(*map(plain, args), **kwargs)
+        if name == "clip":
+            return _clip(*args, **kwargs)
         if name not in _FUNCTIONS or kwargs or not all(map(_is_number, args)):
             raise refused(f"{kind} function", name)
         ledger = with_units[0].ledger
         result = compute(*map(plain, args))
-        values = map(value_of, args if _FUNCTIONS[name] != "log" else args[:1])
+        values = [value_of(x) for x in (args if _FUNCTIONS[name] != "log" else args[:1])]
+        values = [apply(ledger, "abs", v) for v in values] if name == "hypot" else values
         units = apply(ledger, _FUNCTIONS[name], *values)
         return carry(int(result) if isinstance(result, int) else builtins.float(result), units, ledger)
 
     return function
+
+
+def _clip(x: Any, a_min: Any = None, a_max: Any = None, **named: Any) -> Any:
+    """NumPy's, which takes either bound under two names."""
+    for bound, other, nearer in ((a_min, "min", np.maximum), (a_max, "max", np.minimum)):
+        if (bound := named.pop(other, bound)) is not None:
+            x = _function("NumPy", nearer.__name__, nearer)(x, bound, **named)
+    return x
 
 
 def _carries(x: Any) -> bool:
@@ -332,6 +346,8 @@ class Float(builtins.float, metaclass=_FloatType):
         """``float(x)``, but a tensor's entry or a number with units comes with its units."""
         if isinstance(x, torch.Tensor):
             return x.item()
+        if isinstance(x, UnitFloat):
+            return x
         return carry(builtins.float(plain(x)), x.value, x.ledger) if isinstance(x, Carried) else builtins.float(x)
 
 

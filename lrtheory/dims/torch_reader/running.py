@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import random
 import sys
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,13 +14,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim import _functional
 
+from .._jaxpr.source import locate
 from .arguments import Numbers, argument_of, constructor_arguments
+from .numbers import is_optimizer_code
 from .problem import Form, needs_closure
 
 
 class NotAnOptimizerError(TypeError):
     """The class cannot be run as an optimizer."""
+
+
+def failure(error: Exception, steps: int) -> str:
+    """What went wrong and where, after so many steps; -1 where there was nothing to step."""
+    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    frames = [(f.filename, f.lineno or 0, f.name) for f in traceback.extract_tb(error.__traceback__)]
+    at = locate(reversed(frames), keep=is_optimizer_code)
+    called = words.partition("(")[0]
+    if isinstance(error, TypeError) and hasattr(_functional, called):
+        words += f"; torch {torch.__version__} has {called}() with other arguments"
+    when = "its constructor" if steps < 0 else f"step {steps + 1}"
+    return f"{when} fails: {words}" + (f" at {at}: {at.source}" if at else "")
 
 
 @dataclass(frozen=True)
