@@ -50,7 +50,7 @@ def infer_optax(
     name = target or getattr(factory, "__name__", repr(factory))
     build_with = functools.partial(_build, factory, name, options)
     params = example_params(shapes or accepted_shapes(lambda p: build_with(hyper).init(p)))
-    extra, functions = _extra_arguments(build_with(dict(hyper)), params)
+    extra, functions = extra_arguments(build_with(dict(hyper)), params)
     held = _held(build_with, hyper, params, extra, functions)
     program = Program(
         target=name,
@@ -91,7 +91,7 @@ def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Map
     return transformation
 
 
-def _extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[Any, Units]], dict[str, Any]]:
+def extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[Any, Units]], dict[str, Any]]:
     """What the update takes beside gradients, state and parameters: traced inputs, and functions.
 
     The loss if it runs with it, the loss, its gradient and the function itself, or nothing.
