@@ -144,7 +144,7 @@ def _details(entry: Mapping[str, Any]) -> Iterator[str]:
         )
         where = f" ({numbers['where']})" if numbers.get("where") else ""
         yield f"<p>In numbers: {escape(numbers['says'])}{apart}{escape(where)}, {numbers.get('steps', 0)} steps.</p>"
-    unread = [f"nothing in the step reads {', '.join(entry['unread'])}"] if "unread" in entry else []
+    unread = [f"with these options nothing in the step reads {', '.join(entry['unread'])}"] if "unread" in entry else []
     for words in (*unread, *entry.get("odd", [])):
         yield f"<p><strong>Odd:</strong> {escape(words)}</p>"
     yield from _conformance(entry.get("conformance", {}))

@@ -164,11 +164,9 @@ def _of_class(name: str, cls: type) -> Any:
 
 def _to_check(name: str, cls: type) -> tuple[Any, Mapping[str, Any]]:
     """With what the units were read with, where the class insists on arguments."""
-    from lrtheory.dims.torch_reader.completing import completed
-
     _alone(cls)
     arguments, use = {n: x for n, x in ARGUMENTS.get(name, {}).items() if n != "shapes"}, USES.get(name)
-    return completed(use(cls) if use else cls, arguments)[0], arguments
+    return use(cls) if use else cls, arguments
 
 
 def _alone(cls: type) -> None:

@@ -45,7 +45,7 @@ def fused_into_backward(cls: Any) -> Any:
 
     class Used(cls):
         def step(self, closure: Any) -> Any:
-            return self.fused_backward(closure(), self.lr)
+            return self.fused_backward(closure(), self.param_groups[0]["lr"])
 
     return _named(Used, cls)
 

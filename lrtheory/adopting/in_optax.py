@@ -46,7 +46,7 @@ def adopt_optax(tx: Any, state: Any, params: Any, *, arrays: bool = True, check:
     groups = []
     for names, entries, label in _alike(by_name, row):
         groups.append(_group({n: by_name[n] for n in names}, entries, label, row, arrays))
-    groups = [replace(group, spec=group.spec and _written(group.spec, row.around)) for group in groups]
+    groups = [replace(group, spec=group.spec and _written(group.spec, row.met_by(group.names[0]))) for group in groups]
     found = Adopted("optax", kind.said, tuple(groups), tuple(row.notes), tuple(row.around))
     return _checked(found, tx, state, params) if check and arrays else found
 
@@ -88,12 +88,13 @@ def _written(text: str, around: list[Around]) -> str:
 
 
 def _alike(by_name: Mapping[str, Any], row: Row) -> list[tuple[tuple[str, ...], list[Entry], str]]:
-    """Parameters that meet the same parts under the same label."""
+    """Parameters that meet the same parts, and the same around them, under the same label."""
     found: dict[Any, list[str]] = {}
     for name in by_name:
-        key = (row.labels.get(name, ""), tuple(i for i, entry in enumerate(row.entries) if name in entry.over))
+        at = tuple(i for i, entry in enumerate(row.entries) if name in entry.over)
+        key = (row.labels.get(name, ""), at, tuple(id(outer) for outer in row.met_by(name)))
         found.setdefault(key, []).append(name)
-    return [(tuple(names), [row.entries[i] for i in at], label) for (label, at), names in found.items()]
+    return [(tuple(names), [row.entries[i] for i in at], label) for (label, at, _), names in found.items()]
 
 
 def _group(by_name: Mapping[str, Any], entries: list[Entry], label: str, row: Row, arrays: bool) -> Group:

@@ -54,6 +54,10 @@ class Row:
     notes: list[str] = field(default_factory=list)
     count: int | None = None
 
+    def met_by(self, name: str) -> list[Around]:
+        """What is around the parts that a parameter meets."""
+        return [around for around in self.around if name in around.over]
+
     def walks(self) -> Mapping[str, Callable[..., None]]:
         """What is done with a transformation that has others inside, by name."""
         return _WALKS

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from .errors import missing_package
+from .errors import missing_package, written
 
 
 def main() -> None:
@@ -21,4 +21,5 @@ def main() -> None:
         from .app import run
     except ModuleNotFoundError as error:
         sys.exit(missing_package(error, sys.argv[1] if len(sys.argv) > 1 else None))
-    sys.exit(run(sys.argv[1:]))
+    with written():
+        sys.exit(run(sys.argv[1:]))

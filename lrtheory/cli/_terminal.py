@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
@@ -16,6 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from ..outputs import plain
+from .errors import is_unicode
 
 Step = Callable[[str, float], None]
 _SUPERSCRIPTS = str.maketrans("-/0123456789", "⁻ᐟ⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -42,7 +44,7 @@ def change(symbol: str, exponent: Fraction, none: str) -> Text:
 
 def print_json(kind: str, value: Mapping[str, Any]) -> None:
     """The value in plain types, and nothing else on stdout; ``kind`` is a name and version of ``_schemas``."""
-    print(json.dumps(as_printed(kind, value), indent=1, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(as_printed(kind, value), indent=1, ensure_ascii=not is_unicode(sys.stdout), allow_nan=False))
 
 
 def as_printed(kind: str, value: Mapping[str, Any]) -> dict[str, Any]:

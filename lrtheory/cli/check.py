@@ -32,6 +32,11 @@ def command(
     **given: Any,
 ) -> int:
     """Run the command; 1 if a check fails."""
+    asked = {"only": only, "expect-fail": expect_fail, "time-limit": time_limit, **given}
+    if target is None and (first := next((name for name, value in asked.items() if value), None)):
+        raise BadInput(
+            f"--{first.replace('_', '-')} is about a TARGET, such as torch.optim.NAdam: give one, or leave it out"
+        )
     with progress_bar() as step:
         step("loading", 0.0)
         from parity import conformance

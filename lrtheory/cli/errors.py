@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import errno
+import io
 import os
 import signal
 import sys
@@ -45,6 +47,31 @@ def input_errors(*kinds: type[Exception]) -> Iterator[None]:
         yield
     except kinds as error:
         raise BadInput(str(error)) from error
+
+
+@contextlib.contextmanager
+def written() -> Iterator[None]:
+    """Stdout that shows ``?`` for what its encoding lacks, and of which one line says that it is full."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not is_unicode(stream):
+            stream.reconfigure(errors="replace")
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO) or error.filename:
+            raise
+        complain(f"the output could not be written: {error.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of it goes nowhere
+        sys.exit(FAILED)
+
+
+def is_unicode(stream: Any) -> bool:
+    """Whether all text can be written to it."""
+    return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
 
 
 def complain(message: object) -> None:

@@ -11,6 +11,7 @@ from ..adopting.adopted import of_rule, own_spec
 from ..groups import alone, names_by_label
 from ..numbers import check_hyper
 from ..rescaling import Change
+from ..words import some
 from .explanation import Explanation, explain
 
 #: How many names are shown.
@@ -38,11 +39,10 @@ class ExplainedGroup:
     def lines(self) -> Iterator[str]:
         """For a terminal."""
         names = self.group.names
-        more = f", and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         label = f" {self.group.label!r}" if self.group.label else ""
         counted = f"{len(names)} parameter{'' if len(names) == 1 else 's'}"
         none = "" if self.group.label else ", no parameters yet"
-        yield f"group{label}" + (f" of {counted}: {', '.join(names[:SHOWN])}{more}" if names else none)
+        yield f"group{label}" + (f" of {counted}: {some(names, SHOWN)}" if names else none)
         found = self.explanation
         if found is None:
             lr = "" if self.group.lr is None else f", lr {self.group.lr:.6g}"
@@ -79,7 +79,11 @@ class LiveExplanation:
     def __str__(self) -> str:
         """One block a group."""
         lines = [f"{self.adopted.framework}'s {self.adopted.kind}", *(f"· {note}" for note in self.adopted.notes)]
-        lines += [f"{around} before all groups" for around in self.adopted.around]
+        everything = {name for group in self.adopted.groups for name in group.names}
+        for around in self.adopted.around:
+            lines.append(
+                f"{around} before {'all groups' if everything <= set(around.over) else some(around.over, SHOWN)}"
+            )
         return "\n\n".join(["\n".join(lines), *("\n".join(group.lines()) for group in self.groups)])
 
     def as_json(self) -> dict[str, Any]:

@@ -115,7 +115,8 @@ def same_state(name: str, tensor: Tensor, group: Any, made: tuple[str, ...] = ()
 def same_around(source: Source, around: tuple[Any, ...], target: str) -> tuple[str, ...]:
     """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ."""
     ours, theirs = (
-        [(a.name, dict(a.numbers), a.options.get("every")) for a in side] for side in (source.around, around)
+        [(a.name, dict(a.numbers), a.options.get("every"), len(a.over)) for a in side]
+        for side in (source.around, around)
     )
     if ours == theirs:
         return ()

@@ -23,7 +23,9 @@ _ONE_ARRAY_AT_LEAST = "its state is that of one array at least: a tree without a
 _FORMED_ANEW = "parameters are formed anew from their average at every step, and move by a rounding"
 _LOWEST_DTYPE = "the weights of its average are kept in the lowest dtype of all parameters"
 _LR_OF_THE_NEXT_STEP = "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base optimizer's count at 0"
-_WANTS_THE_LOSS = "its estimate of the Hessian asks for the loss as a function of the parameters, which no check has"
+_SEARCHES = "the line search chooses the length of the step, whatever the lr"
+_HESSIAN = "its update is the diagonal of the Hessian, whatever the gradient"
+_SIGNS = "its random signs have the lowest dtype of all parameters, which jax.jvp refuses beside others"
 _LR_AND_EPS = "adds eps to lr, as the implementation of its authors does: it moves at an lr of 0"
 _LR_IS_A_CAP = "lr is a cap of the step that the value of the loss gives, and does nothing where that is shorter"
 _ZERO_NORM = "divides by the norm of the gradient, which is 0/0 at 0"
@@ -45,7 +47,9 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     },
     "torch.optim.Rprop": {"lr-zero": _FIRST_STEP_SIZE, "schedule": _FIRST_STEP_SIZE},
     "optax.lbfgs": {
-        "first-step": "its line search asks for the loss as a function of the parameters, which no check has"
+        "tree": "its line search looks at the first of all arrays: a tree without arrays raises IndexError",
+        "inputs": "changes its memory with .at, which a state of NumPy arrays does not have",
+        "schedule": _SEARCHES,
     },
     "optax.noisy_sgd": {
         "zero-gradient": "adds noise to every gradient, which is its purpose",
@@ -62,7 +66,10 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
     "optax.yogi": {"zero-gradient": _STARTS_ABOVE_ZERO, "at-rest": _STARTS_ABOVE_ZERO},
     "optax.contrib.dadapt_adamw": _DISTANCE,
     "optax.contrib.galore": {"tree": _ONE_ARRAY_AT_LEAST},
-    "optax.contrib.hutchinson_estimator_diag_hessian": {"first-step": _WANTS_THE_LOSS},
+    "optax.contrib.hutchinson_estimator_diag_hessian": {
+        **dict.fromkeys(("zero-gradient", "at-rest", "frozen"), _HESSIAN),
+        "company": _SIGNS,
+    },
     "optax.contrib.madgrad": {"lr-zero": _LR_AND_EPS},
     "optax.contrib.momo": {"schedule": _LR_IS_A_CAP},
     "optax.contrib.momo_adam": {"schedule": _LR_IS_A_CAP},
@@ -86,7 +93,10 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "schedule": _LR_OF_THE_NEXT_STEP,
         "injected-lr": "a number that is injected has no next step to look at",
     },
-    "optax.contrib.sophia": {"first-step": _WANTS_THE_LOSS},
+    "optax.contrib.sophia": {
+        "tree": "its state is that of one array at least: a tree without arrays raises TypeError",
+        "company": _SIGNS,
+    },
     "schedulefree.AdamWScheduleFree": {
         "inputs": "divides the gradients by the root of their average squares in place",
     },

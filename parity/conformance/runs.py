@@ -16,6 +16,9 @@ WITHOUT_SCALAR: Mapping[str, tuple[int, ...]] = {"matrix": (3, 2), "vector": (4,
 #: For rules that take nothing but matrices.
 MATRICES: Mapping[str, tuple[int, ...]] = {"matrix": (3, 2), "wide": (2, 4)}
 
+#: For those that take nothing but vectors.
+VECTORS: Mapping[str, tuple[int, ...]] = {"vector": (4,), "longer": (5,)}
+
 #: Added to the seed of every run that is not drawn by Hypothesis.
 SEED = 0
 

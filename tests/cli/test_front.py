@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -122,6 +124,8 @@ def test_help_names_the_commands(capsys):
         pytest.param(["report", "--fast"], "--fast", id="unknown-option"),
         pytest.param(["dims", "--audit", "tensorflow"], "tensorflow", id="unknown-library"),
         pytest.param(["repot"], "repot", id="unknown-command"),
+        pytest.param(["check", "--only", "schedule"], "--only is about a TARGET", id="option-of-nothing"),
+        pytest.param(["check", "--reference", "adam()"], "--reference is about a TARGET", id="reference-of-nothing"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, quoted, tmp_path, monkeypatch, capsys):
@@ -194,3 +198,22 @@ def test_usage_errors_point_to_the_help_that_helps(arguments: list[str], capsys:
     assert run(arguments) == 2
     command = "explain " if arguments[0] == "explain" else ""
     assert capsys.readouterr().err.endswith(f"; try 'lrtheory {command}--help'\n")
+
+
+def test_an_encoding_without_the_letters_and_a_full_disk_leave_no_traceback():
+    """As of a pipe on Windows, or of ``PYTHONIOENCODING=ascii``; JSON is whole there too."""
+    code = (
+        "import json, os, sys; sys.stdout.reconfigure(encoding='ascii'); from lrtheory.cli import main\n"
+        "from lrtheory.cli._terminal import print_json\n"
+        "from lrtheory.cli.errors import written\n"
+        "with written():\n"
+        "    print('← √v'); print_json('laws/1', {'said': 'κ'})\n"
+        "if os.path.exists('/dev/full'):\n"
+        "    os.dup2(os.open('/dev/full', os.O_WRONLY), 1); main()"
+    )
+    done = python(code, "--help")
+    first, _, rest = done.stdout.partition("\n")
+    assert (first, json.loads(rest)["said"]) == ("? ?v", "κ")
+    if os.path.exists("/dev/full"):
+        assert done.returncode == 1
+        assert done.stderr == "lrtheory: the output could not be written: No space left on device\n"

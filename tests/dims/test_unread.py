@@ -105,7 +105,91 @@ class InAClosure(Signs):
         return p.grad.sign() * self.scale(p)
 
 
-@pytest.mark.parametrize("optimizer", [OnABranch, UnderAnotherName, InAFunction, InAHelper, InAClosure])
+class InTwoPlaces(Kept):
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        super().__init__(params, lr, momentum)
+        self.helpers = [Helper(momentum)]
+
+    def direction(self, p, group):
+        return p.grad.sign() * self.helpers[0](p)
+
+
+class Numbered(Signs):
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        super().__init__(params, lr)
+        self.beta1 = momentum
+
+    def direction(self, p, group):
+        return p.grad.sign() * (getattr(self, f"beta{p.ndim - 3}") if p.ndim > 3 else 1.0)
+
+
+class OfAVariant(Signs):
+    """The constructor keeps it for a variant that this is not."""
+
+    def __init__(self, params, lr=1e-3, momentum=0.9, smooth=False):
+        super().__init__(params, lr)
+        self.smooth = smooth
+        if smooth:
+            self.param_groups[0]["inertia"] = momentum
+
+    def direction(self, p, group):
+        return p.grad.sign() * (group["inertia"] if self.smooth else 1.0)
+
+
+class Validated(Signs):
+    """It is let go, which a constructor might do with these options alone."""
+
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum is {momentum}")
+        super().__init__(params, lr)
+
+
+class HandedOnPerhaps(Signs):
+    def __init__(self, params, lr=1e-3, momentum=0.9, slowly=False):
+        super().__init__(params, lr)
+        self.helper = Helper(momentum) if slowly else None
+
+
+class Forwarded(Signs):
+    def __init__(self, params, lr=1e-3, slowly=False, **more):
+        super().__init__(params, lr)
+        self.helper = Helper(**more) if slowly else None
+
+
+def made_of_one_or_the_other(params, lr=1e-3, momentum=0.9, heavy=False):
+    return torch.optim.SGD(params, lr, momentum=momentum) if heavy else torch.optim.SGD(params, lr)
+
+
+class OfAVariantByName(OfAVariant):
+    def __init__(self, params, lr=1e-3, momentum=0.9, smooth=False):
+        Signs.__init__(self, params, lr)
+        self.smooth = smooth
+        if smooth:
+            self.momentum = momentum
+
+    def direction(self, p, group):
+        return p.grad.sign() * (self.momentum if self.smooth else 1.0)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Validated,
+        HandedOnPerhaps,
+        Forwarded,
+        made_of_one_or_the_other,
+        OfAVariant,
+        OfAVariantByName,
+        OnABranch,
+        UnderAnotherName,
+        InAFunction,
+        InAHelper,
+        InAClosure,
+        InTwoPlaces,
+        Numbered,
+    ],
+)
 def test_number_of_a_branch_that_was_not_taken_is_not_called_unread(optimizer):
     found = dims.infer(optimizer, momentum=0.5)
     assert (found.verdict, found.unread) == ("proven", {"momentum": NOT_READ_HERE})

@@ -58,6 +58,19 @@ def test_optax_is_explained_with_what_is_around_it() -> None:
     assert "clip_by_global_norm(..., homogeneous=True, max_norm=1.0) before all groups" in str(found)
 
 
+@pytest.mark.parametrize("inside", ["masked", "one branch"])
+def test_a_clip_of_some_parameters_is_not_said_of_the_others(inside: str) -> None:
+    clip, sgd = optax.clip(0.1), optax.sgd(0.5)
+    tx = optax.chain(optax.masked(clip, {"w": True, "b": False}), sgd)
+    if inside == "one branch":
+        tx = optax.partition({"1": optax.chain(clip, sgd), "2": sgd}, {"w": "1", "b": "2"})
+    params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    found = explain((tx, tx.init(params), params), loss=8.0)
+    said = {one.group.names: (one.explanation.title, one.explanation.effective[0].first) for one in found.groups}
+    assert said == {("b",): ("sgd()", 0.5), ("w",): ("clip_by_value(sgd())", 0.05)}
+    assert "clip_by_value(..., clip_value=0.1) before w\n" in str(found)
+
+
 def test_what_is_neither_is_refused() -> None:
     with pytest.raises(TypeError, match="adopt takes"):
         explain(3.0)

@@ -175,6 +175,8 @@ def test_tokens_are_told_and_change_nothing_else(made) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        ({"reduction": "sum"}, "reduction='sum' is about another batch"),
+        ({"reduction": "sum", "loss": 8, "world_size": 2, "world_reduction": "mean"}, "reduction='sum' is about"),
         ({"accumulation_reduction": "sum"}, "accumulation_reduction='sum'"),
         ({"world_reduction": "mean", "batch": 2}, "world_reduction='mean'"),
         ({"world_size": 2, "world_reduction": "max"}, "world_reduction='max'"),

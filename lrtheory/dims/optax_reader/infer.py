@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import functools
 import inspect
 import re
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 
 from ...rules import Rule
 from ...units import GRADIENT, LOSS, PARAM, Units
+from .._code import takes
 from .._jaxpr.program import Program, accepted_shapes, example_params, infer_program
 from ..dimensions import UNREAD, Dimensions
 from .loss import loss
@@ -50,7 +50,7 @@ def infer_optax(
     name = target or getattr(factory, "__name__", repr(factory))
     build_with = functools.partial(_build, factory, name, options)
     params = example_params(shapes or accepted_shapes(lambda p: build_with(hyper).init(p)))
-    extra, functions = _extra_arguments(build_with(dict(hyper)), params)
+    extra, functions = extra_arguments(build_with(dict(hyper)), params)
     held = _held(build_with, hyper, params, extra, functions)
     program = Program(
         target=name,
@@ -73,7 +73,7 @@ def infer_optax(
         if of_updates.status != "broken":
             result = of_updates
     sources = sources or {n: (factory, n) for n in hyper if n in _parameters(factory)}
-    unread = {n: UNREAD if n in sources and not _uses(*sources[n]) else how for n, how in result.unread.items()}
+    unread = {n: UNREAD if n in sources and not takes(*sources[n]) else how for n, how in result.unread.items()}
     unusual = [n for n, (whose, own) in sources.items() if _parameters(whose)[own].default != hyper[n]]
     result = replace(result, unread=unread)
     return replace(result, notes=(*result.notes, *result.of_no_use(unusual)))
@@ -91,7 +91,7 @@ def _build(factory: Factory, name: str, options: Mapping[str, Any], numbers: Map
     return transformation
 
 
-def _extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[Any, Units]], dict[str, Any]]:
+def extra_arguments(transformation: Any, params: Any) -> tuple[dict[str, tuple[Any, Units]], dict[str, Any]]:
     """What the update takes beside gradients, state and parameters: traced inputs, and functions.
 
     The loss if it runs with it, the loss, its gradient and the function itself, or nothing.
@@ -157,19 +157,6 @@ def _parameters(factory: Factory) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(factory).parameters
     except (TypeError, ValueError):
         return {}
-
-
-def _uses(factory: Factory, argument: str) -> bool:
-    """Whether any line of a factory's own, or of the functions in it, takes its argument."""
-    left = [getattr(inspect.unwrap(factory), "__code__", None)]
-    while left:
-        if (code := left.pop()) is None:
-            return True  # it has no code to look at
-        for taken in (i.argval for i in dis.get_instructions(code) if i.opname.startswith("LOAD")):
-            if {argument, "locals"}.intersection(taken if isinstance(taken, tuple) else (taken,)):
-                return True
-        left += [x for x in code.co_consts if inspect.iscode(x)]
-    return False
 
 
 def _hidden_numbers(factory: Factory, hyper: Mapping[str, float], options: Mapping[str, Any]) -> dict[str, float]:

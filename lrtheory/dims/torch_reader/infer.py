@@ -196,7 +196,7 @@ class _Attempt:
                 references, instance = watched(carried), program.make(problem.params, carried)
             ledger.checking, self.steps = False, 0
             carried.clear()
-            self.out_of_reach = out_of_reach(instance, references)
+            self.out_of_reach = out_of_reach(self.optimizer, instance, references)
             train(instance)
             closure = program.takes_closure(instance)
             periods = [x for x in (*self.numbers.values(), *self.others.values(), *vars(instance).values(),

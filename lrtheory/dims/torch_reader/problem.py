@@ -29,8 +29,18 @@ class Form:
         """Names of the parameters that have a group each."""
         return tuple(self.shapes) if self.handed == "in groups" else ()
 
-    def hand(self, params: Mapping[str, torch.nn.Parameter]) -> Any:
-        """The parameters, as a constructor's first argument."""
+    @property
+    def loss_alone(self) -> bool:
+        """Whether it takes no gradients: it differentiates the loss that a closure gives it."""
+        return self.closure and self.graph
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it may be given groups of parameters; where it insists on names or a module it makes them itself."""
+        return self.handed in ("as a list", "in groups")
+
+    def hand(self, params: Mapping[str, torch.nn.Parameter], **options: Any) -> Any:
+        """The parameters, as a constructor's first argument; with options, as groups that have them."""
         if self.handed == "by name":
             return list(params.items())
         if self.handed == "as a module":
@@ -39,8 +49,8 @@ class Form:
                 module.register_parameter(name, p)
             return module
         if self.handed == "in groups":
-            return [{"params": [p], "use_muon": p.ndim > 1} for p in params.values()]
-        return list(params.values())
+            return [{"params": [p], "use_muon": p.ndim > 1, **options} for p in params.values()]
+        return [{"params": list(params.values()), **options}] if options else list(params.values())
 
     def notes(self) -> Iterator[str]:
         """What is unlike other runs."""
@@ -53,23 +63,26 @@ class Form:
         elif self.dtype is torch.bfloat16:
             yield "run in bfloat16, since it takes nothing else: what changes parameters by less than a 256th may not be seen"
         if self.closure:
-            yield "run with a closure" + " whose result can be differentiated" * self.graph
+            yield "run with a closure" + " whose result can be differentiated" * self.loss_alone
         elif self.graph:
             yield "run with gradients that are linear in the parameters, since it differentiates them"
 
 
 _PLAIN = (Form({"matrix": (4, 3), "vector": (5,)}), Form({"matrix": (4, 3)}), Form({"sparse": (4, 3)}))
 _VECTOR = Form({"vector": (5,)})
+#: What some insist on beside shapes, that of most first.
+OTHERWISE: Sequence[Mapping[str, Any]] = (
+    *({"closure": True}, {"graph": True}, {"dtype": torch.float32}, {"closure": True, "graph": True}),
+    *({"handed": how} for how in ("in groups", "by name", "as a module")),
+    *({"handed": "as a module", "closure": True, "graph": True}, {"dtype": torch.bfloat16}),
+)
 
 
 def forms(shapes: Mapping[str, tuple[int, ...]] | None) -> Sequence[Form]:
     """All forms, those that most take first."""
     plain = (Form(dict(shapes)),) if shapes else _PLAIN
-    others = [{"closure": True}, {"graph": True}, {"dtype": torch.float32}, {"closure": True, "graph": True}]
-    others += [{"handed": how} for how in ("in groups", "by name", "as a module")]
-    others += [{"handed": "as a module", "closure": True, "graph": True}, {"dtype": torch.bfloat16}]
     last = () if shapes else (_VECTOR, replace(_VECTOR, graph=True))
-    return (*plain, *(replace(form, **other) for form in plain[:2] for other in others), *last)
+    return (*plain, *(replace(form, **other) for form in plain[:2] for other in OTHERWISE), *last)
 
 
 class SmallProblem:
@@ -98,7 +111,7 @@ class SmallProblem:
 
         Second derivatives come so close to the lowest point of a bowl that stays where it is that nothing is left to see.
         """
-        if self._form.closure and self._form.graph:
+        if self._form.loss_alone:
             shapes = self._form.shapes.items()
             self._lowest = {name: self._random(shape) * self._scale for name, shape in shapes} if step else self._lowest
             for p in self.params.values():
@@ -116,7 +129,7 @@ class SmallProblem:
 
     def evaluate(self) -> torch.Tensor:
         """The bowl's height, with its slopes as gradients; or a height to differentiate, as often as one likes."""
-        if self._form.closure and self._form.graph:
+        if self._form.loss_alone:
             above = {name: p - self._lowest[name] for name, p in self.params.items()}
             height = steep_bowl(above, self._curvature, self._loss, self._scale)
             self._note(height, LOSS)

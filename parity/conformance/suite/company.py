@@ -88,7 +88,7 @@ def frozen(target: Any) -> None:
     session = target.start(run.params)
     session.tensors[name].requires_grad_(False)
     walk = walked(session, range(run.steps), lambda step: session.step({**run.at(step), name: None}))
-    same({name: session.params()[name]}, {name: run.params[name]}, "a frozen parameter moves")
+    same({name: walk[name][-1]}, {name: walk[name][0]}, "a frozen parameter moves")
     alone = follow(target, run.only(n for n in run.shapes if n != name))
     same(walk.only(alone), alone, "beside a frozen parameter the others move differently")
 
@@ -141,7 +141,8 @@ def company(target: Any) -> None:
         close(_together(target, run, names[::-1]), together, "in another order it moves differently")
         return
     alone = functools.cache(lambda name, missing, dtype: _together(target, _cast(run, {name: dtype}), [name], missing))
-    for missing in (False, True) if target.kind == "torch" or isinstance(target, RuleTarget) else (False,):
+    none_at_times = target.takes_gradients if target.kind == "torch" else isinstance(target, RuleTarget)
+    for missing in (False, True) if none_at_times else (False,):
         for order in (names, names[::-1]):
             found = _together(target, run, order, missing)
             for name in names:
@@ -149,7 +150,11 @@ def company(target: Any) -> None:
                 cause = f"{name} moves otherwise than alone{where}"
                 close(found.only([name]), alone(name, missing, "float64"), cause, ROUNDED[target.kind, "float64"])
     mixed = (("float32", "float64"), ("float64", "float32"))
-    for first, others in mixed if target.kind == "torch" else mixed[:1]:  # each is another program to compile
+    if target.kind == "jax":
+        mixed = mixed[:1]  # each is another program to compile
+    elif target.form.dtype.itemsize < 8:  # it takes no other
+        mixed = ()
+    for first, others in mixed:
         dtypes = {name: others if number else first for number, name in enumerate(names)}
         found = _together(target, _cast(run, dtypes), names)
         for name, dtype in dtypes.items():
@@ -169,7 +174,9 @@ def _together(target: Any, run: Run, order: list[str], missing: bool = False) ->
     gone = {name: (step, step + 3) for step, name in enumerate(target.shapes, 1)} if missing else {}
     if target.kind == "torch":
         keys = {name: name for name in order}
-        session = target.start({n: run.params[n] for n in order}, groups=lambda tensors: [tensors[n] for n in order])
+        session = target.start(
+            {n: run.params[n] for n in order}, groups=lambda tensors: target.form.hand({n: tensors[n] for n in order})
+        )
     else:  # whose dicts are sorted by their keys
         keys = {name: f"{number} {name}" for number, name in enumerate(order)}
         session = target.start({keys[n]: run.params[n] for n in order})

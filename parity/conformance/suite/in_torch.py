@@ -25,7 +25,8 @@ def tree(target: Any) -> None:
     params = dict(run.params)
     if () in target.shapes.values():
         params["without entries"] = np.zeros((0,))
-    for groups in (lambda t: list(t.values()), lambda t: [{"params": list(t.values())}], lambda t: iter(t.values())):
+    in_groups, once = (lambda t: [{"params": list(t.values())}], lambda t: iter(t.values()))
+    for groups in (target.form.hand, *((in_groups, once) if target.form.handed == "as a list" else ())):
         session = target.start(params, groups=groups)
         places = {n: (p, p.data_ptr(), p.shape) for n, p in session.tensors.items()}
         for step in range(2):
@@ -46,10 +47,17 @@ def dtypes(target: Any) -> None:
     import torch
 
     run = standard(target.shapes)
+    refused = []
     for dtype in (torch.float32, torch.bfloat16, torch.float64):
-        session = target.start(run.params, dtype=dtype)
-        for step in range(2):
-            session.step(run.at(step))
+        try:
+            session = target.start(run.params, dtype=dtype)
+            for step in range(2):
+                session.step(run.at(step))
+        except (ValueError, AssertionError) as error:
+            if target.form.dtype is torch.float64:
+                raise
+            refused.append(f"{dtype} {told(error)}")
+            continue
         for name, p in session.tensors.items():
             demand(p.dtype == dtype, f"{dtype} parameters: {name} becomes {p.dtype}")
             for key, value in session.optimizer.state.get(p, {}).items():
@@ -57,6 +65,8 @@ def dtypes(target: Any) -> None:
                     bits = torch.finfo(value.dtype).bits
                     allowed = max(32, torch.finfo(dtype).bits)
                     demand(bits <= allowed, f"{dtype} parameters: the state {key} of {name} is {value.dtype}")
+    if refused:
+        raise Note(f"it refuses other parameters than {target.form.dtype}: with {'; with '.join(refused)}")
 
 
 @a_check(
@@ -79,14 +89,15 @@ def closure(target: Any) -> None:
             calls.append(torch.is_grad_enabled())
             session.optimizer.zero_grad()
             with torch.enable_grad():  # so that the demand below says what is wrong, and no exception on the way
-                terms = [(p * target.as_gradient(run.at(step)[n]).to_dense()).sum() for n, p in session.tensors.items()]
-                loss = torch.stack(terms).sum()
-            loss.backward()
+                loss = session.loss()
+                if target.takes_gradients:
+                    loss.backward(create_graph=target.form.graph)
             if target.sparse:
                 session.give(run.at(step))
             return loss
 
         for _ in range(target.calls):
+            session.begin(run.at(step))
             returned = session.optimizer.step(evaluate)
         demand(calls, "step(closure) does not evaluate the closure")
         demand(all(calls), "the closure is evaluated without recording gradients: torch.enable_grad() is missing")
@@ -106,18 +117,22 @@ def closure(target: Any) -> None:
 )
 def param_groups(target: Any, run: Run) -> None:
     """The second group's lr is three times the first's."""
+    if target.lr is None:
+        raise Skip("its parameter groups have no lr that could be moved")
     names = list(run.shapes)
     lr = target.lr or 1e-3
     parts = (names[:1], 1), (names[1:], 3)
+    hand = target.form.hand
 
     def groups(tensors: dict[str, Any]) -> Any:
-        return [{"params": [tensors[n] for n in part if n in tensors], "lr": factor * lr} for part, factor in parts]
+        return [group for part, factor in parts for group in hand({n: tensors[n] for n in part}, lr=factor * lr)]
 
     def alone(part: list[str], factor: int) -> Walk:
         own = run.only(part)
-        session = target.start(own.params, groups=lambda t: [{"params": list(t.values()), "lr": factor * lr}])
+        session = target.start(own.params, groups=lambda tensors: hand(tensors, lr=factor * lr))
         return going_on(session, own, range(run.steps))
 
+    _makes_no_groups(target)
     if coupled(target):
         raise Skip(f"what a group does alone says nothing where {coupled(target)}")
     try:
@@ -127,8 +142,11 @@ def param_groups(target: Any, run: Run) -> None:
     for part, factor in parts:
         same(found.only(part), alone(part, factor), f"a group with {factor} times the lr moves otherwise than alone")
     if run.code() == standard(target.shapes).code():
-        other = alone(names[1:], 1)
-        demand(any(np.any(found[n] != other[n]) for n in other), "a group with three times the lr moves as with the lr")
+        for part, _ in parts:
+            one, three = alone(part, 1), alone(part, 3)
+            demand(
+                any(np.any(one[n] != three[n]) for n in part), "a group with three times the lr moves as with the lr"
+            )
 
 
 @a_check(
@@ -138,21 +156,29 @@ def param_groups(target: Any, run: Run) -> None:
 )
 def add_param_group(target: Any) -> None:
     """Layers are unfrozen in the middle of training."""
+    _makes_no_groups(target)
     if coupled(target):
         raise Skip(f"what a group does alone says nothing where {coupled(target)}")
     run = standard(target.shapes)
     names = list(run.shapes)
     old, new = names[:-1], names[-1]
     at = 3
-    session = target.start(run.params, groups=lambda t: [t[n] for n in old])
+    session = target.start(run.params, groups=lambda tensors: target.form.hand({n: tensors[n] for n in old}))
+    before = len(session.optimizer.param_groups)
 
     def act(step: int) -> None:
         if step == at:
-            session.optimizer.add_param_group({"params": [session.tensors[new]]})
+            more = target.form.hand({new: session.tensors[new]})
+            session.optimizer.add_param_group(more[0] if isinstance(more[0], dict) else {"params": more})
         session.step({**run.at(step), **({new: None} if step < at else {})})
 
     found = walked(session, range(run.steps), act)
-    demand(len(session.optimizer.param_groups) == 2, "add_param_group adds no group")
+    demand(len(session.optimizer.param_groups) == before + 1, "add_param_group adds no group")
     same(found.only(old), follow(target, run.only(old)), "the old parameters move differently")
     fresh = follow(target, run.only([new], slice(at, None)))
     same(found.only([new], slice(at, None)), fresh, "the new parameter moves otherwise than in a fresh optimizer")
+
+
+def _makes_no_groups(target: Any) -> None:
+    if not target.form.grouped:
+        raise Skip(f"it is given parameters {target.form.handed}, and makes its groups of them itself")

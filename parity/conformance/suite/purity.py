@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import settings, worker
 from ..comparing import demand, moved, same
-from ..outcome import a_check
+from ..outcome import Skip, a_check
 from ..runs import Run, standard
 from ..targets import Target, follow, walked
 from ..targets.jax_target import as_saved, leaves
@@ -59,6 +59,7 @@ def inputs(target: Target) -> None:
     if target.kind == "jax":
         _inputs_of_jax(target, run)
         return
+    given_gradients(target)
     session: Any = target.start(run.params)
     for step in range(3):
         session.give(run.at(step))
@@ -66,6 +67,12 @@ def inputs(target: Target) -> None:
         before = {n: _dense(g) for n, g in kept.items()}
         session.run_step()
         same({n: _dense(g) for n, g in kept.items()}, before, "a step changes the gradients it is given")
+
+
+def given_gradients(target: Any) -> None:
+    """Skip what looks at them where none are."""
+    if not target.takes_gradients:
+        raise Skip("it differentiates the loss itself: no gradients are given to it")
 
 
 def _inputs_of_jax(target: Any, run: Run) -> None:
@@ -89,7 +96,7 @@ def _writable(leaf: Any) -> Any:
 
 
 def _dense(gradient: Any) -> np.ndarray:
-    return np.array((gradient.to_dense() if gradient.is_sparse else gradient).numpy())
+    return np.array((gradient.to_dense() if gradient.is_sparse else gradient).detach().double().numpy())
 
 
 @a_check("quiet", "Making the optimizer and stepping print nothing, to stdout or stderr.")

@@ -11,6 +11,7 @@ from ..comparing import demand, finite, same, stands
 from ..outcome import Note, a_check
 from ..runs import Run, standard
 from ..targets import Target, follow, going_on, walked
+from .purity import given_gradients
 
 
 @a_check(
@@ -134,6 +135,7 @@ def _differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 )
 def gradient_only(target: Target, run: Run) -> None:
     """How a batch is reduced is the caller's; catches a state that keeps the gradient's own memory."""
+    given_gradients(target)
     expected = follow(target, run)
     session: Any = target.start(run.params)
     walk = walked(session, range(run.steps), lambda step: _accumulated(target, session, run.at(step)))
@@ -144,14 +146,12 @@ def _accumulated(target: Any, session: Any, grads: Any) -> None:
     if target.kind == "jax":
         session.step({name: np.asarray(g) / 2 + np.asarray(g) / 2 for name, g in grads.items()})
         return
-    import torch
-
     if target.sparse:
         session.step(grads)
         return
     for _ in range(target.calls):
         session.optimizer.zero_grad(set_to_none=False)
+        session.begin(grads)
         for _ in range(2):
-            halves = [(p * torch.tensor(np.asarray(grads[n]) / 2)).sum() for n, p in session.tensors.items()]
-            torch.stack(halves).sum().backward()
+            session.loss(0.5).backward(create_graph=target.form.graph)
         session.run_step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import pickle
@@ -15,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrtheory import dims
-from lrtheory.dims.optax_reader.infer import default_numbers
+from lrtheory.dims.optax_reader.infer import default_numbers, extra_arguments
 from lrtheory.rules import Rule, SparseGradient
 
 from ..comparing import Walk
 from ..outcome import Skip
 from ..runs import MATRICES, SHAPES, WITHOUT_SCALAR, Run
-from .target import Session, Target, going_on, is_decay
+from .target import Session, Target, curvature, going_on, is_decay
 
 
 class Functions(NamedTuple):
@@ -44,8 +45,8 @@ class JaxTarget(Target):
         """A fresh optimizer, made as a user makes it; ``lrs`` are the lr of each step."""
 
     @abstractmethod
-    def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
-        """One with these numbers, which may be traced, in the place of its own."""
+    def with_numbers(self, numbers: Mapping[str, Any], scale: tuple[Any, Any] = (1.0, 1.0)) -> Functions:
+        """One with these numbers, which may be traced, in the place of its own, where loss and parameters have this scale."""
 
     @abstractmethod
     def numbers(self) -> dict[str, float]:
@@ -128,14 +129,14 @@ class JaxTarget(Target):
         given = {name: jnp.asarray(numbers[name] * factor, jnp.float64) for name, factor in factors.items()}
         scaled = run.scaled(loss / params, params)
         held = tuple((name, value) for name, value in numbers.items() if name not in given)
-        walk = self._traced(held)(given, as_tree(scaled.params), as_tree(scaled.grads))
+        walk = self._traced(held)(given, as_tree(scaled.params), as_tree(scaled.grads), (loss, params))
         return {name: np.asarray(value) for name, value in walk.items()}
 
     @functools.lru_cache(maxsize=4)  # noqa: B019  # targets live as long as one report
     def _traced(self, held: tuple[tuple[str, float], ...]) -> Callable[..., Any]:
         @jax.jit
-        def walk(numbers: Any, params: Any, grads: Any) -> Any:
-            functions = self.with_numbers({**dict(held), **numbers})
+        def walk(numbers: Any, params: Any, grads: Any, scale: Any) -> Any:
+            functions = self.with_numbers({**dict(held), **numbers}, scale)
 
             def body(carry: Any, grads: Any) -> Any:
                 after = functions.step(carry[0], carry[1], self.gradients(grads))
@@ -182,6 +183,7 @@ class OptaxTarget(JaxTarget):
         scales = name.startswith("scale_by_") and name != "scale_by_learning_rate"
         self.is_part = not self.is_instance and of_optax and (rate is None or scales)
         self.decays_inside = self.is_instance or not any(map(is_decay, _parameters(make)))
+        self._loss_names: tuple[str, ...] = ()  # what its update calls the loss, where it evaluates that
         if rate is not None and isinstance(given.get(rate), (int, float)):
             self.lr = float(given[rate])
 
@@ -197,15 +199,28 @@ class OptaxTarget(JaxTarget):
         assert self.rate is not None
         return self.with_numbers({self.rate: lambda count: lrs[count]})
 
-    def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
-        """One call of the factory."""
-        return self.functions_of(self.make if self.is_instance else self.make(**{**self.given, **numbers}))
+    def settle(self) -> None:
+        """With the loss, where the update asks for it."""
+        made = self.make if self.is_instance else self.make(**self.given)
+        with contextlib.suppress(Exception):  # which the first step meets again
+            self._loss_names = tuple(extra_arguments(made, as_tree(self._ones))[1])
+        if self._loss_names:
+            self.notes += (f"run with value, grad and {self._loss_names[0]}: it evaluates the loss itself",)
+        super().settle()
 
-    def functions_of(self, transformation: Any) -> Functions:
+    def with_numbers(self, numbers: Mapping[str, Any], scale: tuple[Any, Any] = (1.0, 1.0)) -> Functions:
+        """One call of the factory."""
+        return self.functions_of(self.make if self.is_instance else self.make(**{**self.given, **numbers}), scale)
+
+    def functions_of(self, transformation: Any, scale: tuple[Any, Any] = (1.0, 1.0)) -> Functions:
         """Of any transformation, with steps of as many calls."""
-        more = {"value": 1.0} if _takes(transformation.update, "value") else {}
+        takes = _takes(transformation.update, "value")
 
         def update(grads: Any, state: Any, params: Any = None) -> Any:
+            more: dict[str, Any] = {"value": 1.0} if takes else {}
+            if self._loss_names:
+                loss = _curved(grads, params, scale)
+                more = {"value": loss(params), "grad": grads, **dict.fromkeys(self._loss_names, loss)}
             return transformation.update(grads, state, params, **more)
 
         def call(params: Any, state: Any, grads: Any) -> Any:
@@ -259,7 +274,7 @@ class RuleTarget(JaxTarget):
 
         return self._with(lambda params: (jnp.int32(0), self.rule.init(params)), step)
 
-    def with_numbers(self, numbers: Mapping[str, Any]) -> Functions:
+    def with_numbers(self, numbers: Mapping[str, Any], scale: tuple[Any, Any] = (1.0, 1.0)) -> Functions:
         """The rule's own functions."""
 
         def step(params: Any, state: Any, grads: Any) -> Any:
@@ -278,6 +293,17 @@ class RuleTarget(JaxTarget):
     def dimensions(self) -> Any:
         """Inferred from the rule."""
         return dims.infer(self.rule, shapes=self.shapes)
+
+
+def _curved(grads: Any, at: Any, scale: tuple[Any, Any]) -> Callable[[Any], Any]:
+    """A loss that has these gradients there, and :func:`curvature`."""
+
+    def height(p: Any, g: Any, centre: Any) -> Any:
+        above = (p - centre) / scale[1]
+        heights = curvature(p.shape) * (above**2 / 2 + jnp.logaddexp(above, -above))
+        return jnp.sum(g * p) + scale[0] * jnp.sum(heights)
+
+    return lambda params: sum(jax.tree.leaves(jax.tree.map(height, params, grads, at)), 0.0)
 
 
 def as_tree(arrays: Any) -> dict[str, Any]:

@@ -84,17 +84,24 @@ def _of_object(target: Any, given: dict[str, Any], names: tuple[str, str, str]) 
     if not callable(target):
         raise TargetError(f"{names[0]} is {type(target).__name__}: expected {EXPECTED}")
     if _is_torch(target):
+        from lrtheory.dims.torch_reader.completing import completed
+
         from .torch_target import TorchTarget
 
-        notes = _with_rate(names[0], target, given, skip=1)
         if isinstance(target, functools.partial) and not target.args:  # the class itself can be followed further
             target, given = target.func, {**target.keywords, **given}
-        return TorchTarget(target, given, *names, notes)
+        notes, made = _with_rate(target, given, skip=1), target
+        if hasattr(target, "__name__") and _parameters(target, 0):
+            made, chosen = completed(target, given)
+            notes = (*notes, *chosen, *_with_rate(made, given, skip=1))
+        _refuse_lacking(names[0], made, given, skip=1)
+        return TorchTarget(made, given, *names, notes, written=target)
     return _of_factory(target, given, names)
 
 
 def _of_factory(factory: Any, given: dict[str, Any], names: tuple[str, str, str]) -> Target:
-    notes = _with_rate(names[0], factory, given, skip=0)
+    notes = _with_rate(factory, given, skip=0)
+    _refuse_lacking(names[0], factory, given, skip=0)
     try:
         made = factory(**given)
     except (Exception, SystemExit) as error:
@@ -106,26 +113,33 @@ def _of_factory(factory: Any, given: dict[str, Any], names: tuple[str, str, str]
     return OptaxTarget(factory, given, *names, notes, rate=next((rate for rate in RATES if rate in given), None))
 
 
-def _with_rate(name: str, factory: Any, given: dict[str, Any], skip: int) -> tuple[str, ...]:
-    """Fill in the lr, and refuse a call that lacks other arguments."""
-    notes: tuple[str, ...] = ()
+def _parameters(factory: Any, skip: int) -> list[inspect.Parameter]:
     try:
-        parameters = list(inspect.signature(factory).parameters.values())[skip:]
+        return list(inspect.signature(factory).parameters.values())[skip:]
     except (TypeError, ValueError):
-        return notes
-    for p in parameters:
-        if p.name in given:
+        return []
+
+
+def _with_rate(factory: Any, given: dict[str, Any], skip: int) -> tuple[str, ...]:
+    """Fill in the lr."""
+    notes: tuple[str, ...] = ()
+    for p in _parameters(factory, skip):
+        if p.name not in RATES or p.name in given:
             continue
         absent = p.default is p.empty
-        if p.name in RATES and isinstance(p.default, (int, float)):
+        if isinstance(p.default, (int, float)):
             given[p.name] = p.default
-        elif p.name in RATES and (absent or (p.default is None and skip == 0)):
+        elif absent or (p.default is None and skip == 0):
             given[p.name] = DEFAULT_LR
             lacking = "has no default" if absent else "is None by default, which is no lr"
             notes += (f"{p.name} {lacking}: {DEFAULT_LR:g}",)
-        elif absent and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
-            raise TargetError(f"{name} needs arguments: give {p.name}, as in {name}({p.name}=...)")
     return notes
+
+
+def _refuse_lacking(name: str, factory: Any, given: Mapping[str, Any], skip: int) -> None:
+    for p in _parameters(factory, skip):
+        if p.default is p.empty and p.name not in given and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY):
+            raise TargetError(f"{name} needs arguments: give {p.name}, as in {name}({p.name}=...)")
 
 
 def _is_torch(target: Any) -> bool:
