@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..rules import Rule, factory_of
+from ..words import some
 from .counterparts import KEPT
 from .errors import PortError
 from .tensors import Source, Tensor
@@ -113,18 +114,22 @@ def same_state(name: str, tensor: Tensor, group: Any, made: tuple[str, ...] = ()
 
 
 def same_around(source: Source, around: tuple[Any, ...], target: str) -> tuple[str, ...]:
-    """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ."""
+    """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ.
+
+    Both name parameters as the target does.
+    """
     ours, theirs = (
-        [(a.name, dict(a.numbers), a.options.get("every"), len(a.over)) for a in side]
+        [(a.name, dict(a.numbers), a.options.get("every"), frozenset(a.over)) for a in side]
         for side in (source.around, around)
     )
     if ours == theirs:
         return ()
-    said = [" and ".join(map(str, side)) or "nothing" for side in (source.around, around)]
+
+    def said(side: tuple[Any, ...]) -> str:
+        own = (f"{a} for {some(a.over, 3)}" if len(a.over) < len(source.tensors) else str(a) for a in side)
+        return " and ".join(own) or "nothing"
+
+    meet = f"before the rule gradients meet {said(source.around)} in the source and {said(around)} in the target"
     if source.framework == "torch" or target == "torch" or "lrtheory" in (source.framework, target):
-        return (
-            f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: the rest is for the loop to do",
-        )
-    raise PortError(
-        f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: give a target in to= that has the same"
-    )
+        return (f"{meet}: the rest is for the loop to do",)
+    raise PortError(f"{meet}: give a target in to= that has the same")
