@@ -264,9 +264,13 @@ def test_clip_of_other_parameters_is_not_the_same():
 
     params = {"v": jnp.ones(2), "w": jnp.ones(2)}
     source = (tx := clipped(v=False, w=True), tx.init(params), params)
-    with pytest.raises(port.PortError, match=r"clip_value=0.1\) for w in the source and clip_.*=0.1\) for v in the target: give"):
+    with pytest.raises(
+        port.PortError, match=r"clip_value=0.1\) for w in the source and clip_.*=0.1\) for v in the target: give"
+    ):
         port.state(source, to=(clipped(v=True, w=False), params))
-    with pytest.raises(port.PortError, match=r"for w in the source and clip_by_value\(..., clip_value=0.1\) in the target: give"):
+    with pytest.raises(
+        port.PortError, match=r"for w in the source and clip_by_value\(..., clip_value=0.1\) in the target: give"
+    ):
         port.state(source, to=(clipped(v=True, w=True), params))
     renamed = {"a": {"v": jnp.ones(2), "w": jnp.ones(2)}}
     port.state(source, to=(clipped(a={"v": False, "w": True}), renamed), names=(r"(.*)", r"a/\1"))
