@@ -24,6 +24,10 @@ def adopt_keras(optimizer: Any, *, arrays: bool = True) -> Adopted:
     """Read an optimizer; before it was built it has no parameters, and one group of numbers alone."""
     import keras
 
+    if (own := inner(optimizer)) is not optimizer:
+        found = adopt_keras(own, arrays=arrays)
+        note = "its loss scale leaves out steps that are not finite; all that is said is of finite ones"
+        return replace(found, notes=(*found.notes, note))
     kind = type(optimizer).__name__
     reason = ""
     if getattr(keras.optimizers, kind, None) is not type(optimizer):
@@ -38,9 +42,11 @@ def adopt_keras(optimizer: Any, *, arrays: bool = True) -> Adopted:
     variables = list(optimizer._trainable_variables) if optimizer.built else []
     names = distinct([v.path for v in variables])
     lr = float(to_numpy(optimizer.learning_rate))
-    if reason or not variables:
-        found = (None, None, reason) if reason else _rule(optimizer, kind, lr, True)
-        return Adopted("keras", kind, (Group(names, found[0], found[1], found[2], lr),), tuple(notes))
+    if reason:
+        params = dict(zip(names, map(to_numpy, variables), strict=True)) if arrays else {}
+        return Adopted("keras", kind, (Group(names, None, None, reason, lr, params),), tuple(notes))
+    if not variables:
+        return Adopted("keras", kind, (_group(optimizer, kind, lr, [], True, False, False),), tuple(notes))
     groups = []
     for decays, constrained in sorted(
         {(_decays(optimizer, v), v.constraint is not None) for v in variables}, reverse=True
@@ -56,6 +62,13 @@ def adopt_keras(optimizer: Any, *, arrays: bool = True) -> Adopted:
         own = {**step.options, **step.numbers}
         groups = [replace(g, spec=g.spec and call(step.name, own, Unread(g.spec))) for g in groups]
     return Adopted("keras", kind, tuple(groups), tuple(notes), around)
+
+
+def inner(optimizer: Any) -> Any:
+    """The optimizer inside a loss scale, which Keras puts around it where a model computes in float16; otherwise itself."""
+    import keras
+
+    return optimizer.inner_optimizer if type(optimizer) is keras.optimizers.LossScaleOptimizer else optimizer
 
 
 def to_numpy(value: Any) -> np.ndarray:

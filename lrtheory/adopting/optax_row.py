@@ -202,6 +202,9 @@ def _partition(made: Made, state: Any, over: frozenset[str], row: Row, params: A
 def _injected(made: Made, state: Any, over: frozenset[str], row: Row, params: Any) -> None:
     scheduled = {k: f(state.hyperparams_states[k]) for k, f in made.cells["sched_hps"].items()}
     arguments = {**made.cells["other_hps"], **state.hyperparams, **scheduled}
+    for name in scheduled:
+        told = "the lr" if name == "learning_rate" else name
+        row.notes.append(f"{told} follows a schedule, at count {int(state.count)} of it")
     row.count = int(state.count) if row.count is None else row.count
     walk(made.cells["inner_factory"](**arguments), state.inner_state, over, row, params)
 
@@ -310,8 +313,12 @@ def slots_of(rule: Rule, hyper: Any, name: str, states: list[Any]) -> dict[str, 
     strange = set(theirs) - {*names.values(), *(other.key for other in derived.values()), "count"}
     if strange:
         raise AdoptError(f"{name}: the state has {sorted(strange)[0]}, which is no state of {rule!r}")
-    idle = {"m"} if rule.options.get("averaged") is False else set() if getattr(hyper, "momentum", 0) else {"buffer"}
-    missing = sorted(key for slot, key in names.items() if key not in theirs and slot not in idle)
+    missing = {slot: key for slot, key in names.items() if key not in theirs}
+    if rule.options.get("averaged") is False:
+        missing.pop("m", None)
+    elif "buffer" in missing and not getattr(hyper, "momentum", 0):  # which may be traced where there is a buffer
+        del missing["buffer"]
+    missing = sorted(missing.values())
     if missing:
         raise AdoptError(f"{name}: the state has no {missing[0]}, which {rule!r} needs")
     return {slot: value for slot, value in found.items() if value is not None}

@@ -44,6 +44,17 @@ def kind_of_groups(saved: Mapping[str, Any]) -> str:
 
 
 _DECOUPLED = "decoupled_weight_decay"
+#: Switches of groups that torch puts in when it loads the file of an older version.
+_OFF = ("amsgrad", "maximize", "nesterov", "centered", *EXECUTION)
+
+
+def filled_in(kind: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """A group with the switches that torch puts in when an older file lacks them."""
+    fields = torch_fields(kind)
+    own = {name: False for name in _OFF if name in fields}
+    if _DECOUPLED in fields:
+        own[_DECOUPLED] = kind == "AdamW"
+    return {**own, **numbers}
 
 
 def _fields(kind: str) -> set[str]:
@@ -108,8 +119,7 @@ def _group(
     steps: int | None,
 ) -> Group:
     names = names_of(group)
-    if kind in ("Adam", "AdamW") and _DECOUPLED not in group:  # before torch 2.8
-        group = {**group, _DECOUPLED: kind == "AdamW"}
+    group = filled_in(kind, group)
     rule, hyper, reason, notes = group_rule(kind, group)
     lr = float(group["lr"]) if "lr" in group else None
     if rule is None:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from ..adopting import AdoptError, group_rule, kept_state
+from ..adopting.state_dict import filled_in
 from ..names import find, keras, optax
 from ..names.torch import CLASSES, EXECUTION, NAMES, UNREAD
 from ..rules import Rule
@@ -20,8 +21,6 @@ from .checkpoint import Checkpoint, Key, SavedGroup, SavedOptimizer
 
 #: What a count of steps is called.
 COUNTS = ("step", "count", "iteration", "t", "steps")
-#: Fields of groups that torch fills in when it loads the file of an older version.
-_FALSE = ("amsgrad", "maximize", "nesterov", "centered", *EXECUTION)
 
 
 def told_shape(raw: Mapping[str, np.ndarray]) -> tuple[int, ...] | None:
@@ -233,15 +232,6 @@ def slot_names(framework: str, rule: Rule) -> dict[str, str]:
         return dict(optax.state_of(rule)[0])
     name = find(NAMES if framework == "torch" else keras.NAMES, rule)
     return dict(name.state) if name is not None else {}
-
-
-def filled_in(kind: str, numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """A group with the switches that torch puts in when an older file lacks them."""
-    fields = torch_fields(kind)
-    own = {name: False for name in _FALSE if name in fields}
-    if "decoupled_weight_decay" in fields:
-        own["decoupled_weight_decay"] = kind == "AdamW"
-    return {**own, **numbers}
 
 
 def _torch_kinds(

@@ -57,7 +57,7 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
             return Seen(None, f"not run beside the old ({error.name} is not installed)")
         except Exception as error:
             why = why or first_line(error)
-            refused = why if isinstance(error, (_NotMade, SpecError)) else refused
+            refused = why if isinstance(error, SpecError) else refused
             continue
         try:
             other = run(new, shapes, loss / params, params, loss, steps)
@@ -65,8 +65,9 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
             raise SpecError(f"{new} cannot be run: {error}") from error
         off = 0.0
         for name, path in one.items():
-            gap = np.abs(other[name] / params - path)
-            reach = np.maximum(np.abs(path - path[0]).max(0), 1e-300)
+            with np.errstate(invalid="ignore"):  # infinity less infinity
+                gap = np.abs(other[name] / params - path)
+                reach = np.maximum(np.abs(path - path[0]).max(0), 1e-300)
             lost = 0.0 if np.array_equal(np.isnan(path), np.isnan(other[name])) else np.inf
             off = max(off, float(np.nan_to_num(gap / reach, nan=lost).max()))
         acted = any(np.any(np.isfinite(path) & (path != path[0])) for path in one.values())
@@ -86,7 +87,7 @@ def in_words(off: float) -> str:
     return "the same bit for bit" if off == 0 else f"{off:.1e} of its travel apart"
 
 
-class _NotMade(Exception):
+class _NotMade(SpecError):
     """What its own framework refuses to construct."""
 
 

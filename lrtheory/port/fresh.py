@@ -16,6 +16,7 @@ from .errors import PortError
 from .into_keras import KerasTarget
 from .into_optax import OptaxTarget
 from .into_torch import TorchTarget
+from .targets import same_steps
 from .tensors import Tensor
 
 
@@ -23,8 +24,10 @@ def fresh(to: str, tensors: Mapping[str, Tensor], framework: str) -> Any:
     """A target with the source's rules and numbers in force; what it lacks is told in the words of the source's ``framework``."""
     firsts = {name: tensor.stand_in(name) for name, tensor in tensors.items()}
     groups: dict[Any, list[str]] = {}
-    for name, tensor in tensors.items():
-        groups.setdefault((tensor.rule, tensor.hyper), []).append(name)
+    decaying = [tensor.rule for tensor in tensors.values() if getattr(tensor.hyper, "weight_decay", 0)]
+    for name, tensor in tensors.items():  # those without a decay are of one class with those that have one
+        rule = next((r for r in decaying if same_steps(r, tensor.rule, tensor.hyper)), tensor.rule)
+        groups.setdefault((rule, tensor.hyper), []).append(name)
     return {"torch": _torch, "optax": _optax, "keras": _keras}[to](firsts, groups, framework)
 
 

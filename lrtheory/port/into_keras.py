@@ -7,16 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..adopting.in_keras import adopt_keras, distinct, to_numpy
+from ..adopting.in_keras import adopt_keras, distinct, inner, to_numpy
 from ..names import entry, keras
 from .errors import PortError
 from .targets import SAME_NUMBER, back, counted, exactly, known, same_around, same_numbers, same_rule
 from .tensors import Source, Tensor, stated
-
-
-def is_keras(found: Any) -> bool:
-    """Whether it is an optimizer of Keras; Keras is not imported for what cannot be one."""
-    return any(base.__module__.startswith("keras.src.optimizers.") for base in type(found).__mro__)
 
 
 class KerasTarget:
@@ -25,6 +20,7 @@ class KerasTarget:
     framework = "keras"
 
     def __init__(self, optimizer: Any) -> None:
+        optimizer = inner(optimizer)
         if not optimizer.built:
             raise PortError(
                 "the Keras optimizer has no variables yet: call optimizer.build(model.trainable_variables) first"

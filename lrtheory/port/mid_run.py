@@ -17,11 +17,11 @@ from . import matching
 from .errors import PortError
 from .files import from_file
 from .fresh import fresh
-from .into_keras import KerasTarget, is_keras
+from .into_keras import KerasTarget
 from .into_optax import OptaxTarget
 from .into_ours import OurTarget
 from .into_torch import TorchTarget
-from .tensors import Source, Tensor, by_name, taken
+from .tensors import Source, Tensor, by_name, is_keras, taken
 
 
 @dataclass(frozen=True)

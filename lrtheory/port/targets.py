@@ -62,7 +62,7 @@ def same_rule(name: str, tensor: Tensor, rule: Rule | None, reason: str = "") ->
     """Refuse a target that takes other steps."""
     if rule is None:
         raise PortError(f"{name}: the target is none of our rules, so that nothing says what its state is: {reason}")
-    if rule is tensor.rule or _stepwise(rule) is _stepwise(tensor.rule):
+    if same_steps(rule, tensor.rule, tensor.hyper):
         return
     if factory_of(rule) is not factory_of(tensor.rule):
         raise PortError(f"{name}: the source is {tensor.rule!r} and the target {rule!r}, which is another rule")
@@ -74,9 +74,11 @@ def same_rule(name: str, tensor: Tensor, rule: Rule | None, reason: str = "") ->
     )
 
 
-def _stepwise(rule: Rule) -> Rule:
-    """The rule without the options that only say what is kept."""
-    return factory_of(rule)(**{name: value for name, value in rule.options.items() if name not in KEPT})
+def same_steps(one: Rule, other: Rule, hyper: Any) -> bool:
+    """Whether two rules take the same steps with these numbers: without a decay it is not told how it acts, nor what is kept."""
+    idle = KEPT if getattr(hyper, "weight_decay", 1) else (*KEPT, "decoupled")
+    plain = lambda rule: factory_of(rule)(**{n: v for n, v in rule.options.items() if n not in idle})  # noqa: E731
+    return one is other or plain(one) is plain(other)
 
 
 def same_numbers(name: str, tensor: Tensor, hyper: Any, skip: tuple[str, ...] = ()) -> None:
@@ -124,5 +126,5 @@ def same_around(source: Source, around: tuple[Any, ...], target: str) -> tuple[s
             f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: the rest is for the loop to do",
         )
     raise PortError(
-        f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: make them the same"
+        f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: give a target in to= that has the same"
     )

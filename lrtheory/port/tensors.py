@@ -117,6 +117,14 @@ def taken(
         found = _adopted(source, params, model, kind, steps)
     except AdoptError as error:
         raise PortError(str(error)) from error
+    if is_keras(source):
+        from ..adopting.in_keras import inner
+
+        if (own := inner(source)) is not source:
+            source = own
+            found = replace(
+                found, notes=(*found.notes, "its loss scale stays where it is: what is moved is the optimizer inside")
+            )
     for around in found.around:
         if around.state.get("count"):
             raise PortError(
@@ -134,6 +142,10 @@ def taken(
             group = replace(group, hyper=stated(source, group))
         for name in group.names:
             tensors[name] = _tensor(name, group, found.framework, steps)
+    if not tensors:
+        raise PortError(
+            "the source has no parameters yet: of a Keras optimizer call optimizer.build(model.trainable_variables) first"
+        )
     counts = {tensor.count for tensor in tensors.values()}
     count = counts.pop() if len(counts) == 1 else None
     if steps is not None and count not in (None, 0, steps):
@@ -141,6 +153,11 @@ def taken(
     count = steps if count in (None, 0) and steps is not None else count
     count = _calls(source, count)
     return Source(found.framework, tensors, found.around, count, tuple(dict.fromkeys(notes)))
+
+
+def is_keras(found: Any) -> bool:
+    """Whether it is an optimizer of Keras; Keras is not imported for what cannot be one."""
+    return any(base.__module__.startswith("keras.src.optimizers.") for base in type(found).__mro__)
 
 
 def stated(optimizer: Any, group: Group) -> Any:
@@ -201,7 +218,11 @@ def _narrow(source: tuple[Any, ...]) -> str:
     if len(source) < 3:
         return ""
     dtypes = [
-        {np.dtype(x.dtype) for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating) and x.ndim}
+        {
+            np.dtype(x.dtype)
+            for path, x in jax.tree_util.tree_leaves_with_path(tree)
+            if jnp.issubdtype(x.dtype, jnp.floating) and x.ndim and "acc_grads" not in jax.tree_util.keystr(path)
+        }
         for tree in source[1:]
     ]
     bits = [min((jnp.finfo(dtype).bits for dtype in found), default=64) for found in dtypes]

@@ -9,7 +9,7 @@ from typing import Any
 from .. import rules, wrappers
 from ..names.keras import ARGUMENTS, CLASSES, NAMES
 from ..wrappers import Wrapper
-from ._reading import NoRuleError, Reading, made
+from ._reading import NoRuleError, Reading, check_made, made
 from .curves import of_part
 from .parts import Part, part
 from .text import Spec, SpecError, Unread, nearest, short, written
@@ -81,6 +81,7 @@ def read_keras(spec: Spec) -> Reading:
         numbers[ours] = 0.0 if given is None and ours == "weight_decay" else given
     numbers |= name.held
     hyper, first, notes = made(spec, rule, numbers, places), None, []
+    check_made(root, "Keras")
     if name.before_correction:
         first = hyper._replace(eps=hyper.eps / math.sqrt(1 - hyper.beta2))
         notes.append(

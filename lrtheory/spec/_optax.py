@@ -13,9 +13,8 @@ from typing import Any
 
 from .. import rules, wrappers
 from ..names.optax import CHAINS, EXECUTION, NAMES
-from ..words import first_line
 from ..wrappers import Wrapper
-from ._reading import NoRuleError, Reading, made
+from ._reading import NoRuleError, Reading, check_made, made
 from .curves import Curve, of_part
 from .parts import Part, part
 from .text import Spec, SpecError, Unread, is_number, short, written
@@ -91,7 +90,7 @@ def read_optax(spec: Spec) -> Reading:
         For a chain of other parts, or a factory that is none of our rules.
     """
     root = part(spec)
-    _check_made(root)
+    check_made(root, "optax")
     notes = [note for p in root.all() for note in p.notes]
     every, inside = 1, root
     if root.name == "MultiSteps":
@@ -130,16 +129,6 @@ def read_optax(spec: Spec) -> Reading:
         return root.write(changed)
 
     return Reading(spec.text, "optax", rule, hyper, write, tuple(notes), curve)
-
-
-def _check_made(root: Part) -> None:
-    """Refuse what optax itself does; what has a part that is not evaluated, such as a mask, is not made here."""
-    try:
-        root.make()
-    except SpecError:
-        return
-    except Exception as error:
-        raise SpecError.of(root.spec, f"optax refuses it: {first_line(error)}") from error
 
 
 def optax_rule(spec: Spec, sequence: list[Part]) -> tuple[Any, dict[str, Any]]:

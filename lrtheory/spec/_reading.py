@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..rules import Rule
+from ..words import first_line
 from ..wrappers import Wrapper
 from .curves import Curve
-from .parts import plain, typed
+from .parts import Part, plain, typed
 from .text import Spec, SpecError, Unread, written
 
 
@@ -47,6 +48,16 @@ class Reading:
 
 class NoRuleError(SpecError):
     """A SPEC that is none of our rules; its units can be inferred all the same."""
+
+
+def check_made(root: Part, framework: str) -> None:
+    """Refuse what its own framework does; what has a part that is not evaluated, such as a mask, is not made here."""
+    try:
+        root.make()
+    except SpecError:
+        return
+    except Exception as error:
+        raise SpecError.of(root.spec, f"{framework} refuses it: {first_line(error)}") from error
 
 
 def made(spec: Spec, rule: Rule | Wrapper, numbers: dict[str, Any], words: Mapping[str, str] | None = None) -> Any:

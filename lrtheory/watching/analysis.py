@@ -151,7 +151,7 @@ class Figures:
             name: _ragged([[_number(group.get(name)) for group in step.groups] for step in steps])
             for name in ("lr", "weight_decay")
         }
-        clips = [step.clips[0] if step.clips else Clip(np.nan, np.nan, None) for step in steps]
+        clips = [max(step.clips, key=_hard, default=Clip(np.nan, np.nan, None)) for step in steps]
         groups |= {name: _ragged([[getattr(clip, name)] for clip in clips]) for name in ("max_norm", "norm")}
         told = []
         for number, line in tensors.items():
@@ -353,6 +353,11 @@ def _number(value: Any) -> float:
 def _ragged(rows: list[list[float]]) -> np.ndarray:
     width = max(map(len, rows), default=1)
     return np.array([row + [np.nan] * (width - len(row)) for row in rows], float).reshape(len(rows), width)
+
+
+def _hard(clip: Clip) -> float:
+    """How hard a clip clips."""
+    return clip.norm / clip.max_norm if clip.max_norm else np.inf
 
 
 def _factor(clips: list[Clip], tensor: int, own: float) -> float:

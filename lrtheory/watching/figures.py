@@ -27,7 +27,7 @@ class Watched:
         The fields of :class:`lrtheory.effective.Summary` (``quantiles`` has one axis more), and ``grad_norm``; nan where there
         is none.
     groups : dict of str to array of (steps, groups)
-        ``lr`` and ``weight_decay`` as set, nan where a group has none; and ``max_norm`` and ``norm`` of the first clip.
+        ``lr`` and ``weight_decay`` as set, nan where a group has none; and ``max_norm`` and ``norm`` of the clip that clips hardest.
     taken : int
         Steps taken in all, as far as the record says.
     skipped : int

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from ..adopting import Adopted
-from ..adopting.in_keras import adopt_keras
+from ..adopting.in_keras import adopt_keras, inner
 from ..numbers import check_counts
 from .handle import Watch as Handle
 from .loggers import Log
@@ -55,12 +55,12 @@ class Watch(keras.callbacks.Callback):
         """Begin to record."""
         self._writer = Writer(self.out, FRAMEWORK, every=self.every, sample=self.sample, seed=0)
         self.watch = Handle(self._writer, self.log)
-        self._step, self._seen = -1, 0
+        self._step, self._scale, self._taken = -1, 1.0, int(self.model.optimizer.iterations)
         self._before: Adopted | None = None
         self._tensors: dict[str, int] = {}
         self._gradients: list[Any] | None = None
         self._theirs = None
-        kind = type(self.model.optimizer).__name__
+        kind = type(inner(self.model.optimizer)).__name__
         self._writer.line("optimizer", optimizer=0, name=kind, **{"class": kind}, reason="", fresh=True)
         self._on = getattr(self.model, "steps_per_execution", 1) == 1
         if not self._on:
@@ -88,8 +88,15 @@ class Watch(keras.callbacks.Callback):
         if self._theirs is not None:
             self.model.train_function, self._theirs = self._theirs, None
         if self.watch is not None and not self.watch.closed:
-            self.watch.closing = {"steps": {0: self._step + 1}, "skipped": {0: 0}}
+            self.watch.closing = {"steps": {0: self._step + 1}, "skipped": {0: self._skipped()}}
             self.watch.close()
+
+    def _skipped(self) -> int:
+        """Steps that a loss scale left out, of which the optimizer inside has not counted any."""
+        optimizer = self.model.optimizer
+        if inner(optimizer) is optimizer or inner(optimizer).gradient_accumulation_steps:
+            return 0
+        return self._step + 1 - (int(optimizer.iterations) - self._taken)
 
     def _safely(self, act: Any) -> None:
         try:
@@ -113,6 +120,7 @@ class Watch(keras.callbacks.Callback):
             self.model.optimizer.build(self.model.trainable_variables)
         found = self._read()
         self._before = found if any(group.params for group in found.groups) else None
+        self._scale = float(self.model.optimizer.scale_loss(1.0))
 
     def _beside(self, train: Any) -> Any:
         """The function that trains, with a look at the batch of a step that is measured."""
@@ -136,7 +144,7 @@ class Watch(keras.callbacks.Callback):
         return watched
 
     def _take(self, found: Any) -> None:
-        self._gradients = [np.asarray(g) for g in found]
+        self._gradients = [np.asarray(g) / np.asarray(self._scale, g.dtype) for g in found]
 
     def _finish(self) -> None:
         assert self._before is not None
@@ -147,7 +155,11 @@ class Watch(keras.callbacks.Callback):
         grads: Any = dict(zip((v.path for v in variables), self._gradients, strict=True))
         if set(grads) != set(after):
             raise ValueError("variables have one path, or the optimizer has others than the model")
+        scaled = inner(self.model.optimizer) is not self.model.optimizer
+        if scaled and not all(np.isfinite(g).all() for g in self._gradients):  # the step is left out
+            return
         clips, entries, blocks = [], [], []
+        numbered = {n: self._numbered(n, v, i) for i, g in enumerate(self._before.groups) for n, v in g.params.items()}
 
         def add(tensor: int, what: str, value: Any) -> None:
             value = np.asarray(value)
@@ -159,12 +171,16 @@ class Watch(keras.callbacks.Callback):
             if around.name == "clip_by_global_norm":
                 add(0, f"clip/{len(clips)}", norm.reshape(()))
                 clips.append({"max_norm": around.numbers["max_norm"], "tensors": None})
+            elif around.name == "clip_by_norm":
+                for name, tensor in numbered.items():
+                    add(0, f"clip/{len(clips)}", np.linalg.norm(np.asarray(grads[name], np.float64)))
+                    clips.append({"max_norm": around.numbers["max_norm"], "tensors": [tensor]})
             grads = around.given(grads)
             if grads is None:  # it only gathers
                 return
-        for number, group in enumerate(self._before.groups):
+        for group in self._before.groups:
             for name, value in group.params.items():
-                tensor = self._numbered(name, value, number)
+                tensor = numbered[name]
                 places = np.linspace(0, value.size - 1, min(value.size, self.sample)).round().astype(int)
                 pick = lambda x, at=places: np.asarray(x).reshape(-1)[at]  # noqa: E731
                 add(tensor, "before", pick(value))

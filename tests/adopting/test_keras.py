@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import lrtheory
+from lrtheory import port
 from lrtheory.adopting import Adopted
 from parity.drivers.in_keras import floatx, load_keras
 
@@ -130,3 +131,25 @@ def test_a_subclass_is_opaque_and_an_unbuilt_one_has_no_parameters() -> None:
     free, held = sorted(lrtheory.adopt(constrained.optimizer).groups, key=lambda g: g.rule is None)
     assert (free.names, held.names) == (("w",), ("b",))
     assert "constraint" in held.reason
+
+
+def test_loss_scale_is_looked_into() -> None:
+    """Keras puts one around the optimizer of a model that computes in float16."""
+    make = lambda o: o.AdamW(0.1, weight_decay=0.1)  # noqa: E731
+    bare, started = Run(make).optimizer, Run(make, 1).optimizer
+    scaled, target = (keras.optimizers.LossScaleOptimizer(inside, initial_scale=8.0) for inside in (bare, started))
+    (group,), (inside,) = lrtheory.adopt(scaled).groups, lrtheory.adopt(bare).groups
+    assert (group.rule, group.hyper) == (inside.rule, inside.hyper)
+    assert "loss scale" in lrtheory.adopt(scaled).notes[-1]
+    moved = port.state(scaled, to="torch")
+    assert {float(kept["step"]) for kept in moved.state["state"].values()} == {3.0}
+    assert any("loss scale" in note for note in moved.notes)
+    port.state(moved.optimizer, to=target).load()
+    assert int(started.iterations) == 3
+
+
+def test_optimizer_without_parameters_is_explained_and_not_moved() -> None:
+    assert "lr = 0.1" in str(lrtheory.explain(keras.optimizers.Adam(0.1)))
+    for to in ("torch", "optax", "lrtheory"):
+        with pytest.raises(port.PortError, match=r"has no parameters yet: .* call optimizer.build"):
+            port.state(keras.optimizers.Adam(0.1), to=to)

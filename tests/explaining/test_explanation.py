@@ -213,6 +213,7 @@ def test_bitwise_is_not_said_of_runs_in_which_nothing_moved(spec: str) -> None:
         ([SPEC, "--batch-scale", "10"], "Nearest"),
         (["torch.optim.RAdam", "--loss-scale", "2"], "no law with a constant lr"),
         (["clip_by_global_norm(sgd(lr=0.1), max_norm=1.0)", "--loss-scale", "2"], "torch adds 1e-6"),
+        (["torch.optim.Adam(fused=True, foreach=True)", "--batch-scale", "2"], "cannot be `True` together"),
         (["nothing(lr=1)"], "no rule named 'nothing'"),
         (["optax.nothing(1e-3)"], "optax has no 'nothing'"),
         (["optax.chain(optax.clip(1.0), optax.yogi(1e-3))", "--loss-scale", "2"], "has no law of scale"),

@@ -173,8 +173,11 @@ def test_state_dict_that_says_too_little():
     saved = adamw().state_dict()
     assert port.state(saved, to="lrtheory").optimizer is rules.adamw()
     old = copy.deepcopy(saved)
-    for group in old["param_groups"]:
-        del group["decoupled_weight_decay"]
+    for group in old["param_groups"]:  # torch 1.11 had no more switches than amsgrad
+        for name in ("decoupled_weight_decay", "maximize", "foreach", "capturable", "differentiable", "fused"):
+            del group[name]
+    for kept in old["state"].values():
+        kept["step"] = int(kept["step"])
     with pytest.raises(port.PortError, match="give the class, as in kind='AdamW'"):
         port.state(old, to="lrtheory")
     assert port.state(old, to="lrtheory", kind="AdamW").optimizer is rules.adamw()
@@ -236,3 +239,20 @@ def test_a_step_half_gathered_is_not_dropped():
 
 def test_steps_that_contradict_the_count():
     refused("steps=7, and the source has counted 5", adamw(), to="lrtheory", steps=7)
+
+
+def test_accumulator_of_another_dtype_is_no_moment():
+    tx = optax.MultiSteps(optax.adamw(1e-2), 2).gradient_transformation()
+    params = {"w": jnp.ones(2, jnp.float64)}
+    state = tx.init(params)
+    assert state.acc_grads["w"].dtype == jnp.float32
+    assert not any("moments" in note for note in port.state((tx, state, params), to="lrtheory").notes)
+
+
+def test_schedule_that_is_injected_is_told():
+    tx = optax.inject_hyperparams(optax.adam)(optax.linear_schedule(1e-2, 0.0, 10), b1=optax.constant_schedule(0.9))
+    params = {"w": jnp.ones(2)}
+    _, state = tx.update(params, tx.init(params), params)
+    told = port.state((tx, state, params), to="torch").notes
+    assert "the lr follows a schedule, at count 1 of it" in told
+    assert "b1 follows a schedule, at count 1 of it" in told

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ SHAPES = {"layers.0.weight": (5, 3), "layers.0.bias": (5,), "conv.weight": (4, 3
 FLAX = {"Dense_0": {"kernel": (3, 5), "bias": (5,)}, "Conv_0": {"kernel": (2, 2, 3, 4)}}
 NAMES = {r"layers\.(\d+)\.weight": r"Dense_\1/kernel", "layers.0.bias": "Dense_0/bias", "conv.weight": "Conv_0/kernel"}
 BACK = {"Dense_0/kernel": "layers.0.weight", "Dense_0/bias": "layers.0.bias", "Conv_0/kernel": "conv.weight"}
+RNG = np.random.default_rng(0)
 ADAMW = {"lr": 1e-2, "weight_decay": 0.1}
 
 
@@ -165,3 +168,34 @@ def test_weights_of_a_state_dict_go_along(given):
     pairs = list(zip(SHAPES, optimizer.param_groups[0]["params"], strict=True))
     there = port.state(optimizer.state_dict(), to=optax.adamw(1e-2, weight_decay=0.1), params=given(pairs))
     assert all(np.array_equal(there.params[name], p.detach().numpy()) for name, p in pairs)
+
+
+@pytest.mark.parametrize("to", ["mask", "optax", "torch"])
+def test_no_decay_on_biases_goes_along(to):
+    """Where nothing decays it is not told how decay acts: optax's mask leaves Adam there, torch's group an AdamW."""
+    tx = optax.adamw(1e-2, weight_decay=0.1, mask=lambda p: jax.tree.map(lambda x: x.ndim > 1, p))
+    params = {name: jnp.asarray(RNG.normal(size=shape)) for name, shape in {"w": (3, 2), "b": (2,)}.items()}
+    state = tx.init(params)
+    gradients = [{n: jnp.asarray(RNG.normal(size=p.shape)) for n, p in params.items()} for _ in range(6)]
+    for grads in gradients[:3]:
+        updates, state = tx.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    there = port.state((tx, state, params), to="torch").optimizer
+    assert type(there) is torch.optim.AdamW
+    assert {g["weight_decay"] for g in there.param_groups} == {0.0, 0.1}
+    back = port.state(there, to=(tx, params) if to == "mask" else to)
+    for grads in gradients[3:]:
+        updates, state = tx.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        for group in there.param_groups:
+            for name, p in zip(group["param_names"], group["params"], strict=True):
+                p.grad = torch.tensor(np.asarray(grads[name]))
+        there.step()
+        if to != "torch":
+            updates, new = back.optimizer.update(grads, back.state, back.params)
+            back = replace(back, state=new, params=optax.apply_updates(back.params, updates))
+    for group in there.param_groups:
+        for name, p in zip(group["param_names"], group["params"], strict=True):
+            np.testing.assert_allclose(p.detach().numpy(), params[name], rtol=1e-12)
+            if to != "torch":
+                np.testing.assert_allclose(back.params[name], params[name], rtol=1e-12)

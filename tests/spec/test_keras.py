@@ -86,6 +86,7 @@ def test_where_keras_adds_eps_is_seen_in_the_effective_lr_of_the_first_step() ->
         ("SGD(weight_decay=0.1)", "apart from the gradient"),
         ("Adam(use_ema=True)", "use_ema=True"),
         ("Adam(gradient_accumulation_steps=4)", "gradient_accumulation_steps=4"),
+        ("Adam(clipnorm=1.0, clipvalue=0.5)", "Keras refuses it: Only one of"),
         ("Adam(weight_decy=0.1)", "did you mean 'weight_decay'"),
     ],
 )

@@ -105,6 +105,9 @@ RULES = {
     "coupled decay": (
         lambda lr: optax.chain(optax.add_decayed_weights(0.1), optax.adam(lr)), rules.adam(), {"weight_decay": 0.1},
     ),
+    "injected momentum": (
+        lambda lr: optax.inject_hyperparams(optax.sgd)(learning_rate=lr, momentum=0.9), rules.sgd(), {"momentum": 0.9},
+    ),
     "injected": (lambda lr: optax.inject_hyperparams(optax.adam)(learning_rate=lr, b1=0.8), rules.adam(), {"beta1": 0.8}),
 }  # fmt: skip
 

@@ -20,12 +20,18 @@ import numpy as np
 import keras
 from lrtheory.watching.keras import Watch
 
-def fit(out=None, **options):
+class Mine(keras.optimizers.Adam):
+    pass
+
+def fit(out=None, scale=None, **options):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([
         keras.layers.Input((5,)), keras.layers.Dense(8, "tanh"), keras.layers.Dropout(0.3), keras.layers.Dense(2),
     ])
-    model.compile(keras.optimizers.Adam(1e-2, **options), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    optimizer = Mine(1e-2) if scale == "own" else keras.optimizers.Adam(1e-2, **options)
+    if isinstance(scale, float):
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, scale, dynamic_growth_steps=1 if scale > 1e30 else 2000)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     rng = np.random.default_rng(0)
     watch = [] if out is None else [Watch(every=2, out=out)]
     model.fit(rng.normal(size=(40, 5)), rng.integers(0, 2, 40), batch_size=8, epochs=2, verbose=0, callbacks=watch)
@@ -47,11 +53,26 @@ assert np.all(grad > 0)
 # At the first step Adam moves every coordinate by lr, so that the mean of 1/E is that of the gradient's size over lr.
 assert abs(effective[0] * w.figures["direction_rms"][0, kernel] / 1e-2 - 1) < 0.8
 assert np.all(w.figures["absorbed"][:, kernel] == 0)
+if not options:
+    # A loss scale is looked into: the same figures for one that is no power too large, and what it leaves out is counted.
+    _, scaled = fit(out + "scaled", 2.0**10)
+    (again,) = scaled.run().optimizers
+    for name in ("grad_norm", "harmonic_mean", "relative_update"):
+        np.testing.assert_allclose(again.figures[name], w.figures[name], rtol=1e-4)
+    weights, scaled = fit(out + "over", 2.0**127)
+    (again,) = scaled.run().optimizers
+    assert again.kind == "Adam" and again.taken == 10 and 0 < again.skipped < 10, again.skipped
+    assert len(again.steps) < 5 and np.isfinite(again.figures["grad_norm"]).all()
+    _, own = fit(out + "own", "own")
+    (again,) = own.run().optimizers
+    assert len(again.steps) == 5 and "none of Keras's own classes" in again.tensors[0]["reason"]
 print("done", keras.backend.backend())
 """
 
 
-@pytest.mark.parametrize("options", [pytest.param({}, marks=pytest.mark.deep), {"global_clipnorm": 0.05}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"global_clipnorm": 0.05}, pytest.param({"clipnorm": 0.02}, marks=pytest.mark.deep)], ids=str
+)
 def test_a_keras_fit_is_watched_and_left_as_it_is(options, tmp_path):
     root = Path(__file__).parents[2]
     env = os.environ | {"KERAS_BACKEND": "jax", "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"}
