@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -292,7 +293,13 @@ def with_an_option(learning_rate, decay=0.9, decays=False):
 
 
 @pytest.mark.parametrize(
-    ("factory", "how"), [(idle, UNREAD), (of_no_consequence, NOT_READ_HERE), (with_an_option, NOT_READ_HERE)]
+    ("factory", "how"),
+    [
+        (idle, UNREAD),
+        (of_no_consequence, NOT_READ_HERE),
+        (with_an_option, NOT_READ_HERE),
+        (functools.partial(with_an_option), NOT_READ_HERE),
+    ],
 )
 def test_number_that_no_equation_needs_is_told(factory, how):
     found = dims.infer(factory, hyper={"learning_rate": 0.1, "decay": 0.5})
