@@ -271,3 +271,15 @@ def test_another_rule_is_told_before_a_count_is_asked_for():
     sgd = torch.optim.SGD([("w", torch.nn.Parameter(torch.ones(2)))], lr=0.1, momentum=0.9)
     refused("which is another rule", sgd, to=(optax.adam(0.1), {"w": jnp.ones(2)}))
     refused("steps=-3: it is how many steps were taken, 0 or more", sgd, to="lrtheory", steps=-3)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "optax.multi_transform({'a': optax.adam(1e-3), 'b': optax.sgd(0.1)}, {'w': 'a', 'b': 'b'})",
+        "optax.chain(optax.clip_by_global_norm(1.0), optax.masked(optax.adamw(1e-3), mask={'w': True}))",
+    ],
+)
+def test_optimizers_by_group_are_to_be_given_one_by_one(spec):
+    with pytest.raises(port.PortError, match=r"none of our rules.*: give the SPEC of one group of parameters"):
+        port.config(spec, to="torch")
