@@ -120,7 +120,11 @@ def same_around(source: Source, around: tuple[Any, ...], target: str) -> tuple[s
     )
     if ours == theirs:
         return ()
-    said = [" and ".join(map(str, side)) or "nothing" for side in (source.around, around)]
+    alike = [[entry[:3] for entry in side] for side in (ours, theirs)]
+    counted = " on {} of the parameters" if alike[0] == alike[1] else ""  # they differ in what they act on
+    said = [
+        " and ".join(f"{a}{counted.format(len(a.over))}" for a in side) or "nothing" for side in (source.around, around)
+    ]
     if source.framework == "torch" or target == "torch" or "lrtheory" in (source.framework, target):
         return (
             f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: the rest is for the loop to do",
