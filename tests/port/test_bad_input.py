@@ -268,3 +268,18 @@ def test_a_clip_of_some_parameters_is_not_that_of_all():
         to=(every, params),
     )
     assert port.state((some, some.init(params), params), to=(some, params)).names == {"w": "w", "b": "b"}
+
+
+def test_frozen_parameters_of_optax_are_left_out_and_told():
+    params = {"w": jnp.ones((2, 2)), "head": jnp.ones(2)}
+    tx = optax.partition({"go": optax.adam(1e-2), "stay": optax.set_to_zero()}, {"w": "stay", "head": "go"})
+    _, state = tx.update(params, tx.init(params), params)
+    moved = port.state((tx, state, params), to="torch")
+    assert moved.names == {"head": "head"}
+    assert any(note.startswith("w: frozen, and left out") for note in moved.notes)
+
+
+def test_another_rule_is_told_before_a_count_is_asked_for():
+    sgd = torch.optim.SGD([("w", torch.nn.Parameter(torch.ones(2)))], lr=0.1, momentum=0.9)
+    refused("which is another rule", sgd, to=(optax.adam(0.1), {"w": jnp.ones(2)}))
+    refused("steps=-3: it is how many steps were taken, 0 or more", sgd, to="lrtheory", steps=-3)
