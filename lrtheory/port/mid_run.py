@@ -116,6 +116,8 @@ def state(
     TypeError
         For a source or target that is none.
     """
+    if steps is not None and steps < 0:
+        raise PortError(f"steps={steps}: it is how many steps were taken, 0 or more")
     if isinstance(source, (str, PathLike)):
         source, kept = from_file(source)
         params = kept if params is None else params

@@ -256,3 +256,18 @@ def test_schedule_that_is_injected_is_told():
     told = port.state((tx, state, params), to="torch").notes
     assert "the lr follows a schedule, at count 1 of it" in told
     assert "b1 follows a schedule, at count 1 of it" in told
+
+
+def test_frozen_parameters_of_optax_are_left_out_and_told():
+    params = {"w": jnp.ones((2, 2)), "head": jnp.ones(2)}
+    tx = optax.partition({"go": optax.adam(1e-2), "stay": optax.set_to_zero()}, {"w": "stay", "head": "go"})
+    _, state = tx.update(params, tx.init(params), params)
+    moved = port.state((tx, state, params), to="torch")
+    assert moved.names == {"head": "head"}
+    assert any(note.startswith("w: frozen, and left out") for note in moved.notes)
+
+
+def test_another_rule_is_told_before_a_count_is_asked_for():
+    sgd = torch.optim.SGD([("w", torch.nn.Parameter(torch.ones(2)))], lr=0.1, momentum=0.9)
+    refused("which is another rule", sgd, to=(optax.adam(0.1), {"w": jnp.ones(2)}))
+    refused("steps=-3: it is how many steps were taken, 0 or more", sgd, to="lrtheory", steps=-3)
