@@ -55,7 +55,7 @@ class KerasTarget:
         self._lr(tensors, count, place)
         return [own[id(v)] for v in self.optimizer.variables], (
             *notes,
-            *same_around(source, self.found.around, "keras"),
+            *same_around(source, self.found.around, "keras", tensors),
         )
 
     def _epsilon(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:

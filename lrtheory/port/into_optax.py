@@ -56,7 +56,7 @@ class OptaxTarget:
                 derived = state_of(tensors[name].rule)[1]
                 made = tuple(slot for slot, other in derived.items() if other.back is None and slot != "t")
                 same_state(name, tensors[name], group, made)
-        return state, same_around(source, found.around, "optax")
+        return state, same_around(source, found.around, "optax", tensors)
 
     def _once(self, path: Any, leaf: Any, source: Source, tensors: Mapping[str, Tensor], injected: Any) -> Any:
         """What is kept once for all parameters: counts of steps and injected numbers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
@@ -112,15 +113,23 @@ def same_state(name: str, tensor: Tensor, group: Any, made: tuple[str, ...] = ()
             raise PortError(f"{name}: {slot} was written, and is not what is read back from the target")
 
 
-def same_around(source: Source, around: tuple[Any, ...], target: str) -> tuple[str, ...]:
-    """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ."""
+def same_around(source: Source, around: tuple[Any, ...], target: str, moved: Collection[str] = ()) -> tuple[str, ...]:
+    """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ.
+
+    ``moved`` are the parameters as the target has them.
+    """
     ours, theirs = (
-        [(a.name, dict(a.numbers), a.options.get("every"), len(a.over)) for a in side]
-        for side in (source.around, around)
+        [(a.name, dict(a.numbers), a.options.get("every"), len({*a.over} & {*names})) for a in side]
+        for side, names in ((source.around, source.tensors), (around, moved))
     )
     if ours == theirs:
         return ()
-    said = [" and ".join(map(str, side)) or "nothing" for side in (source.around, around)]
+    alike = [[entry[:3] for entry in side] for side in (ours, theirs)]
+    counted = " on {} of the parameters" if alike[0] == alike[1] else ""  # they differ in what they act on
+    said = [
+        " and ".join(f"{a}{counted.format(entry[3])}" for a, entry in zip(side, entries, strict=True)) or "nothing"
+        for side, entries in ((source.around, ours), (around, theirs))
+    ]
     if source.framework == "torch" or target == "torch" or "lrtheory" in (source.framework, target):
         return (
             f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: the rest is for the loop to do",

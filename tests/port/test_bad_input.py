@@ -258,6 +258,18 @@ def test_schedule_that_is_injected_is_told():
     assert "b1 follows a schedule, at count 1 of it" in told
 
 
+def test_a_clip_of_some_parameters_is_not_that_of_all():
+    params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+    clip, adam = optax.clip(0.1), optax.adam(0.1)
+    some, every = optax.chain(optax.masked(clip, {"w": True, "b": False}), adam), optax.chain(clip, adam)
+    refused(
+        "clip_by_value(..., clip_value=0.1) on 1 of the parameters in the source and clip_by_value(..., clip_value=0.1) on 2 of",
+        (some, some.init(params), params),
+        to=(every, params),
+    )
+    assert port.state((some, some.init(params), params), to=(some, params)).names == {"w": "w", "b": "b"}
+
+
 def test_frozen_parameters_of_optax_are_left_out_and_told():
     params = {"w": jnp.ones((2, 2)), "head": jnp.ones(2)}
     tx = optax.partition({"go": optax.adam(1e-2), "stay": optax.set_to_zero()}, {"w": "stay", "head": "go"})
