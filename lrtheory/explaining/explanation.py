@@ -188,10 +188,21 @@ def _of_reading(reading: Reading, change: Change) -> Explanation:
         facts_of=repr(inside),
         change=replace(change, method=found.method),
         exactness=exactness,
-        notes=(*reading.notes, *found.notes, *seen),
+        notes=(*reading.notes, *found.notes, *_counted(reading.curve, change), *seen),
         code=code,
         schedule=_levels(reading.curve),
         schedule_after=_levels(after),
+    )
+
+
+def _counted(found: Curve | None, change: Change) -> tuple[str, ...]:
+    """What a scheduler of torch counts is for the training loop to say."""
+    if found is None or found.lr is None or change.fewer_steps == 1:
+        return ()
+    name = found.part.name
+    return (
+        f"{name} is taken to be stepped with the optimizer; where the loop steps it once an epoch, it counts epochs, which "
+        "another batch leaves as they are",
     )
 
 

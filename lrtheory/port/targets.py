@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
@@ -113,21 +114,21 @@ def same_state(name: str, tensor: Tensor, group: Any, made: tuple[str, ...] = ()
             raise PortError(f"{name}: {slot} was written, and is not what is read back from the target")
 
 
-def same_around(source: Source, around: tuple[Any, ...], target: str) -> tuple[str, ...]:
+def same_around(source: Source, around: tuple[Any, ...], target: str, moved: Collection[str] = ()) -> tuple[str, ...]:
     """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ.
 
-    Both name parameters as the target does.
+    ``moved`` are the parameters as the target has them, by whose names both sides go.
     """
     ours, theirs = (
-        [(a.name, dict(a.numbers), a.options.get("every"), frozenset(a.over)) for a in side]
+        [(a.name, dict(a.numbers), a.options.get("every"), {*a.over}.intersection(moved)) for a in side]
         for side in (source.around, around)
     )
     if ours == theirs:
         return ()
+    alike = [entry[:3] for entry in ours] == [entry[:3] for entry in theirs]  # they differ in what they act on
 
     def said(side: tuple[Any, ...]) -> str:
-        own = (f"{a} for {some(a.over, 3)}" if len(a.over) < len(source.tensors) else str(a) for a in side)
-        return " and ".join(own) or "nothing"
+        return " and ".join(f"{a} on {some(a.over, 3)}" if alike else str(a) for a in side) or "nothing"
 
     meet = f"before the rule gradients meet {said(source.around)} in the source and {said(around)} in the target"
     if source.framework == "torch" or target == "torch" or "lrtheory" in (source.framework, target):

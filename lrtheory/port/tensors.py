@@ -133,6 +133,11 @@ def taken(
             )
     tensors, notes = {}, list(found.notes)
     for group in found.groups:
+        if group.rule is None and "do not move" in group.reason:
+            notes.append(
+                f"{some(group.names, 4)}: frozen, and left out: freeze them in the target, outside its optimizer"
+            )
+            continue
         if group.rule is None:
             raise PortError(
                 f"{some(group.names, 4)}: no rule of ours, so that nothing says what its state is: {group.reason}"

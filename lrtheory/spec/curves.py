@@ -310,7 +310,12 @@ def _changed(owner: str, name: str, value: Any, levels: float, batch: float) -> 
     if isinstance(value, Mapping):
         return {key: _changed(owner, key, entry, levels, batch) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_changed(owner, name, entry, levels, batch) for entry in value)
+        changed = type(value)(_changed(owner, name, entry, levels, batch) for entry in value)
+        if name in ("milestones", "boundaries") and len(set(changed)) < len(set(value)):
+            raise ValueError(
+                f"{name}={value} divided by {batch:g} has two of them at one step; write the new one by hand"
+            )
+        return changed
     if not is_number(value):
         return value
     return value * levels if name in LEVELS else _count(value, batch) if name in COUNTS else value

@@ -134,6 +134,18 @@ def test_a_cycle_of_so_few_steps_that_its_peak_is_lost_is_refused(text: str, bat
         curve(parse(text)).rescaled(1.0, batch)
 
 
+def test_two_milestones_at_one_step_are_no_answer_and_epochs_are_told_apart_from_steps() -> None:
+    spec = "torch.optim.lr_scheduler.MultiStepLR(torch.optim.SGD(lr=0.1), milestones=[30, 60])"
+    with pytest.raises(ValueError, match="two of them at one step"):
+        explain(spec, batch=64)
+    levels = ", ".join(f"optax.constant_schedule({lr})" for lr in (0.1, 0.2, 0.1))
+    with pytest.raises(ValueError, match="two of them at one step"):
+        explain(f"optax.sgd(optax.join_schedules([{levels}], [3, 5]))", batch=16)
+    told = "MultiStepLR is taken to be stepped with the optimizer"
+    assert any(told in note for note in explain(spec, batch=4).notes)
+    assert not any(told in note for note in explain(spec, loss=4).notes)
+
+
 def test_a_function_of_the_step_is_looked_at_in_time_and_comes_earlier() -> None:
     old = curve(parse("torch.optim.lr_scheduler.LambdaLR(lr_lambda=lambda t: 0.999 ** t if t // 30 < 9 else 0.1)"), 0.1)
     new = old.rescaled(1.0, 4.0)
