@@ -149,7 +149,7 @@ def taken(
             tensors[name] = _tensor(name, group, found.framework, steps)
     if not tensors:
         raise PortError(
-            "the source has no parameters yet: of a Keras optimizer call optimizer.build(model.trainable_variables) first"
+            "the source has no parameters to move: of a new Keras optimizer call optimizer.build(model.trainable_variables) first"
         )
     counts = {tensor.count for tensor in tensors.values()}
     count = counts.pop() if len(counts) == 1 else None

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from lrtheory import rules
+from lrtheory import port, rules
 from lrtheory.cli.app import run
+from lrtheory.dims.target import infer_target
 from lrtheory.explaining import explain
 from lrtheory.explaining.explanation import formula_of
 from lrtheory.explaining.facts import facts
@@ -197,6 +198,17 @@ def test_json_is_all_of_stdout(capsys) -> None:
 def test_wrong_family_warns_on_the_page(capsys) -> None:
     assert run(["explain", SPEC, "--batch-scale", "4", "--method", "linear"]) == 0
     assert "warning: the linear rule is derived" in capsys.readouterr().out
+
+
+def test_what_torch_refuses_on_a_cpu_alone_is_read() -> None:
+    """People who capture a step in a CUDA graph write ``capturable=True``."""
+    spec = "torch.optim.AdamW(lr=1e-3, capturable=True)"
+    found = explain(spec, loss=8.0)
+    assert found.exactness == "bitwise"
+    assert "in float64, not capturable: the same bit for bit" in found.notes[-1]
+    assert found.code == "torch.optim.AdamW(params, lr=0.001, eps=8e-08, capturable=True)"
+    assert infer_target(spec).verdict == "proven"
+    assert port.config(spec, to="optax").code.startswith("optax.adamw(")
 
 
 @pytest.mark.parametrize("spec", ["adam(lr=0)", "adam(lr=float('inf'))", "optax.set_to_zero()"])
