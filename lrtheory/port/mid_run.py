@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -135,6 +135,8 @@ def state(
     renamed = matching.matched(list(found.tensors), None if shapes is None else list(shapes), names)
     tensors = _turned(found, target, renamed, shapes, layouts, model)
     target = fresh(to, tensors, found.framework) if made_here else target
+    around = (replace(a, over=tuple(renamed[name] for name in a.over if name in renamed)) for a in found.around)
+    found = replace(found, around=tuple(around))
     written, notes = target.written(tensors, found)
     values = {name: tensor.value for name, tensor in tensors.items() if tensor.value is not None}
     complete = values if len(values) == len(tensors) else None

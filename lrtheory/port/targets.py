@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..rules import Rule, factory_of
+from ..words import some
 from .counterparts import KEPT
 from .errors import PortError
 from .tensors import Source, Tensor
@@ -116,24 +117,20 @@ def same_state(name: str, tensor: Tensor, group: Any, made: tuple[str, ...] = ()
 def same_around(source: Source, around: tuple[Any, ...], target: str, moved: Collection[str] = ()) -> tuple[str, ...]:
     """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ.
 
-    ``moved`` are the parameters as the target has them.
+    ``moved`` are the parameters as the target has them, by whose names both sides go.
     """
     ours, theirs = (
-        [(a.name, dict(a.numbers), a.options.get("every"), len({*a.over} & {*names})) for a in side]
-        for side, names in ((source.around, source.tensors), (around, moved))
+        [(a.name, dict(a.numbers), a.options.get("every"), {*a.over}.intersection(moved)) for a in side]
+        for side in (source.around, around)
     )
     if ours == theirs:
         return ()
-    alike = [[entry[:3] for entry in side] for side in (ours, theirs)]
-    counted = " on {} of the parameters" if alike[0] == alike[1] else ""  # they differ in what they act on
-    said = [
-        " and ".join(f"{a}{counted.format(entry[3])}" for a, entry in zip(side, entries, strict=True)) or "nothing"
-        for side, entries in ((source.around, ours), (around, theirs))
-    ]
+    alike = [entry[:3] for entry in ours] == [entry[:3] for entry in theirs]  # they differ in what they act on
+
+    def said(side: tuple[Any, ...]) -> str:
+        return " and ".join(f"{a} on {some(a.over, 3)}" if alike else str(a) for a in side) or "nothing"
+
+    meet = f"before the rule gradients meet {said(source.around)} in the source and {said(around)} in the target"
     if source.framework == "torch" or target == "torch" or "lrtheory" in (source.framework, target):
-        return (
-            f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: the rest is for the loop to do",
-        )
-    raise PortError(
-        f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: give a target in to= that has the same"
-    )
+        return (f"{meet}: the rest is for the loop to do",)
+    raise PortError(f"{meet}: give a target in to= that has the same")
