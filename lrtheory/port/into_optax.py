@@ -147,7 +147,7 @@ def _value(field: str, name: str, tensor: Tensor, own: bool) -> Any:
     names, derived = state_of(tensor.rule)
     for slot, key in names.items():
         if key == field and getattr(tensor.state, slot) is not None:
-            if slot == "buffer" and not getattr(tensor.hyper, "momentum", 1):
+            if slot == "buffer" and slot in tensor.unknown and not getattr(tensor.hyper, "momentum", 1):
                 return None
             known(name, tensor, slot)
             return getattr(tensor.state, slot)
