@@ -64,7 +64,7 @@ def stand_in(state: Any) -> Any:
     for key in ("acc_grads", "z", "mu", "nu", "trace", "ema", "e_g"):
         for _, found in optax.tree.get_all_with_path(state, key):
             masked = jax.tree.leaves(found, is_leaf=lambda x: isinstance(x, optax.MaskedNode))
-            if np.ndim(found) == 0 and not isinstance(found, (dict, list, tuple)):
+            if not isinstance(found, (dict, list, tuple)) and np.ndim(found) == 0:
                 continue
             if not any(isinstance(x, optax.MaskedNode) for x in masked):
                 return found

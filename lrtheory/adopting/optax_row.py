@@ -306,7 +306,7 @@ def slots_of(rule: Rule, hyper: Any, name: str, states: list[Any]) -> dict[str, 
             trees = {slot: named(tree) for slot, tree in state._asdict().items() if tree is not None}
             return {slot: tree[name] for slot, tree in trees.items() if name in tree}
         for key, value in zip(getattr(state, "_fields", ()), state, strict=False):
-            theirs.setdefault(key, value if np.ndim(value) == 0 and hasattr(value, "dtype") else named(value).get(name))
+            theirs.setdefault(key, value if hasattr(value, "dtype") and np.ndim(value) == 0 else named(value).get(name))
     names, derived = state_of(rule)
     found = {slot: theirs[key] for slot, key in names.items() if key in theirs}
     found |= {slot: make(theirs[key], hyper) for slot, (key, make, _) in derived.items() if key in theirs}

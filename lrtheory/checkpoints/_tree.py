@@ -37,12 +37,20 @@ def is_flat_optimizer(value: Any) -> bool:
 
 def is_part_of_optax(value: Any) -> bool:
     """Whether this is the state of one part of an optax transformation, as orbax restores it."""
-    return (
-        isinstance(value, Mapping)
-        and bool(FIELDS & set(value))
-        and all(isinstance(value[key], Mapping) or is_array(value[key]) for key in FIELDS & set(value))
-        and not any(_is_large(key, entry) for key, entry in value.items() if key not in FIELDS)
+    if not isinstance(value, Mapping) or not (kept := FIELDS & set(value)):
+        return False
+    trees = [value[key] for key in kept]
+    # What has a count may keep more that is like its moments, such as the largest squares of AMSGrad.
+    alike = [_paths(tree) for tree in trees if isinstance(tree, Mapping)] if "count" in value else []
+    return all(isinstance(tree, Mapping) or is_array(tree) for tree in trees) and not any(
+        _is_large(key, entry) and not (isinstance(entry, Mapping) and _paths(entry) in alike)
+        for key, entry in value.items()
+        if key not in kept
     )
+
+
+def _paths(tree: Mapping[str, Any]) -> set[str]:
+    return {path for path, _ in _leaves(tree)}
 
 
 def _is_large(key: str, entry: Any) -> bool:

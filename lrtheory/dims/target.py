@@ -109,6 +109,8 @@ def _of_torch(root: Part) -> Numbered:
 
     given: dict[str, Any] = root.values()
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    if root.spec.name.startswith("torch.optim.") and given.get("capturable"):
+        given["capturable"] = False  # it is for a step inside a CUDA graph, and refused on a CPU
     numbers, others = default_numbers(root.factory, given)
 
     def write(new: Mapping[str, float]) -> str:

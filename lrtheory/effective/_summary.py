@@ -187,6 +187,8 @@ def summaries(
         whole: Whole,
     ) -> Summary:
         dtype, lost = compute_dtype(p), jnp.finfo(p.dtype).eps / 4
+        if not p.size:
+            return Summary(**_unknown(dtype, quantiles))
         lr, lr_power = (0.0, 1.0) if rule is None else (hyper.lr, float(rule.units["lr"].param))
         seen = _seen(p, after, still, lr, whole)
         decays = decayed + e * coupled.astype(dtype)
@@ -245,8 +247,7 @@ def realised(
 
     def of_leaf(p: Array, after: Array, g: Any, whole: Whole) -> Summary:
         g, dtype = _dense(p, g), compute_dtype(p)
-        unknown = dict.fromkeys(Summary._fields, jnp.asarray(jnp.nan, dtype))
-        unknown["quantiles"] = jnp.full(len(quantiles), jnp.nan, dtype)
+        unknown = _unknown(dtype, quantiles)
         unknown["absorbed"] = jnp.mean((p == after) & (g != 0), dtype=dtype)
         unknown["step_over_gradient"] = euclidean_norm(after.astype(dtype) - p.astype(dtype)) / euclidean_norm(
             g.astype(dtype)
@@ -254,6 +255,12 @@ def realised(
         return Summary(**{**unknown, **_seen(p, after, g == 0, lr, whole)})
 
     return jax.tree.map(of_leaf, params_before, params_after, grads, whole)
+
+
+def _unknown(dtype: Any, quantiles: tuple[float, ...]) -> dict[str, Array]:
+    """All fields unknown."""
+    nan = jnp.asarray(jnp.nan, dtype)
+    return dict.fromkeys(Summary._fields, nan) | {"quantiles": jnp.full(len(quantiles), jnp.nan, dtype)}
 
 
 def per_example(effective_lr: PyTree, batch_size: int | Array, reduction: str) -> PyTree:

@@ -71,11 +71,10 @@ def beside(old: str, new: str, *, loss: float, params: float) -> Seen:
             lost = 0.0 if np.array_equal(np.isnan(path), np.isnan(other[name])) else np.inf
             off = max(off, float(np.nan_to_num(gap / reach, nan=lost).max()))
         acted = any(np.any(np.isfinite(path) & (path != path[0])) for path in one.values())
+        told = f"run beside the old for {steps} steps in float64" + ", not capturable" * ("capturable=True" in new)
         if off == 0 and not acted:
-            return Seen(
-                None, f"run beside the old for {steps} steps in float64: no parameter moved to a finite value in either"
-            )
-        return Seen(off, f"run beside the old for {steps} steps in float64: {in_words(off)}")
+            return Seen(None, f"{told}: no parameter moved to a finite value in either")
+        return Seen(off, f"{told}: {in_words(off)}")
     if refused or parse(old).full_name.startswith(("torch.optim.", "optax.")):
         refused = refused or f"it cannot be run: {why}"
         raise SpecError(refused if short(old) in refused else f"{short(old)}: {refused}")
@@ -318,6 +317,8 @@ def _in_torch(spec: Any, start: Any, grads: Any, lrs: Any = None) -> list[dict[s
             scheduler = _made(made.make, first=optimizer)
         else:
             optimizer = _made(made.make, first=list(params.values()))
+        for group in optimizer.param_groups:  # for a step inside a CUDA graph; on a CPU torch refuses it
+            group |= {"capturable": False} if "capturable" in group else {}
         if hasattr(optimizer, "train"):
             optimizer.train()
         path = [start]

@@ -41,11 +41,13 @@ class KerasTarget:
         place = lambda variable, value, what: own.__setitem__(  # noqa: E731
             id(variable), exactly(value, own[id(variable)].dtype, what).reshape(own[id(variable)].shape)
         )
+        for group in self.found.groups:
+            for name in group.names:
+                same_rule(name, tensors[name], group.rule, group.reason)
         count = counted(source, "Keras")
         for group in self.found.groups:
             for name in group.names:
                 tensor = tensors[name]
-                same_rule(name, tensor, group.rule, group.reason)
                 same_numbers(name, tensor, stated(self.optimizer, group), skip=("lr",))
                 self._place(name, tensor, count, place)
         notes = self._epsilon(tensors)
@@ -53,7 +55,7 @@ class KerasTarget:
         self._lr(tensors, count, place)
         return [own[id(v)] for v in self.optimizer.variables], (
             *notes,
-            *same_around(source, self.found.around, "keras"),
+            *same_around(source, self.found.around, "keras", tensors),
         )
 
     def _epsilon(self, tensors: Mapping[str, Tensor]) -> tuple[str, ...]:

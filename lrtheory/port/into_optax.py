@@ -39,6 +39,9 @@ class OptaxTarget:
             firsts = {name: tensor.stand_in(name) for name, tensor in tensors.items()}
             self.tree = nested({n: jnp.asarray(exactly(v, jnp.asarray(v).dtype, n)) for n, v in firsts.items()})
         blank = self.optimizer.init(self.tree)
+        for group in adopt(self.optimizer, blank, self.tree, arrays=False, check=False).groups:
+            for name in group.names:
+                same_rule(name, tensors[name], group.rule, group.reason)
         seen = traced(self.optimizer, blank, self.tree)
         new = {id(state): _filled(state, over, tensors) for over, state in seen.states if hasattr(state, "_fields")}
         state = jax.tree.map(lambda x: new.get(id(x), x), blank, is_leaf=lambda x: id(x) in new)
@@ -48,12 +51,12 @@ class OptaxTarget:
         found = adopt(self.optimizer, state, self.tree, check=False)
         for group in found.groups:
             for name in group.names:
-                same_rule(name, tensors[name], group.rule, group.reason)
+                same_rule(name, tensors[name], group.rule, group.reason)  # which numbers of the source may have changed
                 same_numbers(name, tensors[name], group.hyper)
                 derived = state_of(tensors[name].rule)[1]
                 made = tuple(slot for slot, other in derived.items() if other.back is None and slot != "t")
                 same_state(name, tensors[name], group, made)
-        return state, same_around(source, found.around, "optax")
+        return state, same_around(source, found.around, "optax", tensors)
 
     def _once(self, path: Any, leaf: Any, source: Source, tensors: Mapping[str, Tensor], injected: Any) -> Any:
         """What is kept once for all parameters: counts of steps and injected numbers."""
@@ -144,7 +147,7 @@ def _value(field: str, name: str, tensor: Tensor, own: bool) -> Any:
     names, derived = state_of(tensor.rule)
     for slot, key in names.items():
         if key == field and getattr(tensor.state, slot) is not None:
-            if slot == "buffer" and not getattr(tensor.hyper, "momentum", 1):
+            if slot == "buffer" and slot in tensor.unknown and not getattr(tensor.hyper, "momentum", 1):
                 return None
             known(name, tensor, slot)
             return getattr(tensor.state, slot)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -116,6 +116,8 @@ def state(
     TypeError
         For a source or target that is none.
     """
+    if steps is not None and steps < 0:
+        raise PortError(f"steps={steps}: it is how many steps were taken, 0 or more")
     if isinstance(source, (str, PathLike)):
         source, kept = from_file(source)
         params = kept if params is None else params
@@ -133,6 +135,8 @@ def state(
     renamed = matching.matched(list(found.tensors), None if shapes is None else list(shapes), names)
     tensors = _turned(found, target, renamed, shapes, layouts, model)
     target = fresh(to, tensors, found.framework) if made_here else target
+    around = (replace(a, over=tuple(renamed[name] for name in a.over if name in renamed)) for a in found.around)
+    found = replace(found, around=tuple(around))
     written, notes = target.written(tensors, found)
     values = {name: tensor.value for name, tensor in tensors.items() if tensor.value is not None}
     complete = values if len(values) == len(tensors) else None

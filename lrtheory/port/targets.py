@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from ..rules import Rule, factory_of
+from ..words import some
 from .counterparts import KEPT
 from .errors import PortError
 from .tensors import Source, Tensor
@@ -97,9 +99,13 @@ def same_numbers(name: str, tensor: Tensor, hyper: Any, skip: tuple[str, ...] = 
 
 def same_state(name: str, tensor: Tensor, group: Any, made: tuple[str, ...] = ()) -> None:
     """Refuse what was read back from the target and is not what was to be written; ``made`` are made of other slots by the reader."""
-    for slot, column in group.state._asdict().items():
+    kept = group.state._asdict()
+    idle: set[str] = set() if getattr(tensor.hyper, "momentum", 1) else {"buffer"}
+    if idle and {*kept} <= {"t", "buffer", "weight"}:  # of plain gradient descent
+        idle = {*kept}
+    for slot, column in kept.items():
         ours = getattr(tensor.state, slot)
-        if column is None or ours is None or slot in {*group.unknown, *tensor.unknown, *made}:
+        if column is None or ours is None or slot in {*group.unknown, *tensor.unknown, *made, *idle}:
             continue
         theirs = np.asarray(column[name])
         gap = np.max(np.abs(theirs.astype(np.float64) - ours.astype(np.float64)), initial=0.0)
@@ -112,19 +118,23 @@ def same_state(name: str, tensor: Tensor, group: Any, made: tuple[str, ...] = ()
             raise PortError(f"{name}: {slot} was written, and is not what is read back from the target")
 
 
-def same_around(source: Source, around: tuple[Any, ...], target: str) -> tuple[str, ...]:
-    """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ."""
+def same_around(source: Source, around: tuple[Any, ...], target: str, moved: Collection[str] = ()) -> tuple[str, ...]:
+    """Notes on clipping and accumulation that one side does in its loop; refused where both have their own and they differ.
+
+    ``moved`` are the parameters as the target has them, by whose names both sides go.
+    """
     ours, theirs = (
-        [(a.name, dict(a.numbers), a.options.get("every"), len(a.over)) for a in side]
+        [(a.name, dict(a.numbers), a.options.get("every"), {*a.over}.intersection(moved)) for a in side]
         for side in (source.around, around)
     )
     if ours == theirs:
         return ()
-    said = [" and ".join(map(str, side)) or "nothing" for side in (source.around, around)]
+    alike = [entry[:3] for entry in ours] == [entry[:3] for entry in theirs]  # they differ in what they act on
+
+    def said(side: tuple[Any, ...]) -> str:
+        return " and ".join(f"{a} on {some(a.over, 3)}" if alike else str(a) for a in side) or "nothing"
+
+    meet = f"before the rule gradients meet {said(source.around)} in the source and {said(around)} in the target"
     if source.framework == "torch" or target == "torch" or "lrtheory" in (source.framework, target):
-        return (
-            f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: the rest is for the loop to do",
-        )
-    raise PortError(
-        f"before the rule gradients meet {said[0]} in the source and {said[1]} in the target: give a target in to= that has the same"
-    )
+        return (f"{meet}: the rest is for the loop to do",)
+    raise PortError(f"{meet}: give a target in to= that has the same")

@@ -133,6 +133,11 @@ def taken(
             )
     tensors, notes = {}, list(found.notes)
     for group in found.groups:
+        if group.rule is None and "do not move" in group.reason:
+            notes.append(
+                f"{some(group.names, 4)}: frozen, and left out: freeze them in the target, outside its optimizer"
+            )
+            continue
         if group.rule is None:
             raise PortError(
                 f"{some(group.names, 4)}: no rule of ours, so that nothing says what its state is: {group.reason}"
@@ -144,7 +149,7 @@ def taken(
             tensors[name] = _tensor(name, group, found.framework, steps)
     if not tensors:
         raise PortError(
-            "the source has no parameters yet: of a Keras optimizer call optimizer.build(model.trainable_variables) first"
+            "the source has no parameters to move: of a new Keras optimizer call optimizer.build(model.trainable_variables) first"
         )
     counts = {tensor.count for tensor in tensors.values()}
     count = counts.pop() if len(counts) == 1 else None

@@ -111,7 +111,9 @@ class Change:
                 )
         heard = (name == "reduction" or getattr(self, name) is None for size, _, name, _ in self._parts if size != 1)
         if self.reduction == "sum" and not any(heard):  # a mean is what is assumed
-            raise ValueError("reduction='sum' is about another batch, and that stays: give batch=, or leave it out")
+            raise ValueError(
+                "reduction='sum' is about another batch, and the batch stays: change it, or leave reduction out"
+            )
         if self.method is not None and self.examples == 1:
             raise ValueError(
                 f"method={self.method!r} is about another batch, and a step has as many examples as before"

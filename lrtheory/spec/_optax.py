@@ -196,6 +196,10 @@ def _sequence(root: Part, notes: list[str]) -> list[Part]:
     return [] if root.name == "identity" else [root]
 
 
+#: Factories that give groups of parameters what is not for all.
+_BY_GROUP = ("partition", "multi_transform", "masked", "selective_transform")
+
+
 def _alias(spec: Spec, sequence: list[Part]) -> _Alias:
     if len(sequence) == 1 and sequence[0].name in NAMES:
         only = sequence[0]
@@ -216,9 +220,14 @@ def _alias(spec: Spec, sequence: list[Part]) -> _Alias:
             (p for p in sequence if p.name not in {n for made in _MADE_OF for n in made} | set(_RATES)), None
         )
         what = (unknown or sequence[0]).spec.text if sequence else spec.text
+        hint = (
+            ": give the SPEC of one group of parameters"
+            if (unknown or spec).name.rpartition(".")[2] in _BY_GROUP
+            else ""
+        )
         raise NoRuleError(
-            f"{short(what)} is none of our rules" if what == spec.text
-            else f"{short(spec.text)} is none of our rules and wrappers, with {short(what)} where it stands"
+            f"{short(what)} is none of our rules{hint}" if what == spec.text
+            else f"{short(spec.text)} is none of our rules and wrappers, with {short(what)} where it stands{hint}"
         )  # fmt: skip
     if name == "lamb":
         places["eps"], places["eps_root"] = (_Place(sequence[0], a) for a in ("eps", "eps_root"))

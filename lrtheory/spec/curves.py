@@ -175,6 +175,12 @@ def of_part(made: Part, lr: float | None = None) -> Curve:
     else:
         peak = int(t[best])
     later = at(np.array([2, 10, 100]) * horizon) if len(t) == len(known) else np.full(3, lrs[-1])
+    if not follows and np.nanmax(later) > lrs[best] + 1e-3 * abs(lrs[best]):  # a function may come to rest later still
+        raise SpecError.of(
+            made.spec,
+            f"it rises on and on, to {np.nanmax(later):.3g} by step {100 * horizon}, so that it has no largest lr; give the optimizer "
+            "alone, at the lr that is meant",
+        )
     rests = bool(np.all(later == lrs[-1]))
     moving = np.flatnonzero(lrs != lrs[-1])
     end = (int(t[moving[-1] + 1]) if moving.size else 0) if rests else min(_end(made), int(t[-1]))

@@ -126,9 +126,10 @@ class Figures:
                     self._measure(alike[i : i + TOGETHER])
             for step, entries, row in zip(steps, read, self._rows, strict=True):
                 for tensor, figures in row.items():
-                    if not np.isfinite(entries[tensor].after).all():
+                    entry = entries[tensor]
+                    if entry.grad is not None and not np.isfinite(entry.after).all():  # a frozen one may be a mask
                         self._not_finite.setdefault(tensor, step.number)
-                    figures["grad_norm"] = entries[tensor].grad_norm_of(_size(self.record.tensors[tensor]))
+                    figures["grad_norm"] = entry.grad_norm_of(_size(self.record.tensors[tensor]))
                     figures["clip_factor"] = _factor(step.clips, tensor, figures["clip_factor"])
         self._steps += steps
         self._kept_rows += [{t: np.hstack([*figures.values()]) for t, figures in row.items()} for row in self._rows]

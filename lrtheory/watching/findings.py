@@ -228,9 +228,10 @@ def scheduler_calls(watched: Watched, medians: Medians) -> Given:
 def lr_at_zero(watched: Watched, medians: Medians) -> Given:
     """An lr that is 0 long before the end, or all the time."""
     lr = np.nanmax(watched.groups["lr"], axis=1, initial=0)
-    if lr.max() == 0 and not np.isnan(watched.groups["lr"]).all():
+    still = not (medians["relative_update"] > 0).any()
+    if lr.max() == 0 and still and not np.isnan(watched.groups["lr"]).all():
         fix = "give an lr above 0; where a schedule begins at 0, step it after each optimizer.step()"
-        yield _found("lr was 0 at every measured step: nothing was learnt.", fix, steps=watched.taken)
+        yield _found("lr was 0 at every measured step, and nothing was learnt there.", fix, steps=watched.taken)
     alive = np.flatnonzero(lr > 1e-8 * lr.max())
     if lr.max() > 0 and len(lr) >= LEAST:
         last = int(watched.steps[alive[-1]])

@@ -132,7 +132,7 @@ def watch_torch(optimizer: Any, model: Any, **settings: Any) -> TorchWatch:
 def _several(optimizer: Any) -> list[tuple[str, Any]]:
     if isinstance(optimizer, Mapping):
         named = list(optimizer.items())
-    elif isinstance(optimizer, Iterable):
+    elif isinstance(optimizer, Iterable) and not hasattr(optimizer, "update"):  # a transformation of optax is a tuple
         named = [("", one) for one in optimizer]
     else:
         named = [("", optimizer)]
@@ -158,7 +158,7 @@ def stepped(optimizer: Any) -> Any:
         kind = f"{type(optimizer).__module__}.{type(optimizer).__qualname__}"
         raise TypeError(
             f"{kind} has no step hooks to watch by: give a torch.optim.Optimizer, or a class that derives from it and calls its "
-            "__init__"
+            "__init__; optax is watched by lrtheory.optax.watched(tx), and Keras by the callback lrtheory.watching.keras.Watch"
         )
     return inner
 

@@ -90,4 +90,4 @@ def _print(script: Path) -> None:
     start = at
     while start is not None and start.tb_frame.f_code.co_filename != str(script):
         start = start.tb_next
-    traceback.print_exception(kind, error, start or at)
+    traceback.print_exception(kind, error, start)  # without any where the script has not begun

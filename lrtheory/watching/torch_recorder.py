@@ -197,7 +197,7 @@ class Recorder:
             return
         if self._known:
             self.tell(
-                f"parameters changed before step {self.step}: those that did are recorded as new ones from there on"
+                f"parameters changed before step {self.step}: those added or changed are recorded as new ones from there on"
             )
         kept = dict(zip(self._known, self._tensors, strict=True))
         self._known, self._tensors = known, []

@@ -130,7 +130,7 @@ def with_arguments(base: Implementation, changes: Mapping[str, Any]) -> Implemen
 
 def with_lr_of(base: Implementation, other: Implementation) -> Implementation:
     """A scheduler of torch has no lr but that of its optimizer: where none is given, it is that of the other schedule."""
-    if base.arguments.get("lr", 0) is not None:
+    if not base.is_schedule or base.arguments.get("lr", 0) is not None:
         return base
     given = other.arguments.get("lr", LR if other.library == "torch" else 0)
     if given == 0 and not (base.is_known and other.is_known):  # no family says what of the other's is the lr

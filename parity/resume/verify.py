@@ -84,7 +84,7 @@ class Resume:
             lines.append(f"not as before after loading: {listed(self.lost)}; put back, the runs still differ")
         elif self.resumed is not None:
             lines.append(
-                "all pieces are as before after loading: what differs is in none of them, such as the data or a generator"
+                "all pieces are as before after loading: what differs is in none of them, such as the data, a generator, or gradients half gathered"
             )
         for piece, left in self.without.items():
             lines.append(

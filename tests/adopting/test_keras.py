@@ -151,5 +151,5 @@ def test_loss_scale_is_looked_into() -> None:
 def test_optimizer_without_parameters_is_explained_and_not_moved() -> None:
     assert "lr = 0.1" in str(lrtheory.explain(keras.optimizers.Adam(0.1)))
     for to in ("torch", "optax", "lrtheory"):
-        with pytest.raises(port.PortError, match=r"has no parameters yet: .* call optimizer.build"):
+        with pytest.raises(port.PortError, match=r"has no parameters to move: .* call optimizer.build"):
             port.state(keras.optimizers.Adam(0.1), to=to)

@@ -277,3 +277,12 @@ def test_length_of_a_step_is_no_count_of_steps():
     optimizer.step(loss)
     assert 0 < optimizer.state[p]["t"] < 1
     sound(judged({"model": {"p": p.detach()}, "optimizer": optimizer.state_dict(), "step": 6}))
+
+
+@pytest.mark.parametrize("name", ["scale_by_amsgrad", "scale_by_factored_rms", "scale_by_adam"])
+def test_part_of_optax_may_keep_more_trees_than_ours(name):
+    """The largest squares of AMSGrad, and rows and columns of Adafactor."""
+    optax = pytest.importorskip("optax")
+    kept = getattr(optax, name)().init({"w": np.ones((3, 2), np.float32), "b": {"c": np.ones(2, np.float32)}})
+    assert is_part_of_optax(kept._asdict())
+    assert not is_part_of_optax({"model": kept[1], "mu": kept[1], "opt_state": [kept._asdict()], "count": kept.count})

@@ -115,6 +115,12 @@ def test_what_runs_alike_is_the_same(a: str, b: str) -> None:
     assert (now.outcome, now.unseen) == ("same", ()), now.sentence
 
 
+def test_an_lr_that_the_framework_refuses_is_not_that_of_the_other() -> None:
+    """Only a scheduler of torch goes without one."""
+    with pytest.raises(ValueError, match="Adam\\(lr=None\\) does not run"):
+        diagnose("torch.optim.Adam(lr=None)", "torch.optim.Adam(lr=0.01)")
+
+
 def test_a_class_of_ones_own_is_told_in_the_words_of_the_family_beside_it() -> None:
     """B7: `myopt:EpsInside(lr=0.1)` beside torch's Adam."""
     now = diagnose(f"{OWN}EpsInside(lr=0.1)", "torch.optim.Adam(lr=0.1)")

@@ -83,6 +83,12 @@ def test_target_verdict(target, status):
     assert infer_target(target).status == status
 
 
+@pytest.mark.parametrize(("every", "told"), [(4, 0), (16, 1), (0, 1)])
+def test_law_that_no_number_was_seen_to_obey_is_told_of(every, told):
+    found = infer_target(f"optax.MultiSteps(optax.sgd(0.1), every_k_schedule={every})")
+    assert sum("in numbers nothing moved in 8 steps" in note for note in found.notes) == told, found.notes
+
+
 def test_learning_rate_without_a_default_is_said():
     assert "learning_rate has no default: 1e-3" in infer_target("optax.adam").notes
     assert infer_target("optax.adam(0.1)").notes == ()

@@ -220,6 +220,7 @@ class ClipsNumbers(torch.optim.Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 size = np.clip(p.grad.norm().item(), group["low"], self.bare or group["high"])
+                size = np.clip(size, min=group["low"], max=group["high"])
                 p.sub_(p.grad / np.clip(size, min=group["low"]), alpha=group["lr"])
 
 

@@ -333,6 +333,22 @@ def test_number_of_a_branch_that_was_not_taken_is_not_called_unread(optimizer):
     assert "momentum is given, and the step, as it was run here, does not read it" in found.notes
 
 
+class OfGroups(Signs):
+    """What stands in groups alone, as with Muon."""
+
+    def __init__(self, param_groups):
+        for group in param_groups:
+            group.update({"lr": 0.02, "momentum": 0.9, "eps": 1e-8} if group["use_muon"] else {"lr": 1e-3, "eps": 1e-8})
+        torch.optim.Optimizer.__init__(self, param_groups, {})
+
+    def direction(self, p, group):
+        return p.grad / p.grad.norm() if group["use_muon"] else p.grad / (p.grad.abs() + group["eps"])
+
+
+def test_numbers_of_groups_are_told_by_group():
+    assert dims.infer(OfGroups).unread == {"matrix.momentum": UNREAD, "matrix.eps": NOT_READ_HERE}
+
+
 class Asked(Kept):
     def direction(self, p, group):
         return p.grad.sign() if group["momentum"] else p.grad.cos()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from lrtheory import rules
+from lrtheory import port, rules
 from lrtheory.cli.app import run
+from lrtheory.dims.target import infer_target
 from lrtheory.explaining import explain
 from lrtheory.explaining.explanation import formula_of
 from lrtheory.explaining.facts import facts
@@ -199,8 +200,22 @@ def test_wrong_family_warns_on_the_page(capsys) -> None:
     assert "warning: the linear rule is derived" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("spec", ["adam(lr=0)", "adam(lr=float('inf'))", "optax.set_to_zero()"])
+def test_what_torch_refuses_on_a_cpu_alone_is_read() -> None:
+    """People who capture a step in a CUDA graph write ``capturable=True``."""
+    spec = "torch.optim.AdamW(lr=1e-3, capturable=True)"
+    found = explain(spec, loss=8.0)
+    assert found.exactness == "bitwise"
+    assert "in float64, not capturable: the same bit for bit" in found.notes[-1]
+    assert found.code == "torch.optim.AdamW(params, lr=0.001, eps=8e-08, capturable=True)"
+    assert infer_target(spec).verdict == "proven"
+    assert port.config(spec, to="optax").code.startswith("optax.adamw(")
+
+
+@pytest.mark.parametrize(
+    "spec", ["adam(lr=0)", "adam(lr=float('inf'))", "optax.set_to_zero()", "optax.adamw(optax.constant_schedule(0.0))"]
+)
 def test_bitwise_is_not_said_of_runs_in_which_nothing_moved(spec: str) -> None:
+    """Two runs that stand still, or are nan, are alike whatever the law is; B6 is one of them."""
     found = explain(spec, loss=8.0)
     assert found.exactness == "exact"
     assert "no parameter moved to a finite value" in found.notes[-1]

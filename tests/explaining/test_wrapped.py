@@ -88,7 +88,6 @@ def test_accumulation_and_masks_are_said() -> None:
         ("optax.chain(optax.clip(1), optax.adam(1, eps_root=1e-3))", Change(loss=8),
          "optax.chain(optax.clip(max_delta=8.0), optax.adam(learning_rate=1, eps_root=0.064, eps=8e-08))"),  # A7
         ("lion_pytorch.Lion(0.5)", Change(params=4), "lion_pytorch.Lion(params, lr=2.0)"),  # R4
-        ("optax.adamw(optax.constant_schedule(0.0))", Change(loss=2), "optax.adamw(learning_rate=optax.constant_schedule(value=0.0), eps=2e-08)"),  # B6
     ],
 )  # fmt: skip
 def test_code_of_an_answer(text: str, change: Change, code: str) -> None:

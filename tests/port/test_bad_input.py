@@ -256,3 +256,43 @@ def test_schedule_that_is_injected_is_told():
     told = port.state((tx, state, params), to="torch").notes
     assert "the lr follows a schedule, at count 1 of it" in told
     assert "b1 follows a schedule, at count 1 of it" in told
+
+
+def test_a_clip_of_some_parameters_is_not_that_of_others():
+    def clipped(**over):
+        return optax.chain(optax.masked(optax.clip(0.1), over), optax.adam(0.1))
+
+    params = {"b": jnp.ones(2), "w": jnp.ones(2)}
+    source = (tx := clipped(b=False, w=True), tx.init(params), params)
+    for other, named in (({"b": True, "w": False}, "b"), ({"b": True, "w": True}, "b, w")):
+        words = f"clip_by_value(..., clip_value=0.1) on w in the source and clip_by_value(..., clip_value=0.1) on {named} in"
+        refused(words, source, to=(clipped(**other), params))
+    assert port.state(source, to=(tx, params)).names == {"w": "w", "b": "b"}
+    port.state(source, to=(clipped(a={"b": False, "w": True}), {"a": params}), names=(r"(.*)", r"a/\1"))
+
+
+def test_frozen_parameters_of_optax_are_left_out_and_told():
+    params = {"w": jnp.ones((2, 2)), "head": jnp.ones(2)}
+    tx = optax.partition({"go": optax.adam(1e-2), "stay": optax.set_to_zero()}, {"w": "stay", "head": "go"})
+    _, state = tx.update(params, tx.init(params), params)
+    moved = port.state((tx, state, params), to="torch")
+    assert moved.names == {"head": "head"}
+    assert any(note.startswith("w: frozen, and left out") for note in moved.notes)
+
+
+def test_another_rule_is_told_before_a_count_is_asked_for():
+    sgd = torch.optim.SGD([("w", torch.nn.Parameter(torch.ones(2)))], lr=0.1, momentum=0.9)
+    refused("which is another rule", sgd, to=(optax.adam(0.1), {"w": jnp.ones(2)}))
+    refused("steps=-3: it is how many steps were taken, 0 or more", sgd, to="lrtheory", steps=-3)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "optax.multi_transform({'a': optax.adam(1e-3), 'b': optax.sgd(0.1)}, {'w': 'a', 'b': 'b'})",
+        "optax.chain(optax.clip_by_global_norm(1.0), optax.masked(optax.adamw(1e-3), mask={'w': True}))",
+    ],
+)
+def test_optimizers_by_group_are_to_be_given_one_by_one(spec):
+    with pytest.raises(port.PortError, match=r"none of our rules.*: give the SPEC of one group of parameters"):
+        port.config(spec, to="torch")

@@ -199,3 +199,16 @@ def test_no_decay_on_biases_goes_along(to):
             np.testing.assert_allclose(p.detach().numpy(), params[name], rtol=1e-12)
             if to != "torch":
                 np.testing.assert_allclose(back.params[name], params[name], rtol=1e-12)
+
+
+@pytest.mark.parametrize("injected", [False, True])
+def test_momentum_of_0_keeps_nothing_that_must_go_along(injected):
+    """As in a sweep over momentum: optax keeps the last gradient there, which no step reads."""
+    make = optax.inject_hyperparams(optax.sgd) if injected else optax.sgd
+    tx, params = make(learning_rate=0.1, momentum=0.0), {"w": jnp.asarray(RNG.normal(size=3))}
+    _, state = tx.update(params, tx.init(params), params)
+    assert port.state((tx, state, params), to="torch").optimizer.param_groups[0]["momentum"] == 0
+    for to in ("optax", (tx, params), (optax.sgd(0.1), params)):
+        there = port.state((tx, state, params), to=to)
+        (ours, _), (theirs, _) = (t.update(params, s, params) for t, s in ((tx, state), (there.optimizer, there.state)))
+        np.testing.assert_array_equal(ours["w"], theirs["w"])

@@ -146,6 +146,18 @@ def test_two_milestones_at_one_step_are_no_answer_and_epochs_are_told_apart_from
     assert not any(told in note for note in explain(spec, loss=4).notes)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "torch.optim.lr_scheduler.ExponentialLR(torch.optim.Adam(lr=1e-5), gamma=1.1)",
+        "optax.sgd(optax.exponential_decay(1e-5, 10, 1.5))",
+    ],
+)
+def test_a_schedule_that_rises_on_and_on_has_no_peak(text: str) -> None:
+    with pytest.raises(ValueError, match="rises on and on"):
+        explain(text)
+
+
 def test_a_function_of_the_step_is_looked_at_in_time_and_comes_earlier() -> None:
     old = curve(parse("torch.optim.lr_scheduler.LambdaLR(lr_lambda=lambda t: 0.999 ** t if t // 30 < 9 else 0.1)"), 0.1)
     new = old.rescaled(1.0, 4.0)

@@ -121,6 +121,13 @@ def test_what_has_no_step_hook_is_refused(given: Any, tmp_path: Any) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_optax_is_told_how_it_is_watched(tmp_path: Any) -> None:
+    optax = pytest.importorskip("optax")
+    with pytest.raises(TypeError, match=r"GradientTransformation.* optax is watched by lrtheory\.optax\.watched"):
+        lrtheory.watch(optax.adam(1e-3), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_numbers_that_cannot_be_are_refused(model: Any, tmp_path: Any) -> None:
     for name, value in (("every", 0), ("sample", 0), ("every", 2.5), ("sample", True)):
         with pytest.raises(ValueError, match=f"{name}={value!r} must be a whole number, 1 or more"):

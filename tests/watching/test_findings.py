@@ -147,6 +147,24 @@ def test_healthy_run_raises_nothing(seed: int, tmp_path: Any) -> None:
     assert run.notes == []
 
 
+class OfItsOwnLength(torch.optim.SGD):
+    """Its lr is 0, and its steps are not."""
+
+    def step(self, closure: Any = None) -> None:
+        for p in (p for group in self.param_groups for p in group["params"] if p.grad is not None):
+            p.data.sub_(p.grad, alpha=0.01)
+
+
+def test_a_frozen_mask_and_an_lr_that_nothing_reads_are_no_faults(tmp_path: Any) -> None:
+    def plant(model: Any) -> Any:
+        mask = torch.nn.Parameter(torch.full((2, 2), -torch.inf), requires_grad=False)
+        return OfItsOwnLength([*model.parameters(), mask], lr=0.0), nothing
+
+    run = found_in(plant, torch.float32, 0, tmp_path / "run")
+    assert np.isfinite(run.optimizers[0].figures["relative_update"][:, 0]).all()
+    assert {"lr-at-zero", "not-finite"}.isdisjoint(finding.id for finding in findings_of(run))
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("name", PLANTED)
 def test_plant_is_found(name: str, seed: int, tmp_path: Any) -> None:

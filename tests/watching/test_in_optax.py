@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 optax = pytest.importorskip("optax")
 
 import lrtheory.optax as ours  # noqa: E402
-from lrtheory import effective, rules  # noqa: E402
+from lrtheory import adopt, effective, rules  # noqa: E402
 from lrtheory.watching import loggers  # noqa: E402
 
 X = jax.random.normal(jax.random.key(1), (64, 13))
@@ -210,3 +210,22 @@ def test_figures_go_to_any_logger(tmp_path):
     line = json.loads((tmp_path / "new" / "f.jsonl").read_text())
     assert [(line["step"], line["figures"])] == seen
     assert line["figures"]["relative_update/inner.b"] > 0
+
+
+LISTS: Any = [(jnp.ones((2, 3)), jnp.ones(3)), (jnp.ones((3, 2)), None, jnp.zeros((0, 2)))]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: optax.adamw(1e-2), lambda: optax.sgd(1e-2, momentum=0.9)], ids=["adamw", "sgd"]
+)
+def test_parameters_in_lists_without_entries_and_empty_are_watched(make):
+    """``[(w, b), …]`` is how plain JAX has its layers; an empty array has figures that are not known."""
+    tx: Any = ours.watched(make(), every=1)
+    state = tx.init(LISTS)
+    _, state = tx.update(LISTS, state, LISTS)
+    found = ours.summaries(state, LISTS)
+    assert list(found) == ["0.0", "0.1", "1.0", "1.2"]
+    assert found["0.1"].harmonic_mean == pytest.approx(0.01, rel=1e-3)
+    assert np.isnan(found["1.2"].harmonic_mean)
+    for given in ((make(), state.inner, LISTS), (make(), state.inner)):
+        assert [group.names for group in adopt(given).groups] == [("0/0", "0/1", "1/0", "1/2")]

@@ -124,6 +124,14 @@ def test_script_that_fails_keeps_its_status_and_its_traceback(place: Path, front
     assert json.loads((place / "raised" / "summary.json").read_text())["optimizers"][0]["steps"] == 20
 
 
+def test_script_that_does_not_begin_is_told_of_as_python_tells(place: Path, front: Any) -> None:
+    (place / "shell.sh").write_text("echo hi\n")
+    status, _, said = front("shell.sh")
+    assert status == 1
+    assert '  File "shell.sh", line 1' in said.splitlines()
+    assert "runpy" not in said
+
+
 def test_exit_status_is_the_scripts_and_json_is_alone_on_stdout(front: Any) -> None:
     status, out, said = front("--json", "--out", "exited", "train.py", "--end", "exit")
     assert status == 3

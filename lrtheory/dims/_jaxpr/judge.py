@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +20,21 @@ if TYPE_CHECKING:
 STEPS = 8
 
 
-def evidence_against(program: Program, found: Dimensions) -> str | None:
-    """What a run says that does not obey the units found; ``None`` where all do."""
+class Evidence(NamedTuple):
+    """What a run says that does not obey the units found, ``None`` where all do; and whether any update was not 0."""
+
+    against: str | None
+    moved: bool
+
+
+def evidence(program: Program, found: Dimensions) -> Evidence:
+    """Updates of a problem, and of the same problem rescaled."""
+    moved = False
     with jax.enable_x64(True), np.errstate(all="ignore"):
         run = _Runs(program)
         for size, scales in trials(found):
             base = run.updates(found.hyper, size, 1.0, 1.0)
+            moved = moved or any(map(np.any, base.values()))
             for loss, params in scales:
                 other = run.updates(found.hyper, size, loss, params)
                 for name, expected in base.items():
@@ -34,10 +43,9 @@ def evidence_against(program: Program, found: Dimensions) -> str | None:
                     largest = np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected))
                     if not np.all(apart <= 1e-6 * largest):
                         worst = np.max(np.nan_to_num(apart, nan=np.inf)) / (largest or 1.0)
-                        return disagreement(
-                            loss, params, size, f"the update of {name}" if name else "the update", worst
-                        )
-    return None
+                        what = f"the update of {name}" if name else "the update"
+                        return Evidence(disagreement(loss, params, size, what, worst), moved)
+    return Evidence(None, moved)
 
 
 class _Runs:

@@ -17,7 +17,7 @@ from .._kernel.ledger import HYPER, LEARNING_RATE, STATE, Ledger
 from .._kernel.value import PURE_VALUE, Value
 from .._verdict import Walked, diagnose, dimensions, settled
 from ..dimensions import NOT_READ_HERE, Dimensions
-from .judge import evidence_against
+from .judge import STEPS, evidence
 from .walk import walk
 
 PyTree = Any
@@ -89,8 +89,9 @@ def infer_program(program: Program, *, judge: bool = True) -> Dimensions:
     found = settled(lambda held: _infer(program.holding(held)), zeros)
     if not judge or found.status not in ("proven", "guarded"):
         return found
-    against = evidence_against(program, found)
-    return replace(found, unknown=against) if against else found
+    against, moved = evidence(program, found)
+    still = () if moved else (f"in numbers nothing moved in {STEPS} steps: the law is read from the code alone",)
+    return replace(found, unknown=against, notes=(*found.notes, *still))
 
 
 def _infer(program: Program) -> Walked:

@@ -305,8 +305,9 @@ def _function(kind: str, name: str, compute: Callable[..., Any]) -> Callable[...
 
 def _clip(x: Any, a_min: Any = None, a_max: Any = None, **named: Any) -> Any:
     """NumPy's, which takes either bound under two names."""
-    for bound, other, nearer in ((a_min, "min", np.maximum), (a_max, "max", np.minimum)):
-        if (bound := named.pop(other, bound)) is not None:
+    low, high = named.pop("min", a_min), named.pop("max", a_max)
+    for bound, nearer in ((low, np.maximum), (high, np.minimum)):
+        if bound is not None:
             x = _function("NumPy", nearer.__name__, nearer)(x, bound, **named)
     return x
 
