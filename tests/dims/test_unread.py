@@ -359,6 +359,11 @@ class Compared(Kept):
         return p.grad.sign() if group["momentum"] > 0.1 else p.grad.cos()
 
 
+class OfNoConsequence(Kept):
+    def direction(self, p, group):
+        return (p.grad * (1 + group["momentum"])).sign()
+
+
 class OfNumpy(Kept):
     def direction(self, p, group):
         return p.grad.sign() * float(np.sqrt(4.0) * group["momentum"])
@@ -396,7 +401,7 @@ class PastTheUnits(Kept):
         return p.grad.sign() * float(str(group["momentum"]))
 
 
-@pytest.mark.parametrize("optimizer", [Asked, Compared, OfNumpy, Handed, Once, Chosen, PastTheUnits])
+@pytest.mark.parametrize("optimizer", [Asked, Compared, OfNoConsequence, OfNumpy, Handed, Once, Chosen, PastTheUnits])
 def test_number_that_acts_is_not_accused(optimizer):
     found = dims.infer(optimizer, momentum=0.5)
     assert (found.unread, [note for note in found.notes if "is given" in note]) == ({}, [])
@@ -479,3 +484,9 @@ def test_number_that_an_equation_needs_is_not_accused(factory):
 )
 def test_target_in_text_is_told_too(target, note):
     assert note in infer_target(target).notes
+
+
+def test_a_partial_of_a_class_is_the_class_with_these_arguments():
+    found = dims.infer(functools.partial(Kept, momentum=0.5))
+    assert (found.target, found.verdict) == (dims.infer(Kept).target, "proven")
+    assert "momentum is given, and nothing in the step reads it" in found.notes
