@@ -163,6 +163,12 @@ def test_what_cannot_be_tried_is_said_in_a_sentence(loss, words):
         found.verify(0)
 
 
+def test_what_a_branch_hands_on_is_read():
+    params = {"a": np.ones(3, np.float32), "b": np.ones(3, np.float32)}
+    found = symmetries(lambda p, x: jax.lax.cond(x > 0, lambda: p["a"], lambda: p["b"]).sum(), params, np.float32(1))
+    assert not found.unread
+
+
 def test_slopes_that_are_no_numbers_do_not_pass():
     def loss(p):
         ratio = p["w"] / p["scale"]

@@ -449,6 +449,39 @@ def with_an_option(learning_rate, decay=0.9, decays=False):
     return Transformation(lambda params: (), steps_by(lambda _: learning_rate * decay if decays else learning_rate))
 
 
+def in_a_branch(learning_rate, decay=0.9):
+    return Transformation(
+        lambda params: jnp.int32(0),
+        steps_by(
+            lambda count: learning_rate * jax.lax.cond(count > 10, lambda: jnp.float32(decay), lambda: jnp.float32(1))
+        ),
+    )
+
+
+def at_the_end_of_a_loop(learning_rate, decay=0.9):
+    def scale(_):
+        return learning_rate * jax.lax.fori_loop(0, 3, lambda _, x: jnp.float32(decay), jnp.float32(1))
+
+    return Transformation(lambda params: (), steps_by(scale))
+
+
+def with_options(learning_rate, **options):
+    decays = options.get("decays", False)
+    return Transformation(
+        lambda params: (), steps_by(lambda _: learning_rate * options["decay"] if decays else learning_rate)
+    )
+
+
+def wrapping(factory):
+    @functools.wraps(factory)
+    def wrapped(learning_rate, **options):
+        if learning_rate is None:
+            return factory(options["decay"])
+        return factory(learning_rate, **options)
+
+    return wrapped
+
+
 @pytest.mark.parametrize(
     ("factory", "how"),
     [
@@ -456,6 +489,7 @@ def with_an_option(learning_rate, decay=0.9, decays=False):
         (of_no_consequence, NOT_READ_HERE),
         (with_an_option, NOT_READ_HERE),
         (functools.partial(with_an_option), NOT_READ_HERE),
+        (wrapping(idle), NOT_READ_HERE),
     ],
 )
 def test_number_that_no_equation_needs_is_told(factory, how):
@@ -465,7 +499,7 @@ def test_number_that_no_equation_needs_is_told(factory, how):
     assert not any("is given" in n for n in dims.infer(factory, hyper={"learning_rate": 0.1, "decay": 0.9}).notes)
 
 
-@pytest.mark.parametrize("factory", [on_a_branch, through_the_state])
+@pytest.mark.parametrize("factory", [on_a_branch, through_the_state, in_a_branch, at_the_end_of_a_loop])
 def test_number_that_an_equation_needs_is_not_accused(factory):
     found = dims.infer(factory, hyper={"learning_rate": 0.1, "decay": 0.5})
     assert (found.unread, [note for note in found.notes if "is given" in note]) == ({}, [])
@@ -484,6 +518,11 @@ def test_number_that_an_equation_needs_is_not_accused(factory):
 )
 def test_target_in_text_is_told_too(target, note):
     assert note in infer_target(target).notes
+
+
+def test_a_number_among_options_is_told_as_given():
+    found = dims.infer(with_options, hyper={"learning_rate": 0.1, "decay": 0.5})
+    assert f"decay is given, and {NOT_READ_HERE}" in found.notes
 
 
 def test_a_partial_of_a_class_is_the_class_with_these_arguments():

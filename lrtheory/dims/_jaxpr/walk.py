@@ -174,6 +174,7 @@ def cond(site: Site, operands: list[Value], call: Origin | None) -> list[Value]:
     results = []
     for cases in zip(*outcomes, strict=True):
         _settle(site, cases)
+        site.ledger.read.update(v.name for v in cases)
         if len(cases) == 2:
             chosen = site.ledger.choice(index, cases[0], cases[1], "chooses a branch between", site.at)
             _settle(site, [chosen])
@@ -208,6 +209,7 @@ def _carried(site: Site, initial: Values, avals: Values, what: str) -> list[Valu
 
 def _hand_on(site: Site, carry: Values, new: Values) -> None:
     for before, after in zip(carry, new, strict=True):
+        site.ledger.read.add(after.name)
         site.ledger.same([before, after], "hands on in a loop", after.origin or site.at)
 
 

@@ -72,9 +72,10 @@ def infer_optax(
         of_updates = infer_program(replace(program, gradient=PARAM, notes=(*program.notes, note)), judge=judge)
         if of_updates.status != "broken":
             result = of_updates
-    sources = sources or {n: (factory, n) for n in hyper if n in _parameters(factory)}
-    unread = {n: UNREAD if n in sources and not takes(*sources[n]) else how for n, how in result.unread.items()}
-    unusual = [n for n, (whose, own) in sources.items() if _parameters(whose)[own].default != hyper[n]]
+    sources = sources or {n: (factory, n) for n in hyper}
+    taken = {n: p for n, (whose, own) in sources.items() if (p := _parameters(whose).get(own))}  # the rest by **options
+    unread = {n: UNREAD if n in taken and not takes(*sources[n]) else how for n, how in result.unread.items()}
+    unusual = [n for n in sources if n not in taken or taken[n].default != hyper[n]]
     result = replace(result, unread=unread)
     return replace(result, notes=(*result.notes, *result.of_no_use(unusual)))
 
