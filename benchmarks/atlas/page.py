@@ -69,7 +69,7 @@ def html() -> str:
         f'<table class="table"><thead><tr><th>check</th><th>optimizers that fail it</th></tr></thead>{fails}</table></details>'
         f"<p>Read as well and not counted: {len(parts)} of optax and optax.contrib, {escape(data['parts'])}.</p>"
         f'<details class="atlas-unlisted"><summary>Not listed</summary><ul>{unlisted}</ul></details>'
-        '<form class="atlas-form" role="search"><input type="search" id="atlas-find" placeholder="name, package, line, constant …" '
+        '<form class="atlas-form" role="search"><input type="search" id="atlas-find" placeholder="name, package, line …" '
         f'aria-label="Search the atlas"><select id="atlas-status" aria-label="Verdict"><option value="">all verdicts</option>{choices}'
         f'</select><select id="atlas-kind" aria-label="Kind"><option value="optimizer">optimizers ({len(whole)})</option>'
         f'<option value="part">parts of optimizers ({len(parts)})</option><option value="">both</option>'

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
+# What takes all arguments at once.
+_ALL = ("locals", "vars", "_getframe", "currentframe", "eval", "exec")
+
 
 def texts(code: CodeType) -> Iterator[str]:
     """Names of its attributes and globals, and its texts."""
@@ -17,14 +20,17 @@ def texts(code: CodeType) -> Iterator[str]:
     yield from (*code.co_names, *(x for x in constants if isinstance(x, str)))
 
 
+def codes(code: CodeType) -> Iterator[CodeType]:
+    """It and those of the functions inside it."""
+    yield code
+    for constant in code.co_consts:
+        yield from codes(constant) if inspect.iscode(constant) else ()
+
+
 def takes(function: Callable[..., Any], argument: str) -> bool:
     """Whether any line of a function, or of those inside it, takes an argument of it."""
-    left = [getattr(inspect.unwrap(function), "__code__", None)]
-    while left:
-        if (code := left.pop()) is None:
-            return True  # it has no code to look at
-        for taken in (i.argval for i in dis.get_instructions(code) if i.opname.startswith("LOAD")):
-            if {argument, "locals"}.intersection(taken if isinstance(taken, tuple) else (taken,)):
-                return True
-        left += [x for x in code.co_consts if inspect.iscode(x)]
-    return False
+    code = getattr(function, "__code__", None)
+    if code is None or hasattr(function, "__wrapped__"):
+        return True  # it has no code to look at, or passes its arguments on and may look at them
+    taken = (i.argval for c in codes(code) for i in dis.get_instructions(c) if "LOAD" in i.opname)
+    return any({argument, *_ALL}.intersection(x if isinstance(x, tuple) else (x,)) for x in taken)

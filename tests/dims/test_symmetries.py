@@ -163,6 +163,17 @@ def test_what_cannot_be_tried_is_said_in_a_sentence(loss, words):
         found.verify(0)
 
 
+def test_slopes_that_are_no_numbers_do_not_pass():
+    def loss(p):
+        ratio = p["w"] / p["scale"]
+        return jnp.sum(ratio) + jnp.sqrt(jnp.sum((ratio - ratio) ** 2))
+
+    found = symmetries(loss, {"w": np.ones(3, np.float32), "scale": np.ones(3, np.float32)}).verify(0)
+    assert not found.wrong
+    assert len(found.not_slopes) == 1
+    assert not found.passed
+
+
 def test_parameters_that_must_be_positive_are_tried_where_they_are():
     """At half of the places that are drawn the logarithm of a scale is nan, which says nothing of a symmetry."""
     params = {"w": np.ones(3, np.float32), "scale": np.ones(3, np.float32)}

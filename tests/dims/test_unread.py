@@ -173,9 +173,145 @@ class OfAVariantByName(OfAVariant):
         return p.grad.sign() * (self.momentum if self.smooth else 1.0)
 
 
+def rest(group):
+    return {key: x for key, x in group.items() if key != "params"}
+
+
+BY_NAME, BOUND = {"four": in_four_dimensions}, functools.partial(in_four_dimensions)
+
+
+class InATableOfFunctions(Kept):
+    def direction(self, p, group):
+        return BY_NAME["four"](p, **rest(group))
+
+
+class InAPartial(Kept):
+    def direction(self, p, group):
+        return BOUND(p, **rest(group))
+
+
+class InAListOfItsOwn(Kept):
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        super().__init__(params, lr, momentum)
+        self.functions = [in_four_dimensions]
+
+    def direction(self, p, group):
+        return self.functions[0](p, **rest(group))
+
+
+class InFour:
+    def __init__(self, momentum=0.0, **more):
+        self.inertia = momentum
+
+    def apart(self, p, group):
+        return p.grad.sign() * (group["momentum"] if p.ndim > 3 else 1.0)
+
+    def __call__(self, p):
+        return p.grad.sign() * (self.inertia if p.ndim > 3 else 1.0)
+
+
+class InAClassThatTheStepMakes(Kept):
+    def direction(self, p, group):
+        return InFour(**rest(group))(p)
+
+
+class InAnEntryOfAComprehension(Kept):
+    def direction(self, p, group):
+        return next(iter([in_four_dimensions(p, **rest(group)) for _ in range(1)]))
+
+
+class Engine:
+    def __init__(self):
+        self.inner = InFour()
+
+
+class InAHelperOfAHelper(Kept):
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        super().__init__(params, lr, momentum)
+        self.engine = Engine()
+
+    def direction(self, p, group):
+        return self.engine.inner.apart(p, group)
+
+
+class InAHook(Kept):
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        super().__init__(params, lr, momentum)
+
+        def hook(optimizer, *arguments):
+            for group in optimizer.param_groups:
+                if group["params"][0].ndim > 3:
+                    group["params"][0].grad.mul_(group["momentum"])
+
+        self.register_step_pre_hook(hook)
+
+
+class Spelled(Kept):
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        torch.optim.Optimizer.__init__(self, params, {"lr": lr, "sgd_momentum": momentum, "kind": "sgd"})
+
+    def direction(self, p, group):
+        return p.grad.sign() * (group[f"{group['kind']}_momentum"] if p.ndim > 3 else 1.0)
+
+
+class Filled(Spelled):
+    def direction(self, p, group):
+        return p.grad.sign() * (group["{}_momentum".format("sgd")] if p.ndim > 3 else 1.0)
+
+
+class AllOfThem(Signs):
+    def __init__(self, params, lr=1e-3, momentum=0.9):
+        super().__init__(params, lr)
+        self.weights = {"momentum": momentum, "other": 2.0}
+
+    def direction(self, p, group):
+        return p.grad.sign() * (sum(self.weights.values()) if p.ndim > 3 else 1.0)
+
+
+class KeptOnce(Kept):
+    @functools.cached_property
+    def scale(self):
+        return self.param_groups[0]["momentum"]
+
+    def direction(self, p, group):
+        return p.grad.sign() * (self.scale if p.ndim > 3 else 1.0)
+
+
+class NamedByATable(Kept):
+    fields = ("momentum",)
+
+    def direction(self, p, group):
+        return p.grad.sign() * (group[self.fields[0]] if p.ndim > 3 else 1.0)
+
+
+class AllArguments(Signs):
+    def __init__(self, params, lr=1e-3, momentum=0.9, slowly=False):
+        super().__init__(params, lr)
+        self.arguments = dict(vars()) if slowly else {}
+
+
+class MadeByAnotherClass(torch.optim.Optimizer):
+    def __new__(cls, params, lr=1e-3, momentum=0.9, heavy=False):
+        return Signs(params, momentum if heavy else lr)
+
+
 @pytest.mark.parametrize(
     "optimizer",
     [
+        InATableOfFunctions,
+        InAPartial,
+        InAListOfItsOwn,
+        InAClassThatTheStepMakes,
+        InAnEntryOfAComprehension,
+        InAHelperOfAHelper,
+        InAHook,
+        Spelled,
+        Filled,
+        AllOfThem,
+        KeptOnce,
+        NamedByATable,
+        AllArguments,
+        MadeByAnotherClass,
         Validated,
         HandedOnPerhaps,
         Forwarded,
@@ -223,6 +359,11 @@ class Compared(Kept):
         return p.grad.sign() if group["momentum"] > 0.1 else p.grad.cos()
 
 
+class OfNoConsequence(Kept):
+    def direction(self, p, group):
+        return (p.grad * (1 + group["momentum"])).sign()
+
+
 class OfNumpy(Kept):
     def direction(self, p, group):
         return p.grad.sign() * float(np.sqrt(4.0) * group["momentum"])
@@ -260,7 +401,7 @@ class PastTheUnits(Kept):
         return p.grad.sign() * float(str(group["momentum"]))
 
 
-@pytest.mark.parametrize("optimizer", [Asked, Compared, OfNumpy, Handed, Once, Chosen, PastTheUnits])
+@pytest.mark.parametrize("optimizer", [Asked, Compared, OfNoConsequence, OfNumpy, Handed, Once, Chosen, PastTheUnits])
 def test_number_that_acts_is_not_accused(optimizer):
     found = dims.infer(optimizer, momentum=0.5)
     assert (found.unread, [note for note in found.notes if "is given" in note]) == ({}, [])
@@ -343,3 +484,9 @@ def test_number_that_an_equation_needs_is_not_accused(factory):
 )
 def test_target_in_text_is_told_too(target, note):
     assert note in infer_target(target).notes
+
+
+def test_a_partial_of_a_class_is_the_class_with_these_arguments():
+    found = dims.infer(functools.partial(Kept, momentum=0.5))
+    assert (found.target, found.verdict) == (dims.infer(Kept).target, "proven")
+    assert "momentum is given, and nothing in the step reads it" in found.notes

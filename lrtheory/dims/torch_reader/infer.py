@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import math
@@ -61,6 +62,10 @@ def infer_torch(
     a law impossible when switched on is left at 0, and the notes say so. A law that comes out is tried in numbers.
     """
     given = {**options, **(hyper or {})}
+    if isinstance(optimizer, functools.partial) and not optimizer.args:
+        optimizer, given = optimizer.func, {**optimizer.keywords, **given}
+    if not hasattr(optimizer, "__name__"):
+        raise TypeError(f"{optimizer!r} has no name: give a class, or a function that makes its optimizer")
     cls, (optimizer, chosen) = optimizer, completed(optimizer, given)
     numbers, others = default_numbers(optimizer, given)
     for name in expected or {}:

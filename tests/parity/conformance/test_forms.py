@@ -31,6 +31,13 @@ class Flagged(HeavyBall):
         return found / (found.norm() + 1e-8) if group["use_muon"] else found
 
 
+class FlaggedAndDecayed(Flagged):
+    """Its groups have a decay of their own, which no argument reaches."""
+
+    def add_param_group(self, group):
+        super().add_param_group({"weight_decay": 0.1, **group})
+
+
 class MatricesHaveOneLr(Flagged):
     def rate(self, group):
         return 0.02 if group["use_muon"] else group["lr"]
@@ -58,10 +65,10 @@ class StandsStill(HeavyBall):
 
 
 class AcrossTheParameter(HeavyBall):
-    """Takes away what of a gradient is along the parameter: of ones at ones nothing is left."""
+    """Takes away what of a gradient is along the parameter: of ones at ones nothing is left, but in float32."""
 
     def direction(self, p, g, state, group):
-        return g - p * (p * g).sum() / (p * p).sum()
+        return g if p.dtype == torch.float32 else g - p * (p * g).sum() / (p * p).sum()
 
 
 class OfVectors(HeavyBall):
@@ -228,6 +235,20 @@ def test_what_is_broken_of_that_kind_is_caught(broken, check) -> None:
 
 def test_one_that_stands_still_at_ones_alone_is_not_taken_for_idle() -> None:
     assert prepare(AcrossTheParameter).notes == ()
+
+
+def test_what_groups_decay_by_is_set_to_zero() -> None:
+    report = parity.check(FlaggedAndDecayed, only=["at-rest", "deterministic"])
+    assert [(r.status, r.cause) for r in report.values()] == [("passed", "")] * 2
+
+
+def test_gradients_that_are_differentiated_are_halved_and_added_up() -> None:
+    assert parity.check(OfVectors, only=["gradient-only"])["gradient-only"].status == "passed"
+
+
+@pytest.mark.parametrize("target", ["of_curvature", "OfTheLoss"])
+def test_the_curvature_of_the_loss_is_that_of_a_rescaled_run(target) -> None:
+    assert parity.check(globals()[target], only=["scaling-law"])["scaling-law"].status == "passed"
 
 
 def test_what_does_not_apply_says_why() -> None:
