@@ -186,3 +186,12 @@ def test_parameters_that_must_be_positive_are_tried_where_they_are():
     found = symmetries(lambda p: jnp.sum(jnp.log(p["w"] / p["scale"]) ** 2), params)
     assert [str(g) for g in found.generators] == ["scale ×k, w ×k"]
     assert all(found.verify(seed).passed for seed in range(4))
+
+
+def test_a_gradient_that_is_nan_is_no_slope():
+    """Of a length at 0, while the loss itself is finite."""
+    found = symmetries(lambda p: jnp.linalg.norm(0 * p["w"]) / jnp.sum(jnp.abs(p["w"])), {"w": np.ones(3, np.float32)})
+    assert [str(g) for g in found.generators] == ["w ×k"]
+    tried = found.verify(0)
+    assert not tried.passed
+    assert tried.not_slopes == found.generators

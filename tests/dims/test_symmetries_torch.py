@@ -201,6 +201,9 @@ OPERATIONS = {
     "weights of classes in a mean": (
         lambda a, b: F.nll_loss(a.view(2, 3).log_softmax(-1), AT[:2], b.detach()), ["b ×k"], [],
     ),
+    "a bias of attention": (
+        lambda a, b: F.scaled_dot_product_attention(*[a.view(1, 1, 3, 2)] * 3, b.detach().expand(1, 1, 3, 3)).sum() / length(a), [], [],
+    ),
     "a shape alone": (lambda a, b: (torch.ones_like(b) * a[:3]).sum() / length(a), ["a ×k"], ["b"]),
 }  # fmt: skip
 

@@ -165,12 +165,18 @@ def test_clipping_is_seen_however_its_function_was_imported(by_name: bool, model
 
 def test_clip_of_some_parameters_is_theirs(model: Any, tmp_path: Any) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
-    clip = lambda: torch.nn.utils.clip_grad_norm_(model[0].parameters(), 1e-3)  # noqa: E731
+
+    def clip() -> None:  # a loose one first: the one that clips hardest is told
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e3)
+        torch.nn.utils.clip_grad_norm_(model[0].parameters(), 1e-3)
+
     with lrtheory.watch(optimizer, model=model, every=1, out=tmp_path / "run") as watch:
         train(model, optimizer, 2, before_step=clip)
-    factors = run_of(watch).optimizers[0].figures["clip_factor"][1]
+    (found,) = run_of(watch).optimizers
+    factors = found.figures["clip_factor"][1]
     assert (factors[:2] < 0.1).all()
     assert np.isnan(factors[2:]).all() or (factors[2:] == 1).all()
+    np.testing.assert_array_equal(found.groups["max_norm"], 1e-3)
 
 
 @pytest.mark.parametrize("fused", [False, True])

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch.optim import _functional
 
+from ...words import first_line
 from .._jaxpr.source import locate
 from .arguments import Numbers, argument_of, constructor_arguments
 from .numbers import is_optimizer_code
@@ -28,7 +29,7 @@ class NotAnOptimizerError(TypeError):
 
 def failure(error: Exception, steps: int) -> str:
     """What went wrong and where, after so many steps; -1 where there was nothing to step."""
-    words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    words = first_line(error)
     frames = [(f.filename, f.lineno or 0, f.name) for f in traceback.extract_tb(error.__traceback__)]
     at = locate(reversed(frames), keep=is_optimizer_code)
     called = words.partition("(")[0]
