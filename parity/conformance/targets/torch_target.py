@@ -115,7 +115,9 @@ class TorchTarget(Target):
             session = self.start(self._ones)
             made.append(session)
             group = session.optimizer.param_groups[0]
-            self.lr = float(group["lr"]) if isinstance(group.get("lr"), (int, float)) else None
+            lr = group.get("lr")
+            one = isinstance(lr, (int, float)) or (isinstance(lr, torch.Tensor) and lr.numel() == 1)
+            self.lr = float(lr) if one else None  # type: ignore[arg-type]
             self.maximizes = bool(group.get("maximize", False))
             decays = _decays(group)
             self._decays = decays & set(self.arguments_taken)

@@ -64,6 +64,19 @@ class StandsStill(HeavyBall):
         pass
 
 
+class LrInATensor(HeavyBall):
+    def __init__(self, params, lr=torch.tensor(0.1)):  # noqa: B008
+        super().__init__(params, lr)
+
+    def move(self, p, direction, lr):
+        p.sub_(direction * lr)
+
+
+class LrInATensorIgnored(LrInATensor):
+    def rate(self, group):
+        return 0.1
+
+
 class AcrossTheParameter(HeavyBall):
     """Takes away what of a gradient is along the parameter: of ones at ones nothing is left, but in float32."""
 
@@ -219,6 +232,8 @@ def test_what_it_wants_is_found_out_told_and_checked(sound, note, only) -> None:
         (MatricesHaveOneLr, "param-groups"),
         (FirstLrForAllMatrices, "param-groups"),
         (NobodyMoves, "first-step"),
+        (LrInATensorIgnored, "lr-zero"),
+        (LrInATensorIgnored, "param-groups"),
         (StandsStill, "deterministic"),
         (CurvatureIsNotSaved, "resume"),
         (ForgetsTheLoss, "closure"),
@@ -235,6 +250,11 @@ def test_what_is_broken_of_that_kind_is_caught(broken, check) -> None:
 
 def test_one_that_stands_still_at_ones_alone_is_not_taken_for_idle() -> None:
     assert prepare(AcrossTheParameter).notes == ()
+
+
+def test_an_lr_in_a_tensor_can_be_moved() -> None:
+    report = parity.check(LrInATensor, only=["lr-zero", "schedule", "param-groups"])
+    assert {r.status for r in report.values()} == {"passed"}
 
 
 def test_what_groups_decay_by_is_set_to_zero() -> None:
