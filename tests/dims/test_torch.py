@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -222,6 +223,18 @@ class ClipsNumbers(torch.optim.Optimizer):
                 size = np.clip(p.grad.norm().item(), group["low"], self.bare or group["high"])
                 size = np.clip(size, min=group["low"], max=group["high"])
                 p.sub_(p.grad / np.clip(size, min=group["low"]), alpha=group["lr"])
+
+
+class LongerThanABareSide(ClipsNumbers):
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(p.grad / math.hypot(p.grad.norm().item(), -1.0), alpha=group["lr"])
+
+
+def test_a_negative_side_of_a_triangle_has_a_length():
+    assert dims.infer(LongerThanABareSide).status == "broken"
 
 
 def test_bounds_of_numpy_have_the_units_of_what_they_bound():
