@@ -20,9 +20,14 @@ _DISTANCE: Mapping[str, str] = dict.fromkeys(
 )
 _STARTS_ABOVE_ZERO = "both averages start at 1e-6, the mean of gradients too"
 _ONE_ARRAY_AT_LEAST = "its state is that of one array at least: a tree without arrays raises ValueError"
-_FORMED_ANEW = "parameters are formed anew from their average at every step, and move by a rounding"
-_LOWEST_DTYPE = "the weights of its average are kept in the lowest dtype of all parameters"
-_LR_OF_THE_NEXT_STEP = "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base optimizer's count at 0"
+_SCHEDULE_FREE = {
+    **dict.fromkeys(
+        ("at-rest", "lr-zero"), "parameters are formed anew from their average at every step, and move by a rounding"
+    ),
+    "company": "the weights of its average are kept in the lowest dtype of all parameters",
+    "schedule": "the weight of a step in the average takes the lr of the next step: step_count starts at 1, the base optimizer's count at 0",
+    "injected-lr": "a number that is injected has no next step to look at",
+}
 _SEARCHES = "the line search chooses the length of the step, whatever the lr"
 _HESSIAN = "its update is the diagonal of the Hessian, whatever the gradient"
 _SIGNS = "its random signs have the lowest dtype of all parameters, which jax.jvp refuses beside others"
@@ -81,18 +86,8 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         "first-step": "its weight_dimension_numbers, None by default, must have the structure of the parameters: "
         "optax.contrib.muon fills them in",
     },
-    "optax.contrib.schedule_free_adamw": {
-        "at-rest": _FORMED_ANEW,
-        "company": _LOWEST_DTYPE,
-        "schedule": _LR_OF_THE_NEXT_STEP,
-    },
-    "optax.contrib.schedule_free_sgd": {
-        "at-rest": _FORMED_ANEW,
-        "lr-zero": _FORMED_ANEW,
-        "company": _LOWEST_DTYPE,
-        "schedule": _LR_OF_THE_NEXT_STEP,
-        "injected-lr": "a number that is injected has no next step to look at",
-    },
+    "optax.contrib.schedule_free_adamw": _SCHEDULE_FREE,
+    "optax.contrib.schedule_free_sgd": _SCHEDULE_FREE,
     "optax.contrib.sophia": {
         "tree": "its state is that of one array at least: a tree without arrays raises TypeError",
         "company": _SIGNS,
