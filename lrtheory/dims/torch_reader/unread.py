@@ -19,8 +19,8 @@ from .._code import codes, takes, texts
 from .arguments import argument_of
 from .numbers import Carried, UnitFloat
 
-# Methods that put numbers in their place, or show them.
-_KEEPERS = ("__init__", "__setstate__", "__repr__", "__str__")
+# Methods that put numbers in their place, or show them, and Python's own list of the attributes that methods set (3.13).
+_KEEPERS = ("__init__", "__setstate__", "__repr__", "__str__", "__static_attributes__")
 # What every optimizer reads, whatever is kept in it.
 _GROUPS = ("param_groups", "defaults", "state")
 # Places of a text that is filled in.
