@@ -18,6 +18,8 @@ from .torch_group import group_rule, kept_states, plain
 _HARMLESS = frozenset((
     "__init__", "__doc__", "__module__", "__annotations__", "__repr__", "__slotnames__", "step", "zero_grad",
     "add_param_group", "state_dict", "load_state_dict", "_zero_grad_profile_name",
+    # what Python itself puts into every class, from 3.13 and 3.14 on
+    "__firstlineno__", "__static_attributes__", "__annotate_func__", "__annotations_cache__",
 ))  # fmt: skip
 _READ = ("state", "param_groups", "defaults")
 #: Dtypes that NumPy has from ml_dtypes → torch's integers of their width.

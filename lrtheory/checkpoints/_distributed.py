@@ -34,6 +34,8 @@ class _Index(pickle.Unpickler):
             found = getattr(torch, global_name, None)
             if found is torch.Size or isinstance(found, (torch.dtype, torch.layout)):
                 return found
+        if module_name == "pathlib._local":  # where Python 3.13 has what stands in pathlib before and after
+            module_name = "pathlib"
         if global_name in _CLASSES.get(module_name, ()):
             return super().find_class(module_name, global_name)
         raise pickle.UnpicklingError(f"GLOBAL {module_name}.{global_name} was not allowed")

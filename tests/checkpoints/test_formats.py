@@ -169,6 +169,14 @@ def test_distributed_checkpoint_that_is_harmed_is_refused(distributed, tmp_path)
     assert not (tmp_path / "marker").exists()
 
 
+def test_a_path_is_one_wherever_the_python_that_saved_it_keeps_the_class():
+    from lrtheory.checkpoints import _distributed
+
+    for module in ("pathlib", "pathlib._local"):  # as Python 3.13 has it
+        saved = f"c{module}\nPosixPath\n(S'run'\ntR.".encode()
+        assert _distributed._Index(io.BytesIO(saved)).load() == Path("run")
+
+
 def test_pieces_of_a_sharded_tensor_come_to_their_places(distributed, tmp_path):
     from torch.distributed.checkpoint.filesystem import _StorageInfo
 
