@@ -73,6 +73,10 @@ class Around:
         return {**grads, **{name: -value for name, value in moved.items()}} if rule.moved(state) else None
 
 
+#: How the reason of a frozen group ends.
+FROZEN = "these parameters do not move"
+
+
 @dataclass(frozen=True)
 class Group:
     """A group of parameters.
@@ -111,6 +115,11 @@ class Group:
     notes: tuple[str, ...] = ()
     label: str = ""
     spec: str = ""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether its optimizer leaves its parameters as they are."""
+        return self.rule is None and self.reason.endswith(FROZEN)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ..rules import Rule
 from ..spec import Part, Spec, SpecError, optax_rule, written
 from ._closures import opened
 from ._slots import AdoptError, Kept, filled
-from .adopted import Adopted, Around, Group, joined, own_spec
+from .adopted import FROZEN, Adopted, Around, Group, joined, own_spec
 from .optax_row import Entry, Row, named, slots_of, walk
 
 
@@ -103,7 +103,7 @@ def _group(by_name: Mapping[str, Any], entries: list[Entry], label: str, row: Ro
     params = _copied(by_name) if arrays else {}
     blank = Group(names, None, params=params, label=label, spec=text)
     if any(p.name == "set_to_zero" for p in parts):
-        return replace(blank, reason="optax.set_to_zero: these parameters do not move", lr=0.0)
+        return replace(blank, reason=f"optax.set_to_zero: {FROZEN}", lr=0.0)
     if not parts:
         return replace(blank, reason="no part acts on them: what is added is the gradient itself")
     own = next((entry.own for entry in entries if entry.own is not None), None)

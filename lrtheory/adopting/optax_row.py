@@ -15,7 +15,7 @@ from ..rules import Rule
 from ..spec import Part, Spec, Unread, call
 from ._closures import Made, as_part, opened
 from ._slots import AdoptError
-from .adopted import Around
+from .adopted import FROZEN, Around
 
 _CLIPS = {
     "clip": ("clip_by_value", "max_delta", "clip_value", {}),
@@ -154,7 +154,7 @@ def _of_ours(made: Ours, state: Any, over: frozenset[str], row: Row) -> None:
             numbers = rule.Hyper(*(None if value is None else float(value) for value in hyper))
             row.entries.append(Entry(_NO_PART, own, names, (rule, numbers)))
     if still:
-        row.entries.append(Entry(_NO_PART, (), frozenset(still), "frozen: these parameters do not move"))
+        row.entries.append(Entry(_NO_PART, (), frozenset(still), f"frozen: {FROZEN}"))
 
 
 def _chain(made: Made, state: Any, over: frozenset[str], row: Row, params: Any) -> None:

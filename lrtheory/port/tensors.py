@@ -133,7 +133,7 @@ def taken(
             )
     tensors, notes = {}, list(found.notes)
     for group in found.groups:
-        if group.rule is None and "do not move" in group.reason:
+        if group.is_frozen:
             notes.append(
                 f"{some(group.names, 4)}: frozen, and left out: freeze them in the target, outside its optimizer"
             )

@@ -33,11 +33,8 @@ class TorchTarget(Target):
 
     def __init__(self, make: Callable[..., Any], given: Mapping[str, Any], *names: Any, written: Any = None) -> None:
         super().__init__(*names)
-        self.make, self.given, self.written = (
-            make,
-            dict(given),
-            written or make,
-        )  # as it is without what was chosen for it
+        self.make, self.given = make, dict(given)
+        self.written = written or make  # as it is without what was chosen for it
         self.form = Form(self.shapes)
         self.sparse = 0  # dimensions of its gradients that are
         self._decays: set[str] = set()

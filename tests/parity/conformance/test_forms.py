@@ -166,6 +166,13 @@ class InSingleAlone(HeavyBall):
         super().visit(p, group)
 
 
+class InSingleForOneStep(InSingleAlone):
+    def visit(self, p, group):
+        assert not self.state[p], "only one step"
+        super().visit(p, group)
+        self.state[p]["taken"] = True
+
+
 class InSingleAndNoneIsZero(InSingle):
     def visit(self, p, group):
         if p.grad is None:
@@ -279,6 +286,12 @@ def test_what_does_not_apply_says_why() -> None:
     report = parity.check(InSingleAlone, only=["dtypes"])
     assert report["dtypes"].status == "noted"
     assert "float64 raises AssertionError: only float32" in report["dtypes"].cause
+
+
+def test_a_dtype_that_it_insists_on_is_not_one_that_it_refuses() -> None:
+    report = parity.check(InSingleForOneStep, only=["dtypes"])
+    assert report["dtypes"].status == "failed", report
+    assert "only one step" in report["dtypes"].cause
 
 
 def test_tensors_that_do_not_move_are_told() -> None:
